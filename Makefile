@@ -1,0 +1,44 @@
+# make run: everything on this machine · make test: the whole suite · make lint · make soak · make bench
+# The virtual environment and all data live in this folder (.venv/, var/); nothing outside it is touched.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help tools venv requirements browser run test lint soak bench
+
+help:
+	@sed -n 1,2p Makefile
+
+tools:
+	@tools/check-machine "$(PYTHON)"
+
+venv: tools $(STAMP)
+
+$(STAMP): requirements.txt requirements-dev.txt
+	@tools/make-venv "$(PYTHON)" $(VENV)
+	@touch $@
+
+requirements: venv
+	$(BIN)/uv pip compile -q --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make requirements" requirements.in -o requirements.txt
+	$(BIN)/uv pip compile -q --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make requirements" requirements-dev.in -o requirements-dev.txt
+
+run: venv
+	@exec $(BIN)/python -m armor.supervisor
+
+test: venv
+	@tools/run-tests $(PYTEST_ARGS)
+
+lint: venv
+	@tools/lint
+
+soak: venv
+	@exec $(BIN)/python manage.py soak $(SOAK_ARGS)
+
+bench: venv
+	@exec $(BIN)/python -m bench
