@@ -1,0 +1,1 @@
+"""An SMTP server that keeps every letter for a human or a test to read."""
