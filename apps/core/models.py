@@ -1,0 +1,117 @@
+"""Public tables that hold what will happen, what has happened and what waits for staff: ids only, no personal data."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.ids import uuid7
+
+
+class UUIDModel(models.Model):
+    """A row of a partner: its UUIDv7 alone appears in URLs, the API, the ledger and events."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class Due(models.Model):
+    """Something that will have to happen to an object, claimed under a lease when its moment has come."""
+
+    partner_id = models.BigIntegerField(null=True)
+    kind = models.CharField(_("вид"), max_length=60)
+    object_id = models.UUIDField(_("объект"))
+    due_at = models.DateTimeField(_("срок"))
+    # Follows a sandbox partner's own clock: the tick of the wall clock leaves it alone.
+    is_sandbox = models.BooleanField(default=False)
+    attempts = models.PositiveSmallIntegerField(_("попыток"), default=0)
+    error = models.TextField(_("ошибка"), blank=True)
+    lease = models.UUIDField(null=True)
+    leased_until = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("предстоящая работа"), _("предстоящая работа")
+        constraints = [
+            models.UniqueConstraint(
+                "partner_id", "kind", "object_id", name="core_due_once", nulls_distinct=False
+            ),
+        ]
+        indexes = [
+            models.Index("due_at", condition=models.Q(is_sandbox=False), name="core_due_tick"),
+            models.Index("partner_id", "due_at", condition=models.Q(is_sandbox=True), name="core_due_sandbox"),
+        ]
+
+
+class Event(models.Model):
+    """Something that became true in a partner: written in the transaction that made it so."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    partner_id = models.BigIntegerField(null=True)
+    type = models.CharField(max_length=60)
+    object_id = models.UUIDField()
+    data = models.JSONField(default=dict)
+    occurred_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("событие"), _("события")
+
+
+class Delivery(models.Model):
+    """One event on its way to one handler. Deleted when done, so the table is as long as what is late."""
+
+    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="deliveries")
+    partner_id = models.BigIntegerField(null=True)
+    handler = models.CharField(max_length=120)
+    next_at = models.DateTimeField()
+    attempts = models.PositiveSmallIntegerField(default=0)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("доставка события"), _("доставка событий")
+        constraints = [models.UniqueConstraint("event", "handler", name="core_delivery_once")]
+        indexes = [models.Index("next_at", name="core_delivery_next")]
+
+
+class SearchKey(models.Model):
+    """HMAC of a phone, e-mail, document number or gateway id: finds an object in any partner."""
+
+    digest = models.BinaryField(max_length=32)
+    partner_id = models.BigIntegerField()
+    kind = models.CharField(max_length=60)
+    object_id = models.UUIDField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("digest", "partner_id", "kind", "object_id", name="core_searchkey_once")
+        ]
+        indexes = [models.Index("partner_id", "object_id", name="core_searchkey_object")]
+
+
+class WorkItem(models.Model):
+    """Something that hangs and waits for a person: one queue over all partners."""
+
+    partner_id = models.BigIntegerField(_("партнёр"), null=True)
+    kind = models.CharField(_("вид"), max_length=60)
+    object_id = models.UUIDField(_("объект"))
+    reason = models.CharField(_("причина"), max_length=200)
+    opened_at = models.DateTimeField(_("с какого времени"))
+    deadline_at = models.DateTimeField(_("срок"), null=True, blank=True)
+    owner = models.ForeignKey(
+        "auth.User", models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("кто занимается")
+    )
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("задача"), _("моя работа")
+        ordering = ["opened_at"]
+        constraints = [
+            models.UniqueConstraint(
+                "partner_id", "kind", "object_id", name="core_workitem_once", nulls_distinct=False
+            )
+        ]
+
+
+class Heartbeat(models.Model):
+    """When a part of the platform (worker, beat) was last seen alive, by the wall clock."""
+
+    part = models.CharField(max_length=40, primary_key=True)
+    seen_at = models.DateTimeField()

@@ -1,0 +1,60 @@
+"""Whose data the current thread works on: a partner's schema, or the public one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from django.apps import apps
+from django.conf import settings
+from django.db import connection
+
+if TYPE_CHECKING:
+    from apps.partners.models import Partner
+
+
+class NoPartner(RuntimeError):
+    """A partner's data was asked for where no partner is current."""
+
+
+def current_partner_id() -> int | None:
+    """The current partner's id; None in the public schema."""
+    return getattr(connection.tenant, "pk", None)
+
+
+def current_partner() -> "Partner":
+    """The current partner. Raises NoPartner in the public schema."""
+    if current_partner_id() is None:
+        raise NoPartner("No partner is current")
+    partner: Partner = connection.tenant
+    return partner
+
+
+@contextmanager
+def in_partner(partner: "Partner | int") -> Iterator["Partner"]:
+    """Works in a partner's schema (given the partner or its id), and goes back to where it was."""
+    before = connection.tenant
+    if isinstance(partner, int):
+        with in_public():
+            partner = apps.get_model("partners.Partner").objects.get(pk=partner)
+    connection.set_tenant(partner)
+    try:
+        yield partner
+    finally:
+        connection.set_tenant(before)
+
+
+@contextmanager
+def in_public() -> Iterator[None]:
+    """Works in the public schema, and goes back to where it was."""
+    before = connection.tenant
+    connection.set_schema_to_public()
+    try:
+        yield
+    finally:
+        connection.set_tenant(before)
+
+
+def forget_partner() -> None:
+    """Ends a unit of work: back to the public schema, whatever it was."""
+    if connection.schema_name != settings.PUBLIC_SCHEMA_NAME:
+        connection.set_schema_to_public()
