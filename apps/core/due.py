@@ -1,0 +1,135 @@
+"""Due work: everything that will have to happen, or that calls outside, as rows claimed under a lease."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from django.db import transaction
+from django.db.models import Q
+
+from apps.core import clock, faults, models, wake, work
+from apps.core.events import PATIENCE, backoff
+from apps.core.tenancy import current_partner, current_partner_id, in_partner, in_public
+
+log = logging.getLogger(__name__)
+Task = Callable[[UUID], None]
+_tasks: dict[str, Task] = {}
+LEASE = timedelta(minutes=3)
+"""Longer than any task: a task's outside calls have time-outs far below it."""
+
+
+class Retry(Exception):
+    """Raised by a task that is to be tried again at `at` (wall clock), without counting as a failure."""
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__(at)
+        self.at = at
+
+
+def task(kind: str) -> Callable[[Task], Task]:
+    """Registers the function that does `kind`. It runs outside any transaction and may be run again."""
+
+    def register(function: Task) -> Task:
+        _tasks[kind] = function
+        return function
+
+    return register
+
+
+def schedule(kind: str, object_id: UUID, at: datetime, *, wall: bool = False) -> None:
+    """Plans `kind` for an object, replacing its earlier plan, in the caller's transaction.
+
+    `wall=False`: `at` is of the partner's clock (periods, notices, deadlines). `wall=True`: of the wall clock
+    (outside calls, backoff, sweeps).
+    """
+    if kind not in _tasks:
+        raise LookupError(f"No due task {kind}")
+    partner_id = current_partner_id()
+    on_own_clock = not wall and partner_id is not None and current_partner().is_sandbox
+    models.Due.objects.bulk_create(
+        [
+            models.Due(
+                partner_id=partner_id, kind=kind, object_id=object_id, due_at=at, is_sandbox=on_own_clock
+            )
+        ],
+        update_conflicts=True,
+        unique_fields=["partner_id", "kind", "object_id"],
+        update_fields=["due_at", "is_sandbox", "attempts", "error", "lease", "leased_until"],
+    )
+    if not on_own_clock and at <= clock.wall():
+        wake.after_commit()
+
+
+def cancel(kind: str, object_id: UUID) -> None:
+    """Takes a plan back; one that is running ends by itself and re-reads state."""
+    models.Due.objects.filter(partner_id=current_partner_id(), kind=kind, object_id=object_id).delete()
+
+
+def claim(limit: int = 20, *, partner_id: int | None = None, until: datetime | None = None) -> list[models.Due]:
+    """Takes up to `limit` rows whose moment has come, under a lease, in one statement's commit.
+
+    Without `until`, what goes by the wall clock; with it, what goes by one sandbox partner's clock.
+    """
+    now = clock.wall()
+    ready = models.Due.objects.filter(Q(leased_until=None) | Q(leased_until__lt=now))
+    if partner_id is not None:
+        ready = ready.filter(partner_id=partner_id)
+    ready = ready.filter(is_sandbox=until is not None, due_at__lte=until or now)
+    with in_public(), transaction.atomic():
+        rows = list(ready.select_for_update(skip_locked=True).order_by("due_at")[:limit])
+        for row in rows:
+            row.lease, row.leased_until = uuid4(), now + LEASE
+        models.Due.objects.bulk_update(rows, ["lease", "leased_until"])
+    return rows
+
+
+def run(row: models.Due) -> bool:
+    """Does one claimed row; True where it was done. A failure is put off, and stands in the queue in the end."""
+    faults.at("core.due-claimed")
+    try:
+        if row.partner_id is None:
+            with in_public():
+                _tasks[row.kind](row.object_id)
+        else:
+            with in_partner(row.partner_id):
+                _tasks[row.kind](row.object_id)
+    except Retry as again:
+        _held(row).update(due_at=again.at, lease=None, leased_until=None, is_sandbox=False)
+        return True
+    except Exception as error:
+        log.exception("%s of %s failed", row.kind, row.object_id)
+        _postpone(row, error)
+        return False
+    faults.at("core.due-done-not-deleted")
+    # Planned anew by the task itself: the lease is gone, and the row stays.
+    with in_public():
+        _held(row).delete()
+    return True
+
+
+def _held(row: models.Due) -> "models.models.QuerySet[models.Due]":
+    return models.Due.objects.filter(pk=row.pk, lease=row.lease)
+
+
+def _postpone(row: models.Due, error: Exception) -> None:
+    row.attempts += 1
+    with in_public(), transaction.atomic():
+        _held(row).update(
+            attempts=row.attempts,
+            error=repr(error)[:2000],
+            lease=None,
+            leased_until=clock.wall() + backoff(row.attempts),
+        )
+        if row.attempts == PATIENCE:
+            work.open_for(row.partner_id, "core.due", row.object_id, f"{row.kind}: {error}")
+
+
+def next_at(partner_id: int) -> datetime | None:
+    """The earliest moment at which a sandbox partner's own clock has something due."""
+    return (
+        models.Due.objects.filter(partner_id=partner_id, is_sandbox=True)
+        .order_by("due_at")
+        .values_list("due_at", flat=True)
+        .first()
+    )

@@ -1,0 +1,54 @@
+"""One search box over all partners: HMACs of what people search by, never the text itself."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from apps.core.models import SearchKey
+from apps.core.tenancy import current_partner_id
+
+
+def normalised(text: str) -> str:
+    """Phones as +7…, e-mails and numbers in lower case without spaces."""
+    text = text.strip().lower()
+    digits = re.sub(r"\D", "", text)
+    if re.fullmatch(r"[+\d\s()\-]{10,20}", text) and 10 <= len(digits) <= 15:
+        if len(digits) == 10:
+            digits = "7" + digits
+        elif len(digits) == 11 and digits[0] == "8":
+            digits = "7" + digits[1:]
+        return "+" + digits
+    return re.sub(r"\s+", "", text)
+
+
+def digest(text: str) -> bytes:
+    """HMAC-SHA256 of the normalised text."""
+    return hmac.digest(settings.SEARCH_KEY.encode(), normalised(text).encode(), hashlib.sha256)
+
+
+def index(kind: str, object_id: UUID, values: Iterable[str]) -> None:
+    """Makes the current partner's object findable by each non-empty value."""
+    SearchKey.objects.bulk_create(
+        [
+            SearchKey(digest=digest(value), partner_id=current_partner_id(), kind=kind, object_id=object_id)
+            for value in {normalised(value): value for value in values if value and value.strip()}.values()
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def forget(kind: str, object_id: UUID) -> None:
+    """Makes the current partner's object unfindable."""
+    SearchKey.objects.filter(partner_id=current_partner_id(), kind=kind, object_id=object_id).delete()
+
+
+def find(text: str) -> QuerySet[SearchKey]:
+    """What in any partner carries exactly this phone, e-mail, number or id; newest first."""
+    if not text.strip():
+        return SearchKey.objects.none()
+    return SearchKey.objects.filter(digest=digest(text)).order_by("-id")
