@@ -1,0 +1,1 @@
+"""One way to plug in everything outside: connections, the HTTP client, incoming messages."""

@@ -1,0 +1,121 @@
+"""What every connector is: settings in, a few calls out, one kind of error."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from apps.connectors.models import Connection
+
+
+class Kind(models.TextChoices):
+    """What a connector is for."""
+
+    PAYMENT = "payment", _("приём платежей")
+    FISCAL = "fiscal", _("онлайн-касса")
+    EMAIL = "email", _("письма")
+    SMS = "sms", _("СМС")
+    PROVIDER = "provider", _("поставщик")
+    CHANNEL = "channel", _("канал продаж")
+    CALLCENTER = "callcenter", _("колл-центр")
+    PARTNER = "partner", _("сервис партнёра")
+
+
+class ConnectorError(Exception):
+    """A call outside that did not give an answer to rest on.
+
+    `unknown`: it may have happened there; ask with `fetch`, never send again blind.
+    `retry`: it has not happened there, and may be sent again later.
+    Neither: it was refused for good. `code` is the other side's own word for it, if it gave one.
+    """
+
+    def __init__(self, message: str, *, retry: bool = False, unknown: bool = False, code: str = "") -> None:
+        super().__init__(message)
+        self.retry = retry
+        self.unknown = unknown
+        self.code = code
+
+
+class ForgedMessage(Exception):
+    """An incoming message that its alleged sender did not send, or that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """An incoming message as it came."""
+
+    method: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a connector read in an incoming message: whom it is about, and what it says."""
+
+    reference: int | None = None
+    """Number of our GatewayReference, where the message carries it."""
+    gateway_id: str = ""
+    """The other side's id of the object, where it does not."""
+    type: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def setting(label: Any, *, secret: bool = False, default: Any = MISSING, help_text: Any = "") -> Any:
+    """A field of a connector's Config: a box in the form of a connection. A secret is never shown again."""
+    metadata = {"label": label, "secret": secret, "help_text": help_text}
+    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+class Connector(ABC):
+    """One service outside. Subclasses add the four to six methods of their kind; listed in settings.CONNECTORS.
+
+    `Config` is a frozen dataclass of `setting`s (str, int, bool, Decimal); it makes the form.
+    """
+
+    kind: ClassVar[str]
+    title: ClassVar[Any]
+    Config: ClassVar[type]
+
+    def __init__(self, config: Any, connection: "Connection") -> None:
+        self.config = config
+        self.connection = connection
+
+    @abstractmethod
+    def check(self) -> str:
+        """Asks the other side whether the settings work; returns a line for staff. Raises ConnectorError."""
+
+    @abstractmethod
+    def fetch(self, reference: Any, /) -> Any:
+        """What the other side knows of an object of ours: this settles the unknown. Raises ConnectorError."""
+
+    def receive(self, message: Inbound) -> Received:
+        """Reads an incoming message. Raises ForgedMessage where it is not from the other side."""
+        raise ForgedMessage("This connector takes no messages")
+
+
+@cache
+def connector_class(path: str) -> type[Connector]:
+    """The connector with this dotted path. Raises LookupError unless it is in settings.CONNECTORS."""
+    if path not in settings.CONNECTORS:
+        raise LookupError(f"{path} is not in settings.CONNECTORS")
+    found: type[Connector] = import_string(path)
+    return found
+
+
+def configured(connector: type[Connector], values: Mapping[str, Any]) -> Any:
+    """A Config of these stored values; names it does not know are left out. Raises ConnectorError if one lacks."""
+    known = {item.name for item in fields(connector.Config)}
+    try:
+        return connector.Config(**{name: value for name, value in values.items() if name in known})
+    except TypeError as error:
+        raise ConnectorError(f"{connector.__name__}: {error}") from error

@@ -1,0 +1,1 @@
+"""The ledger: transfers between accounts that nobody can change afterwards."""

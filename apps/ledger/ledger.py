@@ -1,0 +1,85 @@
+"""Posting to the ledger, in the transaction of the document that it is about."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.core import clock
+from apps.core.tenancy import current_partner
+from apps.ledger.models import Account, Owner, Sale, Transfer
+
+__all__ = ["Account", "Owner", "Posting", "Sale", "post"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posting:
+    """One transfer of a document: `amount` in `currency` onto `debit`, from `credit`.
+
+    `name` tells the postings of one document apart (`"line-1"`, `"fee"`): a document posts each name once.
+    `vat_rate` is in per cent, None is «без НДС».
+    """
+
+    debit: str
+    credit: str
+    amount: Decimal
+    name: str
+    currency: str = "RUB"
+    owner: str = Owner.OPERATOR
+    kind: str = ""
+    seller_id: int | None = None
+    connection_id: int | None = None
+    customer_id: UUID | None = None
+    subscription_id: UUID | None = None
+    channel_id: UUID | None = None
+    product_id: int | None = None
+    tariff_version_id: int | None = None
+    provider_id: int | None = None
+    vat_rate: Decimal | None = None
+
+
+def post(
+    document_kind: str,
+    document_id: UUID,
+    postings: Iterable[Posting],
+    *,
+    occurred_at: datetime,
+    business_date: date,
+) -> None:
+    """Writes a document's transfers for the current partner, in the caller's transaction; zeros are left out.
+
+    `occurred_at` is in UTC, `business_date` a day in the partner's zone. Raises RuntimeError outside a
+    transaction, NoPartner, ValueError for an unknown account or kind, IntegrityError for a negative amount and
+    for a posting that stands there already.
+    """
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("A document and its postings commit in one transaction")
+    partner, recorded_at = current_partner(), clock.wall()
+    Transfer.objects.bulk_create(
+        Transfer(
+            partner_id=partner.pk,
+            is_sandbox=partner.is_sandbox,
+            document_kind=document_kind,
+            document_id=document_id,
+            posting=posting.name,
+            occurred_at=occurred_at,
+            business_date=business_date,
+            recorded_at=recorded_at,
+            **_columns(posting),
+        )
+        for posting in postings
+        if posting.amount
+    )
+
+
+def _columns(posting: Posting) -> dict[str, object]:
+    # bulk_create validates no choices, and what is written here stays for good.
+    columns = asdict(posting)
+    del columns["name"]
+    columns["debit"], columns["credit"] = Account(posting.debit), Account(posting.credit)
+    columns["owner"] = Owner(posting.owner)
+    columns["kind"] = Sale(posting.kind) if posting.kind else ""
+    return columns

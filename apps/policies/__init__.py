@@ -1,0 +1,1 @@
+"""What staff set once and every app reads: message templates, VAT rates, numbering."""

@@ -1,0 +1,33 @@
+"""Numbers of documents: without gaps per kind, legal entity, partner and year."""
+
+from django.db import connection, transaction
+
+LETTERS = {"invoice": "I", "order": "O", "refund": "R", "credit_note": "C", "settlement": "S"}
+"""Latin, so that a number is typed the same way everywhere; a kind without one takes its first letter."""
+
+# One statement makes the row where there is none, locks it till the transaction ends, and counts: a rollback
+# gives the numbers back, and whoever waits for the lock goes on from what was committed.
+_ALLOT = """
+INSERT INTO policies_numbersequence AS sequence (kind, legal_entity_id, partner_id, year, last)
+VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (partner_id, kind, legal_entity_id, year)
+DO UPDATE SET last = sequence.last + excluded.last
+RETURNING last
+"""
+
+
+def allot(kind: str, *, legal_entity_id: int | None, partner_id: int, year: int, count: int = 1) -> list[str]:
+    """The next `count` numbers, in order: `I26-1-12-000001` is kind, year, entity, partner, number.
+
+    The last statement before commit, for a whole batch: other documents of the same sequence wait till then.
+    Raises RuntimeError outside a transaction.
+    """
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("A number is allotted in the transaction that uses it, or there will be gaps")
+    if count < 1:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(_ALLOT, [kind, legal_entity_id, partner_id, year, count])
+        last = cursor.fetchone()[0]
+    prefix = f"{LETTERS.get(kind, kind[0].upper())}{year % 100:02d}-{legal_entity_id or 0}-{partner_id}"
+    return [f"{prefix}-{number:06d}" for number in range(last - count + 1, last + 1)]
