@@ -1,0 +1,1 @@
+"""Orders, their fulfilment at providers, and the services that customers have."""

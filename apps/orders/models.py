@@ -1,0 +1,221 @@
+"""What was ordered, how it was fulfilled, and what each customer has."""
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.fields import EncryptedField, PublicReference
+from apps.core.models import UUIDModel
+from apps.core.money import Money, amount_field, currency_field
+
+if TYPE_CHECKING:
+    from apps.payments.models import Payment
+
+
+class OrderState(models.TextChoices):
+    ACCEPTED = "accepted", _("Принят")
+    AWAITING_PAYMENT = "awaiting_payment", _("Ожидает оплаты")
+    IN_PROGRESS = "in_progress", _("Исполняется")
+    DONE = "done", _("Исполнен")
+    FAILED = "failed", _("Не исполнен")
+    CANCELLED = "cancelled", _("Отменён")
+
+
+class Order(UUIDModel):
+    """What a customer asked for, with the quote it was accepted on."""
+
+    State = OrderState
+
+    number = models.CharField(_("номер"), max_length=40, blank=True)
+    customer = models.ForeignKey(
+        "accounts.Customer", models.PROTECT, related_name="orders", verbose_name=_("клиент")
+    )
+    offer = PublicReference("catalog.Offer", verbose_name=_("предложение"))
+    product = PublicReference("catalog.Product", verbose_name=_("продукт"))
+    tariff_version = PublicReference("catalog.TariffVersion", verbose_name=_("редакция тарифа"))
+    legal_entity = PublicReference("partners.LegalEntity", verbose_name=_("продавец"))
+    name = models.CharField(_("что заказано"), max_length=300)
+    quantity = models.PositiveSmallIntegerField(_("количество"), default=1)
+    price = amount_field(_("цена"))
+    total = amount_field(_("сумма"))
+    currency = currency_field()
+    terms = models.JSONField(_("условия на день продажи"), default=dict, blank=True)
+    state = models.CharField(
+        _("состояние"), max_length=16, choices=OrderState.choices, default=OrderState.ACCEPTED
+    )
+    channel_id = models.UUIDField(_("канал"), null=True, blank=True)
+    channel_code = models.CharField(_("канал"), max_length=60, blank=True)
+    subscription = models.OneToOneField(
+        "billing.Subscription",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="order",
+        verbose_name=_("подписка"),
+    )
+    invoice = models.OneToOneField(
+        "billing.Invoice",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="order",
+        verbose_name=_("счёт"),
+    )
+    request_key = models.CharField(_("ключ запроса"), max_length=100, blank=True)
+    actor = models.CharField(_("кто оформил"), max_length=100, blank=True)
+    created_at = models.DateTimeField(_("создан"))
+    closed_at = models.DateTimeField(_("закрыт"), null=True, blank=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("заказ"), _("заказы")
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint("number", condition=~Q(number=""), name="orders_order_number"),
+            models.UniqueConstraint(
+                "request_key", condition=~Q(request_key=""), name="orders_order_request_key"
+            ),
+            models.CheckConstraint(condition=Q(quantity__gt=0), name="orders_order_quantity"),
+        ]
+
+    def __str__(self) -> str:
+        return self.number or self.name
+
+    @property
+    def money(self) -> Money:
+        """What the customer was quoted for all of it."""
+        return Money(self.total, self.currency)
+
+    def payment(self) -> "Payment | None":
+        """The payment under way or done; else the last one that failed."""
+        return self.invoice.payment() if self.invoice else None
+
+
+class ServiceState(models.TextChoices):
+    PENDING = "pending", _("Подключается")
+    ACTIVE = "active", _("Действует")
+    SUSPENDED = "suspended", _("Приостановлена")
+    OFF = "off", _("Отключена")
+
+
+class Service(UUIDModel):
+    """One product in a customer's hands: its key, account or link, and until when it is paid."""
+
+    State = ServiceState
+
+    customer = models.ForeignKey(
+        "accounts.Customer", models.PROTECT, related_name="services", verbose_name=_("клиент")
+    )
+    subscription = models.ForeignKey(
+        "billing.Subscription", models.PROTECT, related_name="services", verbose_name=_("подписка")
+    )
+    product = PublicReference("catalog.Product", verbose_name=_("продукт"))
+    tariff_version = PublicReference("catalog.TariffVersion", verbose_name=_("редакция тарифа"))
+    name = models.CharField(_("название"), max_length=300)
+    state = models.CharField(
+        _("состояние"), max_length=10, choices=ServiceState.choices, default=ServiceState.PENDING
+    )
+    key = EncryptedField(_("ключ"), blank=True)
+    url = models.URLField(_("ссылка"), max_length=500, blank=True)
+    instructions = models.TextField(_("как пользоваться"), blank=True)
+    # What the provider knows it by: the id of the fulfilment that provisioned it.
+    request_id = models.UUIDField(_("номер у поставщика"), unique=True)
+    active_until = models.DateField(_("действует до"), null=True, blank=True)
+    activated_at = models.DateTimeField(_("подключена"), null=True, blank=True)
+    off_at = models.DateTimeField(_("отключена"), null=True, blank=True)
+    created_at = models.DateTimeField(_("создана"))
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("услуга клиента"), _("услуги клиентов")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class FulfilmentState(models.TextChoices):
+    QUEUED = "queued", _("В очереди")
+    IN_PROGRESS = "in_progress", _("У поставщика")
+    RETRY = "retry", _("Повтор")
+    UNKNOWN = "unknown", _("Ответа нет, уточняем")
+    DONE = "done", _("Выдано")
+    NEEDS_STAFF = "needs_staff", _("Нужен сотрудник")
+    REVOKED = "revoked", _("Отозвано")
+
+
+class FulfilmentAction(models.TextChoices):
+    PROVISION = "provision", _("Подключить")
+    EXTEND = "extend", _("Продлить")
+    CANCEL = "cancel", _("Отключить")
+
+
+OPEN_STATES = (
+    FulfilmentState.QUEUED,
+    FulfilmentState.IN_PROGRESS,
+    FulfilmentState.RETRY,
+    FulfilmentState.UNKNOWN,
+    FulfilmentState.NEEDS_STAFF,
+)
+
+
+class Fulfilment(UUIDModel):
+    """One thing to be done at a provider for a paid invoice. Its id is the id of the request there."""
+
+    State, Action = FulfilmentState, FulfilmentAction
+
+    order = models.ForeignKey(
+        Order, models.PROTECT, null=True, blank=True, related_name="fulfilments", verbose_name=_("заказ")
+    )
+    invoice = models.ForeignKey(
+        "billing.Invoice",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="fulfilments",
+        db_index=False,
+        verbose_name=_("счёт"),
+    )
+    service = models.ForeignKey(
+        Service, models.PROTECT, related_name="fulfilments", verbose_name=_("услуга")
+    )
+    action = models.CharField(_("что сделать"), max_length=10, choices=FulfilmentAction.choices)
+    state = models.CharField(
+        _("состояние"), max_length=12, choices=FulfilmentState.choices, default=FulfilmentState.QUEUED
+    )
+    # The first day that is not paid any more.
+    period_end = models.DateField(_("действует до"), null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(_("попыток"), default=0)
+    error = models.CharField(_("ошибка"), max_length=500, blank=True)
+    next_at = models.DateTimeField(_("следующая попытка"), null=True, blank=True)
+    created_at = models.DateTimeField(_("создано"))
+    done_at = models.DateTimeField(_("исполнено"), null=True, blank=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("исполнение"), _("исполнение")
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint("invoice", "service", "action", name="orders_fulfilment_once"),
+            models.UniqueConstraint(
+                "service", condition=Q(action=FulfilmentAction.CANCEL), name="orders_fulfilment_cancel_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()}: {self.service}"
+
+
+class History(UUIDModel):
+    """A change of state of an order, fulfilment or service: when, by whom and why."""
+
+    object_id = models.UUIDField(_("объект"))
+    was = models.CharField(_("было"), max_length=16, blank=True)
+    became = models.CharField(_("стало"), max_length=16)
+    at = models.DateTimeField(_("когда"))
+    actor = models.CharField(_("кто"), max_length=100, blank=True)
+    reason = models.CharField(_("почему"), max_length=500, blank=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("запись истории"), _("история")
+        ordering = ["id"]
+        indexes = [models.Index("object_id", name="orders_history_object")]
