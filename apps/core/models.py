@@ -33,12 +33,14 @@ class Due(models.Model):
         verbose_name, verbose_name_plural = _("предстоящая работа"), _("предстоящая работа")
         constraints = [
             models.UniqueConstraint(
-                "partner_id", "kind", "object_id", name="core_due_once", nulls_distinct=False
+                fields=["partner_id", "kind", "object_id"], name="core_due_once", nulls_distinct=False
             ),
         ]
         indexes = [
-            models.Index("due_at", condition=models.Q(is_sandbox=False), name="core_due_tick"),
-            models.Index("partner_id", "due_at", condition=models.Q(is_sandbox=True), name="core_due_sandbox"),
+            models.Index(fields=["due_at"], condition=models.Q(is_sandbox=False), name="core_due_tick"),
+            models.Index(
+                fields=["partner_id", "due_at"], condition=models.Q(is_sandbox=True), name="core_due_sandbox"
+            ),
         ]
 
 
@@ -68,8 +70,8 @@ class Delivery(models.Model):
 
     class Meta:
         verbose_name, verbose_name_plural = _("доставка события"), _("доставка событий")
-        constraints = [models.UniqueConstraint("event", "handler", name="core_delivery_once")]
-        indexes = [models.Index("next_at", name="core_delivery_next")]
+        constraints = [models.UniqueConstraint(fields=["event", "handler"], name="core_delivery_once")]
+        indexes = [models.Index(fields=["next_at"], name="core_delivery_next")]
 
 
 class SearchKey(models.Model):
@@ -82,9 +84,11 @@ class SearchKey(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint("digest", "partner_id", "kind", "object_id", name="core_searchkey_once")
+            models.UniqueConstraint(
+                fields=["digest", "partner_id", "kind", "object_id"], name="core_searchkey_once"
+            )
         ]
-        indexes = [models.Index("partner_id", "object_id", name="core_searchkey_object")]
+        indexes = [models.Index(fields=["partner_id", "object_id"], name="core_searchkey_object")]
 
 
 class WorkItem(models.Model):
@@ -105,7 +109,7 @@ class WorkItem(models.Model):
         ordering = ["opened_at"]
         constraints = [
             models.UniqueConstraint(
-                "partner_id", "kind", "object_id", name="core_workitem_once", nulls_distinct=False
+                fields=["partner_id", "kind", "object_id"], name="core_workitem_once", nulls_distinct=False
             )
         ]
 

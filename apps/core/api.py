@@ -1,0 +1,105 @@
+"""What every API view shares: scopes, cursor pages, problem+json, idempotent answers."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from django.utils.translation import gettext_lazy as _
+from rest_framework import exceptions, status
+from rest_framework.pagination import CursorPagination
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+from apps.core.errors import Refused, problem_document
+from apps.journal import idempotency
+
+
+class HasScope(BasePermission):
+    """The key carries the scope that the view names for this method in `required_scopes`."""
+
+    message = _("У ключа нет права на это действие")
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if request.auth is None:
+            return False
+        method = "GET" if request.method in {"HEAD", "OPTIONS"} else request.method
+        return view.required_scopes.get(method) in request.auth.scopes
+
+
+class CursorPages(CursorPagination):
+    """Pages by cursor, newest first: UUIDv7 keys are ordered by time."""
+
+    ordering = "-id"
+    page_size_query_param = "limit"
+    max_page_size = 200
+
+
+def problem(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler: every error is a problem document."""
+    if isinstance(error, Refused):
+        return _problem(error.status, error.code, error.message, **error.extra)
+    if isinstance(error, Http404):
+        error = exceptions.NotFound(_("Такого объекта нет"))
+    elif isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied()
+    response = exception_handler(error, context)
+    if response is None or not isinstance(error, exceptions.APIException):
+        return response
+    extra: dict[str, Any] = {}
+    detail: Any = error.detail
+    if isinstance(error, exceptions.ValidationError):
+        extra, detail = {"errors": error.detail}, _("Проверьте поля запроса")
+    code = "invalid" if extra else error.default_code
+    answer = _problem(response.status_code, code, detail, **extra)
+    for header in ("WWW-Authenticate", "Retry-After", "Allow"):
+        if header in response.headers:
+            answer[header] = response.headers[header]
+    return answer
+
+
+def _problem(status_code: int, code: str, detail: Any, **extra: Any) -> Response:
+    return Response(
+        problem_document(status_code, code, detail, **extra),
+        status=status_code,
+        content_type="application/problem+json",
+    )
+
+
+def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
+    """Answers a repeated request with the same `Idempotency-Key` as the first time, and does it once.
+
+    The same key with another body is 422; a key whose first request still runs is 409. The key is optional, lives
+    24 hours, and belongs to one API key.
+    """
+
+    @wraps(method)
+    def wrapper(view: Any, request: Request, *args: Any, **options: Any) -> Response:
+        key = request.headers.get("Idempotency-Key", "")
+        if not key:
+            return method(view, request, *args, **options)
+        if len(key) > 255 or not key.isprintable():
+            raise Refused("idempotency_key", _("Ключ идемпотентности: до 255 печатных знаков"), 400)
+        body = json.dumps(request.data, sort_keys=True, ensure_ascii=False, default=str)
+        fingerprint = hashlib.sha256(f"{request.method} {request.path}\n{body}".encode()).hexdigest()
+        answer = idempotency.begin(scope=f"{request.auth.pk}", key=key, fingerprint=fingerprint)
+        if answer.status is not None:
+            return Response(answer.body, status=answer.status, headers={"Idempotent-Replayed": "true"})
+        try:
+            response = method(view, request, *args, **options)
+        except Exception as error:
+            response = problem(error, {"view": view, "request": request})
+            if response is None or response.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
+                idempotency.forget(answer)
+                raise
+            idempotency.finish(answer, status=response.status_code, body=response.data)
+            raise
+        idempotency.finish(answer, status=response.status_code, body=response.data)
+        return response
+
+    return wrapper

@@ -1,0 +1,66 @@
+"""Celery's entry points. Each only wakes: what is to be done stands in the tables of core."""
+
+import time
+
+from celery import shared_task
+
+from apps.core import clock, due, events, models, wake
+
+BUDGET = 20.0
+"""Seconds that one message may work before it hands over to the next."""
+
+
+@shared_task(name="core.work")
+def work() -> None:
+    """Delivers what waits and does what is due, until nothing is left or the budget is spent."""
+    beat("worker")
+    started = time.monotonic()
+    while time.monotonic() - started < BUDGET:
+        if not run_once():
+            return
+    wake.after_commit()
+
+
+def run_once(*, partner_id: int | None = None, limit: int = 20) -> int:
+    """One round of deliveries and wall-clock work, of all partners or one; how many were tried."""
+    tried = 0
+    while tried < limit and events.deliver_one(partner_id) is not None:
+        tried += 1
+    rows = due.claim(limit, partner_id=partner_id)
+    for row in rows:
+        due.run(row)
+    return tried + len(rows)
+
+
+def beat(part: str) -> None:
+    """Says that a part of the platform is alive."""
+    models.Heartbeat.objects.update_or_create(part=part, defaults={"seen_at": clock.wall()})
+
+
+@shared_task(name="core.tick")
+def tick() -> None:
+    """Beat's pulse: does what is due, though every wake-up may have been lost."""
+    beat("beat")
+    work()
+
+
+@shared_task(name="core.audit")
+def audit() -> None:
+    """The nightly audit: each rule that does not hold stands in the staff's queue."""
+    import uuid
+
+    from apps.core import audit as auditor
+    from apps.core import work as queue
+
+    for violation in auditor.run():
+        identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{violation.rule}|{violation.partner}|{violation.text}")
+        queue.open_for(None, "core.audit", identity, f"{violation.rule} [{violation.partner}] {violation.text}")
+
+
+@shared_task(name="core.housekeeping")
+def housekeeping() -> None:
+    """Drops what is no longer needed: events that every handler has had, for 30 days."""
+    from datetime import timedelta
+
+    old = clock.wall() - timedelta(days=30)
+    models.Event.objects.filter(occurred_at__lt=old, deliveries=None).delete()

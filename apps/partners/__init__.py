@@ -1,0 +1,1 @@
+"""Partners as tenants: schemas, domains, legal entities, contracts, staff roles."""
