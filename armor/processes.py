@@ -11,7 +11,7 @@ PR_SET_PDEATHSIG = 1
 def die_with_parent(number: signal.Signals) -> Callable[[], None]:
     """A `preexec_fn` after which the child receives this signal when the thread that started it ends.
 
-    The libc handle is made before the fork: in the child nothing may be imported or allocated that could lock.
+    The libc handle is made before the fork: in the child nothing may be imported that could lock.
     """
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()

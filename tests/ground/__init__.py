@@ -1,0 +1,1 @@
+"""The ground: embedded PostgreSQL, the supervisor, and what the commands promise."""
