@@ -57,8 +57,15 @@ class Supervisor:
     """
 
     def __init__(
-        self, *, folder: Path, env: dict[str, str], run_dir: Path, output: TextIO = sys.stdout
+        self,
+        *,
+        folder: Path,
+        env: dict[str, str],
+        run_dir: Path,
+        output: TextIO = sys.stdout,
+        polite_seconds: float = POLITE_SECONDS,
     ) -> None:
+        self._polite_seconds = polite_seconds
         self._folder, self._env, self._run_dir, self._output = folder, env, run_dir, output
         self._running: dict[str, _Running] = {}
         self._selector = selectors.DefaultSelector()
@@ -132,7 +139,7 @@ class Supervisor:
         for running in alive:
             if running.process and running.process.poll() is None:
                 running.process.terminate()
-        deadline = time.monotonic() + POLITE_SECONDS
+        deadline = time.monotonic() + self._polite_seconds
         asked = self._asked
         while any(one.process and one.process.poll() is None for one in alive):
             self._read(TICK_SECONDS)

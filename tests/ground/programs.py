@@ -19,7 +19,7 @@ def main() -> None:
         Program("steady", [sys.executable, "-c", "import time" + WAIT]),
         Program("stubborn", [sys.executable, "-c", STUBBORN + WAIT]),
     ]
-    with Supervisor(folder=run_dir, env=dict(os.environ), run_dir=run_dir) as supervisor:
+    with Supervisor(folder=run_dir, env=dict(os.environ), run_dir=run_dir, polite_seconds=2) as supervisor:
         for program in programs:
             supervisor.start(program)
         try:
