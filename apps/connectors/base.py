@@ -33,7 +33,8 @@ class ConnectorError(Exception):
 
     `unknown`: it may have happened there; ask with `fetch`, never send again blind.
     `retry`: it has not happened there, and may be sent again later.
-    Neither: it was refused for good. `code` is the other side's own word for it, if it gave one.
+    Neither: it was refused for good. `code` is the other side's own word for it, if it gave one; `answer` is
+    what it said, where it said something.
     """
 
     def __init__(self, message: str, *, retry: bool = False, unknown: bool = False, code: str = "") -> None:
@@ -41,6 +42,7 @@ class ConnectorError(Exception):
         self.retry = retry
         self.unknown = unknown
         self.code = code
+        self.answer: Any = None
 
 
 class ForgedMessage(Exception):

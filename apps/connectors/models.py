@@ -33,7 +33,9 @@ class Connections(models.QuerySet["Connection"]):
             .first()
         )
         if found is None:
-            raise Refused("no_connection", _("Сервис временно недоступен: не настроено подключение"), status=503)
+            raise Refused(
+                "no_connection", _("Сервис временно недоступен: не настроено подключение"), status=503
+            )
         return found
 
 
@@ -108,11 +110,12 @@ class GatewayReference(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("ссылка шлюза"), _("ссылки шлюза")
         constraints = [
-            models.UniqueConstraint("partner_id", "object_id", "connection", name="connectors_reference_once"),
+            models.UniqueConstraint(
+                fields=["partner_id", "object_id", "connection"], name="connectors_reference_once"
+            ),
             # One object there is one object here: it is also what an incoming message is found by.
             models.UniqueConstraint(
-                "connection",
-                "gateway_id",
+                fields=["connection", "gateway_id"],
                 condition=~models.Q(gateway_id=""),
                 name="connectors_reference_gateway",
             ),
@@ -171,8 +174,8 @@ class InboundMessage(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("входящее сообщение"), _("входящие сообщения")
         indexes = [
-            models.Index("connection", "fingerprint", name="connectors_inbound_copy"),
-            models.Index("state", "received_at", name="connectors_inbound_state"),
+            models.Index(fields=["connection", "fingerprint"], name="connectors_inbound_copy"),
+            models.Index(fields=["state", "received_at"], name="connectors_inbound_state"),
         ]
 
     def __str__(self) -> str:

@@ -72,13 +72,17 @@ class Transfer(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("проводка"), _("проводки")
         constraints = [
-            models.UniqueConstraint("partner", "document_id", "posting", name="ledger_transfer_once"),
+            models.UniqueConstraint(
+                fields=["partner", "document_id", "posting"], name="ledger_transfer_once"
+            ),
             models.CheckConstraint(condition=models.Q(amount__gt=0), name="ledger_transfer_amount"),
-            models.CheckConstraint(condition=~models.Q(debit=models.F("credit")), name="ledger_transfer_sides"),
+            models.CheckConstraint(
+                condition=~models.Q(debit=models.F("credit")), name="ledger_transfer_sides"
+            ),
         ]
         indexes = [
-            models.Index("partner", "business_date", name="ledger_transfer_partner_day"),
-            models.Index("business_date", name="ledger_transfer_day"),
+            models.Index(fields=["partner", "business_date"], name="ledger_transfer_partner_day"),
+            models.Index(fields=["business_date"], name="ledger_transfer_day"),
         ]
 
     def __str__(self) -> str:

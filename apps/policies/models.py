@@ -30,7 +30,9 @@ class MessageTemplate(models.Model):
         verbose_name, verbose_name_plural = _("шаблон сообщения"), _("шаблоны")
         ordering = ["type", "channel", "language"]
         constraints = [
-            models.UniqueConstraint("type", "channel", "language", name="policies_messagetemplate_once")
+            models.UniqueConstraint(
+                fields=["type", "channel", "language"], name="policies_messagetemplate_once"
+            )
         ]
 
     def __str__(self) -> str:
@@ -64,7 +66,7 @@ class VatRate(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("ставка НДС"), _("ставки НДС")
         ordering = ["code", "-valid_from"]
-        constraints = [models.UniqueConstraint("code", "valid_from", name="policies_vatrate_once")]
+        constraints = [models.UniqueConstraint(fields=["code", "valid_from"], name="policies_vatrate_once")]
 
     def __str__(self) -> str:
         return self.name
@@ -79,9 +81,15 @@ class NumberSequence(models.Model):
 
     kind = models.CharField(_("вид документа"), max_length=20)
     legal_entity = models.ForeignKey(
-        "partners.LegalEntity", models.PROTECT, null=True, related_name="+", verbose_name=_("юридическое лицо")
+        "partners.LegalEntity",
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        verbose_name=_("юридическое лицо"),
     )
-    partner = models.ForeignKey("partners.Partner", models.PROTECT, related_name="+", verbose_name=_("партнёр"))
+    partner = models.ForeignKey(
+        "partners.Partner", models.PROTECT, related_name="+", verbose_name=_("партнёр")
+    )
     year = models.PositiveSmallIntegerField(_("год"))
     last = models.PositiveIntegerField(_("последний номер"), default=0)
 
@@ -89,7 +97,9 @@ class NumberSequence(models.Model):
         verbose_name, verbose_name_plural = _("нумерация"), _("реквизиты и нумерация")
         constraints = [
             models.UniqueConstraint(
-                "partner", "kind", "legal_entity", "year", name="policies_sequence_once", nulls_distinct=False
+                fields=["partner", "kind", "legal_entity", "year"],
+                name="policies_sequence_once",
+                nulls_distinct=False,
             )
         ]
 

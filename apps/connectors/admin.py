@@ -1,0 +1,136 @@
+"""Console: connections, and what came in from outside."""
+
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db import models
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action, display
+
+from apps import journal
+from apps.connectors import webhooks
+from apps.connectors.base import Connector, ConnectorError, Kind, connector_class
+from apps.connectors.forms import form_for, setting_names
+from apps.connectors.models import Connection, InboundMessage
+from apps.core import clock, console
+
+STATES = {"new": "info", "done": "success", "unmatched": "warning", "rejected": "danger"}
+HEALTH = {"ok": "success", "error": "danger", "off": "warning", "new": "info"}
+
+
+@console.register(Connection, sites=("operator",))
+class ConnectionAdmin(console.ConsoleAdmin):
+    """A connection's form is made from its connector's Config."""
+
+    list_display = ("name", "kind", "partner", "is_test", "is_enabled", "health", "last_ok_at")
+    list_filter = ("kind", "is_enabled", "is_test", "partner")
+    list_select_related = ("partner",)
+    search_fields = ("name",)
+    readonly_fields = ("last_ok_at", "last_error", "last_error_at")
+    actions_detail = ("check_now",)
+
+    @display(description=_("состояние"), label=HEALTH)
+    def health(self, connection: Connection) -> tuple[str, Any]:
+        if not connection.is_enabled:
+            return "off", _("Выключено")
+        ok_at, error_at = connection.last_ok_at, connection.last_error_at
+        if error_at and (ok_at is None or error_at > ok_at):
+            return "error", _("Ошибка")
+        return ("ok", _("Работает")) if connection.last_ok_at else ("new", _("Не проверялось"))
+
+    @action(description=_("Проверить"), url_path="check", permissions=["change"])
+    def check_now(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        connection = Connection.objects.get(pk=object_id)
+        try:
+            said = connection.open().check()
+        except (ConnectorError, LookupError) as error:
+            messages.error(request, _("Не работает: %s") % error)
+            Connection.objects.filter(pk=object_id).update(
+                last_error=str(error)[:500], last_error_at=clock.wall()
+            )
+        else:
+            messages.success(request, _("Работает. %s") % said)
+            Connection.objects.filter(pk=object_id).update(last_ok_at=clock.wall())
+        return redirect("admin:connectors_connection_change", object_id)
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """First what to plug in, then its own form."""
+        if request.GET.get("connector") in settings.CONNECTORS:
+            return cast(HttpResponse, super().add_view(request, form_url, extra_context))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Новое подключение"),
+            "opts": self.opts,
+            "connectors": [(path, connector_class(path)) for path in settings.CONNECTORS],
+        }
+        return TemplateResponse(request, "connectors/choose.html", context)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        path, connector = _asked(request, obj)
+        kwargs["form"] = form_for(path, connector)
+        return super().get_form(request, obj, change, **kwargs)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        _path, connector = _asked(request, obj)
+        ours = ["name", "legal_entity", "partner", "is_test", "is_enabled"]
+        sets: list[Any] = [
+            (f"{Kind(connector.kind).label}: {connector.title}", {"fields": ours}),
+            (_("Настройки сервиса"), {"fields": setting_names(connector)}),
+        ]
+        if obj is not None:
+            sets.append((_("Состояние"), {"fields": list(self.readonly_fields)}))
+        return sets
+
+    def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        done = "changed" if change else "created"
+        if change and "is_enabled" in form.changed_data:
+            done = "switched-on" if obj.is_enabled else "switched-off"
+        # Names of what was changed only: values may be secrets.
+        journal.record(
+            f"connection.{done}",
+            "connectors.Connection",
+            obj.pk,
+            actor=request.user.get_username(),
+            data={"changed": form.changed_data},
+        )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def _asked(request: HttpRequest, connection: Connection | None) -> tuple[str, type[Connector]]:
+    path = connection.connector if connection else request.GET.get("connector", "")
+    return path, connector_class(path)
+
+
+@console.register(InboundMessage, sites=("operator",))
+class InboundMessageAdmin(console.ReadOnlyAdmin):
+    """What came in; a message can be processed again."""
+
+    list_display = ("received_at", "connection", "state_label", "copies", "error")
+    list_filter = ("state", "connection")
+    list_select_related = ("connection",)
+    ordering = ("-received_at",)
+    fields = ("received_at", "connection", "method", "state", "error", "copies", "reference")
+    actions = ("replay",)
+
+    @admin.action(description=_("Обработать ещё раз"))
+    def replay(self, request: HttpRequest, queryset: "models.QuerySet[InboundMessage]") -> None:
+        for message in queryset:
+            webhooks.replay(message)
+            journal.record(
+                "inbound.replayed",
+                "connectors.InboundMessage",
+                message.pk,
+                actor=request.user.get_username(),
+            )
+        messages.success(request, _("Сообщения будут обработаны ещё раз"))
+
+    @display(description=_("состояние"), label=STATES)
+    def state_label(self, message: InboundMessage) -> tuple[str, str]:
+        return message.state, message.get_state_display()

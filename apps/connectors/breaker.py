@@ -1,0 +1,54 @@
+"""A circuit breaker per connection: a service that is down is left alone for a moment; and its health for staff."""
+
+import threading
+import time
+from datetime import timedelta
+
+from django.db.models import F, Q
+
+from apps.connectors.base import ConnectorError
+from apps.connectors.models import Connection
+from apps.core import clock
+
+FAILURES = 5
+"""In a row, after which the breaker opens."""
+PAUSE_SECONDS = 5.0
+"""For which it stays open; then one call at a time tries again."""
+FRESH = timedelta(minutes=1)
+
+# Per process: each worker finds out for itself within a few calls, and no shared row is written on every call.
+_failures: dict[int, int] = {}
+_closed_until: dict[int, float] = {}
+_lock = threading.Lock()
+
+
+def enter(connection: Connection) -> None:
+    """Raises ConnectorError(retry) while the breaker is open."""
+    with _lock:
+        now = time.monotonic()
+        if _failures.get(connection.pk, 0) < FAILURES:
+            return
+        if now < _closed_until.get(connection.pk, 0):
+            raise ConnectorError(f"«{connection.name}» не отвечает, ждём", retry=True, code="breaker")
+        # This call tries; the others wait for what it finds.
+        _closed_until[connection.pk] = now + PAUSE_SECONDS
+
+
+def failed(connection: Connection, error: ConnectorError) -> None:
+    """Counts a call that failed, and shows staff why."""
+    with _lock:
+        _failures[connection.pk] = _failures.get(connection.pk, 0) + 1
+        _closed_until[connection.pk] = time.monotonic() + PAUSE_SECONDS
+    Connection.objects.filter(pk=connection.pk).update(
+        last_error=str(error)[:500], last_error_at=clock.wall()
+    )
+
+
+def succeeded(connection: Connection) -> None:
+    """Closes the breaker. Health is written once a minute: many workers share this row."""
+    with _lock:
+        _failures.pop(connection.pk, None)
+    now = clock.wall()
+    Connection.objects.filter(pk=connection.pk).filter(
+        Q(last_ok_at=None) | Q(last_ok_at__lt=now - FRESH) | Q(last_error_at__gt=F("last_ok_at"))
+    ).update(last_ok_at=now)

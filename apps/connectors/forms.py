@@ -1,0 +1,90 @@
+"""The form of a connection, made from its connector's Config. A secret goes in and is never shown again."""
+
+from dataclasses import MISSING, Field, fields
+from decimal import Decimal
+from typing import Any, cast, get_type_hints
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
+
+from apps.connectors.base import Connector
+from apps.connectors.models import Connection
+
+PREFIX = "config_"
+_BOXES: dict[type, tuple[type[forms.Field], type[forms.Widget]]] = {
+    str: (forms.CharField, UnfoldAdminTextInputWidget),
+    int: (forms.IntegerField, UnfoldAdminIntegerFieldWidget),
+    Decimal: (forms.DecimalField, UnfoldAdminDecimalFieldWidget),
+    bool: (forms.BooleanField, UnfoldBooleanSwitchWidget),
+}
+
+
+class ConnectionForm(forms.ModelForm):
+    """Ours and the connector's fields together."""
+
+    connector_class: type[Connector]
+    connector_path = ""
+
+    class Meta:
+        model = Connection
+        fields = ["name", "legal_entity", "partner", "is_test", "is_enabled"]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        stored = self.instance.config if self.instance.pk else {}
+        for item in fields(self.connector_class.Config):
+            box = self.fields[PREFIX + item.name]
+            if item.metadata.get("secret"):
+                if stored.get(item.name):
+                    box.required = False
+                    box.help_text = _("Задано. Оставьте пустым, чтобы не менять")
+            elif item.name in stored:
+                box.initial = stored[item.name]
+
+    def save(self, commit: bool = True) -> Connection:
+        """Writes the settings; an empty box of a secret leaves the stored one."""
+        connection = cast(Connection, self.instance)
+        config = dict(connection.config) if connection.pk else {}
+        for item in fields(self.connector_class.Config):
+            given = self.cleaned_data.get(PREFIX + item.name)
+            if item.metadata.get("secret") and not given:
+                continue
+            config[item.name] = str(given) if isinstance(given, Decimal) else given
+        connection.config = config
+        connection.connector, connection.kind = self.connector_path, self.connector_class.kind
+        return cast(Connection, super().save(commit))
+
+
+def form_for(path: str, connector: type[Connector]) -> type[ConnectionForm]:
+    """A form class for connections of this connector."""
+    types = get_type_hints(connector.Config)
+    boxes = {PREFIX + item.name: _box(item, types[item.name]) for item in fields(connector.Config)}
+    members = {**boxes, "connector_class": connector, "connector_path": path}
+    return cast(type[ConnectionForm], type(f"{connector.__name__}Form", (ConnectionForm,), members))
+
+
+def setting_names(connector: type[Connector]) -> list[str]:
+    """Names of the form's boxes for the connector's own settings."""
+    return [PREFIX + item.name for item in fields(connector.Config)]
+
+
+def _box(item: "Field[Any]", type_: type) -> forms.Field:
+    kind, widget = _BOXES.get(type_, _BOXES[str])
+    secret = item.metadata.get("secret", False)
+    has_default = item.default is not MISSING
+    options: dict[str, Any] = {
+        "label": item.metadata.get("label") or item.name,
+        "help_text": item.metadata.get("help_text", ""),
+        "required": not has_default and type_ is not bool,
+        "widget": UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}) if secret else widget(),
+    }
+    if has_default and not secret:
+        options["initial"] = item.default
+    return kind(**options)

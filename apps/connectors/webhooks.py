@@ -1,0 +1,129 @@
+"""Incoming messages: stored raw first, then read by their connector and handed to the partner they are about."""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection as database
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+
+from apps.connectors.base import ForgedMessage, Received
+from apps.connectors.models import Connection, GatewayReference, InboundMessage, InboundState
+from apps.core import clock, due, faults, work
+from apps.core.tenancy import in_partner, in_public
+
+Receiver = Callable[[GatewayReference, Received], None]
+TASK = "connectors.inbound"
+_receivers: dict[str, Receiver] = {}
+
+
+def receiver(kind: str) -> Callable[[Receiver], Receiver]:
+    """Registers what takes the messages of connectors of a kind.
+
+    Called with the reference of the object that the message is about, in its partner's schema, in one
+    transaction, perhaps more than once: it schedules due work that asks the other side, and believes nothing.
+    """
+
+    def register(function: Receiver) -> Receiver:
+        _receivers[kind] = function
+        return function
+
+    return register
+
+
+@csrf_exempt
+@require_http_methods(["GET", "POST", "PUT"])
+def hook(request: HttpRequest, connection: int) -> HttpResponse:
+    """`/hooks/<connection>/` on the public host: stores what came and answers 200 at once."""
+    owner = get_object_or_404(Connection, pk=connection)
+    store(
+        owner,
+        method=request.method or "",
+        query=request.META.get("QUERY_STRING", ""),
+        headers={name.lower(): value for name, value in request.headers.items()},
+        body=request.body,
+    )
+    faults.at("connectors.stored-not-answered")
+    return HttpResponse("OK", content_type="text/plain")
+
+
+def store(
+    connection: Connection, *, method: str, query: str, headers: dict[str, str], body: bytes
+) -> InboundMessage:
+    """Stores a message and schedules its processing; a copy of an earlier one only counts there."""
+    content = b"\0".join([method.encode(), query.encode(), body])
+    # Keyed: without the key nobody can tell from it what the message said.
+    fingerprint = hmac.digest(settings.SEARCH_KEY.encode(), content, hashlib.sha256)
+    with transaction.atomic():
+        _lock(connection.pk, fingerprint)
+        earlier = InboundMessage.objects.filter(connection=connection, fingerprint=fingerprint).first()
+        if earlier is not None:
+            earlier.copies += 1
+            earlier.save(update_fields=["copies"])
+            if earlier.state != InboundState.DONE:
+                replay(earlier)
+            return earlier
+        message = InboundMessage.objects.create(
+            connection=connection,
+            received_at=clock.wall(),
+            method=method,
+            query=query,
+            headers=headers,
+            body=body.decode("latin-1"),
+            fingerprint=fingerprint,
+        )
+        replay(message)
+    return message
+
+
+def _lock(connection_id: int, fingerprint: bytes) -> None:
+    # A unique index over partitions would have to hold the month as well; this holds over all of them.
+    number = int.from_bytes(fingerprint[:8], "big", signed=True) ^ connection_id
+    with database.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
+
+
+def replay(message: InboundMessage) -> None:
+    """Processes a message (again): what it leads to happens once, however often it is processed."""
+    with in_public():
+        due.schedule(TASK, message.pk, clock.wall(), wall=True)
+
+
+def process(message_id: UUID) -> None:
+    """Reads a stored message and hands it to its partner. Raises what its receiver raises, to be tried again."""
+    message = InboundMessage.objects.select_related("connection").filter(pk=message_id).first()
+    if message is None:
+        return
+    try:
+        received = message.connection.reader().receive(message.raw())
+    except ForgedMessage as error:
+        _finish(message, InboundState.REJECTED, error=str(error))
+        return
+    reference = _find(message.connection, received)
+    take = _receivers.get(message.connection.kind)
+    if reference is None or take is None:
+        _finish(message, InboundState.UNMATCHED, error="Не найдено, о чём это сообщение")
+        work.open(TASK, message.pk, f"{message.connection.name}: сообщение не опознано")
+        return
+    with in_partner(reference.partner_id), transaction.atomic():
+        take(reference, received)
+    faults.at("connectors.received-not-marked")
+    _finish(message, InboundState.DONE, reference=reference.pk)
+    work.close(TASK, message.pk)
+
+
+def _find(connection: Connection, received: Received) -> GatewayReference | None:
+    known = GatewayReference.objects.filter(connection=connection)
+    if received.reference is not None:
+        return known.filter(pk=received.reference).first()
+    return known.filter(gateway_id=received.gateway_id).first() if received.gateway_id else None
+
+
+def _finish(message: InboundMessage, state: str, *, error: str = "", reference: int | None = None) -> None:
+    InboundMessage.objects.filter(pk=message.pk).update(state=state, error=error[:500], reference=reference)

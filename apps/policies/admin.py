@@ -1,0 +1,82 @@
+"""Console: texts of messages, VAT rates, numbering."""
+
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from apps import journal
+from apps.core import clock, console
+from apps.policies import messages
+from apps.policies.models import MessageTemplate, NumberSequence, VatRate
+
+
+class Journalled(console.ConsoleAdmin):
+    """Every change of a policy is in the journal, with the names of what was changed."""
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        journal.record(
+            f"{obj._meta.model_name}.{'changed' if change else 'created'}",
+            obj._meta.label,
+            obj.pk,
+            actor=request.user.get_username(),
+            data={"changed": form.changed_data},
+        )
+
+
+@console.register(MessageTemplate, sites=("operator",))
+class MessageTemplateAdmin(Journalled):
+    """Staff's own texts."""
+
+    list_display = ("type_title", "channel", "language", "is_active")
+    list_filter = ("channel", "language", "is_active")
+    readonly_fields = ("placeholders",)
+    fields = ("type", "channel", "language", "is_active", "placeholders", "subject", "body_text", "body_html")
+
+    @display(description=_("сообщение"))
+    def type_title(self, template: MessageTemplate) -> Any:
+        known = messages.TYPES.get(template.type)
+        return known.title if known else template.type
+
+    @display(description=_("подстановки"))
+    def placeholders(self, template: MessageTemplate) -> Any:
+        known = messages.TYPES.get(template.type)
+        found = known.placeholders.items() if known else ()
+        return format_html_join("", "<div><code>${}</code> {}</div>", found) or "—"
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name == "type":
+            choices = [(known.code, known.title) for known in messages.TYPES.values()]
+            return forms.ChoiceField(
+                label=db_field.verbose_name, choices=choices, widget=UnfoldAdminSelectWidget()
+            )
+        return super().formfield_for_dbfield(db_field, request, **options)
+
+
+@console.register(VatRate, sites=("operator",))
+class VatRateAdmin(Journalled):
+    """Rates by day: one that has begun stands for good, a new one gets a new row."""
+
+    list_display = ("name", "code", "percent", "valid_from")
+    list_filter = ("code",)
+
+    def has_change_permission(self, request: HttpRequest, obj: VatRate | None = None) -> bool:
+        allowed: bool = super().has_change_permission(request, obj)
+        return allowed and not (obj and obj.is_past(clock.today()))
+
+    def has_delete_permission(self, request: HttpRequest, obj: VatRate | None = None) -> bool:
+        return self.has_change_permission(request, obj)
+
+
+@console.register(NumberSequence, sites=("operator",))
+class NumberSequenceAdmin(console.ReadOnlyAdmin):
+    """What number was given out last."""
+
+    list_display = ("kind", "legal_entity", "partner", "year", "last")
+    list_filter = ("kind", "year", "legal_entity")
+    list_select_related = ("legal_entity", "partner")
