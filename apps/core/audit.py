@@ -47,7 +47,7 @@ def run(partner_ids: Iterable[int] | None = None) -> Iterator[Violation]:
         for checked in _of("public"):
             for text in checked.check():
                 yield Violation(checked.name, "", text)
-        partners = apps.get_model("partners.Partner").objects.real().order_by("pk")
+        partners = apps.get_model("partners.Partner").objects.order_by("pk")
         if partner_ids is not None:
             partners = partners.filter(pk__in=partner_ids)
         partners = list(partners)

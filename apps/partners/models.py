@@ -28,12 +28,6 @@ class LegalEntity(models.Model):
         return self.name
 
 
-class PartnerQuerySet(models.QuerySet["Partner"]):
-    def real(self) -> "PartnerQuerySet":
-        """Without the template, on which migrations are recorded."""
-        return self.exclude(schema_name=settings.TEMPLATE_SCHEMA_NAME)
-
-
 class Partner(TenantMixin):
     """A company that sells through us, with a schema of its own."""
 
@@ -60,8 +54,6 @@ class Partner(TenantMixin):
 
     auto_create_schema = False
     auto_drop_schema = False
-    objects = PartnerQuerySet.as_manager()
-
     class Meta:
         verbose_name, verbose_name_plural = _("партнёр"), _("партнёры")
         ordering = ["name"]
