@@ -34,7 +34,8 @@ def test_connection_apart() -> Iterator[str]:
     """No reference leads from a test connection to a live partner, or from a live one to a sandbox."""
     sandbox = Partner.objects.filter(pk=OuterRef("partner_id"), is_sandbox=OuterRef("connection__is_test"))
     for reference in GatewayReference.objects.filter(~Exists(sandbox)):
-        yield f"Reference {reference.pk}: partner {reference.partner_id}, connection {reference.connection_id}"
+        where = f"partner {reference.partner_id}, connection {reference.connection_id}"
+        yield f"Reference {reference.pk}: {where}"
 
 
 @audit.rule("connectors.message-processed", scope="public")

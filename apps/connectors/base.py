@@ -79,7 +79,7 @@ def setting(label: Any, *, secret: bool = False, default: Any = MISSING, help_te
 
 
 class Connector(ABC):
-    """One service outside. Subclasses add the four to six methods of their kind; listed in settings.CONNECTORS.
+    """One service outside, listed in settings.CONNECTORS. Subclasses add the few methods of their kind.
 
     `Config` is a frozen dataclass of `setting`s (str, int, bool, Decimal); it makes the form.
     """
@@ -115,7 +115,7 @@ def connector_class(path: str) -> type[Connector]:
 
 
 def configured(connector: type[Connector], values: Mapping[str, Any]) -> Any:
-    """A Config of these stored values; names it does not know are left out. Raises ConnectorError if one lacks."""
+    """A Config of stored values, without names it does not know. Raises ConnectorError if one lacks."""
     known = {item.name for item in fields(connector.Config)}
     try:
         return connector.Config(**{name: value for name, value in values.items() if name in known})

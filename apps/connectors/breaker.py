@@ -1,4 +1,4 @@
-"""A circuit breaker per connection: a service that is down is left alone for a moment; and its health for staff."""
+"""A circuit breaker per connection: a service that is down is left alone for a moment, and staff sees it."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ PAUSE_SECONDS = 5.0
 """For which it stays open; then one call at a time tries again."""
 FRESH = timedelta(minutes=1)
 
-# Per process: each worker finds out for itself within a few calls, and no shared row is written on every call.
+# Per process: each worker finds out for itself within a few calls, and no shared row is written each time.
 _failures: dict[int, int] = {}
 _closed_until: dict[int, float] = {}
 _lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""The one HTTP client for calls outside: timeouts, no private addresses, a breaker, a masked line in the journal."""
+"""The one HTTP client for calls outside: timeouts, no private addresses, a breaker, a line in the journal."""
 
 import ipaddress
 import os
@@ -41,11 +41,11 @@ def request(
     auth: tuple[str, str] | None = None,
     timeout: float = 20.0,
 ) -> httpx.Response:
-    """Calls outside and returns the answer: any status but 429 and 5xx. `timeout` is seconds for the whole call.
+    """Calls outside and returns the answer: any status but 429 and 5xx. `timeout` is seconds for all of it.
 
-    Raises ConnectorError: `retry` where nothing was done there (refused connection, 429, open breaker) and for
-    failed reading, `unknown` where it may have been done (no answer in time, a dropped answer, 5xx). Raises
-    RuntimeError inside a transaction: claim, commit, call, record.
+    Raises ConnectorError: `retry` where nothing was done there (refused connection, 429, open breaker) and
+    for failed reading, `unknown` where it may have been done (no answer in time, a dropped answer, 5xx).
+    Raises RuntimeError inside a transaction: claim, commit, call, record.
     """
     if database.in_atomic_block:
         raise RuntimeError("No call outside while a transaction is open")

@@ -28,7 +28,7 @@ def url(address: str) -> str:
 
 
 def body(content: bytes) -> str:
-    """A body as text, cut at 4,000 characters; of anything but JSON and forms only what is no contact or card."""
+    """A body as text, at most 4,000 characters, without secrets, cards and contacts."""
     raw = content.decode("utf-8", "replace")
     try:
         return json.dumps(value(json.loads(raw)), ensure_ascii=False)[:LONGEST]

@@ -126,7 +126,7 @@ class GatewayReference(models.Model):
 
     @classmethod
     def allot(cls, connection: Connection, kind: str, object_id: UUID) -> Self:
-        """The current partner's reference for an object on a connection, the same one each time it is asked."""
+        """The current partner's reference for an object on a connection, the same one each time."""
         found, _created = cls.objects.get_or_create(
             connection=connection,
             partner_id=current_partner_id(),

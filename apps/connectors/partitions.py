@@ -32,7 +32,7 @@ def _drop_before(months: dict[date, str], moment: datetime) -> None:
         for start, name in months.items():
             if _next(start) <= moment.date():
                 cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
-        # What a month did not catch stands in the default partition; the rest of the oldest month goes by row.
+        # What a month did not catch stands in the default partition; the oldest month goes by row.
         cursor.execute(
             sql.SQL("DELETE FROM {} WHERE received_at < %s").format(sql.Identifier(TABLE)), [moment]
         )

@@ -1,4 +1,4 @@
-"""Incoming messages: stored raw first, then read by their connector and handed to the partner they are about."""
+"""Incoming messages: stored raw first, then read by their connector and handed to their partner."""
 
 import hashlib
 import hmac
@@ -96,7 +96,7 @@ def replay(message: InboundMessage) -> None:
 
 
 def process(message_id: UUID) -> None:
-    """Reads a stored message and hands it to its partner. Raises what its receiver raises, to be tried again."""
+    """Reads a stored message and hands it to its partner. Raises what its receiver raises."""
     message = InboundMessage.objects.select_related("connection").filter(pk=message_id).first()
     if message is None:
         return

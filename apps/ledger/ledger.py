@@ -52,8 +52,8 @@ def post(
     """Writes a document's transfers for the current partner, in the caller's transaction; zeros are left out.
 
     `occurred_at` is in UTC, `business_date` a day in the partner's zone. Raises RuntimeError outside a
-    transaction, NoPartner, ValueError for an unknown account or kind, IntegrityError for a negative amount and
-    for a posting that stands there already.
+    transaction, NoPartner, ValueError for an unknown account or kind, IntegrityError for a negative amount
+    and for a posting that stands there already.
     """
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("A document and its postings commit in one transaction")

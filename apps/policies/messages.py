@@ -45,7 +45,7 @@ def override(type: str, channel: str, language: str) -> MessageTemplate | None:
 
 
 def fill(subject: str, text: str, html: str, context: Mapping[str, Any]) -> Rendered:
-    """Puts `context` in for `$name`; escapes it in HTML. No logic, no attributes: staff's text cannot do harm.
+    """Puts `context` in for `$name`, escaped in HTML. No logic, no attributes: staff's text can do no harm.
 
     Raises KeyError for a missing value: a message with a hole in it is not sent.
     """

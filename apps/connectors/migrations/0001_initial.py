@@ -25,9 +25,9 @@ CREATE TABLE connectors_inboundmessage (
 CREATE INDEX connectors_inbound_copy ON connectors_inboundmessage (connection_id, fingerprint);
 CREATE INDEX connectors_inbound_state ON connectors_inboundmessage (state, received_at);
 CREATE TABLE connectors_inboundmessage_default PARTITION OF connectors_inboundmessage DEFAULT;
--- From here the daily sweep makes the months (apps.connectors.partitions).
+-- From here the daily sweep makes the months, and moves what stands in this one (apps.connectors.partitions).
 INSERT INTO core_due (partner_id, kind, object_id, due_at, is_sandbox, attempts, error)
-VALUES (NULL, 'connectors.partitions', '00000000-0000-0000-0000-000000000000', now(), false, 0, '');
+VALUES (NULL, 'connectors.partitions', '00000000-0000-0000-0000-000000000000', now() + interval '1 day', false, 0, '');
 """
 
 
