@@ -1,0 +1,115 @@
+"""What every payment gateway is for us: requests and answers as plain values, and the calls of a connector."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+from apps.connectors.base import Connector, Kind
+from apps.core.money import Money
+
+
+class Status(StrEnum):
+    """What a gateway says of a payment or refund."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    CANCELED = "canceled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentRequest:
+    """A payment to be made. Built from frozen columns only: asked again, it is the same to the last byte."""
+
+    key: UUID
+    reference: int
+    """Number of our GatewayReference."""
+    partner_id: int
+    amount: Money
+    description: str
+    """At most 128 characters."""
+    return_url: str = ""
+    save_method: bool = False
+    method_token: str = ""
+    """The gateway's id of a saved method: for a charge without a page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundRequest:
+    """Money to be given back."""
+
+    key: UUID
+    payment_gateway_id: str
+    amount: Money
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayPayment:
+    """A payment as the gateway shows it."""
+
+    gateway_id: str
+    status: Status
+    amount: Money
+    reference: str = ""
+    key: str = ""
+    partner_id: str = ""
+    reason: str = ""
+    """Why it was canceled, in the gateway's own word."""
+    confirmation_url: str = ""
+    method_token: str = ""
+    """Only where the method is saved."""
+    method_title: str = ""
+    fee: Decimal = Decimal("0.00")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayRefund:
+    """A refund as the gateway shows it."""
+
+    gateway_id: str
+    payment_gateway_id: str
+    status: Status
+    amount: Money
+    key: str = ""
+    """Id of our refund; empty where somebody made it in the gateway's cabinet."""
+    reason: str = ""
+
+
+class Gateway(Connector):
+    """A payment gateway. Every call raises ConnectorError; `unknown` where it may have been done.
+
+    Creating calls carry an idempotence key: the same request again gives the same payment.
+    """
+
+    kind = Kind.PAYMENT
+
+    @abstractmethod
+    def create_payment(self, request: PaymentRequest) -> GatewayPayment:
+        """A first payment: the customer confirms it on the gateway's page."""
+
+    @abstractmethod
+    def charge(self, request: PaymentRequest) -> GatewayPayment:
+        """A charge of a saved method."""
+
+    @abstractmethod
+    def fetch(self, reference: str | PaymentRequest, /) -> GatewayPayment:
+        """A payment by the gateway's id; or by its request, sent once more under the same key (makes it, if lost)."""
+
+    @abstractmethod
+    def find(self, request: PaymentRequest, *, since: datetime | None) -> GatewayPayment | None:
+        """The payment of a request among those made since a moment, without making it; None: there is none."""
+
+    @abstractmethod
+    def refund(self, request: RefundRequest) -> GatewayRefund:
+        """Gives money back."""
+
+    @abstractmethod
+    def fetch_refund(self, gateway_id: str) -> GatewayRefund:
+        """A refund by the gateway's id."""
+
+    @abstractmethod
+    def refunds_of(self, payment_gateway_id: str) -> list[GatewayRefund]:
+        """All refunds of a payment, whoever made them."""

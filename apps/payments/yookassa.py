@@ -1,0 +1,203 @@
+"""YooKassa, API v3: amounts are strings in roubles, a POST is known for a day by its Idempotence-Key."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import httpx
+from django.utils.translation import gettext_lazy as _
+
+from apps.connectors import http
+from apps.connectors.base import ConnectorError, ForgedMessage, Inbound, Received, setting
+from apps.core.money import Money
+from apps.payments.gateway import Gateway, GatewayPayment, GatewayRefund, PaymentRequest, RefundRequest, Status
+
+TIMEOUT_SECONDS = 20.0
+STATUSES = {
+    "pending": Status.PENDING,
+    "waiting_for_capture": Status.PENDING,
+    "succeeded": Status.SUCCEEDED,
+    "canceled": Status.CANCELED,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A shop at YooKassa."""
+
+    shop_id: str = setting(_("shopId"))
+    secret_key: str = setting(_("секретный ключ"), secret=True)
+    base_url: str = setting(_("адрес API"), default="https://api.yookassa.ru/v3")
+
+
+class YooKassa(Gateway):
+    """One shop. Webhooks carry no signature: what they say is only a reason to read the object again."""
+
+    title = _("ЮKassa")
+    Config = Settings
+
+    def check(self) -> str:
+        """Asks who we are there."""
+        me = self._call("GET", "me")
+        return f"{_('Магазин')} {me['account_id']}: {me.get('status', '')}"
+
+    def create_payment(self, request: PaymentRequest) -> GatewayPayment:
+        return _payment(self._call("POST", "payments", _body(request), key=str(request.key)))
+
+    def charge(self, request: PaymentRequest) -> GatewayPayment:
+        return self.create_payment(request)
+
+    def fetch(self, reference: str | PaymentRequest, /) -> GatewayPayment:
+        if isinstance(reference, str):
+            return _payment(self._call("GET", f"payments/{reference}"))
+        # A key gives the first answer again, however long ago: what has become of it is read after that.
+        return self.fetch(self.create_payment(reference).gateway_id)
+
+    def find(self, request: PaymentRequest, *, since: datetime | None) -> GatewayPayment | None:
+        window = {"created_at.gte": since.isoformat()} if since else {}
+        for item in self._pages("payments", window):
+            if (item.get("metadata") or {}).get("payment") == str(request.key):
+                return _payment(item)
+        return None
+
+    def refund(self, request: RefundRequest) -> GatewayRefund:
+        body = {
+            "payment_id": request.payment_gateway_id,
+            "amount": _amount(request.amount),
+            "description": request.description[:128],
+            "metadata": {"refund": str(request.key)},
+        }
+        return _refund(self._call("POST", "refunds", body, key=str(request.key)))
+
+    def fetch_refund(self, gateway_id: str) -> GatewayRefund:
+        return _refund(self._call("GET", f"refunds/{gateway_id}"))
+
+    def refunds_of(self, payment_gateway_id: str) -> list[GatewayRefund]:
+        return [_refund(item) for item in self._pages("refunds", {"payment_id": payment_gateway_id})]
+
+    def receive(self, message: Inbound) -> Received:
+        """Whom a notification is about. Nothing in it is believed, so it names an object and no more."""
+        try:
+            notice = json.loads(message.body)
+            event, thing = str(notice["event"]), notice["object"]
+            payment_id = str(thing["payment_id"] if event.startswith("refund.") else thing["id"])
+            number = str((thing.get("metadata") or {}).get("reference", ""))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ForgedMessage(f"Не похоже на уведомление ЮKassa: {error!r}") from error
+        # Digits in other scripts are digits for str, and a number longer than a bigint is no number of ours.
+        known = number.isascii() and number.isdigit() and len(number) < 19
+        return Received(
+            reference=int(number) if known else None, gateway_id=payment_id[:100], type=event[:60]
+        )
+
+    def _pages(self, path: str, params: dict[str, str]) -> Iterator[dict[str, Any]]:
+        page: dict[str, Any] = {"next_cursor": None}
+        while "next_cursor" in page:
+            cursor = {"cursor": page["next_cursor"]} if page["next_cursor"] else {}
+            page = self._call("GET", path, params={**params, **cursor, "limit": "100"})
+            yield from page["items"]
+
+    def _call(
+        self, method: str, path: str, body: Any = None, *, key: str = "", params: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        answer = http.request(
+            self.connection,
+            method,
+            f"{self.config.base_url.rstrip('/')}/{path}",
+            json=body,
+            params=params,
+            headers={"Idempotence-Key": key} if key else None,
+            auth=(self.config.shop_id, self.config.secret_key),
+            timeout=TIMEOUT_SECONDS,
+        )
+        return _read(answer, writing=method == "POST")
+
+
+def _read(answer: httpx.Response, *, writing: bool) -> dict[str, Any]:
+    try:
+        content = answer.json()
+    except ValueError:
+        content = None
+    if answer.status_code == 200 and isinstance(content, dict):
+        return content
+    if answer.status_code in {200, 202} or not isinstance(content, dict) or "code" not in content:
+        # Accepted and not finished, or not YooKassa's own words: it may have been done.
+        raise ConnectorError(f"HTTP {answer.status_code}", unknown=writing, retry=not writing)
+    text = f"{content['code']}: {content.get('description', '')} {content.get('parameter', '')}".strip()
+    raise ConnectorError(text, code=str(content["code"]))
+
+
+def _body(request: PaymentRequest) -> dict[str, Any]:
+    metadata = {
+        "reference": str(request.reference),
+        "payment": str(request.key),
+        "partner": str(request.partner_id),
+    }
+    body = {
+        "amount": _amount(request.amount),
+        "capture": True,
+        "description": request.description,
+        "metadata": metadata,
+    }
+    if request.method_token:
+        return body | {"payment_method_id": request.method_token}
+    return body | {
+        "confirmation": {"type": "redirect", "return_url": request.return_url},
+        "save_payment_method": request.save_method,
+    }
+
+
+def _amount(money: Money) -> dict[str, str]:
+    return {"value": f"{money.amount:.2f}", "currency": money.currency}
+
+
+def _money(found: dict[str, Any]) -> Money:
+    return Money(Decimal(found["value"]), found["currency"])
+
+
+def _payment(found: dict[str, Any]) -> GatewayPayment:
+    try:
+        metadata, method = found.get("metadata") or {}, found.get("payment_method") or {}
+        amount, status = _money(found["amount"]), STATUSES[found["status"]]
+        income = found.get("income_amount") if status == Status.SUCCEEDED else None
+        return GatewayPayment(
+            gateway_id=found["id"],
+            status=status,
+            amount=amount,
+            reference=str(metadata.get("reference", "")),
+            key=str(metadata.get("payment", "")),
+            partner_id=str(metadata.get("partner", "")),
+            reason=_reason(found),
+            confirmation_url=(found.get("confirmation") or {}).get("confirmation_url", ""),
+            method_token=method["id"] if method.get("saved") else "",
+            method_title=_title(method),
+            fee=amount.amount - _money(income).amount if income else Decimal("0.00"),
+        )
+    except (KeyError, ValueError, TypeError, InvalidOperation) as error:
+        raise ConnectorError(f"Непонятный ответ: {error!r}", unknown=True) from error
+
+
+def _refund(found: dict[str, Any]) -> GatewayRefund:
+    try:
+        return GatewayRefund(
+            gateway_id=found["id"],
+            payment_gateway_id=found["payment_id"],
+            status=STATUSES[found["status"]],
+            amount=_money(found["amount"]),
+            key=str((found.get("metadata") or {}).get("refund", "")),
+            reason=_reason(found),
+        )
+    except (KeyError, ValueError, TypeError, InvalidOperation) as error:
+        raise ConnectorError(f"Непонятный ответ: {error!r}", unknown=True) from error
+
+
+def _reason(found: dict[str, Any]) -> str:
+    return str((found.get("cancellation_details") or {}).get("reason", ""))[:60]
+
+
+def _title(method: dict[str, Any]) -> str:
+    last = (method.get("card") or {}).get("last4")
+    return f"•• {last}" if last else str(method.get("title") or method.get("type") or "")[:100]
