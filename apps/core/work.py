@@ -36,4 +36,9 @@ def open_for(
 
 def close(kind: str, object_id: UUID) -> None:
     """Takes an object out of the queue, if it is there."""
-    WorkItem.objects.filter(partner_id=current_partner_id(), kind=kind, object_id=object_id).delete()
+    close_for(current_partner_id(), kind, object_id)
+
+
+def close_for(partner_id: int | None, kind: str, object_id: UUID) -> None:
+    """The same for a partner by id, or None for the platform itself."""
+    WorkItem.objects.filter(partner_id=partner_id, kind=kind, object_id=object_id).delete()

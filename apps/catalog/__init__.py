@@ -1,0 +1,1 @@
+"""What is sold: products, tariffs and their versions, offers to partners, the price list."""

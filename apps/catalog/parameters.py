@@ -1,0 +1,92 @@
+"""Typed parameters of products: how their values are read, checked and shown."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from apps.catalog.models import ProductParameter
+
+UNLIMITED = "unlimited"
+"""The value of a whole-number parameter without a limit: «безлимит»."""
+_WORDS = {UNLIMITED: "безлимит", True: "да", False: "нет"}
+
+
+class Kind(models.TextChoices):
+    """What the values of a parameter are."""
+
+    STRING = "string", _("строка")
+    INT = "int", _("целое число или «безлимит»")
+    BOOL = "bool", _("да или нет")
+    CHOICE = "choice", _("одно из списка")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A parameter with its value in a tariff; `value` is int, "unlimited", bool or str by `kind`."""
+
+    code: str
+    name: str
+    kind: str
+    value: Any
+    text: str
+
+
+def kind_of(texts: Iterable[str]) -> Kind:
+    """The narrowest kind that holds all these values of a price list."""
+    texts = {text.lower() for text in texts}
+    if texts <= {"да", "нет"}:
+        return Kind.BOOL
+    if all(_is_whole(text) or text == _WORDS[UNLIMITED] for text in texts):
+        return Kind.INT
+    return Kind.STRING
+
+
+def read(text: str, kind: str, choices: Iterable[str] = ()) -> Any:
+    """The value that `text` means for a parameter of this kind. Raises ValueError, with a reason in Russian."""
+    lower = text.lower()
+    if kind == Kind.BOOL:
+        if lower not in {"да", "нет"}:
+            raise ValueError(_("«%s»: нужно «да» или «нет»") % text)
+        return lower == "да"
+    if kind == Kind.INT:
+        if lower == _WORDS[UNLIMITED]:
+            return UNLIMITED
+        if not _is_whole(text):
+            raise ValueError(_("«%s»: нужно целое число или «безлимит»") % text)
+        return int(text)
+    if kind == Kind.CHOICE and text not in set(choices):
+        raise ValueError(_("«%(text)s»: нужно одно из: %(choices)s") % {"text": text, "choices": ", ".join(choices)})
+    return text
+
+
+def check(value: Any, kind: str, choices: Iterable[str] = ()) -> None:
+    """Raises ValueError, with a reason in Russian, where a stored value is not of its kind."""
+    if kind == Kind.BOOL and not isinstance(value, bool):
+        raise ValueError(_("«%s»: нужно «да» или «нет»") % value)
+    if kind == Kind.INT and (isinstance(value, bool) or not (isinstance(value, int) or value == UNLIMITED)):
+        raise ValueError(_("«%s»: нужно целое число или «безлимит»") % value)
+    if kind in {Kind.STRING, Kind.CHOICE}:
+        read(str(value), kind, choices)
+
+
+def write(value: Any) -> str:
+    """A value as the price list writes it: «безлимит», «да», «2»."""
+    return str(_WORDS.get(value, value)) if isinstance(value, bool | str) else str(value)
+
+
+def shown(declared: Iterable["ProductParameter"], values: Mapping[str, Any]) -> list[Shown]:
+    """The given values in the order of their declarations."""
+    return [
+        Shown(one.code, str(one.name), one.kind, values[one.code], write(values[one.code]))
+        for one in declared
+        if one.code in values
+    ]
+
+
+def _is_whole(text: str) -> bool:
+    return bool(re.fullmatch(r"\d{1,9}", text))

@@ -1,0 +1,1 @@
+"""Who supplies the products: providers, pools of activation keys, connectors that provision."""

@@ -1,0 +1,72 @@
+"""What every provider's connector does: provision a product, ask about it, extend it, take it back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from apps.connectors.base import Connector, Kind
+
+
+class Status(models.TextChoices):
+    """How far a provisioning is. A final refusal is not a status but a ConnectorError that says no retry."""
+
+    ACTIVE = "active", _("Выдано")
+    PENDING = "pending", _("У поставщика")
+    CANCELED = "canceled", _("Отозвано")
+    MANUAL = "manual", _("Нужен сотрудник")
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionRequest:
+    """What is wanted. `request_id` names it for ever: asked twice, made once.
+
+    `sku` is the tariff's code, `customer_ref` the customer's id and nothing personal, `period_end` the first
+    day no longer paid.
+    """
+
+    request_id: UUID
+    sku: str
+    customer_ref: str
+    period_end: date
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """What the customer got, or is about to get."""
+
+    status: Status
+    key: str = ""
+    url: str = ""
+    instructions: str = ""
+
+
+class ProviderConnector(Connector):
+    """Base of provider connectors.
+
+    All methods raise ConnectorError: `retry` means the same request may succeed later, `unknown` that nobody
+    knows whether it arrived (then `fetch` before repeating), neither means a final refusal.
+    """
+
+    kind = Kind.PROVIDER
+
+    def provision(self, request: ProvisionRequest) -> Provisioned:
+        """Makes the product available. Repeated with the same request: the same answer."""
+        raise NotImplementedError
+
+    def fetch(self, request_id: UUID, /) -> Provisioned | None:
+        """What became of a request; None where it never arrived, so that it may be sent again."""
+        raise NotImplementedError
+
+    def extend(self, request_id: UUID, *, extension_id: UUID, period_end: date) -> Provisioned:
+        """Prolongs to `period_end` (the first day no longer paid). Safe to repeat by `extension_id`."""
+        raise NotImplementedError
+
+    def cancel(self, request_id: UUID) -> Provisioned:
+        """Takes the product back. Safe to repeat."""
+        raise NotImplementedError

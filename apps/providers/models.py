@@ -1,0 +1,130 @@
+"""Providers and their pools of activation keys (public: a key is sold once, whoever sells it)."""
+
+import hashlib
+import hmac
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.fields import EncryptedField, TranslatedField
+
+
+class Provider(models.Model):
+    """A company that supplies products. Archived, never deleted."""
+
+    code = models.SlugField(_("код"), max_length=60, unique=True)
+    name = models.CharField(_("название"), max_length=120, unique=True)
+    contact = models.CharField(_("контакт"), max_length=200, blank=True)
+    connection = models.ForeignKey(
+        "connectors.Connection",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("подключение"),
+    )
+    # A sandbox partner never reaches the real provider.
+    test_connection = models.ForeignKey(
+        "connectors.Connection",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("подключение для песочницы"),
+    )
+    is_archived = models.BooleanField(_("в архиве"), default=False)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("поставщик"), _("поставщики")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Renewal(models.TextChoices):
+    """What a customer gets when a period is renewed."""
+
+    NEW_KEY = "new_key", _("новый ключ на каждый период")
+    SAME_KEY = "same_key", _("прежний ключ действует, пока оплачено")
+
+
+class KeyPool(models.Model):
+    """The keys of one tariff. `sku` is the tariff's code; sandbox partners take from test pools only."""
+
+    provider = models.ForeignKey(
+        Provider, models.PROTECT, related_name="key_pools", verbose_name=_("поставщик")
+    )
+    sku = models.CharField(_("код тарифа"), max_length=60)
+    is_test = models.BooleanField(_("для песочницы"), default=False)
+    low_stock = models.PositiveIntegerField(
+        _("предупредить, когда осталось"), default=20, help_text=_("ключей и меньше")
+    )
+    renewal = models.CharField(
+        _("при продлении"), max_length=10, choices=Renewal.choices, default=Renewal.NEW_KEY
+    )
+    instructions = TranslatedField(_("как активировать"), blank=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("пул ключей"), _("пулы ключей")
+        ordering = ["sku", "is_test"]
+        constraints = [models.UniqueConstraint("sku", "is_test", name="providers_keypool_once")]
+
+    def __str__(self) -> str:
+        return f"{self.sku} (песочница)" if self.is_test else self.sku
+
+    @property
+    def work_id(self) -> uuid.UUID:
+        """How the staff's queue names this pool: its number as a UUID."""
+        return uuid.UUID(int=self.pk)
+
+    def is_low(self) -> bool:
+        """Whether no more than `low_stock` free keys are left. Reads at most one key more than that."""
+        free = self.keys.filter(state=ActivationKey.State.FREE)
+        return free.order_by("pk")[: self.low_stock + 1].count() <= self.low_stock
+
+
+class ActivationKey(models.Model):
+    """A key, handed out once and to one request: the database refuses a second buyer."""
+
+    class State(models.TextChoices):
+        FREE = "free", _("Свободен")
+        SOLD = "sold", _("Выдан")
+        REVOKED = "revoked", _("Отозван")
+
+    pool = models.ForeignKey(
+        KeyPool, models.PROTECT, db_index=False, related_name="keys", verbose_name=_("пул")
+    )
+    value = EncryptedField(_("ключ"))
+    # HMAC of the value: the same key is never loaded twice, and the table does not tell what it is.
+    fingerprint = models.BinaryField(max_length=32, unique=True)
+    state = models.CharField(_("состояние"), max_length=8, choices=State.choices, default=State.FREE)
+    request_id = models.UUIDField(_("запрос"), null=True, unique=True)
+    partner_id = models.BigIntegerField(_("партнёр"), null=True)
+    loaded_at = models.DateTimeField(_("загружен"))
+    sold_at = models.DateTimeField(_("выдан"), null=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("ключ активации"), _("ключи активации")
+        ordering = ["id"]
+        indexes = [
+            models.Index(fields=["pool", "id"], condition=models.Q(state="free"), name="providers_key_free"),
+            models.Index(fields=["pool", "-id"], name="providers_key_pool"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state="free", request_id=None, sold_at=None)
+                | models.Q(state__in=["sold", "revoked"], request_id__isnull=False, sold_at__isnull=False),
+                name="providers_key_sold_to_one",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"№ {self.pk}"
+
+
+def fingerprint(value: str) -> bytes:
+    """What tells two equal keys, whatever the spaces around them. Letter case counts."""
+    return hmac.digest(settings.SEARCH_KEY.encode(), b"activation-key:" + value.strip().encode(), hashlib.sha256)
