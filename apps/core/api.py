@@ -1,15 +1,11 @@
-"""What every API view shares: scopes, cursor pages, problem+json, idempotent answers."""
+"""What every API view shares: scopes, cursor pages, problem+json."""
 
-import hashlib
-import json
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from django.utils.translation import gettext_lazy as _
-from rest_framework import exceptions, status
+from rest_framework import exceptions
 from rest_framework.pagination import CursorPagination
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -17,7 +13,6 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from apps.core.errors import Refused, problem_document
-from apps.journal import idempotency
 
 
 class HasScope(BasePermission):
@@ -69,37 +64,3 @@ def _problem(status_code: int, code: str, detail: Any, **extra: Any) -> Response
         status=status_code,
         content_type="application/problem+json",
     )
-
-
-def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
-    """Answers a repeated request with the same `Idempotency-Key` as the first time, and does it once.
-
-    The same key with another body is 422; a key whose first request still runs is 409. The key is optional, lives
-    24 hours, and belongs to one API key.
-    """
-
-    @wraps(method)
-    def wrapper(view: Any, request: Request, *args: Any, **options: Any) -> Response:
-        key = request.headers.get("Idempotency-Key", "")
-        if not key:
-            return method(view, request, *args, **options)
-        if len(key) > 255 or not key.isprintable():
-            raise Refused("idempotency_key", _("Ключ идемпотентности: до 255 печатных знаков"), 400)
-        body = json.dumps(request.data, sort_keys=True, ensure_ascii=False, default=str)
-        fingerprint = hashlib.sha256(f"{request.method} {request.path}\n{body}".encode()).hexdigest()
-        answer = idempotency.begin(scope=f"{request.auth.pk}", key=key, fingerprint=fingerprint)
-        if answer.status is not None:
-            return Response(answer.body, status=answer.status, headers={"Idempotent-Replayed": "true"})
-        try:
-            response = method(view, request, *args, **options)
-        except Exception as error:
-            response = problem(error, {"view": view, "request": request})
-            if response is None or response.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
-                idempotency.forget(answer)
-                raise
-            idempotency.finish(answer, status=response.status_code, body=response.data)
-            raise
-        idempotency.finish(answer, status=response.status_code, body=response.data)
-        return response
-
-    return wrapper

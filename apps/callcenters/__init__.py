@@ -1,0 +1,1 @@
+"""Call lists, incoming calls and customers' requests."""

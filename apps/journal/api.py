@@ -1,0 +1,50 @@
+"""Idempotent API methods: a repeated request is answered as the first time and done once."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.core.api import problem
+from apps.core.errors import Refused
+from apps.journal import idempotency
+
+
+def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
+    """Answers a repeated request with the same `Idempotency-Key` as the first time, and does it once.
+
+    The same key with another body is 422; a key whose first request still runs is 409. The key is optional, lives
+    24 hours, and belongs to one API key.
+    """
+
+    @wraps(method)
+    def wrapper(view: Any, request: Request, *args: Any, **options: Any) -> Response:
+        key = request.headers.get("Idempotency-Key", "")
+        if not key:
+            return method(view, request, *args, **options)
+        if len(key) > 255 or not key.isprintable():
+            raise Refused("idempotency_key", _("Ключ идемпотентности: до 255 печатных знаков"), 400)
+        body = json.dumps(request.data, sort_keys=True, ensure_ascii=False, default=str)
+        fingerprint = hashlib.sha256(f"{request.method} {request.path}\n{body}".encode()).hexdigest()
+        answer = idempotency.begin(scope=f"{request.auth.pk}", key=key, fingerprint=fingerprint)
+        if answer.status is not None:
+            return Response(answer.body, status=answer.status, headers={"Idempotent-Replayed": "true"})
+        try:
+            response = method(view, request, *args, **options)
+        except Exception as error:
+            response = problem(error, {"view": view, "request": request})
+            if response is None or response.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
+                idempotency.forget(answer)
+                raise
+            idempotency.finish(answer, status=response.status_code, body=response.data)
+            raise
+        idempotency.finish(answer, status=response.status_code, body=response.data)
+        return response
+
+    return wrapper

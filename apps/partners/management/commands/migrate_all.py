@@ -1,0 +1,56 @@
+"""Migrates everything: public first, then the template, then every partner that lacks something, in parallel."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.commands.migrate import Command as MigrateCommand
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from apps.core.tenancy import in_public
+from apps.partners import schemas
+
+
+class Command(BaseCommand):
+    help = __doc__
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--progress", action="store_true", help="show each step")
+        parser.add_argument("--list", action="store_true", help="only list the partners that lack something")
+        parser.add_argument("--threads", type=int, default=2)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with in_public():
+            if options["list"]:
+                return self.show()
+            executor = MigrationExecutor(connection)
+            if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+                MigrateCommand(stdout=self.stdout, stderr=self.stderr).execute(
+                    **_defaults(verbosity=1 if options["progress"] else 0)
+                )
+            recorded = schemas.record_template()
+            if recorded:
+                self.stdout.write(f"template: {recorded} migrations recorded")
+            done = schemas.bring_all_up(self.step, threads=options["threads"])
+            self.stdout.write(f"partners: {done} brought up to date")
+
+    def step(self, done: int, total: int) -> None:
+        if done == total or done % 10 == 0:
+            self.stdout.write(f"partners: {done} of {total}")
+
+    def show(self) -> None:
+        lagging = schemas.behind()
+        for partner, scripts in lagging.items():
+            missing = ", ".join(f"{script.app}.{script.name}" for script in scripts)
+            self.stdout.write(f"{partner.slug} ({partner.schema_name}): {missing}")
+        self.stdout.write(f"{len(lagging)} partners lack something")
+
+
+def _defaults(**options: Any) -> dict[str, Any]:
+    names = ("app_label", "migration_name", "plan", "check_unapplied", "run_syncdb", "fake", "fake_initial")
+    return {
+        **dict.fromkeys(names),
+        **{"database": "default", "interactive": False, "skip_checks": True, "prune": False},
+        **{"force_color": False, "no_color": True, "settings": None, "pythonpath": None, "traceback": False},
+        **options,
+    }

@@ -1,0 +1,1 @@
+"""What staff look at: dashboard, navigation, search and reports over the ledger."""

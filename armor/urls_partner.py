@@ -1,0 +1,29 @@
+"""A partner's host: storefront, cabinet, the partner's console and the API."""
+
+from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.routers import SimpleRouter
+
+from apps.accounts import api as accounts
+from apps.billing import api as billing
+from apps.catalog import api as catalog
+from apps.core.console import partner_site
+from apps.orders import api as orders
+
+router = SimpleRouter()
+for module in (catalog, accounts, orders, billing):
+    module.routes(router)
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/v1/", include(router.urls)),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("admin/", partner_site.urls),
+    path("feeds/", include("apps.channels.urls")),
+    path("", include("apps.storefronts.urls")),
+]
+handler400 = "apps.core.errors.bad_request"
+handler403 = "apps.core.errors.forbidden"
+handler404 = "apps.core.errors.not_found"
+handler500 = "apps.core.errors.failed"

@@ -1,0 +1,180 @@
+"""Fixtures for every test: partners of their own, really committed data, simulators as processes."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.test import Client
+
+
+from apps.core.tasks import run_once
+from apps.core.tenancy import in_partner, in_public
+from apps.partners.models import LegalEntity, Partner
+from apps.partners.services import create_partner
+from apps.sandbox.control import Control
+from apps.sandbox.process import Simulator
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup() -> None:
+    """The database is there already (tests/database.py)."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    with django_db_blocker.unblock():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _public() -> Iterator[None]:
+    """Every test starts in the public schema."""
+    connection.set_schema_to_public()
+    yield
+    connection.set_schema_to_public()
+
+
+@pytest.fixture(scope="session")
+def operator(_database: None) -> LegalEntity:
+    """The operator's legal entity."""
+    with in_public():
+        entity, _ = LegalEntity.objects.get_or_create(
+            is_operator=True, defaults={"name": "ООО «Платформа»", "inn": "7707083893", "kpp": "770701001"}
+        )
+    return entity
+
+
+def make_partner(**options: Any) -> Partner:
+    """A new partner with a name of its own."""
+    number = next(_numbers)
+    return create_partner(slug=f"partner-{number}", name=options.pop("name", f"Партнёр {number}"), **options)
+
+
+@pytest.fixture
+def partner(operator: LegalEntity) -> Iterator[Partner]:
+    """A fresh partner, current for the test."""
+    with in_partner(make_partner()) as made:
+        yield made
+
+
+@pytest.fixture
+def sandbox_partner(operator: LegalEntity) -> Iterator[Partner]:
+    """A fresh sandbox partner with a clock of its own, current for the test."""
+    with in_partner(make_partner(is_sandbox=True)) as made:
+        yield made
+
+
+@pytest.fixture
+def deliver() -> Callable[[], int]:
+    """Delivers events and does the wall-clock work of the current partner until nothing is left."""
+
+    def run() -> int:
+        partner_id = connection.tenant.pk if getattr(connection.tenant, "pk", None) else None
+        total = 0
+        for _ in range(100):
+            tried = run_once(partner_id=partner_id)
+            total += tried
+            if not tried:
+                return total
+        raise AssertionError("Work does not come to an end")
+
+    return run
+
+
+@pytest.fixture
+def move_clock(deliver: Callable[[], int]) -> Callable[[Partner, datetime], None]:
+    """Moves a sandbox partner's clock step by step, each step's work done before the next."""
+    from apps.partners.clock import move
+
+    def run(partner: Partner, moment: datetime) -> None:
+        with in_partner(partner):
+            move(partner, moment, settle=deliver)
+
+    return run
+
+
+@pytest.fixture
+def client_for() -> Callable[..., Client]:
+    """A Django test client on a partner's host, or on the operator's."""
+
+    def make(partner: Partner | None = None, **headers: Any) -> Client:
+        host = partner.host if partner else settings.PUBLIC_HOST
+        return Client(SERVER_NAME=host, raise_request_exception=False, headers=headers or None)
+
+    return make
+
+
+def eventually(check: Callable[[], Any], *, seconds: float = 60) -> Any:
+    """Polls until `check()` is true and gives its value."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = check()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError("It did not happen in time")
+        time.sleep(0.05)
+
+
+def _simulator(name: str, tmp: Any) -> Iterator[Simulator]:
+    with Simulator(name, state=Path(tmp.mktemp(name))) as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="session")
+def yookassa_process(tmp_path_factory: Any) -> Iterator[Simulator]:
+    yield from _simulator("yookassa", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def smsaero_process(tmp_path_factory: Any) -> Iterator[Simulator]:
+    yield from _simulator("smsaero", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def provider_process(tmp_path_factory: Any) -> Iterator[Simulator]:
+    yield from _simulator("provider", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def mailbox_process(tmp_path_factory: Any) -> Iterator[Simulator]:
+    yield from _simulator("mailbox", tmp_path_factory)
+
+
+def _control(process: Simulator) -> Iterator[Control]:
+    control = Control(process.url)
+    control.clear()
+    yield control
+    control.clear()
+
+
+@pytest.fixture
+def yookassa(yookassa_process: Simulator) -> Iterator[Control]:
+    """The YooKassa simulator's controls, without planned faults."""
+    yield from _control(yookassa_process)
+
+
+@pytest.fixture
+def smsaero(smsaero_process: Simulator) -> Iterator[Control]:
+    yield from _control(smsaero_process)
+
+
+@pytest.fixture
+def provider_sim(provider_process: Simulator) -> Iterator[Control]:
+    yield from _control(provider_process)
+
+
+@pytest.fixture
+def mailbox(mailbox_process: Simulator) -> Iterator[Control]:
+    yield from _control(mailbox_process)
+
+
+
