@@ -22,7 +22,7 @@ STATES = {"new": "info", "done": "success", "unmatched": "warning", "rejected": 
 HEALTH = {"ok": "success", "error": "danger", "off": "warning", "new": "info"}
 
 
-@console.register(Connection, sites=("operator",))
+@console.register(Connection, sites=(console.operator_site,))
 class ConnectionAdmin(console.ConsoleAdmin):
     """A connection's form is made from its connector's Config."""
 
@@ -108,7 +108,7 @@ def _asked(request: HttpRequest, connection: Connection | None) -> tuple[str, ty
     return path, connector_class(path)
 
 
-@console.register(InboundMessage, sites=("operator",))
+@console.register(InboundMessage, sites=(console.operator_site,))
 class InboundMessageAdmin(console.ReadOnlyAdmin):
     """What came in; a message can be processed again."""
 

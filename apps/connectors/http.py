@@ -25,7 +25,7 @@ _WRONG = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 _READING = frozenset({"GET", "HEAD"})
 
 
-class PrivateAddress(OSError):
+class PrivateAddress(httpcore.ConnectError):
     """The address is not one of the public internet."""
 
 
@@ -82,7 +82,7 @@ def _send(
     except _WRONG as error:
         raise ConnectorError(str(error)) from error
     except _NOT_SENT as error:
-        refused = isinstance(error.__cause__ and error.__cause__.__cause__, PrivateAddress)
+        refused = isinstance(error.__cause__, PrivateAddress)
         raise ConnectorError(str(error) or type(error).__name__, retry=not refused) from error
     except httpx.HTTPError as error:
         raise ConnectorError(f"Нет ответа: {error!r}", retry=reading, unknown=not reading) from error
@@ -126,7 +126,7 @@ class _PublicOnly(httpcore.SyncBackend):
             raise httpcore.ConnectError(str(error)) from error
         addresses = [str(address[4][0]) for address in found]
         if not settings.ALLOW_PRIVATE_ADDRESSES and not all(map(_is_public, addresses)):
-            raise httpcore.ConnectError(f"{host} is a private address") from PrivateAddress(host)
+            raise PrivateAddress(f"{host} is a private address")
         for address in addresses[:-1]:
             try:
                 return super().connect_tcp(address, port, **options)

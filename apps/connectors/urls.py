@@ -1,7 +1,7 @@
-"""The address of incoming messages, on the public host only."""
+"""The address of incoming messages, under /hooks/ on the public host only."""
 
 from django.urls import path
 
 from apps.connectors.webhooks import hook
 
-urlpatterns = [path("hooks/<int:connection>/", hook, name="hook")]
+urlpatterns = [path("<int:connection>/", hook, name="hook")]

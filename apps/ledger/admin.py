@@ -6,7 +6,7 @@ from apps.core import console
 from apps.ledger.models import Transfer
 
 
-@console.register(Transfer, sites=("operator",))
+@console.register(Transfer, sites=(console.operator_site,))
 class TransferAdmin(console.ReadOnlyAdmin):
     """Transfers over all partners."""
 

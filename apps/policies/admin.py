@@ -29,7 +29,7 @@ class Journalled(console.ConsoleAdmin):
         )
 
 
-@console.register(MessageTemplate, sites=("operator",))
+@console.register(MessageTemplate, sites=(console.operator_site,))
 class MessageTemplateAdmin(Journalled):
     """Staff's own texts."""
 
@@ -58,7 +58,7 @@ class MessageTemplateAdmin(Journalled):
         return super().formfield_for_dbfield(db_field, request, **options)
 
 
-@console.register(VatRate, sites=("operator",))
+@console.register(VatRate, sites=(console.operator_site,))
 class VatRateAdmin(Journalled):
     """Rates by day: one that has begun stands for good, a new one gets a new row."""
 
@@ -73,7 +73,7 @@ class VatRateAdmin(Journalled):
         return self.has_change_permission(request, obj)
 
 
-@console.register(NumberSequence, sites=("operator",))
+@console.register(NumberSequence, sites=(console.operator_site,))
 class NumberSequenceAdmin(console.ReadOnlyAdmin):
     """What number was given out last."""
 

@@ -1,0 +1,50 @@
+"""A connector of the tests: signs with a word, and says what it was told."""
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from apps.connectors import http
+from apps.connectors.base import Connector, ForgedMessage, Inbound, Kind, Received, setting
+
+FEE = Decimal("1.50")
+
+
+@dataclass(frozen=True)
+class EchoConfig:
+    url: str = setting("Адрес")
+    password: str = setting("Пароль", secret=True)
+    limit: int = setting("Предел", default=10)
+    fee: Decimal = setting("Комиссия", default=FEE)
+    loud: bool = setting("Громко", default=False)
+
+
+class Echo(Connector):
+    kind = Kind.CHANNEL
+    title = "Эхо"
+    Config = EchoConfig
+
+    def check(self) -> str:
+        http.request(self.connection, "GET", f"{self.config.url}/ok")
+        return "Отвечает"
+
+    def fetch(self, reference: Any, /) -> Any:
+        return http.request(self.connection, "GET", f"{self.config.url}/ok").json()
+
+    def receive(self, message: Inbound) -> Received:
+        if message.headers.get("x-word") != self.config.password:
+            raise ForgedMessage("Подпись не сошлась")
+        said = json.loads(message.body)
+        return Received(
+            reference=said.get("reference"), gateway_id=said.get("id", ""), type=said["type"], data=said
+        )
+
+
+class NoFetch(Connector):
+    kind = "nonsense"
+    title = ""
+    Config = dict
+
+    def check(self) -> str:
+        return ""

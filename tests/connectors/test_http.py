@@ -1,0 +1,95 @@
+"""The HTTP client's rules, against a real server that misbehaves."""
+
+import socket
+import time
+
+import pytest
+from django.db import transaction
+
+from apps.connectors import breaker, http
+from apps.connectors.base import ConnectorError
+from apps.connectors.models import Connection
+from apps.journal.models import Exchange
+
+
+def refused(connection, method, url, **options):
+    with pytest.raises(ConnectorError) as caught:
+        http.request(connection, method, url, **options)
+    return caught.value
+
+
+def test_answer_and_masked_line_in_the_journal(connection, server):
+    answer = http.request(
+        connection,
+        "POST",
+        f"{server.url}/ok?token=sesame&page=2",
+        json={"card": {"number": "5555555555554477"}, "amount": {"value": "299.00", "currency": "RUB"}},
+        auth=("shop", "sesame"),
+    )
+    assert answer.json()["ok"] is True
+    assert http.request(connection, "GET", f"{server.url}/404").status_code == 404
+    assert http.request(connection, "GET", f"{server.url}/302").status_code == 302  # never followed
+    line = Exchange.objects.get(connection_id=connection.pk, method="POST")
+    kept = line.url + line.request + line.response
+    assert (line.status, line.error) == (200, "")
+    assert "299.00" in kept
+    assert "page=2" in kept
+    assert not [told for told in ("sesame", "4477", "9161234567") if told in kept]
+    connection.refresh_from_db()
+    assert connection.last_ok_at is not None
+
+
+@pytest.mark.parametrize("path", ["drop", "hang", "drip", "500"])
+def test_a_lost_answer_is_unknown_when_writing_and_may_be_asked_again_when_reading(connection, server, path):
+    url = f"{server.url}/{path}"
+    write = refused(connection, "POST", url, timeout=0.3)
+    read = refused(connection, "GET", url, timeout=0.3)
+    assert (write.unknown, write.retry) == (True, False)
+    assert (read.unknown, read.retry) == (False, True)
+    assert Exchange.objects.filter(connection_id=connection.pk).exclude(error="").count() == 2
+
+
+def test_what_never_arrived_is_sent_again(connection, server):
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    error = refused(connection, "POST", f"http://127.0.0.1:{port}/")
+    assert (error.retry, error.unknown) == (True, False)
+    busy = refused(connection, "POST", f"{server.url}/429")
+    assert (busy.retry, busy.unknown, busy.answer.status_code) == (True, False, 429)
+    connection.refresh_from_db()
+    assert "429" in connection.last_error
+
+
+def test_private_addresses_are_refused_by_what_they_resolve_to(connection, server, settings):
+    settings.ALLOW_PRIVATE_ADDRESSES = False
+    for host in ("127.0.0.1", "localhost", "[::1]", "10.0.0.1", "[::ffff:127.0.0.1]", "169.254.169.254"):
+        breaker.succeeded(connection)
+        error = refused(connection, "GET", f"http://{host}:{server.server_port}/ok")
+        assert (error.retry, error.unknown) == (False, False), host
+    assert server.seen == []
+
+
+def test_no_call_inside_a_transaction_and_none_when_switched_off(connection, server):
+    with transaction.atomic(), pytest.raises(RuntimeError, match="transaction"):
+        http.request(connection, "GET", f"{server.url}/ok")
+    Connection.objects.filter(pk=connection.pk).update(is_enabled=False)
+    connection.refresh_from_db()
+    assert refused(connection, "GET", f"{server.url}/ok").retry
+    with pytest.raises(ConnectorError):
+        connection.open()
+    assert server.seen == []
+
+
+def test_breaker_leaves_a_broken_service_alone_then_lets_one_call_try(connection, server, monkeypatch):
+    for _call in range(breaker.FAILURES):
+        refused(connection, "POST", f"{server.url}/500")
+    assert refused(connection, "POST", f"{server.url}/ok").code == "breaker"
+    assert len(server.seen) == breaker.FAILURES
+    later = time.monotonic() + breaker.PAUSE_SECONDS
+    monkeypatch.setattr(breaker.time, "monotonic", lambda: later)
+    breaker.enter(connection)
+    with pytest.raises(ConnectorError):
+        breaker.enter(connection)
+    breaker.succeeded(connection)
+    monkeypatch.undo()
+    assert http.request(connection, "POST", f"{server.url}/ok").status_code == 200

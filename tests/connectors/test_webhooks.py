@@ -1,0 +1,153 @@
+"""Incoming messages: stored raw, once, found their partner, can be processed again."""
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection as database
+from django.test import Client
+from psycopg import sql
+
+from apps.connectors import partitions, webhooks
+from apps.connectors.models import Connection, GatewayReference, InboundMessage, InboundState
+from apps.core import due
+from apps.core.models import Due, WorkItem
+from apps.core.tenancy import current_partner_id, in_public
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """What the receiver of this kind was handed, and in whose schema."""
+    found = []
+
+    def take(reference, received):
+        found.append((current_partner_id(), reference.object_id, received.type))
+
+    monkeypatch.setitem(webhooks._receivers, "channel", take)
+    return found
+
+
+def arrive(connection, said, word="sesame"):
+    client = Client(headers={"host": django_settings.PUBLIC_HOST, "x-word": word})
+    with in_public():
+        return client.post(f"/hooks/{connection.pk}/", json.dumps(said), content_type="application/json")
+
+
+def work_off(connection):
+    """Does the due work of this connection's messages, as a worker would."""
+    with in_public():
+        ids = list(InboundMessage.objects.filter(connection=connection).values_list("pk", flat=True))
+        for row in Due.objects.filter(kind=webhooks.TASK, object_id__in=ids):
+            assert due.run(row)
+        return list(InboundMessage.objects.filter(connection=connection).order_by("received_at"))
+
+
+def test_message_is_stored_encrypted_answered_and_reaches_its_partner(connection, partner, taken):
+    reference = GatewayReference.allot(connection, "payment", uuid4())
+    assert GatewayReference.allot(connection, "payment", reference.object_id) == reference
+    assert arrive(connection, {"type": "paid", "reference": reference.pk}).status_code == 200
+    assert taken == []
+    with database.cursor() as cursor:
+        cursor.execute(
+            "SELECT body || headers FROM connectors_inboundmessage WHERE connection_id = %s", [connection.pk]
+        )
+        assert "paid" not in cursor.fetchone()[0]
+    [message] = work_off(connection)
+    assert taken == [(partner.pk, reference.object_id, "paid")]
+    assert (message.state, message.reference) == (InboundState.DONE, reference.pk)
+    assert json.loads(message.raw().body) == {"type": "paid", "reference": reference.pk}
+    assert arrive(connection, {"type": "paid", "reference": reference.pk}).status_code == 200
+    [message] = work_off(connection)
+    assert (message.copies, len(taken)) == (1, 1)
+    webhooks.replay(message)
+    work_off(connection)
+    assert len(taken) == 2
+
+
+def test_forged_is_rejected_and_unknown_waits_for_staff_until_it_is_known(connection, taken):
+    arrive(connection, {"type": "paid", "id": "gw-1"}, word="open")
+    assert [message.state for message in work_off(connection)] == [InboundState.REJECTED]
+    InboundMessage.objects.filter(connection=connection).delete()
+    arrive(connection, {"type": "paid", "id": "gw-1"})
+    [message] = work_off(connection)
+    assert message.state == InboundState.UNMATCHED
+    assert WorkItem.objects.filter(kind=webhooks.TASK, object_id=message.pk).exists()
+    GatewayReference.allot(connection, "payment", uuid4()).learn("gw-1")
+    arrive(connection, {"type": "paid", "id": "gw-1"})  # their second attempt
+    [message] = work_off(connection)
+    assert (message.state, len(taken)) == (InboundState.DONE, 1)
+    assert not WorkItem.objects.filter(kind=webhooks.TASK, object_id=message.pk).exists()
+
+
+def test_no_hook_for_an_unknown_connection_or_on_a_partners_host(connection, partner):
+    assert arrive(Connection(pk=999_999_999), {}).status_code == 404
+    client = Client(headers={"host": partner.host})
+    with in_public():
+        assert (
+            client.post(f"/hooks/{connection.pk}/", "{}", content_type="application/json").status_code == 404
+        )
+    assert not InboundMessage.objects.filter(connection=connection).exists()
+
+
+def racing_copies(connection):
+    """Four copies at the same moment; how many were stored."""
+    start = threading.Barrier(4)
+
+    def send():
+        try:
+            start.wait(60)
+            webhooks.store(connection, method="POST", query="", headers={}, body=b"same")
+        finally:
+            database.close()
+
+    threads = [threading.Thread(target=send) for _copy in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return InboundMessage.objects.filter(connection=connection).count()
+
+
+def test_copies_that_race_are_stored_once_because_of_the_lock(connection, monkeypatch):
+    assert racing_copies(connection) == 1
+    InboundMessage.objects.filter(connection=connection).delete()
+    # Without the lock, all of them look before any of them writes.
+    looked = threading.Barrier(4)
+    monkeypatch.setattr(webhooks, "_lock", lambda *_: None)
+    plain_now = webhooks.clock.wall
+    monkeypatch.setattr(webhooks.clock, "wall", lambda: looked.wait(60) * 0 or plain_now())
+    assert racing_copies(connection) == 4
+
+
+def test_months_are_made_ahead_take_over_the_default_and_are_dropped(connection, monkeypatch):
+    day = datetime(2091, 5, 17, tzinfo=UTC)
+
+    def stored_in(message):
+        with database.cursor() as cursor:
+            cursor.execute(
+                "SELECT tableoid::regclass::text FROM connectors_inboundmessage WHERE id = %s", [message.pk]
+            )
+            return [row[0].removeprefix(f"{partitions.TABLE}_") for row in cursor.fetchall()]
+
+    def message(at):
+        return InboundMessage.objects.create(connection=connection, received_at=at, fingerprint=b"")
+
+    with in_public():
+        monkeypatch.setattr(partitions.clock, "wall", lambda: day)
+        first, second = message(day), message(day + timedelta(days=31))
+        assert stored_in(first) == ["default"]
+        partitions.maintain()
+        assert (stored_in(first), stored_in(second)) == (["209105"], ["209106"])
+        assert stored_in(message(day + timedelta(days=60))) == ["209107"]
+        monkeypatch.setattr(partitions.clock, "wall", lambda: day + timedelta(days=95))
+        partitions.maintain()
+        assert (stored_in(first), stored_in(second)) == ([], ["209106"])
+        monkeypatch.setattr(partitions.clock, "wall", lambda: day + timedelta(days=400))
+        partitions.maintain()
+        with database.cursor() as cursor:  # back to where other tests are
+            for name in partitions._existing().values():
+                cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+        Due.objects.filter(kind=partitions.TASK).update(due_at=datetime.now(UTC) + timedelta(days=1))
