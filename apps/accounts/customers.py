@@ -1,0 +1,161 @@
+"""Customers are found or registered by what is known of them, changed, and erased."""
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from apps import journal, notifications
+from apps.accounts import contacts
+from apps.accounts.models import Customer, CustomerSession, Language
+from apps.core import clock, events, search
+from apps.core.errors import Refused
+
+KIND = "accounts.Customer"
+ATTEMPTS = 5
+CONTACTS = ("phone", "email", "external_id")
+
+
+def register(
+    *,
+    phone: str = "",
+    email: str = "",
+    external_id: str = "",
+    name: str = "",
+    language: str = Language.RUSSIAN,
+    verified: bool = False,
+) -> Customer:
+    """The customer with any of these contacts, or a new one. Any number of callers at once get the same one.
+
+    `verified` says that the contacts are known to belong together (the partner's system, staff): what the
+    customer lacks is then filled in. A visitor who merely typed them does not change a customer who exists:
+    else anybody could add a phone to a stranger's e-mail and sign in as that stranger.
+    Raises Refused: `customer_conflict` where they belong to different customers, `no_contact`, `bad_phone`,
+    `bad_email`.
+    """
+    known = _known(phone=phone, email=email, external_id=external_id)
+    for _attempt in range(ATTEMPTS):
+        with transaction.atomic():
+            customer = _find(known)
+            if customer is not None:
+                return _complete(customer, known, name) if verified else customer
+        try:
+            with transaction.atomic():
+                return _create(known, name=name, language=language)
+        except IntegrityError:
+            # Another purchase registered one of these contacts between the look-up and the insert.
+            continue
+    raise _conflict()
+
+
+def update(customer: Customer, *, actor: str, **changes: str) -> Customer:
+    """Changes phone, email, external_id, name or language ("" removes). Raises Refused as `register`."""
+    if unknown := set(changes) - {*CONTACTS, "name", "language"}:
+        raise ValueError(f"A customer has no {', '.join(sorted(unknown))}")
+    for field in ("phone", "email"):
+        if field in changes:
+            changes[field] = getattr(contacts, field)(changes[field])
+    try:
+        with transaction.atomic():
+            customer = _locked(customer)
+            for field, value in changes.items():
+                setattr(customer, field, value.strip())
+            if not any(getattr(customer, field) for field in CONTACTS):
+                raise _no_contact()
+            _save(customer)
+            journal.record(
+                "customer.changed", KIND, customer.pk, actor=actor, data={"fields": sorted(changes)}
+            )
+    except IntegrityError:
+        raise _conflict() from None
+    return customer
+
+
+def erase(customer: Customer, *, actor: str = "") -> Customer:
+    """Removes personal data for good: contacts, name, sign-ins, texts of messages. Money documents stay."""
+    with transaction.atomic():
+        customer = _locked(customer, or_erased=True)
+        if customer.erased_at:
+            return customer
+        for field in (*CONTACTS, "name"):
+            setattr(customer, field, "")
+        customer.erased_at = clock.now()
+        customer.save()
+        CustomerSession.objects.filter(customer=customer).delete()
+        search.forget(KIND, customer.pk)
+        notifications.forget(customer.pk)
+        events.publish("accounts.CustomerErased", customer.pk)
+        journal.record("customer.erased", KIND, customer.pk, actor=actor)
+    return customer
+
+
+def _known(*, phone: str, email: str, external_id: str) -> dict[str, str]:
+    given = {
+        "phone": contacts.phone(phone),
+        "email": contacts.email(email),
+        "external_id": external_id.strip(),
+    }
+    known = {field: value for field, value in given.items() if value}
+    if not known:
+        raise _no_contact()
+    return known
+
+
+def _find(known: dict[str, str]) -> Customer | None:
+    any_of = Q()
+    for field, value in known.items():
+        any_of |= Q(**{field: value})
+    found = list(Customer.objects.select_for_update().filter(any_of).order_by("pk")[:2])
+    if len(found) > 1 or (found and _is_somebody_else(found[0], known)):
+        raise _conflict()
+    return found[0] if found else None
+
+
+def _is_somebody_else(customer: Customer, known: dict[str, str]) -> bool:
+    """The partner's own id names a person: a different one is a different customer, whatever the phone."""
+    return bool(
+        customer.external_id and known.get("external_id", customer.external_id) != customer.external_id
+    )
+
+
+def _complete(customer: Customer, known: dict[str, str], name: str) -> Customer:
+    missing = {
+        field: value
+        for field, value in {**known, "name": name.strip()}.items()
+        if value and not getattr(customer, field)
+    }
+    if missing:
+        for field, value in missing.items():
+            setattr(customer, field, value)
+        _save(customer)
+    return customer
+
+
+def _create(known: dict[str, str], *, name: str, language: str) -> Customer:
+    language = language if language in Language.values else Language.RUSSIAN
+    customer = Customer(**known, name=name.strip(), language=language, created_at=clock.now())
+    _save(customer)
+    events.publish("accounts.CustomerRegistered", customer.pk)
+    return customer
+
+
+def _save(customer: Customer) -> None:
+    customer.save()
+    search.index(KIND, customer.pk, [value for field in CONTACTS if (value := getattr(customer, field))])
+
+
+def _locked(customer: Customer, *, or_erased: bool = False) -> Customer:
+    customer = Customer.objects.select_for_update().get(pk=customer.pk)
+    if customer.erased_at and not or_erased:
+        raise Refused("customer_erased", _("Данные этого клиента стёрты"))
+    return customer
+
+
+def _no_contact() -> Refused:
+    return Refused("no_contact", _("Нужен телефон, почта или номер клиента у партнёра"), status=400)
+
+
+def _conflict() -> Refused:
+    return Refused(
+        "customer_conflict",
+        _("Эти телефон, почта или номер принадлежат разным клиентам: укажите что-то одно"),
+    )

@@ -1,0 +1,73 @@
+"""Customers of one partner, their sign-in codes and sessions."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.models import UUIDModel
+
+
+class Language(models.TextChoices):
+    RUSSIAN = "ru", _("русский")
+    ENGLISH = "en", _("английский")
+
+
+class Customer(UUIDModel):
+    """Who buys: known by a phone, an e-mail or the partner's own id; each belongs to one customer at most."""
+
+    phone = models.CharField(_("телефон"), max_length=16, blank=True)
+    email = models.EmailField(_("почта"), blank=True)
+    external_id = models.CharField(_("номер у партнёра"), max_length=100, blank=True)
+    name = models.CharField(_("имя"), max_length=200, blank=True)
+    language = models.CharField(
+        _("язык"), max_length=2, choices=Language.choices, default=Language.RUSSIAN
+    )
+    created_at = models.DateTimeField(_("с нами с"))
+    erased_at = models.DateTimeField(_("данные стёрты"), null=True, blank=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("клиент"), _("клиенты")
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint("phone", condition=~Q(phone=""), name="accounts_customer_phone"),
+            models.UniqueConstraint("email", condition=~Q(email=""), name="accounts_customer_email"),
+            models.UniqueConstraint(
+                "external_id", condition=~Q(external_id=""), name="accounts_customer_external"
+            ),
+            models.CheckConstraint(
+                condition=~Q(phone="", email="", external_id="") | Q(erased_at__isnull=False),
+                name="accounts_customer_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        if self.erased_at:
+            return str(_("Данные стёрты"))
+        return self.name or self.phone or self.email or self.external_id
+
+
+class SignInCode(UUIDModel):
+    """A one-time code for a contact. Made for strangers too, so that nobody learns who is a customer."""
+
+    contact_digest = models.CharField(max_length=64)
+    code_hash = models.CharField(max_length=64)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    attempts = models.PositiveSmallIntegerField(default=0)
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("код для входа"), _("коды для входа")
+        indexes = [models.Index("contact_digest", "created_at", name="accounts_code_contact")]
+
+
+class CustomerSession(UUIDModel):
+    """A signed-in browser: its cookie holds the token, the row only the token's hash."""
+
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="sessions")
+    token_hash = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("вход клиента"), _("входы клиентов")

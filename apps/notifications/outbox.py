@@ -1,0 +1,66 @@
+"""Messages are written here, in the transaction that made them true; `delivery` sends them after it."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.core import clock, due
+from apps.notifications import look, texts, types
+from apps.notifications.models import Message
+from apps.policies.models import Channel
+
+SEND = "notifications.send"
+FOLLOW = "notifications.follow"
+
+
+def send(
+    type: str,
+    *,
+    to_email: str = "",
+    to_phone: str = "",
+    customer_id: UUID | None,
+    context: dict[str, Any],
+    key: str,
+    language: str = "ru",
+    expires_at: datetime | None = None,
+) -> Message | None:
+    """Writes a message and plans its sending. By e-mail where there is one, else by SMS; None where neither is.
+
+    `key` names the reason (`renewal_ahead:<subscription>:<date>`): a second call with it changes nothing and
+    gives the first message. After `expires_at` (wall clock) it is not sent any more. Keys of `context`: see
+    README. Raises LookupError for an unknown type, ValueError for a missing or unknown key.
+    """
+    values = types.of(type).complete(context)
+    to, channel = (to_email, Channel.EMAIL) if to_email else (to_phone, Channel.SMS)
+    if not to:
+        return None
+    language = language if language in texts.LANGUAGES else texts.LANGUAGES[0]
+    rendered = texts.render(type, channel, language, look.of_partner() | values)
+    message = Message(
+        key=key,
+        type=type,
+        channel=channel,
+        language=language,
+        customer_ref=customer_id,
+        to=to,
+        subject=rendered.subject,
+        text=rendered.text,
+        html=rendered.html,
+        created_at=clock.now(),
+        expires_at=expires_at,
+    )
+    with transaction.atomic():
+        Message.objects.bulk_create([message], ignore_conflicts=True)
+        stored = Message.objects.get(key=key)
+        if stored.pk == message.pk:
+            due.schedule(SEND, message.pk, clock.wall(), wall=True)
+    return stored
+
+
+def forget(customer_id: UUID) -> None:
+    """Erases contacts and texts of everything ever sent to a customer; what was not sent yet is not sent."""
+    with transaction.atomic():
+        for message in Message.objects.select_for_update().filter(customer_ref=customer_id).order_by("pk"):
+            message.erase()

@@ -1,0 +1,1 @@
+{{ product }}{% if key %}: ключ {{ key }}{% endif %}{% if url %} {{ url }}{% endif %}. {{ partner_name }}

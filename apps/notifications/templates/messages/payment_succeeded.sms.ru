@@ -1,0 +1,1 @@
+Оплата {{ amount }} прошла: {{ product }}. {{ partner_name }}

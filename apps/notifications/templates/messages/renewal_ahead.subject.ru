@@ -1,0 +1,1 @@
+{{ next_charge_date }} продлим «{{ product }}»

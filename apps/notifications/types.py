@@ -1,0 +1,122 @@
+"""Every message to a customer, declared once: what it is called and what has to be put in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from apps.policies import messages as policies
+
+EXPLAINED = {
+    "product": _("название продукта"),
+    "tariff": _("название тарифа"),
+    "amount": _("сумма"),
+    "next_charge_date": _("день следующего списания"),
+    "period_start": _("начало оплаченного периода"),
+    "period_end": _("конец оплаченного периода"),
+    "key": _("ключ активации"),
+    "url": _("ссылка на услугу"),
+    "instructions": _("как активировать"),
+    "invoice_number": _("номер счёта"),
+    "method": _("карта или другой способ оплаты"),
+    "code": _("код"),
+    "minutes": _("сколько минут действует код"),
+    "reason": _("причина"),
+    "pay_url": _("ссылка на оплату"),
+    "partner_name": _("название партнёра"),
+    "colour": _("цвет партнёра"),
+    "cabinet_url": _("ссылка на личный кабинет"),
+}
+ALWAYS = ("partner_name", "colour", "cabinet_url")
+"""Put into every message by `look.of_partner`; a sender may give its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """One type. `secret`: its text opens a door, so it is never shown and goes once the message has left."""
+
+    code: str
+    title: Any
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    secret: bool = False
+
+    def complete(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """`context` with empty optional keys. Raises ValueError for what lacks or is not known."""
+        given = {name for name, value in context.items() if value not in (None, "")}
+        if missing := [name for name in self.required if name not in given]:
+            raise ValueError(f"Message {self.code} needs {', '.join(missing)}")
+        known = {*self.required, *self.optional, *ALWAYS}
+        if unknown := sorted(set(context) - known):
+            raise ValueError(f"Message {self.code} does not know {', '.join(unknown)}")
+        empty = dict.fromkeys(self.optional, "")
+        return {**empty, **{name: context[name] for name in known if name in given}}
+
+
+@dataclass
+class _Types:
+    by_code: dict[str, Type] = field(default_factory=dict)
+
+    def declare(self, type: Type) -> None:
+        self.by_code[type.code] = type
+        names = (*type.required, *type.optional, *ALWAYS)
+        policies.declare(type.code, type.title, {name: EXPLAINED[name] for name in names})
+
+
+_types = _Types()
+_PERIOD = ("period_start", "period_end")
+
+for _type in (
+    Type("signin_code", _("Код для входа"), ("code",), ("minutes",), secret=True),
+    Type(
+        "payment_succeeded",
+        _("Оплата прошла"),
+        ("product", "amount"),
+        ("tariff", "invoice_number", "method", "next_charge_date", *_PERIOD),
+    ),
+    Type(
+        "key_delivered",
+        _("Доступ к продукту"),
+        ("product",),
+        ("tariff", "key", "url", "instructions", "period_end"),
+    ),
+    Type(
+        "renewal_ahead",
+        _("Скоро продление"),
+        ("product", "amount", "next_charge_date"),
+        ("tariff", "method", *_PERIOD),
+    ),
+    Type(
+        "renewal_paid",
+        _("Подписка продлена"),
+        ("product", "amount", "period_end"),
+        ("tariff", "invoice_number", "method", "next_charge_date", "period_start"),
+    ),
+    Type(
+        "renewal_failed",
+        _("Продление не оплачено"),
+        ("product", "amount"),
+        ("tariff", "reason", "pay_url", "method", "invoice_number", "next_charge_date", "period_end"),
+    ),
+    Type(
+        "subscription_cancelled",
+        _("Подписка отменена"),
+        ("product",),
+        ("tariff", "period_end", "reason"),
+    ),
+):
+    _types.declare(_type)
+
+
+def of(code: str) -> Type:
+    """The type with this code. Raises LookupError where there is none."""
+    try:
+        return _types.by_code[code]
+    except KeyError:
+        raise LookupError(f"No message type {code}; there are {', '.join(_types.by_code)}") from None
+
+
+def choices() -> list[tuple[str, Any]]:
+    """Codes and names on screen."""
+    return [(type.code, type.title) for type in _types.by_code.values()]
