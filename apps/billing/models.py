@@ -1,5 +1,6 @@
 """Subscriptions, invoices and which payment settles which invoice."""
 
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -122,10 +123,20 @@ class Subscription(UUIDModel):
         return Money(self.price * self.quantity, self.currency)
 
     @property
+    def ends_on(self) -> date | None:
+        """The first day without the product if nothing more is paid; None before the first payment.
+
+        A trial that was cancelled is over with its own days, as its payment went back.
+        """
+        if self.state == SubscriptionState.TRIAL and self.cancel_at_period_end:
+            return self.anchor_date
+        return self.current_period_end
+
+    @property
     def state_text(self) -> str:
         """The state in the words of the screens, the day of a coming end included."""
-        if self.is_live and self.cancel_at_period_end and self.current_period_end:
-            return str(_("Отключится {day}")).format(day=f"{self.current_period_end:%d.%m.%Y}")
+        if self.is_live and self.cancel_at_period_end:
+            return str(_("Отключится {day}")).format(day=f"{self.ends_on:%d.%m.%Y}")
         return str(self.get_state_display())
 
 

@@ -1,0 +1,204 @@
+"""An invoice's life: drafted, issued with a number, paid once, or void; its money given back."""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.utils.translation import gettext_lazy as _
+
+from apps.billing import periods, postings
+from apps.billing.models import (
+    Invoice,
+    InvoiceLine,
+    InvoicePayment,
+    InvoicePurpose,
+    InvoiceState,
+    Subscription,
+)
+from apps.catalog.models import Product
+from apps.connectors.models import Connection
+from apps.core import clock, due, events, search
+from apps.core.errors import Refused
+from apps.core.money import vat_inside
+from apps.core.tenancy import current_partner
+from apps.ledger.ledger import Owner
+from apps.payments import payments
+from apps.payments.models import Payment, PaymentMethod
+from apps.policies import numbering, vat
+
+KIND = "billing.Invoice"
+DAYS_TO_PAY = 3
+EXPIRE, RECOGNISE = "billing.expire", "billing.recognise"
+
+
+def draft(
+    *,
+    subscription: Subscription,
+    purpose: str,
+    order_id: UUID | None = None,
+    period_start: date | None = None,
+    period_end: date | None = None,
+) -> Invoice:
+    """An invoice for one period of a subscription, its price, VAT and terms frozen, without a number yet.
+
+    A first sale has no days yet: they are set when it is paid. Raises IntegrityError for a period that is
+    billed already.
+    """
+    today = clock.today()
+    rate = vat.percent(subscription.vat_code, today)
+    total = subscription.money.amount
+    invoice = Invoice.objects.create(
+        customer_id=subscription.customer_id,
+        subscription=subscription,
+        order_id=order_id,
+        legal_entity_id=subscription.legal_entity_id,
+        purpose=purpose,
+        total=total,
+        vat=vat_inside(total, rate),
+        currency=subscription.currency,
+        business_date=today,
+        due_date=today + timedelta(days=DAYS_TO_PAY),
+        channel_id=subscription.channel_id,
+        channel_code=subscription.channel_code,
+    )
+    InvoiceLine.objects.create(
+        invoice=invoice,
+        subscription=subscription,
+        product_id=subscription.product_id,
+        tariff_version_id=subscription.tariff_version_id,
+        description=subscription.name,
+        quantity=subscription.quantity,
+        period_start=period_start,
+        period_end=period_end,
+        amount=total,
+        vat_rate=rate,
+        vat=invoice.vat,
+        terms=terms_of_sale(subscription.product_id, today),
+    )
+    return invoice
+
+
+def terms_of_sale(product_id: int, day: date) -> dict[str, Any]:
+    """What is agreed with partner and provider on a day, frozen into a line: whose money, whose share."""
+    partner = current_partner()
+    contract = partner.terms_on(day)
+    connection = Connection.objects.for_partner(partner, "payment")
+    return {
+        "owner": Owner.PARTNER if connection.partner_id else Owner.OPERATOR,
+        "provider_id": Product.objects.values_list("provider_id", flat=True).get(pk=product_id),
+        "contract": contract.number if contract else "",
+        "share_percent": str(contract.share_percent) if contract else "0",
+        "share_base": contract.share_base if contract else "",
+    }
+
+
+def issue(invoice: Invoice) -> Invoice:
+    """Posts a draft and gives it its number: the last statements before commit, as others wait for theirs."""
+    postings.issued(invoice)
+    if invoice.purpose == InvoicePurpose.NEW:
+        due.schedule(EXPIRE, invoice.pk, periods.midnight(invoice.due_date + timedelta(days=1)))
+    [number] = numbering.allot(
+        "invoice",
+        legal_entity_id=invoice.legal_entity_id,
+        partner_id=current_partner().pk,
+        year=invoice.business_date.year,
+    )
+    invoice.number, invoice.state, invoice.issued_at = number, InvoiceState.OPEN, clock.now()
+    invoice.save(update_fields=["number", "state", "issued_at"])
+    search.index(KIND, invoice.pk, [number])
+    return invoice
+
+
+def pay(
+    invoice: Invoice,
+    *,
+    method: PaymentMethod | None = None,
+    return_url: str = "",
+    save_method: bool = True,
+) -> Payment:
+    """Starts a payment for an unpaid invoice: by a saved method, or on the gateway's page.
+
+    The payment under way where there is one, so that a second click pays nothing twice. The caller holds a
+    transaction. Raises Refused: `invoice_closed`, `method_refused`.
+    """
+    invoice = locked(invoice.pk)
+    if invoice.state not in {InvoiceState.DRAFT, InvoiceState.OPEN}:
+        raise Refused("invoice_closed", _("Этот счёт уже оплачен или аннулирован"))
+    if under_way := InvoicePayment.objects.filter(invoice=invoice, failed=False).first():
+        return under_way.payment
+    line = invoice.lines.all()[0]
+    payment = payments.start(
+        customer=invoice.customer,
+        amount=invoice.money,
+        description=line.description[:128],
+        purpose=invoice.purpose,
+        save_method=save_method and method is None,
+        method=method,
+        return_url=return_url,
+        channel_id=invoice.channel_id,
+        subscription_id=invoice.subscription_id,
+        product_id=line.product_id,
+        tariff_version_id=line.tariff_version_id,
+    )
+    InvoicePayment.objects.create(invoice=invoice, payment=payment)
+    return payment
+
+
+def mark_paid(invoice: Invoice) -> None:
+    """A locked open invoice is paid; its lines have their days. Tells everybody who waits for it."""
+    invoice.state, invoice.paid_at = InvoiceState.PAID, clock.now()
+    invoice.save(update_fields=["state", "paid_at"])
+    postings.paid(invoice)
+    due.cancel(EXPIRE, invoice.pk)
+    last_day = max((line.period_end for line in invoice.lines.all() if line.period_end), default=None)
+    if last_day is not None:
+        due.schedule(RECOGNISE, invoice.pk, periods.midnight(last_day))
+    events.publish(
+        "billing.InvoicePaid", invoice.pk, order_id=invoice.order_id, subscription_id=invoice.subscription_id
+    )
+
+
+def void(invoice: Invoice) -> None:
+    """A locked open invoice is not to be paid any more; what comes for it all the same is given back."""
+    if invoice.state != InvoiceState.OPEN:
+        raise Refused("invoice_closed", _("Аннулировать можно только неоплаченный счёт"))
+    invoice.state, invoice.closed_at = InvoiceState.VOID, clock.now()
+    invoice.save(update_fields=["state", "closed_at"])
+    postings.taken_back(invoice, "void")
+    due.cancel(EXPIRE, invoice.pk)
+    events.publish(
+        "billing.InvoiceVoided", invoice.pk, order_id=invoice.order_id, subscription_id=invoice.subscription_id
+    )
+
+
+def refund(invoice: Invoice, *, reason: str, actor: str = "") -> None:
+    """Gives back the whole of a locked paid invoice, before its period is over."""
+    if invoice.state != InvoiceState.PAID:
+        raise Refused("invoice_not_paid", _("Вернуть можно только оплаченный счёт"))
+    payment = InvoicePayment.objects.select_related("payment").get(invoice=invoice, failed=False).payment
+    payments.refund(payment=payment, amount=invoice.money, reason=reason, actor=actor)
+    invoice.state, invoice.closed_at = InvoiceState.REFUNDED, clock.now()
+    invoice.save(update_fields=["state", "closed_at"])
+    postings.taken_back(invoice, "refund")
+    postings.share_taken_back(invoice)
+    due.cancel(RECOGNISE, invoice.pk)
+    events.publish("billing.InvoiceRefunded", invoice.pk, subscription_id=invoice.subscription_id)
+
+
+def recognise(invoice_id: UUID) -> None:
+    """The period of a paid invoice is over: its income is earned."""
+    invoice = locked(invoice_id)
+    if invoice.state == InvoiceState.PAID:
+        for line in _over(invoice.lines.all()):
+            postings.recognised(invoice, line)
+
+
+def locked(invoice_id: UUID) -> Invoice:
+    """The invoice as it stands now, locked. Where its subscription is needed as well, lock that one first."""
+    return Invoice.objects.select_for_update(no_key=True).get(pk=invoice_id)
+
+
+def _over(lines: Iterable[InvoiceLine]) -> list[InvoiceLine]:
+    today = clock.today()
+    return [line for line in lines if line.period_end and line.period_end <= today]

@@ -1,0 +1,151 @@
+"""Renewals: notice three days ahead, one charge per period, three more tries after a failure, then the end."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.billing import invoices, letters, periods, subscriptions
+from apps.billing.models import (
+    Invoice,
+    InvoicePayment,
+    InvoicePurpose,
+    InvoiceState,
+    Subscription,
+    SubscriptionState,
+)
+from apps.core import clock, due, events, faults
+from apps.payments import payments
+from apps.payments.models import PaymentMethod
+
+RETRY_AFTER_DAYS = (1, 2, 2)
+"""Days between attempts: on days 1, 3 and 5 after the first one."""
+
+
+def renew(subscription_id: UUID) -> None:
+    """What a period's end brings: the end of a cancelled subscription, or one charge for the next period.
+
+    Late, doubled and overlapping runs change nothing: all meet at the subscription's lock, the period's
+    invoice is one by constraint, and a charge under way is left alone.
+    """
+    with transaction.atomic():
+        subscription = subscriptions.locked(subscription_id)
+        if not subscription.is_live or not subscription.ends_on or clock.today() < subscription.ends_on:
+            return
+        if subscription.cancel_at_period_end:
+            subscriptions.end(subscription, SubscriptionState.ENDED, "cancelled")
+            return
+        _charge(subscription)
+        faults.at("billing.renewal-not-committed")
+    faults.at("billing.renewal-claimed")
+
+
+def _charge(subscription: Subscription) -> None:
+    start, end = subscriptions.next_period(subscription)
+    invoice = Invoice.objects.filter(
+        subscription=subscription, lines__period_start=start, state__in=["draft", "open"]
+    ).first()
+    if invoice is not None and InvoicePayment.objects.filter(invoice=invoice, failed=False).exists():
+        return
+    is_new = invoice is None
+    if invoice is None:
+        invoice = invoices.draft(
+            subscription=subscription, purpose=InvoicePurpose.RENEWAL, period_start=start, period_end=end
+        )
+    method = _usable_method(subscription)
+    if method is not None:
+        invoices.pay(invoice, method=method)
+    if is_new:
+        invoices.issue(invoice)
+    if method is None:
+        not_paid(subscription, invoices.locked(invoice.pk), "no_method")
+
+
+def _usable_method(subscription: Subscription) -> PaymentMethod | None:
+    """The saved method, locked as a refusal locks it: no charge is claimed after a refusal has committed."""
+    if subscription.method_id is None:
+        return None
+    method = PaymentMethod.objects.select_for_update(no_key=True).get(pk=subscription.method_id)
+    return method if method.is_active else None
+
+
+def paid(payment_id: UUID) -> None:
+    """A payment succeeded: it settles its invoice, or goes back where that is not to be paid any more."""
+    link = InvoicePayment.objects.select_related("payment", "invoice").filter(payment_id=payment_id).first()
+    if link is None:
+        return
+    subscription = subscriptions.locked(link.invoice.subscription_id) if link.invoice.subscription_id else None
+    invoice = invoices.locked(link.invoice_id)
+    link.refresh_from_db(fields=["failed"])
+    if invoice.state in {InvoiceState.PAID, InvoiceState.REFUNDED} and not link.failed:
+        return
+    unwanted = invoice.state != InvoiceState.OPEN or link.failed
+    if unwanted or (subscription and subscription.state in {"ended", "cancelled"}):
+        if not link.payment.refunds.exists():
+            payments.refund(
+                payment=link.payment, amount=link.payment.money, reason="Счёт отменён до оплаты", actor=""
+            )
+        return
+    if subscription is not None:
+        move = subscriptions.start if invoice.purpose == InvoicePurpose.NEW else subscriptions.extend
+        move(subscription, invoice, link.payment)
+    invoices.mark_paid(invoice)
+
+
+def failed(payment_id: UUID) -> None:
+    """A payment failed: its invoice may be paid by another; a failed renewal is tried again in days."""
+    link = InvoicePayment.objects.select_related("payment", "invoice").filter(payment_id=payment_id).first()
+    if link is None:
+        return
+    subscription = subscriptions.locked(link.invoice.subscription_id) if link.invoice.subscription_id else None
+    invoice = invoices.locked(link.invoice_id)
+    link.refresh_from_db(fields=["failed"])
+    if link.failed:
+        return
+    link.failed = True
+    link.save(update_fields=["failed"])
+    is_renewal = invoice.purpose == InvoicePurpose.RENEWAL and invoice.state == InvoiceState.OPEN
+    if subscription and subscription.is_live and is_renewal and link.payment.is_charge:
+        not_paid(subscription, invoice, link.payment.decline_reason)
+
+
+def not_paid(subscription: Subscription, invoice: Invoice, reason: str) -> None:
+    """One more attempt failed: grace and another try, or the end after the last one."""
+    subscription.failures += 1
+    if subscription.failures > len(RETRY_AFTER_DAYS):
+        invoices.void(invoice)
+        subscriptions.end(subscription, SubscriptionState.ENDED, "unpaid")
+        letters.not_renewed(subscription, invoice, reason, next_day=None)
+        return
+    next_day = clock.today() + timedelta(days=RETRY_AFTER_DAYS[subscription.failures - 1])
+    if subscription.state != SubscriptionState.PAST_DUE:
+        events.publish("billing.SubscriptionPastDue", subscription.pk, invoice_id=invoice.pk)
+    subscription.state = SubscriptionState.PAST_DUE
+    subscription.save(update_fields=["state", "failures"])
+    due.schedule(subscriptions.RENEW, subscription.pk, periods.work_moment(subscription.pk, next_day))
+    letters.not_renewed(subscription, invoice, reason, next_day=next_day)
+
+
+def notice(subscription_id: UUID) -> None:
+    """Tells the customer of the coming charge, once for each period."""
+    with transaction.atomic():
+        subscription = subscriptions.locked(subscription_id)
+        is_coming = subscription.is_live and not subscription.cancel_at_period_end
+        if is_coming and subscription.current_period_end and clock.today() < subscription.current_period_end:
+            letters.renewal_ahead(subscription)
+
+
+def expire(invoice_id: UUID) -> None:
+    """A first sale that nobody paid in time is off; one whose payment is under way waits another day."""
+    with transaction.atomic():
+        subscription_id = Invoice.objects.values_list("subscription_id", flat=True).get(pk=invoice_id)
+        subscription = subscriptions.locked(subscription_id) if subscription_id else None
+        invoice = invoices.locked(invoice_id)
+        if invoice.state != InvoiceState.OPEN:
+            return
+        if InvoicePayment.objects.filter(invoice=invoice, failed=False).exists():
+            due.schedule(invoices.EXPIRE, invoice.pk, clock.now() + timedelta(days=1))
+            return
+        invoices.void(invoice)
+        if subscription is not None and subscription.state == SubscriptionState.PENDING:
+            subscriptions.end(subscription, SubscriptionState.ENDED, "unpaid")

@@ -1,0 +1,25 @@
+"""What orders do when money comes, and when a provider is to be asked."""
+
+from uuid import UUID
+
+from apps.core import due, events
+from apps.core.models import Event
+from apps.orders import fulfilment, services
+
+due.task(fulfilment.FULFIL)(fulfilment.fulfil)
+
+
+@events.on("billing.InvoicePaid")
+def fulfil_what_was_paid(event: Event) -> None:
+    services.invoice_paid(event.object_id)
+
+
+@events.on("billing.InvoiceVoided")
+def cancel_what_was_not_paid(event: Event) -> None:
+    if event.data.get("order_id"):
+        services.expire_order(UUID(event.data["order_id"]))
+
+
+@events.on("billing.SubscriptionEnded")
+def switch_off(event: Event) -> None:
+    services.subscription_ended(event.object_id)

@@ -1,0 +1,30 @@
+"""Changes of state, each with when, by whom and why."""
+
+from typing import Any
+
+from apps.core import clock
+from apps.orders.models import Fulfilment, History, Order, Service
+
+
+def change(
+    item: Order | Fulfilment | Service, state: str, *, reason: Any = "", actor: str = "", **fields: Any
+) -> None:
+    """Moves a locked row to `state`, sets `fields`, saves, and writes it down; no line where nothing moved."""
+    was, item.state = item.state, state
+    for name, value in fields.items():
+        setattr(item, name, value)
+    item.save()
+    if was != state:
+        record(item, was, state, reason=reason, actor=actor)
+
+
+def record(item: Order | Fulfilment | Service, was: str, became: str, *, reason: Any = "", actor: str = "") -> None:
+    """Writes a line without changing anything: for rows that are new."""
+    History.objects.create(
+        object_id=item.pk, was=was, became=became, at=clock.now(), actor=actor, reason=str(reason)[:500]
+    )
+
+
+def of(item: Order | Fulfilment | Service) -> list[History]:
+    """The lines of one object, oldest first."""
+    return list(History.objects.filter(object_id=item.pk))

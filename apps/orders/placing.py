@@ -1,0 +1,164 @@
+"""Placing an order: the quote is checked and frozen, the invoice issued, the payment started."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import translation
+from django.utils.translation import gettext_lazy as _
+
+from apps.accounts.models import Customer
+from apps.billing import invoices, subscriptions
+from apps.billing.models import InvoicePurpose
+from apps.catalog.models import Delivery, Offer, TariffVersion
+from apps.core import clock, events, faults, search
+from apps.core.errors import Refused
+from apps.core.tenancy import current_partner
+from apps.orders import history
+from apps.orders.models import Order, OrderState
+from apps.partners.models import Partner
+from apps.policies import numbering
+
+KIND = "orders.Order"
+LIMIT = 99
+"""Pieces in one order."""
+
+
+def place_order(
+    *,
+    customer: Customer,
+    offer: Offer | int,
+    quantity: int = 1,
+    channel_id: UUID | None = None,
+    channel_code: str = "",
+    expected_price: Decimal | None = None,
+    return_url: str = "",
+    actor: str = "",
+    request_key: str = "",
+) -> Order:
+    """Takes an order and starts its payment; `order.payment()` has the page to send the customer to, once sent.
+
+    `expected_price` is what the customer saw for one piece. In `return_url`, `{order}` becomes the order's id.
+    A second call with the same `request_key` gives the first order. Raises Refused: `offer_closed`,
+    `sales_stopped`, `bad_quantity`, `price_changed`, `request_key_reused`, `no_connection`.
+    """
+    if request_key and (earlier := _earlier(request_key, customer, offer)):
+        return earlier
+    try:
+        with transaction.atomic():
+            order = _place(
+                customer=customer,
+                offer=_offer_on_sale(offer),
+                quantity=_checked(quantity),
+                channel_id=channel_id,
+                channel_code=channel_code,
+                expected_price=expected_price,
+                return_url=return_url,
+                actor=actor,
+                request_key=request_key,
+            )
+    except IntegrityError:
+        # A double click: the other one was first.
+        if request_key and (earlier := _earlier(request_key, customer, offer)):
+            return earlier
+        raise
+    faults.at("orders.placed")
+    return order
+
+
+def _place(
+    *,
+    customer: Customer,
+    offer: Offer,
+    quantity: int,
+    expected_price: Decimal | None,
+    return_url: str,
+    **given: Any,
+) -> Order:
+    version = offer.current_version()
+    if expected_price is not None and expected_price != version.price:
+        raise Refused("price_changed", _("Цена изменилась: обновите страницу"), price=str(version.price))
+    order = _quoted(customer, offer, version, quantity, **given)
+    subscription = subscriptions.create(
+        customer=customer,
+        offer=offer,
+        version=version,
+        name=order.name,
+        quantity=quantity,
+        channel_id=order.channel_id,
+        channel_code=order.channel_code,
+        terms=order.terms,
+    )
+    invoice = invoices.draft(subscription=subscription, purpose=InvoicePurpose.NEW, order_id=order.pk)
+    invoices.pay(invoice, return_url=return_url.replace("{order}", str(order.pk)))
+    order.subscription, order.invoice = subscription, invoice
+    history.change(order, OrderState.AWAITING_PAYMENT, actor=order.actor)
+    version.mark_sold(clock.wall())
+    events.publish("orders.OrderPlaced", order.pk, customer_id=customer.pk, channel_id=order.channel_id)
+    invoices.issue(invoice)
+    _number(order)
+    faults.at("orders.placed-not-committed")
+    return order
+
+
+def _quoted(customer: Customer, offer: Offer, version: TariffVersion, quantity: int, **given: Any) -> Order:
+    with translation.override("ru"):
+        name = f"{offer.tariff.product}, {offer.tariff.name}"
+    is_bundle = offer.tariff.product.delivery == Delivery.BUNDLE
+    parts = [part.current.pk for part in version.parts() if part.current] if is_bundle else [version.pk]
+    order = Order.objects.create(
+        customer=customer,
+        offer=offer,
+        product_id=offer.tariff.product_id,
+        tariff_version=version,
+        legal_entity_id=current_partner().legal_entity_id,
+        name=name[:300],
+        quantity=quantity,
+        price=version.price,
+        total=version.price * quantity,
+        currency=version.currency,
+        terms={"vat_code": version.vat_code, "deliver": parts},
+        created_at=clock.now(),
+        **given,
+    )
+    history.record(order, "", OrderState.ACCEPTED, actor=order.actor)
+    return order
+
+
+def _number(order: Order) -> None:
+    [order.number] = numbering.allot(
+        "order",
+        legal_entity_id=order.legal_entity_id,
+        partner_id=current_partner().pk,
+        year=clock.today().year,
+    )
+    order.save(update_fields=["number"])
+    search.index(KIND, order.pk, [order.number])
+
+
+def _offer_on_sale(offer: Offer | int) -> Offer:
+    """The partner's offer as it stands now: what the caller holds may be an hour old, or another partner's."""
+    partner = current_partner()
+    if partner.status in {Partner.Status.STOPPED, Partner.Status.CLOSED}:
+        raise Refused("sales_stopped", _("Продажи сейчас остановлены"))
+    key = offer.pk if isinstance(offer, Offer) else offer
+    found = Offer.objects.on_sale(partner.pk).filter(pk=key).first()
+    if found is None:
+        raise Refused("offer_closed", _("Это предложение больше не продаётся"), status=404)
+    return found
+
+
+def _checked(quantity: int) -> int:
+    if not 1 <= quantity <= LIMIT:
+        raise Refused("bad_quantity", _("Количество: от 1 до 99"), status=400)
+    return quantity
+
+
+def _earlier(request_key: str, customer: Customer, offer: Offer | int) -> Order | None:
+    order = Order.objects.filter(request_key=request_key).first()
+    if order is None:
+        return None
+    if order.customer_id != customer.pk or order.offer_id != (offer.pk if isinstance(offer, Offer) else offer):
+        raise Refused("request_key_reused", _("С этим ключом уже оформлен другой заказ"), status=422)
+    return order

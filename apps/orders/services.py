@@ -1,0 +1,90 @@
+"""Services follow money: made when an order is paid, extended by a renewal, off when the subscription is over."""
+
+from uuid import UUID
+
+from django.utils import translation
+from django.utils.translation import gettext_lazy as _
+
+from apps.billing.models import Invoice, InvoicePurpose, Subscription
+from apps.catalog.models import TariffVersion
+from apps.core import clock, events
+from apps.orders import fulfilment, history
+from apps.orders.models import FulfilmentAction, Order, OrderState, Service, ServiceState
+from apps.orders.placing import place_order
+
+__all__ = ["expire_order", "invoice_paid", "place_order", "subscription_ended"]
+
+
+def invoice_paid(invoice_id: UUID) -> None:
+    """Plans what a paid invoice entitles to. Safe to repeat: the database holds one fulfilment of each."""
+    invoice = Invoice.objects.get(pk=invoice_id)
+    if invoice.purpose == InvoicePurpose.NEW and invoice.order_id:
+        _deliver_order(invoice)
+    elif invoice.subscription_id:
+        _extend_services(invoice)
+
+
+def _deliver_order(invoice: Invoice) -> None:
+    order = Order.objects.select_for_update(no_key=True).get(pk=invoice.order_id)
+    if order.state != OrderState.AWAITING_PAYMENT:
+        return
+    versions = TariffVersion.objects.select_related("tariff__product").in_bulk(order.terms["deliver"])
+    line = invoice.lines.all()[0]
+    for _piece in range(order.quantity):
+        for key in order.terms["deliver"]:
+            service = _new_service(order, versions[key])
+            fulfilment.add(
+                service,
+                FulfilmentAction.PROVISION,
+                order=order,
+                invoice=invoice,
+                period_end=line.period_end,
+            )
+    history.change(order, OrderState.IN_PROGRESS, reason=_("Оплачен"))
+
+
+def _new_service(order: Order, version: TariffVersion) -> Service:
+    with translation.override("ru"):
+        name = f"{version.tariff.product}, {version.tariff.name}"
+    service = Service(
+        customer_id=order.customer_id,
+        subscription_id=order.subscription_id,
+        product_id=version.tariff.product_id,
+        tariff_version=version,
+        name=name[:300],
+        created_at=clock.now(),
+    )
+    service.request_id = service.pk
+    service.save(force_insert=True)
+    history.record(service, "", ServiceState.PENDING)
+    return service
+
+
+def _extend_services(invoice: Invoice) -> None:
+    line = invoice.lines.all()[0]
+    alive = Service.objects.select_for_update(no_key=True).filter(subscription_id=invoice.subscription_id)
+    for service in alive.exclude(state=ServiceState.OFF).order_by("pk"):
+        if not service.fulfilments.filter(invoice=invoice, action=FulfilmentAction.EXTEND).exists():
+            fulfilment.add(service, FulfilmentAction.EXTEND, invoice=invoice, period_end=line.period_end)
+
+
+def subscription_ended(subscription_id: UUID) -> None:
+    """Switches its services off, and takes back at the provider what it may have given."""
+    if Subscription.objects.get(pk=subscription_id).is_live:
+        return
+    mine = Service.objects.select_for_update(no_key=True).filter(subscription_id=subscription_id)
+    for service in mine.exclude(state=ServiceState.OFF).order_by("pk"):
+        was_given = service.state != ServiceState.PENDING
+        was_asked = fulfilment.revoke_open(service)
+        history.change(service, ServiceState.OFF, reason=_("Подписка завершена"), off_at=clock.now())
+        events.publish("orders.ServiceOff", service.pk)
+        if was_given or was_asked:
+            fulfilment.add(service, FulfilmentAction.CANCEL)
+
+
+def expire_order(order_id: UUID) -> None:
+    """Its invoice was not paid in time."""
+    order = Order.objects.select_for_update(no_key=True).filter(pk=order_id).first()
+    if order is not None and order.state == OrderState.AWAITING_PAYMENT:
+        history.change(order, OrderState.CANCELLED, reason=_("Не оплачен в срок"), closed_at=clock.now())
+        events.publish("orders.OrderCancelled", order.pk, customer_id=order.customer_id)
