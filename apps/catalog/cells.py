@@ -16,7 +16,8 @@ def text(value: Any) -> str:
     raw = "" if value is None else str(value)
     if raw.startswith(_RUNS):
         raise ValueError(
-            _("ячейка начинается с «%s», как формула: уберите знак или поставьте перед ним апостроф") % raw[0].strip()
+            _("ячейка начинается с «%s», как формула: уберите знак или поставьте перед ним апостроф")
+            % raw[0].strip()
         )
     if raw.startswith("'") and raw[1:].startswith((*_RUNS, "'")):
         raw = raw[1:]

@@ -15,7 +15,7 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 
 class PriceListCSV(base_formats.CSV):
-    """Reads UTF-8, UTF-16 and Windows-1251 with any usual separator; writes UTF-8 with BOM, `;`, decimal comma."""
+    """Reads UTF-8, UTF-16, Windows-1251 with any usual separator; writes UTF-8, BOM, `;`, decimal comma."""
 
     CONTENT_TYPE = "text/csv; charset=utf-8"
 

@@ -1,4 +1,4 @@
-"""Products, tariffs, their immutable versions and what each partner offers of them (public: the operator's own)."""
+"""Products, tariffs, their immutable versions and what each partner offers of them (public)."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -83,9 +83,7 @@ class Product(models.Model):
 class ProductParameter(models.Model):
     """A property in which the tariffs of a product differ, with the kind of its values."""
 
-    product = models.ForeignKey(
-        Product, models.CASCADE, related_name="parameters", verbose_name=_("продукт")
-    )
+    product = models.ForeignKey(Product, models.CASCADE, related_name="parameters", verbose_name=_("продукт"))
     code = models.SlugField(_("код"), max_length=60)
     name = TranslatedField(_("название"))
     kind = models.CharField(_("тип"), max_length=10, choices=typed.Kind.choices)

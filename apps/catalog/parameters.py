@@ -47,7 +47,7 @@ def kind_of(texts: Iterable[str]) -> Kind:
 
 
 def read(text: str, kind: str, choices: Iterable[str] = ()) -> Any:
-    """The value that `text` means for a parameter of this kind. Raises ValueError, with a reason in Russian."""
+    """The value that `text` means for a parameter of this kind. Raises ValueError with the reason."""
     lower = text.lower()
     if kind == Kind.BOOL:
         if lower not in {"да", "нет"}:
@@ -60,7 +60,9 @@ def read(text: str, kind: str, choices: Iterable[str] = ()) -> Any:
             raise ValueError(_("«%s»: нужно целое число или «безлимит»") % text)
         return int(text)
     if kind == Kind.CHOICE and text not in set(choices):
-        raise ValueError(_("«%(text)s»: нужно одно из: %(choices)s") % {"text": text, "choices": ", ".join(choices)})
+        raise ValueError(
+            _("«%(text)s»: нужно одно из: %(choices)s") % {"text": text, "choices": ", ".join(choices)}
+        )
     return text
 
 

@@ -30,7 +30,7 @@ _Read = TypeVar("_Read")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One tariff as the price list has it; `values` by column, typed: (count, unit), int, Decimal, dict, str."""
+    """One tariff as the price list has it; `values` by column, typed: (count, unit), Decimal, dict, …"""
 
     values: Mapping[str, Any]
     parts: tuple[str, ...] = ()
@@ -52,7 +52,9 @@ class Line:
 
     def differs(self, other: "Line", column: str) -> bool:
         """Whether the two say different things in a column; the order of parameters says nothing."""
-        return self.values[column] != other.values[column] or column == PARAMETERS and self.parts != other.parts
+        return self.values[column] != other.values[column] or (
+            column == PARAMETERS and self.parts != other.parts
+        )
 
     def same_terms(self, other: "Line") -> bool:
         """Whether a customer of the one would get and pay the same by the other."""
@@ -134,14 +136,17 @@ class Reader:
             raise ValueError(_("поставщик не указан"))
         if name and name not in self.providers:
             self.missing_providers.add(name)
-            raise ValueError(_("поставщик «%s» неизвестен: сначала добавьте его в раздел «Поставщики»") % name)
+            raise ValueError(
+                _("поставщик «%s» неизвестен: сначала добавьте его в раздел «Поставщики»") % name
+            )
         return name
 
     def _vat(self, value: Any) -> str:
         label = cells.text(value)
         if label not in self.vat:
             raise ValueError(
-                _("ставки НДС «%s» нет, действуют: %s") % (label or "—", ", ".join(sorted(self.vat, reverse=True)))
+                _("ставки НДС «%s» нет, действуют: %s")
+                % (label or "—", ", ".join(sorted(self.vat, reverse=True)))
             )
         return label
 
@@ -155,9 +160,7 @@ class Reader:
             above = self._lines.get(code)
             known = self.tariffs.get(code)
             if above is None and known is None:
-                raise ValueError(
-                    _("тарифа «%s» из состава нет ни в каталоге, ни в строках выше") % code
-                )
+                raise ValueError(_("тарифа «%s» из состава нет ни в каталоге, ни в строках выше") % code)
             delivery = above[1][DELIVERY] if above else known.product.delivery if known else ""
             if delivery == Delivery.BUNDLE:
                 raise ValueError(_("«%s» в составе — сам пакет") % code)
@@ -237,7 +240,9 @@ def _name(value: Any) -> str:
 def _delivery(value: Any) -> str:
     delivery = cells.text(value)
     if delivery not in Delivery.values:
-        raise ValueError(_("выдача «%s» неизвестна, бывает: %s") % (delivery or "—", ", ".join(Delivery.values)))
+        raise ValueError(
+            _("выдача «%s» неизвестна, бывает: %s") % (delivery or "—", ", ".join(Delivery.values))
+        )
     return delivery
 
 

@@ -16,9 +16,9 @@ Kinds = Mapping[tuple[str, str], tuple[str, list[str]]]
 def apply(
     line: Line, *, before: Line | None, provider_id: int | None, vat_code: str, kinds: Kinds, sort: int
 ) -> Tariff:
-    """Brings category, product, parameters and tariff to what a checked line says; new terms are a new version.
+    """Brings category, product and tariff to what a checked line says; new terms are a new version.
 
-    `before` is the line of the tariff as it stands, `sort` the place of what is new. Call it in a transaction.
+    `before` is the line of the tariff as it stands, `sort` the place of what is new. Needs a transaction.
     """
     product = _product(line, provider_id=provider_id, vat_code=vat_code, sort=sort)
     tariff = Tariff.objects.filter(code=line[price_list.TARIFF_CODE]).first()

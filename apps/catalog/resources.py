@@ -26,7 +26,7 @@ _LOCK = 0x70_72_69_63_65
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What an import does to one column of a tariff, as text for the preview; `old` is empty for a new tariff."""
+    """What an import does to one column of a tariff, as text; `old` is empty for a new tariff."""
 
     column: str
     old: str
@@ -55,18 +55,22 @@ class PriceListResult(Result):
         """Every reason why nothing is imported, a line each: «Строка 3: Период: …»."""
         found = [str(error.error) for error in self.base_errors]
         for row in self.error_rows:
-            found += [_("Строка %(row)d: %(text)s") % {"row": row.number, "text": e.error} for e in row.errors]
+            found += [
+                _("Строка %(row)d: %(text)s") % {"row": row.number, "text": e.error} for e in row.errors
+            ]
         for invalid in self.invalid_rows:
             reasons = [
                 *invalid.non_field_specific_errors,
                 *(f"{c}: {text}" for c, texts in invalid.field_specific_errors.items() for text in texts),
             ]
-            found += [_("Строка %(row)d: %(text)s") % {"row": invalid.number, "text": text} for text in reasons]
+            found += [
+                _("Строка %(row)d: %(text)s") % {"row": invalid.number, "text": text} for text in reasons
+            ]
         return found
 
 
 class TariffResource(ModelResource):
-    """The price list: a row is a tariff with its product. A change of terms is a new version of the tariff."""
+    """The price list: a row is a tariff with its product. Changed terms are a new version of the tariff."""
 
     product_code = Field(column_name=price_list.PRODUCT_CODE)
     product_name = Field(column_name=price_list.PRODUCT)
@@ -86,8 +90,8 @@ class TariffResource(ModelResource):
         model = Tariff
         name = _("Прайс-лист")
         fields = (
-            "product_code", "product_name", "category", "provider", "delivery", "vat", "code", "name", "period",
-            "trial", "price", "terms", "description",
+            "product_code", "product_name", "category", "provider", "delivery", "vat", "code", "name",
+            "period", "trial", "price", "terms", "description",
         )  # fmt: skip
         import_id_fields = ("code",)
         use_transactions = True

@@ -1,4 +1,4 @@
-"""Provider connector: a provider with an API over HTTP (apps/sandbox/PROVIDER_API.md describes the protocol)."""
+"""Provider connector: a provider with an API over HTTP; apps/sandbox/PROVIDER_API.md is the protocol."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.connectors import http
 from apps.connectors.base import ConnectorError, setting
-from apps.providers.base import Provisioned, ProviderConnector, ProvisionRequest, Status
+from apps.providers.base import ProviderConnector, Provisioned, ProvisionRequest, Status
 
 # Codes that say that the same request may succeed later.
 _LATER = {"out_of_stock"}
@@ -98,7 +98,9 @@ def _object(answer: httpx.Response) -> dict[str, Any] | None:
 def _provisioned(activation: dict[str, Any]) -> Provisioned:
     status = activation.get("status")
     if status == "failed":
-        raise ConnectorError(f"Поставщик отказал: {activation.get('reason')}", code=str(activation.get("reason")))
+        raise ConnectorError(
+            f"Поставщик отказал: {activation.get('reason')}", code=str(activation.get("reason"))
+        )
     if status not in {Status.ACTIVE, Status.PENDING, Status.CANCELED}:
         raise ConnectorError(f"Неизвестное состояние у поставщика: {status}", unknown=True)
     return Provisioned(

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.connectors.base import ConnectorError
 from apps.core.tenancy import current_partner, current_partner_id
 from apps.providers import keys
-from apps.providers.base import Provisioned, ProviderConnector, ProvisionRequest, Status
+from apps.providers.base import ProviderConnector, Provisioned, ProvisionRequest, Status
 from apps.providers.models import ActivationKey, Renewal
 from apps.providers.models import KeyPool as Pool
 
@@ -24,7 +24,9 @@ class KeyPool(ProviderConnector):
         """Nothing to set: pools are filled in the console."""
 
     def check(self) -> str:
-        free = ActivationKey.objects.filter(state=ActivationKey.State.FREE, pool__is_test=self.connection.is_test)
+        free = ActivationKey.objects.filter(
+            state=ActivationKey.State.FREE, pool__is_test=self.connection.is_test
+        )
         return str(_("Свободных ключей: %d") % free.count())
 
     def provision(self, request: ProvisionRequest) -> Provisioned:

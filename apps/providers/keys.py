@@ -68,7 +68,7 @@ def load(*, pool: KeyPool, content: bytes | str) -> Loaded:
 
 
 def take(*, pool: KeyPool, request_id: UUID) -> ActivationKey | None:
-    """A free key for this request, sold from now on; the same one whenever it is asked again; None if none is left.
+    """A free key for this request, sold from now on; asked again, the same one; None if none is left.
 
     Any number may ask at once: each locks a key that no other has locked.
     """

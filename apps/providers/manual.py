@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.providers.base import Provisioned, ProviderConnector, ProvisionRequest, Status
+from apps.providers.base import ProviderConnector, Provisioned, ProvisionRequest, Status
 
 
 class Manual(ProviderConnector):

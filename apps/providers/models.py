@@ -127,4 +127,6 @@ class ActivationKey(models.Model):
 
 def fingerprint(value: str) -> bytes:
     """What tells two equal keys, whatever the spaces around them. Letter case counts."""
-    return hmac.digest(settings.SEARCH_KEY.encode(), b"activation-key:" + value.strip().encode(), hashlib.sha256)
+    return hmac.digest(
+        settings.SEARCH_KEY.encode(), b"activation-key:" + value.strip().encode(), hashlib.sha256
+    )

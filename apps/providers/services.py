@@ -34,8 +34,9 @@ def ensure(name: str, *, code: str = "", contact: str = "") -> Provider:
 def connector_for(product: Supplied) -> ProviderConnector:
     """The connector that supplies `product` to the current partner: a sandbox one gets test connections only.
 
-    Without a connection, keys come from our own pools, and everything else is done by staff. Raises ValueError
-    for a bundle (its parts are supplied one by one), ConnectorError where the connection is switched off.
+    Without a connection, keys come from our own pools, and everything else is done by staff.
+    Raises ValueError for a bundle (its parts are supplied one by one), ConnectorError where the connection is
+    switched off.
     """
     if product.delivery == "bundle" or product.provider is None:
         raise ValueError("A bundle has no provider: its parts have")
@@ -46,5 +47,7 @@ def connector_for(product: Supplied) -> ProviderConnector:
         return connector
     local: type[ProviderConnector] = KeyPool if product.delivery == "key" else Manual
     path = f"{local.__module__}.{local.__name__}"
-    unsaved = Connection(kind=Kind.PROVIDER, connector=path, name=str(local.title), is_test=partner.is_sandbox)
+    unsaved = Connection(
+        kind=Kind.PROVIDER, connector=path, name=str(local.title), is_test=partner.is_sandbox
+    )
     return local(local.Config(), unsaved)
