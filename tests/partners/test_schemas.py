@@ -1,0 +1,102 @@
+"""A partner's schema: replayed equals migrated, whole or not there, and brought up to date by replay."""
+
+import uuid
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from apps.core import faults
+from apps.core.errors import Refused
+from apps.core.tenancy import in_public
+from apps.partners import schemas
+from apps.partners.models import Domain, LegalEntity, MigrationScript, Partner
+from apps.partners.services import create_partner
+
+CATALOGUE = """
+SELECT 'column', table_name, column_name, data_type || coalesce(column_default, '') || is_nullable
+FROM information_schema.columns WHERE table_schema = %(schema)s
+UNION ALL SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = %(schema)s
+UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+FROM pg_constraint WHERE connamespace = %(schema)s::regnamespace
+UNION ALL SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(pg_trigger.oid)
+FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+WHERE relnamespace = %(schema)s::regnamespace AND NOT tgisinternal
+UNION ALL SELECT 'function', proname, '', pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = %(schema)s::regnamespace
+"""
+
+
+def catalogue(schema: str) -> set[tuple[Any, ...]]:
+    """Everything that the database knows of a schema, its own name left out."""
+    with connection.cursor() as cursor:
+        cursor.execute(CATALOGUE, {"schema": schema})
+        rows = cursor.fetchall()
+    return {tuple(str(part).replace(f"{schema}.", "").replace(f'"{schema}"', "") for part in row) for row in rows}
+
+
+def test_replayed_equals_migrated(partner: Partner) -> None:
+    with in_public():
+        migrated, replayed = catalogue("template"), catalogue(partner.schema_name)
+    assert len(migrated) > 300
+    assert replayed == migrated
+
+
+def test_a_crash_leaves_nothing_behind(operator: LegalEntity) -> None:
+    with faults.crash_at("partners.schema-not-committed"), pytest.raises(faults.Crash):
+        create_partner(slug="crashed", name="Сбой")
+    assert not Partner.objects.filter(slug="crashed").exists()
+    assert not Domain.objects.filter(domain__startswith="crashed.").exists()
+    partner = create_partner(slug="crashed", name="Со второй попытки")
+    assert partner.schema_name == f"p{partner.pk:06d}"
+
+
+@pytest.mark.parametrize("slug", ["Банк", "a", "-bank", "bank_1", "x" * 60])
+def test_a_slug_that_is_no_host_name_is_refused(operator: LegalEntity, slug: str) -> None:
+    with pytest.raises(Refused) as refusal:
+        create_partner(slug=slug, name="Банк")
+    assert refusal.value.code == "partner_invalid"
+
+
+def test_a_taken_slug_is_refused(partner: Partner) -> None:
+    with pytest.raises(Refused) as refusal:
+        create_partner(slug=partner.slug, name="Второй")
+    assert refusal.value.code == "partner_exists"
+
+
+def test_who_lacks_a_migration_gets_it_replayed(partner: Partner) -> None:
+    name = f"9999_{uuid.uuid4().hex[:8]}"
+    with in_public():
+        script = MigrationScript.objects.create(
+            app="orders", name=name, position=9999, sql="ALTER TABLE orders_order ADD COLUMN extra integer"
+        )
+        try:
+            assert script in schemas.behind()[partner]
+            schemas.bring_up(partner, [script])
+            assert partner not in schemas.behind()
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT count(*) FROM information_schema.columns WHERE column_name = 'extra'"
+                    " AND table_schema = %s",
+                    [partner.schema_name],
+                )
+                assert cursor.fetchone()[0] == 1
+        finally:
+            script.delete()
+
+
+def test_a_replay_that_fails_leaves_the_partner_as_it_was(partner: Partner) -> None:
+    scripts = [
+        MigrationScript(app="orders", name="9998_a", sql="ALTER TABLE orders_order ADD COLUMN half integer"),
+        MigrationScript(app="orders", name="9998_b", sql="ALTER TABLE orders_nowhere ADD COLUMN half integer"),
+    ]
+    with in_public(), pytest.raises(Exception, match="orders_nowhere"):
+        schemas.bring_up(partner, scripts)
+    with in_public():
+        assert not any("half" in row for row in catalogue(partner.schema_name))
+
+
+def test_nothing_to_migrate_changes_nothing(partner: Partner, capsys: Any) -> None:
+    with in_public():
+        call_command("migrate_all")
+    assert "partners: 0 brought up to date" in capsys.readouterr().out
