@@ -81,7 +81,7 @@ def setting(label: Any, *, secret: bool = False, default: Any = MISSING, help_te
 class Connector(ABC):
     """One service outside, listed in settings.CONNECTORS. Subclasses add the few methods of their kind.
 
-    `Config` is a frozen dataclass of `setting`s (str, int, bool, Decimal); it makes the form.
+    `Config` is a frozen dataclass of `setting`s (str, int, bool); it makes the form.
     """
 
     kind: ClassVar[str]

@@ -1,7 +1,6 @@
 """A wrong path in settings.CONNECTORS is refused at start, not at the first call."""
 
 from collections.abc import Iterator
-from dataclasses import is_dataclass
 from typing import Any
 
 from django.conf import settings
@@ -37,6 +36,6 @@ def problems(path: str) -> Iterator[str]:
         yield "has no known kind"
     if not getattr(found, "title", ""):
         yield "has no title"
-    config = getattr(found, "Config", None)
-    if not is_dataclass(config) or not config.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    parameters = getattr(getattr(found, "Config", None), "__dataclass_params__", None)
+    if parameters is None or not parameters.frozen:
         yield "has no Config that is a frozen dataclass"

@@ -1,13 +1,11 @@
 """The form of a connection, made from its connector's Config. A secret goes in and is never shown again."""
 
 from dataclasses import MISSING, Field, fields
-from decimal import Decimal
 from typing import Any, cast, get_type_hints
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
-    UnfoldAdminDecimalFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
     UnfoldAdminTextInputWidget,
@@ -21,7 +19,6 @@ PREFIX = "config_"
 _BOXES: dict[type, tuple[type[forms.Field], type[forms.Widget]]] = {
     str: (forms.CharField, UnfoldAdminTextInputWidget),
     int: (forms.IntegerField, UnfoldAdminIntegerFieldWidget),
-    Decimal: (forms.DecimalField, UnfoldAdminDecimalFieldWidget),
     bool: (forms.BooleanField, UnfoldBooleanSwitchWidget),
 }
 
@@ -56,7 +53,7 @@ class ConnectionForm(forms.ModelForm):
             given = self.cleaned_data.get(PREFIX + item.name)
             if item.metadata.get("secret") and not given:
                 continue
-            config[item.name] = str(given) if isinstance(given, Decimal) else given
+            config[item.name] = given
         connection.config = config
         connection.connector, connection.kind = self.connector_path, self.connector_class.kind
         return cast(Connection, super().save(commit))

@@ -119,7 +119,7 @@ def _judge(answer: httpx.Response) -> None:
 class _PublicOnly(httpcore.SyncBackend):
     """Resolves a name itself and connects to what it resolved: the name cannot change its mind in between."""
 
-    def connect_tcp(self, host: str, port: int, **options: Any) -> httpcore.NetworkStream:
+    def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> httpcore.NetworkStream:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
@@ -129,10 +129,10 @@ class _PublicOnly(httpcore.SyncBackend):
             raise PrivateAddress(f"{host} is a private address")
         for address in addresses[:-1]:
             try:
-                return super().connect_tcp(address, port, **options)
+                return super().connect_tcp(address, port, *args, **options)
             except httpcore.ConnectError:
                 continue
-        return super().connect_tcp(addresses[-1], port, **options)
+        return super().connect_tcp(addresses[-1], port, *args, **options)
 
 
 def _is_public(address: str) -> bool:
@@ -155,6 +155,6 @@ def _client(connection: Connection) -> httpx.Client:
             limits = httpx.Limits(max_connections=20, max_keepalive_connections=10)
             transport = httpx.HTTPTransport(limits=limits)
             # httpx has no public way to name a network backend; a test would fail if this one were ignored.
-            transport._pool._network_backend = _PublicOnly()  # type: ignore[attr-defined]
+            transport._pool._network_backend = _PublicOnly()
             _clients[key] = httpx.Client(transport=transport, trust_env=False, follow_redirects=False)
         return _clients[key]

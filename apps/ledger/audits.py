@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from django.db import connection
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, Model, OuterRef, Q
 
 from apps.connectors.models import Connection
 from apps.core import audit
@@ -26,7 +26,8 @@ def transfer_whole() -> Iterator[str]:
 @audit.rule("ledger.dimension-exists", scope="public")
 def dimension_exists() -> Iterator[str]:
     """Partner, seller and connection of every transfer exist (no constraint holds them)."""
-    for name, model in (("partner", Partner), ("seller", LegalEntity), ("connection", Connection)):
+    known: dict[str, type[Model]] = {"partner": Partner, "seller": LegalEntity, "connection": Connection}
+    for name, model in known.items():
         there = model._default_manager.filter(pk=OuterRef(f"{name}_id"))
         dangling = Transfer.objects.filter(~Exists(there), **{f"{name}__isnull": False})
         for transfer in dangling:

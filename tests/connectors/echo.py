@@ -2,13 +2,10 @@
 
 import json
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from apps.connectors import http
 from apps.connectors.base import Connector, ForgedMessage, Inbound, Kind, Received, setting
-
-FEE = Decimal("1.50")
 
 
 @dataclass(frozen=True)
@@ -16,7 +13,6 @@ class EchoConfig:
     url: str = setting("Адрес")
     password: str = setting("Пароль", secret=True)
     limit: int = setting("Предел", default=10)
-    fee: Decimal = setting("Комиссия", default=FEE)
     loud: bool = setting("Громко", default=False)
 
 

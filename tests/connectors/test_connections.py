@@ -37,7 +37,7 @@ def test_form_keeps_a_secret_to_itself(connection):
     assert "sesame" not in shown.as_p()
     assert connection.config["url"] in shown.as_p()
     given = {"name": "Эхо", "is_enabled": "on", "config_url": "http://echo.example", "config_password": ""}
-    given |= {"config_limit": "5", "config_fee": "2.25", "partner": connection.partner_id}
+    given |= {"config_limit": "5", "partner": connection.partner_id}
     form = form_class(given, instance=connection)
     assert form.is_valid(), form.errors
     saved = form.save()
@@ -45,7 +45,6 @@ def test_form_keeps_a_secret_to_itself(connection):
         "url": "http://echo.example",
         "password": "sesame",
         "limit": 5,
-        "fee": "2.25",
         "loud": False,
     }
     assert (saved.kind, saved.connector) == ("channel", ECHO)

@@ -66,6 +66,6 @@ def test_what_is_wrong_is_not_posted(partner):
 )
 def test_the_database_refuses_to_change_the_ledger(partner, statement):
     post(uuid4(), posting())
-    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+    with pytest.raises(DatabaseError, match="immutable"), transaction.atomic():
         connection.cursor().execute(statement)
     assert Transfer.objects.filter(partner=partner).count() == 1

@@ -3,21 +3,14 @@
 from django.db import migrations
 
 FORWARD = """
-CREATE FUNCTION ledger_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION 'ledger_transfer is append-only: % is refused', TG_OP USING ERRCODE = 'restrict_violation';
-END $$;
 CREATE TRIGGER ledger_transfer_refuses BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_transfer
-FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse();
+FOR EACH STATEMENT EXECUTE FUNCTION public.core_refuse_change();
 -- Also where session_replication_role would silence triggers.
 ALTER TABLE ledger_transfer ENABLE ALWAYS TRIGGER ledger_transfer_refuses;
 """
-BACKWARD = """
-DROP TRIGGER ledger_transfer_refuses ON ledger_transfer;
-DROP FUNCTION ledger_refuse();
-"""
+BACKWARD = "DROP TRIGGER ledger_transfer_refuses ON ledger_transfer"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ledger", "0001_initial")]
+    dependencies = [("core", "0002_refuse_change"), ("ledger", "0001_initial")]
     operations = [migrations.RunSQL(FORWARD, BACKWARD)]
