@@ -1,0 +1,100 @@
+"""The benches of partners: creation, a migration with nothing to do, a column added to all of them."""
+
+import itertools
+from collections.abc import Callable
+
+from django.core.management import call_command
+from django.db import connection
+
+from apps.core.tenancy import in_public
+from apps.partners import schemas
+from apps.partners.models import LegalEntity, MigrationScript, Partner
+from apps.partners.services import create_partner
+from bench.measure import in_turn
+
+_numbers = itertools.count(1)
+
+
+def operator() -> LegalEntity:
+    entity, _ = LegalEntity.objects.get_or_create(is_operator=True, defaults={"name": "Платформа", "inn": "7707083893"})
+    return entity
+
+
+def new_partner() -> Partner:
+    number = next(_numbers)
+    return create_partner(slug=f"bench-{number}", name=f"Партнёр {number}", legal_entity=operator())
+
+
+def bare_schema() -> str:
+    """The floor of a partner: the bare SQL of its schema."""
+    name = f"bare{next(_numbers):06d}"
+    texts = [script.sql for script in MigrationScript.objects.order_by("position") if script.sql]
+    with connection.cursor() as cursor:
+        cursor.execute(f"BEGIN; CREATE SCHEMA {name}; SET LOCAL search_path = {name}, public")
+        cursor.execute(";\n".join(texts) + "; COMMIT")
+    return name
+
+
+def partner_create() -> dict[str, float]:
+    return in_turn(new_partner, bare_schema, rounds=7)
+
+
+def at_least(count: int) -> None:
+    """Makes partners until there are so many; only `django_migrations` matters to a migration with nothing to do."""
+    while Partner.objects.count() < count:
+        new_partner()
+
+
+def migrate_noop_1000() -> dict[str, float]:
+    """1,000 partners with nothing to migrate; the floor is one count in each of their `django_migrations`."""
+    at_least(1000)
+    names = list(Partner.objects.values_list("schema_name", flat=True))
+
+    def floor() -> None:
+        with connection.cursor() as cursor:
+            for name in names:
+                cursor.execute(f'SELECT count(*) FROM "{name}".django_migrations')
+
+    return in_turn(lambda: call_command("migrate_all", verbosity=0), floor, rounds=3, each=1000)
+
+
+def migrate_column_200() -> dict[str, float]:
+    """A column added in 200 partners; the floor is the bare ALTERs."""
+    at_least(200)
+    partners = list(Partner.objects.order_by("pk")[:200])
+    positions = itertools.count(100_000)
+
+    def script() -> MigrationScript:
+        position = next(positions)
+        return MigrationScript.objects.create(
+            app="orders",
+            name=f"{position}_bench",
+            position=position,
+            sql=f"ALTER TABLE orders_order ADD COLUMN bench_{position} integer",
+        )
+
+    def ours() -> None:
+        script()
+        wanted = {partner.pk for partner in partners}
+        full = schemas.behind
+        schemas.behind = lambda: {p: s for p, s in full().items() if p.pk in wanted}
+        try:
+            schemas.bring_all_up(lambda done, total: None)
+        finally:
+            schemas.behind = full
+
+    def floor() -> None:
+        name = f"floor_{next(positions)}"
+        with connection.cursor() as cursor:
+            for partner in partners:
+                cursor.execute(f'ALTER TABLE "{partner.schema_name}".orders_order ADD COLUMN {name} integer')
+
+    with in_public():
+        return in_turn(ours, floor, rounds=3, each=200)
+
+
+CASES: dict[str, Callable[[], dict[str, float]]] = {
+    "partner_create": partner_create,
+    "migrate_column_200": migrate_column_200,
+    "migrate_noop_1000": migrate_noop_1000,
+}
