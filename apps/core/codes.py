@@ -3,13 +3,8 @@
 import re
 from collections.abc import Container
 
-_LETTERS = dict(
-    zip(
-        "абвгдеёжзийклмнопрстуфхцчшщъыьэюя",
-        "a b v g d e e zh z i y k l m n o p r s t u f h c ch sh sch _ y _ e yu ya".split(),
-        strict=True,
-    )
-)
+_LATIN = "a b v g d e e zh z i y k l m n o p r s t u f h c ch sh sch _ y _ e yu ya"
+_LETTERS = dict(zip("абвгдеёжзийклмнопрстуфхцчшщъыьэюя", re.split(" ", _LATIN), strict=True))
 
 
 def code_for(name: str, taken: Container[str] = ()) -> str:

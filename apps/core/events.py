@@ -10,10 +10,11 @@ from uuid import UUID
 from django.db import transaction
 
 from apps.core import clock, faults, models, wake
+from apps.core.models import Event
 from apps.core.tenancy import current_partner_id, in_partner, in_public
 
 log = logging.getLogger(__name__)
-Handler = Callable[[models.Event], None]
+Handler = Callable[[Event], None]
 _handlers: dict[str, dict[str, Handler]] = {}
 PATIENCE = 10
 """Attempts after which a delivery also stands in the staff's queue."""
@@ -32,12 +33,12 @@ def on(event_type: str) -> Callable[[Handler], Handler]:
     return register
 
 
-def publish(event_type: str, object_id: UUID, **data: Any) -> models.Event:
+def publish(event_type: str, object_id: UUID, **data: Any) -> Event:
     """Writes an event and a delivery per handler into the caller's transaction; `data` holds ids only."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError(f"{event_type} must be published in the transaction that made it true")
     partner_id = current_partner_id()
-    event = models.Event.objects.create(
+    event = Event.objects.create(
         partner_id=partner_id,
         type=event_type,
         object_id=object_id,

@@ -22,7 +22,7 @@ def handled() -> Iterator[list[uuid.UUID]]:
     seen: list[uuid.UUID] = []
 
     @events.on(TYPE)
-    def handler(event: events.models.Event) -> None:
+    def handler(event: events.Event) -> None:
         seen.append(event.object_id)
         index("tests", event.object_id, [f"{event.object_id} {len(seen)}"])
         if event.data.get("poison"):
