@@ -1,5 +1,6 @@
 """Console: connections, and what came in from outside."""
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 from django.conf import settings
@@ -24,8 +25,10 @@ HEALTH = {"ok": "success", "error": "danger", "off": "warning", "new": "info"}
 
 @console.register(Connection, sites=(console.operator_site,))
 class ConnectionAdmin(console.ConsoleAdmin):
-    """A connection's form is made from its connector's Config."""
+    """A connection's form is made from its connector's Config; only administrators change it."""
 
+    change_roles = ()
+    view_roles = ("manager", "finance")
     list_display = ("name", "kind", "partner", "is_test", "is_enabled", "health", "last_ok_at")
     list_filter = ("kind", "is_enabled", "is_test", "partner")
     list_select_related = ("partner",)
@@ -65,7 +68,7 @@ class ConnectionAdmin(console.ConsoleAdmin):
             **self.admin_site.each_context(request),
             "title": _("Новое подключение"),
             "opts": self.opts,
-            "connectors": [(path, connector_class(path)) for path in settings.CONNECTORS],
+            "connectors": list(_choice()),
         }
         return TemplateResponse(request, "connectors/choose.html", context)
 
@@ -103,6 +106,12 @@ class ConnectionAdmin(console.ConsoleAdmin):
         return False
 
 
+def _choice() -> Iterator[tuple[str, Any, Any]]:
+    for path in settings.CONNECTORS:
+        connector = connector_class(path)
+        yield path, connector.title, Kind(connector.kind).label
+
+
 def _asked(request: HttpRequest, connection: Connection | None) -> tuple[str, type[Connector]]:
     path = connection.connector if connection else request.GET.get("connector", "")
     return path, connector_class(path)
@@ -112,6 +121,7 @@ def _asked(request: HttpRequest, connection: Connection | None) -> tuple[str, ty
 class InboundMessageAdmin(console.ReadOnlyAdmin):
     """What came in; a message can be processed again."""
 
+    view_roles = ("manager", "support")
     list_display = ("received_at", "connection", "state_label", "copies", "error")
     list_filter = ("state", "connection")
     list_select_related = ("connection",)

@@ -10,6 +10,7 @@ from apps.ledger.models import Transfer
 class TransferAdmin(console.ReadOnlyAdmin):
     """Transfers over all partners."""
 
+    view_roles = ("manager", "finance")
     list_display = (
         "business_date",
         "partner",

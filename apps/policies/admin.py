@@ -62,6 +62,7 @@ class MessageTemplateAdmin(Journalled):
 class VatRateAdmin(Journalled):
     """Rates by day: one that has begun stands for good, a new one gets a new row."""
 
+    change_roles = ("finance",)
     list_display = ("name", "code", "percent", "valid_from")
     list_filter = ("code",)
 
