@@ -1,1 +1,1 @@
-"""Payments at gateways, saved payment methods and refunds: each charge is made once, unknown is never failed."""
+"""Payments at gateways, saved methods and refunds: a charge is made once, unknown is never failed."""

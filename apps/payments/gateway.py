@@ -1,4 +1,4 @@
-"""What every payment gateway is for us: requests and answers as plain values, and the calls of a connector."""
+"""What every payment gateway is for us: plain values in and out, and a connector's calls."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -96,11 +96,11 @@ class Gateway(Connector):
 
     @abstractmethod
     def fetch(self, reference: str | PaymentRequest, /) -> GatewayPayment:
-        """A payment by the gateway's id; or by its request, sent once more under the same key (makes it, if lost)."""
+        """A payment by the gateway's id; or by its request, sent again under its key (made if lost)."""
 
     @abstractmethod
     def find(self, request: PaymentRequest, *, since: datetime | None) -> GatewayPayment | None:
-        """The payment of a request among those made since a moment, without making it; None: there is none."""
+        """The payment of a request among those made since a moment; None where there is none. Makes none."""
 
     @abstractmethod
     def refund(self, request: RefundRequest) -> GatewayRefund:

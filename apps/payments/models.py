@@ -222,9 +222,7 @@ class Refund(Moving):
 
     MOVES = REFUND_MOVES
 
-    payment = models.ForeignKey(
-        Payment, models.PROTECT, related_name="refunds", verbose_name=_("платёж")
-    )
+    payment = models.ForeignKey(Payment, models.PROTECT, related_name="refunds", verbose_name=_("платёж"))
     amount = amount_field(_("сумма"))
     currency = currency_field()
     state = models.CharField(

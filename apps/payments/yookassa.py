@@ -13,7 +13,14 @@ from django.utils.translation import gettext_lazy as _
 from apps.connectors import http
 from apps.connectors.base import ConnectorError, ForgedMessage, Inbound, Received, setting
 from apps.core.money import Money
-from apps.payments.gateway import Gateway, GatewayPayment, GatewayRefund, PaymentRequest, RefundRequest, Status
+from apps.payments.gateway import (
+    Gateway,
+    GatewayPayment,
+    GatewayRefund,
+    PaymentRequest,
+    RefundRequest,
+    Status,
+)
 
 TIMEOUT_SECONDS = 20.0
 STATUSES = {

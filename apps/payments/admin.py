@@ -1,0 +1,167 @@
+"""Console: payments, refunds and saved methods, to be looked at; money goes back by an action."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWidget
+
+from apps.core import console
+from apps.core.errors import Refused
+from apps.core.ids import uuid7
+from apps.core.money import Money
+from apps.payments import payments
+from apps.payments.models import Payment, PaymentMethod, Refund
+
+COLOURS = {
+    "created": "info",
+    "sending": "info",
+    "pending": "info",
+    "unknown": "warning",
+    "succeeded": "success",
+    "failed": "danger",
+    "refunded": "warning",
+}
+MONEY_ROLES = ("finance",)
+
+
+class MoneyAdmin(console.ReadOnlyAdmin):
+    """Money documents change only by what the gateway says."""
+
+    @display(description=_("состояние"), label=COLOURS)
+    def shown_state(self, row: Payment | Refund) -> tuple[str, Any]:
+        return row.state, row.get_state_display()
+
+    @display(description=_("сумма"))
+    def shown_amount(self, row: Payment | Refund) -> str:
+        return str(Money(row.amount, row.currency))
+
+    def has_money_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Who may move money: finance, and administrators."""
+        return bool(request.rights.may(*MONEY_ROLES))
+
+
+class RefundForm(forms.Form):
+    """How much goes back, and why. The key makes a second click the same refund."""
+
+    amount = forms.DecimalField(
+        label=_("Сумма"),
+        max_digits=14,
+        decimal_places=2,
+        min_value=Decimal("0.01"),
+        localize=True,
+        widget=UnfoldAdminDecimalFieldWidget,
+    )
+    reason = forms.CharField(label=_("Причина"), max_length=200, widget=UnfoldAdminTextInputWidget)
+    key = forms.UUIDField(widget=forms.HiddenInput)
+
+
+@console.register(Payment, sites=(console.partner_site,))
+class PaymentAdmin(MoneyAdmin):
+    """«Вернуть» is for those who may move money."""
+
+    list_display = ("created_at", "customer", "shown_amount", "shown_state", "purpose", "description")
+    list_filter = ("state", "purpose", "created_at")
+    list_select_related = ("customer",)
+    search_fields = ("=gateway_id", "customer__phone", "customer__email", "customer__name")
+    date_hierarchy = None
+    actions_detail = ("give_back", "ask_gateway")
+    exclude = ("confirmation_url", "return_url", "reference", "product_id", "tariff_version_id")
+
+    @action(description=_("Вернуть"), url_path="refund", permissions=["money"])
+    def give_back(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        if not self.has_money_permission(request):
+            raise PermissionDenied
+        payment = get_object_or_404(Payment, pk=object_id)
+        initial = {"amount": payment.refundable(), "key": uuid7()}
+        form = RefundForm(request.POST or None, initial=initial)
+        if request.method == "POST" and form.is_valid() and self._refund(request, payment, form):
+            return redirect("admin:payments_payment_change", object_id)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Вернуть деньги"),
+            "opts": self.opts,
+            "payment": payment,
+            "left": Money(payment.refundable(), payment.currency),
+            "form": form,
+            "back": reverse("admin:payments_payment_change", args=[object_id]),
+        }
+        return TemplateResponse(request, "payments/refund.html", context)
+
+    def _refund(self, request: HttpRequest, payment: Payment, form: RefundForm) -> bool:
+        given = form.cleaned_data
+        try:
+            payments.refund(
+                payment=payment,
+                amount=Money(given["amount"], payment.currency),
+                reason=given["reason"],
+                actor=request.user.get_username(),
+                key=given["key"],
+            )
+        except Refused as refusal:
+            form.add_error("amount", str(refusal.message))
+            return False
+        messages.success(request, _("Возврат отправлен в банк"))
+        return True
+
+    @action(description=_("Спросить шлюз"), url_path="ask", permissions=["view"])
+    def ask_gateway(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        """Only reads there, and so is safe for everybody who may look."""
+        payment = get_object_or_404(Payment, pk=object_id)
+        if payment.is_open:
+            payment = payments.settle(payment.pk)
+        messages.info(request, _("Состояние платежа: %s") % payment.get_state_display())
+        return redirect("admin:payments_payment_change", object_id)
+
+
+@console.register(Refund, sites=(console.partner_site,))
+class RefundAdmin(MoneyAdmin):
+    """Refunds, whoever made them."""
+
+    list_display = ("created_at", "payment", "shown_amount", "shown_state", "reason", "actor")
+    list_filter = ("state", "created_at")
+    list_select_related = ("payment",)
+    search_fields = ("=gateway_id",)
+
+
+@console.register(PaymentMethod, sites=(console.partner_site,))
+class PaymentMethodAdmin(MoneyAdmin):
+    """«Отозвать способ» is what a customer asks support for."""
+
+    list_display = ("title", "customer", "is_active", "created_at", "refused_at")
+    list_filter = ("is_active",)
+    list_select_related = ("customer",)
+    search_fields = ("customer__phone", "customer__email", "customer__name")
+    actions_detail = ("refuse",)
+    exclude = ("token", "connection")
+
+    def has_refuse_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Whoever talks with customers."""
+        return bool(request.rights.may("manager", "support", "finance"))
+
+    @action(description=_("Отозвать способ"), url_path="refuse", permissions=["refuse"])
+    def refuse(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        if not self.has_refuse_permission(request):
+            raise PermissionDenied
+        method = get_object_or_404(PaymentMethod, pk=object_id)
+        if request.method == "POST":
+            payments.refuse_method(method, actor=request.user.get_username())
+            messages.success(request, _("Способ отозван: списаний по нему больше не будет"))
+            return redirect("admin:payments_paymentmethod_change", object_id)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Отозвать способ оплаты"),
+            "opts": self.opts,
+            "method": method,
+            "back": reverse("admin:payments_paymentmethod_change", args=[object_id]),
+        }
+        return TemplateResponse(request, "payments/refuse.html", context)

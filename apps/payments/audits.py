@@ -1,0 +1,139 @@
+"""What must hold of payments, saved methods and refunds of a partner."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
+
+from apps.connectors.models import Connection, GatewayReference
+from apps.core import audit, clock
+from apps.core.models import Due, WorkItem
+from apps.core.tenancy import current_partner
+from apps.ledger.ledger import Account
+from apps.ledger.models import Transfer
+from apps.payments.models import OPEN, Payment, PaymentMethod, PaymentState, Refund, RefundState
+
+CAPTURED = [PaymentState.SUCCEEDED, PaymentState.REFUNDED]
+
+
+@audit.rule("payments.refunds-within-payment")
+def refunds_within_payment() -> Iterator[str]:
+    """Refunds that are made or may yet be never exceed the payment, and are of a payment that came."""
+    for payment in (
+        Payment.objects.exclude(refunds=None)
+        .annotate(back=Sum("refunds__amount", filter=~Q(refunds__state=RefundState.FAILED)))
+        .filter(Q(back__gt=F("amount")) | Q(back__gt=0) & ~Q(state__in=CAPTURED))
+    ):
+        yield f"Payment {payment.pk} ({payment.state}) of {payment.amount}: {payment.given_back()} given back"
+
+
+@audit.rule("payments.payment-posted")
+def payment_posted() -> Iterator[str]:
+    """A payment that came stands in the ledger with its sum, and no other does."""
+    posted = _transfers("payment", "paid").filter(amount=OuterRef("amount"), currency=OuterRef("currency"))
+    for payment in Payment.objects.filter(~Exists(posted), state__in=CAPTURED):
+        yield f"Payment {payment.pk} came and is not posted"
+    for payment in Payment.objects.filter(Exists(_transfers("payment")), ~Q(state__in=CAPTURED)):
+        yield f"Payment {payment.pk} is posted and is {payment.state}"
+
+
+@audit.rule("payments.refund-posted")
+def refund_posted() -> Iterator[str]:
+    """A refund that was made stands in the ledger with its sum, and no other does."""
+    posted = _transfers("refund", "refunded").filter(amount=OuterRef("amount"), currency=OuterRef("currency"))
+    for refund in Refund.objects.filter(~Exists(posted), state=RefundState.SUCCEEDED):
+        yield f"Refund {refund.pk} was made and is not posted"
+    for refund in Refund.objects.filter(Exists(_transfers("refund")), ~Q(state=RefundState.SUCCEEDED)):
+        yield f"Refund {refund.pk} is posted and is {refund.state}"
+
+
+@audit.rule("payments.partner-money-apart")
+def partner_money_apart() -> Iterator[str]:
+    """What came through a partner's own connection never is in the operator's clearing account."""
+    own = Connection.objects.filter(pk=OuterRef("connection_id"), partner__isnull=False)
+    moved = Transfer.objects.filter(partner_id=current_partner().pk, document_kind__in=["payment", "refund"])
+    for transfer in moved.filter(Exists(own), Q(debit=Account.CLEARING) | Q(credit=Account.CLEARING)):
+        yield f"Transfer {transfer.pk} of a partner's connection touches the operator's clearing"
+
+
+@audit.rule("payments.refused-method-rests")
+def refused_method_rests() -> Iterator[str]:
+    """No charge by a method was written or kept after the customer had refused the method."""
+    charges = Payment.objects.filter(method__refused_at__isnull=False, save_method=False).select_related(
+        "method"
+    )
+    for payment in charges.filter(settled_at__gt=F("method__refused_at"), state=PaymentState.SUCCEEDED):
+        yield f"Payment {payment.pk} came after method {payment.method_id} was refused, and was kept"
+    for payment in charges.filter(created_at__gt=F("method__refused_at")).exclude(gateway_id=""):
+        yield f"Payment {payment.pk} was made after method {payment.method_id} had been refused"
+
+
+@audit.rule("payments.unwanted-returned")
+def unwanted_returned() -> Iterator[str]:
+    """What is called refunded is given back in full, or staff know that it could not be."""
+    back = Sum("refunds__amount", filter=~Q(refunds__state=RefundState.FAILED), default=0)
+    short = Payment.objects.filter(state=PaymentState.REFUNDED).annotate(back=back).exclude(back=F("amount"))
+    for payment in short:
+        refunds = payment.refunds.values_list("pk", flat=True)
+        if not _work("payments.refund").filter(object_id__in=list(refunds)).exists():
+            back = f"{payment.given_back()} of {payment.amount}"
+            yield f"Payment {payment.pk} is called refunded, {back} given back"
+
+
+@audit.rule("payments.open-is-watched")
+def open_is_watched() -> Iterator[str]:
+    """Whatever is open has its next look planned; what is unknown for a day stands in the staff's queue."""
+    yesterday = clock.wall() - timedelta(days=1)
+    watched: tuple[tuple[QuerySet[Any], str, list[str]], ...] = (
+        (Payment.objects.all(), "payments.payment", ["payments.send", "payments.sweep"]),
+        (Refund.objects.all(), "payments.refund", ["payments.refund", "payments.refund_sweep"]),
+    )
+    for rows, kind, tasks in watched:
+        plans = Due.objects.filter(
+            partner_id=current_partner().pk, kind__in=tasks, object_id=OuterRef("pk"), is_sandbox=False
+        )
+        for row in rows.filter(~Exists(plans), state__in=OPEN):
+            yield f"{kind} {row.pk} is {row.state}, and nothing will ask about it"
+        told = _work(kind).filter(object_id=OuterRef("pk"))
+        for row in rows.filter(~Exists(told), state__in=["unknown", "sending"], claimed_at__lt=yesterday):
+            yield f"{kind} {row.pk} is unknown since {row.claimed_at}, and staff do not know"
+
+
+@audit.rule("payments.reference-leads-back")
+def reference_leads_back() -> Iterator[str]:
+    """A payment's reference leads back to it, on a connection that suits its partner."""
+    partner = current_partner()
+    right = GatewayReference.objects.filter(
+        pk=OuterRef("reference_id"),
+        partner_id=partner.pk,
+        object_id=OuterRef("pk"),
+        connection_id=OuterRef("connection_id"),
+        connection__is_test=partner.is_sandbox,
+    )
+    for payment in Payment.objects.filter(~Exists(right)):
+        yield f"Payment {payment.pk}: reference {payment.reference_id} does not lead back to it"
+    known = Connection.objects.filter(pk=OuterRef("connection_id"))
+    for method in PaymentMethod.objects.filter(~Exists(known)):
+        yield f"Method {method.pk}: connection {method.connection_id} does not exist"
+
+
+@audit.rule("payments.gateway-payment-once")
+def gateway_payment_once() -> Iterator[str]:
+    """One payment at the gateway is one payment here."""
+    twins = Payment.objects.filter(
+        connection_id=OuterRef("connection_id"), gateway_id=OuterRef("gateway_id"), pk__lt=OuterRef("pk")
+    )
+    for payment in Payment.objects.exclude(gateway_id="").filter(Exists(twins)):
+        yield f"Payment {payment.pk}: another one has {payment.gateway_id} as well"
+
+
+def _transfers(kind: str, posting: str | None = None) -> QuerySet[Transfer]:
+    found = Transfer.objects.filter(
+        partner_id=current_partner().pk, document_kind=kind, document_id=OuterRef("pk")
+    )
+    return found.filter(posting=posting) if posting else found
+
+
+def _work(kind: str) -> QuerySet[WorkItem]:
+    return WorkItem.objects.filter(partner_id=current_partner().pk, kind=kind)

@@ -1,0 +1,52 @@
+"""Due work of payments, and what a gateway's webhook leads to."""
+
+from uuid import UUID
+
+from apps.connectors import webhooks
+from apps.connectors.base import Kind, Received
+from apps.connectors.models import GatewayReference
+from apps.core import clock, due
+from apps.payments import payments, refunds
+
+
+@due.task("payments.send")
+def send(object_id: UUID) -> None:
+    """Sends a payment that was written."""
+    payments.send(object_id)
+
+
+@due.task("payments.sweep")
+def sweep(object_id: UUID) -> None:
+    """Asks about a payment until it is settled."""
+    payments.sweep(object_id)
+
+
+@due.task("payments.settle")
+def settle(object_id: UUID) -> None:
+    """Reads a payment again because a message spoke of it."""
+    payments.settle(object_id)
+
+
+@due.task("payments.refund")
+def send_refund(object_id: UUID) -> None:
+    """Sends a refund that was written."""
+    refunds.send(object_id)
+
+
+@due.task("payments.refund_sweep")
+def sweep_refund(object_id: UUID) -> None:
+    """Asks about a refund until it is settled."""
+    refunds.sweep(object_id)
+
+
+@due.task("payments.reconcile")
+def reconcile(object_id: UUID) -> None:
+    """Reads a payment's refunds because a message spoke of one."""
+    refunds.reconcile(object_id)
+
+
+@webhooks.receiver(Kind.PAYMENT)
+def notified(reference: GatewayReference, received: Received) -> None:
+    """A gateway says that something happened to a payment: true or not, the gateway itself is asked."""
+    kind = "payments.reconcile" if received.type.startswith("refund.") else "payments.settle"
+    due.schedule(kind, reference.object_id, clock.wall(), wall=True)

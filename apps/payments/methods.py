@@ -1,0 +1,46 @@
+"""Saved payment methods: how they are saved, and how a customer takes one back."""
+
+from django.db import transaction
+
+from apps import journal
+from apps.core import clock, events
+from apps.payments.gateway import GatewayPayment
+from apps.payments.models import Payment, PaymentMethod
+
+
+def refuse_method(method: PaymentMethod, *, actor: str = "") -> PaymentMethod:
+    """The customer takes a method back: from this commit on no charge by it is claimed.
+
+    A charge that was claimed before and captures after it is given back in full. No other method steps in.
+    """
+    with transaction.atomic():
+        method = lock(method)
+        if method.refused_at is None:
+            refuse_locked(method)
+            journal.record("payments.method_refused", "payments.method", method.pk, actor=actor)
+    return method
+
+
+def lock(method: PaymentMethod) -> PaymentMethod:
+    """The row that claim, refusal and capture all lock, so that each knows whether it came first."""
+    return PaymentMethod.objects.select_for_update(no_key=True).get(pk=method.pk)
+
+
+def refuse_locked(method: PaymentMethod) -> None:
+    """Marks a locked method as refused; also where the bank says that its owner has taken it back there."""
+    method.is_active, method.refused_at = False, clock.now()
+    method.save(update_fields=["is_active", "refused_at"])
+    events.publish("payments.MethodRefused", method.pk, customer_id=method.customer_id)
+
+
+def save_method(payment: Payment, seen: GatewayPayment) -> None:
+    """Keeps the method of a first payment, where the customer agreed and the gateway saved it."""
+    if not (payment.save_method and seen.method_token) or payment.method_id:
+        return
+    payment.method = PaymentMethod.objects.create(
+        customer_id=payment.customer_id,
+        connection_id=payment.connection_id,
+        token=seen.method_token,
+        title=seen.method_title or "••",
+        created_at=clock.now(),
+    )

@@ -1,0 +1,76 @@
+"""What payments and refunds write into the ledger, in their own transaction."""
+
+from apps.connectors.models import Connection
+from apps.core import clock
+from apps.ledger import ledger
+from apps.ledger.ledger import Account, Owner, Posting, Sale
+from apps.payments.models import Payment, Refund
+
+
+def post_payment(payment: Payment, connection: Connection) -> None:
+    """Money came to the gateway and settled what the customer owed; the gateway kept its fee."""
+    held, owner = _holder(connection)
+    dimensions = _dimensions(payment, connection)
+    postings = [
+        Posting(
+            name="paid",
+            debit=held,
+            credit=Account.RECEIVABLE,
+            amount=payment.amount,
+            owner=owner,
+            kind=payment.purpose,
+            **dimensions,
+        )
+    ]
+    # A partner's own gateway charges the partner: that fee is no business of ours.
+    if owner == Owner.OPERATOR:
+        postings.append(
+            Posting(
+                name="fee",
+                debit=Account.FEE,
+                credit=held,
+                amount=payment.fee,
+                kind=payment.purpose,
+                **dimensions,
+            )
+        )
+    _post("payment", payment, postings)
+
+
+def post_refund(refund: Refund, connection: Connection) -> None:
+    """Money left the gateway for the customer; billing has taken back what it had paid for."""
+    held, owner = _holder(connection)
+    posting = Posting(
+        name="refunded",
+        debit=Account.RECEIVABLE,
+        credit=held,
+        amount=refund.amount,
+        owner=owner,
+        kind=Sale.REFUND,
+        **_dimensions(refund.payment, connection),
+    )
+    _post("refund", refund, [posting])
+
+
+def _holder(connection: Connection) -> tuple[str, str]:
+    # On a partner's own connection the partner holds the money, and it never is in the operator's clearing.
+    if connection.partner_id is None:
+        return Account.CLEARING, Owner.OPERATOR
+    return Account.PARTNER_PAYABLE, Owner.PARTNER
+
+
+def _dimensions(payment: Payment, connection: Connection) -> dict[str, object]:
+    return {
+        "currency": payment.currency,
+        "seller_id": connection.legal_entity_id,
+        "connection_id": connection.pk,
+        "customer_id": payment.customer_id,
+        "subscription_id": payment.subscription_id,
+        "channel_id": payment.channel_id,
+        "product_id": payment.product_id,
+        "tariff_version_id": payment.tariff_version_id,
+    }
+
+
+def _post(kind: str, document: Payment | Refund, postings: list[Posting]) -> None:
+    ledger.post(kind, document.pk, postings, occurred_at=clock.now(), business_date=clock.today())

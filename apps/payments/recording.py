@@ -1,0 +1,121 @@
+"""Writing down what a gateway shows of a payment: under its lock, once, whoever saw it and however often."""
+
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from apps.core import clock, due, events, search, work
+from apps.payments import methods, refunds, timing
+from apps.payments.gateway import GatewayPayment, Status
+from apps.payments.models import CONSENT_REVOKED, Payment, PaymentMethod, PaymentState
+from apps.payments.postings import post_payment
+
+
+def record(payment_id: UUID, seen: GatewayPayment) -> Payment:
+    """Settles a payment by what the gateway shows of it, if that is really this payment."""
+    with transaction.atomic():
+        payment = Payment.locked(payment_id)
+        if problem := _mismatch(payment, seen):
+            _stop(payment, problem)
+            return payment
+        _learn(payment, seen)
+        if seen.status == Status.PENDING:
+            _wait(payment, seen)
+        elif seen.status == Status.CANCELED:
+            _cancel(payment, seen)
+        else:
+            _succeed(payment, seen)
+    return payment
+
+
+def _mismatch(payment: Payment, seen: GatewayPayment) -> str:
+    reference = payment.reference
+    ours = (
+        payment.amount,
+        payment.currency,
+        str(payment.reference_id),
+        str(payment.pk),
+        str(reference.partner_id),
+    )
+    theirs = (seen.amount.amount, seen.amount.currency, seen.reference, seen.key, seen.partner_id)
+    if payment.gateway_id and payment.gateway_id != seen.gateway_id:
+        return f"{payment.gateway_id} ≠ {seen.gateway_id}"
+    names = (_("сумма"), _("валюта"), _("номер"), _("платёж"), _("партнёр"))
+    return "; ".join(f"{n}: {a} ≠ {b}" for n, a, b in zip(names, ours, theirs, strict=True) if a != b)
+
+
+def _stop(payment: Payment, problem: str) -> None:
+    """Not what we asked for: nothing is settled by it, and a person looks."""
+    if payment.state in {PaymentState.SENDING, PaymentState.PENDING}:
+        payment.move(PaymentState.UNKNOWN)
+        payment.save(update_fields=["state"])
+    work.open("payments.payment", payment.pk, str(_("У шлюза другой платёж: %s") % problem))
+
+
+def _learn(payment: Payment, seen: GatewayPayment) -> None:
+    if payment.gateway_id:
+        return
+    payment.gateway_id = seen.gateway_id
+    payment.save(update_fields=["gateway_id"])
+    payment.reference.learn(seen.gateway_id)
+    search.index("payments.payment", payment.pk, [seen.gateway_id])
+
+
+def _wait(payment: Payment, seen: GatewayPayment) -> None:
+    if payment.state not in {PaymentState.SENDING, PaymentState.UNKNOWN}:
+        return
+    payment.move(PaymentState.PENDING)
+    payment.confirmation_url = seen.confirmation_url
+    payment.save(update_fields=["state", "confirmation_url"])
+    due.schedule("payments.sweep", payment.pk, timing.next_look(payment), wall=True)
+
+
+def _cancel(payment: Payment, seen: GatewayPayment) -> None:
+    if not payment.is_open:
+        return
+    if payment.is_charge and payment.method and seen.reason == CONSENT_REVOKED:
+        method = methods.lock(payment.method)
+        if method.refused_at is None:
+            methods.refuse_locked(method)
+    fail(payment, seen.reason or "canceled")
+
+
+def fail(payment: Payment, reason: str) -> None:
+    """Ends a locked payment without money, and says so."""
+    payment.move(PaymentState.FAILED)
+    payment.decline_reason, payment.settled_at, payment.confirmation_url = reason, clock.now(), ""
+    payment.save(update_fields=["state", "decline_reason", "settled_at", "confirmation_url"])
+    _close(payment)
+    events.publish("payments.PaymentFailed", payment.pk, customer_id=payment.customer_id)
+
+
+def _succeed(payment: Payment, seen: GatewayPayment) -> None:
+    if payment.state in {PaymentState.SUCCEEDED, PaymentState.REFUNDED}:
+        return
+    late = payment.state == PaymentState.FAILED
+    refused = payment.is_charge and payment.method is not None and _refused(payment.method)
+    payment.move(PaymentState.REFUNDED if late or refused else PaymentState.SUCCEEDED)
+    payment.fee, payment.settled_at, payment.confirmation_url = seen.fee, clock.now(), ""
+    if refused:
+        payment.decline_reason = CONSENT_REVOKED
+    methods.save_method(payment, seen)
+    payment.save()
+    post_payment(payment, payment.connection)
+    _close(payment)
+    if not (late or refused):
+        events.publish("payments.PaymentSucceeded", payment.pk, customer_id=payment.customer_id)
+        return
+    reason = _("Способ оплаты отозван до списания") if refused else _("Деньги пришли после отказа")
+    refunds.give_back_all(payment, reason=str(reason))
+    if not late:
+        events.publish("payments.PaymentFailed", payment.pk, customer_id=payment.customer_id)
+
+
+def _refused(method: PaymentMethod) -> bool:
+    return methods.lock(method).refused_at is not None
+
+
+def _close(payment: Payment) -> None:
+    due.cancel("payments.sweep", payment.pk)
+    work.close("payments.payment", payment.pk)

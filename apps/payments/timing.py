@@ -1,0 +1,51 @@
+"""How long we wait, ask again and trust a gateway's memory. All by the wall clock unless said otherwise."""
+
+from datetime import datetime, timedelta
+
+from apps.connectors.models import Connection
+from apps.core import clock
+from apps.payments.models import Payment, Refund, elapsed
+
+IN_FLIGHT = timedelta(seconds=45)
+"""Longer than one call: until then a claimed row may still be in another worker's hands."""
+KEY_KEPT = timedelta(hours=23)
+"""For which a POST may be repeated under its key: YooKassa keeps keys for 24 hours."""
+SURELY_LANDED = timedelta(minutes=15)
+"""After which a request that the gateway does not list never came there."""
+GIVE_UP_SENDING = timedelta(hours=1)
+"""For which a gateway that does not take a payment at all is tried."""
+STAFF_AFTER = timedelta(minutes=15)
+"""For which something may stay unknown before staff are told."""
+STAFF_AFTER_PENDING = timedelta(hours=26)
+"""The same for what waits for the customer or the bank: gateways cancel by themselves before that."""
+SHORTEST, LONGEST = timedelta(seconds=5), timedelta(minutes=10)
+
+
+def next_look(row: Payment | Refund) -> datetime:
+    """When to ask next: soon for what is fresh, every ten minutes for what is old."""
+    return clock.wall() + min(max(age(row) / 3, SHORTEST), LONGEST)
+
+
+def age(row: Payment | Refund) -> timedelta:
+    """For how long we have had it, by the faster of both clocks: a sandbox gateway moves along with ours."""
+    return timedelta(seconds=max(elapsed(row.claimed_at, clock.wall()), elapsed(row.created_at, clock.now())))
+
+
+def key_is_kept(row: Payment | Refund) -> bool:
+    """Whether the gateway still knows our key."""
+    return age(row) < KEY_KEPT
+
+
+def in_flight(row: Payment | Refund) -> bool:
+    """Whether a call about it may still be under way."""
+    return elapsed(row.claimed_at, clock.wall()) < IN_FLIGHT.total_seconds()
+
+
+def surely_landed(row: Payment | Refund) -> bool:
+    """Whether a request that is not listed by now never came."""
+    return elapsed(row.claimed_at, clock.wall()) > SURELY_LANDED.total_seconds()
+
+
+def window(row: Payment | Refund, connection: Connection) -> datetime | None:
+    """Since when to look for it in the gateway's list; None: a test gateway has a clock of its own."""
+    return None if connection.is_test else row.created_at - timedelta(days=1)
