@@ -36,8 +36,14 @@ class Change:
 class PriceListRow(RowResult):
     """A row with what it changes."""
 
-    line: Line | None = None
     changes: list[Change] = []
+    code = title = price = period = ""
+
+    def show(self, line: Line, changes: list[Change]) -> None:
+        """What the preview says of the row."""
+        self.changes, self.code = changes, line[price_list.TARIFF_CODE]
+        self.title = f"{line[price_list.PRODUCT]}, {line[price_list.TARIFF]}"
+        self.price, self.period = str(Money(line[price_list.PRICE])), line.cell(price_list.PERIOD)
 
 
 class PriceListResult(Result):
@@ -138,7 +144,7 @@ class TariffResource(ModelResource):
         return known or Tariff(code=self._line[price_list.TARIFF_CODE]), known is None
 
     def skip_row(self, instance: Any, original: Any, row: Any, import_validation_errors: Any = None) -> bool:
-        return not instance.is_archived and not self._changes()
+        return not self._changes()
 
     def import_instance(self, instance: Any, row: Any, **options: Any) -> None:
         """Nothing: the line has been read already, and is written as a whole."""
@@ -158,7 +164,7 @@ class TariffResource(ModelResource):
         instance.pk, instance.product, instance.name = saved.pk, saved.product, saved.name
 
     def after_import_row(self, row: Any, row_result: Any, **options: Any) -> None:
-        row_result.line, row_result.changes = self._line, self._changes()
+        row_result.show(self._line, self._changes())
 
     def after_import(self, dataset: tablib.Dataset, result: Any, **options: Any) -> None:
         if hasattr(self, "_reader"):
@@ -166,7 +172,10 @@ class TariffResource(ModelResource):
 
     def _changes(self) -> list[Change]:
         line, before = self._line, self._before
-        return [
+        known = self._reader.tariffs.get(line[price_list.TARIFF_CODE])
+        archived = [Change(_("Тариф"), _("в архиве"), _("действует"))]
+        returns = known is not None and (known.is_archived or known.product.is_archived)
+        return (archived if returns else []) + [
             Change(column, _shown(before.cell(column)) if before else "", _shown(line.cell(column)))
             for column in COLUMNS
             if (line.differs(before, column) if before else line.cell(column))

@@ -1,0 +1,140 @@
+"""API: what the partner sells."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field, extend_schema_view
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.routers import SimpleRouter
+
+from apps.catalog import parameters
+from apps.catalog.models import Offer
+from apps.core import clock
+from apps.core.api import CursorPages
+from apps.core.tenancy import current_partner
+from apps.policies import vat
+
+EXAMPLE = {
+    "id": 17,
+    "code": "KINO-M",
+    "product": {
+        "code": "KINO",
+        "name": "Онлайн-кинотеатр Премьера",
+        "category": "razvlecheniya",
+        "delivery": "account",
+    },
+    "name": "Месяц",
+    "description": "",
+    "version": 41,
+    "price": "399.00",
+    "currency": "RUB",
+    "period": {"count": 1, "unit": "month"},
+    "trial_days": 14,
+    "vat": "22.00",
+    "parameters": [{"code": "ekranov", "name": "экранов", "kind": "int", "value": 2}],
+    "parts": [],
+}
+
+
+class OfferProduct(serializers.Serializer[Any]):
+    """The product of an offer."""
+
+    code = serializers.CharField()
+    name = serializers.CharField()
+    category = serializers.CharField(source="category.code", help_text=_("Код категории"))
+    delivery = serializers.CharField(help_text=_("Выдача: key, account, deeplink, manual, bundle"))
+
+
+class Period(serializers.Serializer[Any]):
+    """A billing period."""
+
+    count = serializers.IntegerField(source="period_count")
+    unit = serializers.CharField(source="period_unit", help_text="day, week, month, year")
+
+
+class OfferParameter(serializers.Serializer[Any]):
+    """A typed parameter of a tariff."""
+
+    code = serializers.CharField()
+    name = serializers.CharField()
+    kind = serializers.ChoiceField(choices=parameters.Kind.choices)
+    value = serializers.JSONField(help_text=_("Число, «unlimited», да/нет или строка, по kind"))
+
+
+class OfferSerializer(serializers.Serializer[Offer]):
+    """A tariff that the partner sells, with the terms of today."""
+
+    id = serializers.IntegerField(help_text=_("Номер предложения: передаётся при заказе"))
+    code = serializers.CharField(source="tariff.code")
+    product = OfferProduct(source="tariff.product")
+    name = serializers.CharField(source="tariff.name")
+    description = serializers.CharField(source="tariff.description")
+    version = serializers.IntegerField(source="tariff.current_id", help_text=_("Номер условий"))
+    price = serializers.DecimalField(14, 2, source="tariff.current.price", help_text=_("С НДС"))
+    currency = serializers.CharField(source="tariff.current.currency")
+    period = Period(source="tariff.current")
+    trial_days = serializers.IntegerField(source="tariff.current.trial_days")
+    vat = serializers.SerializerMethodField(help_text=_("Ставка, %; пусто: без НДС"))
+    parameters = serializers.SerializerMethodField()
+    parts = serializers.SerializerMethodField(help_text=_("Коды тарифов, из которых состоит пакет"))
+
+    @extend_schema_field(serializers.DecimalField(5, 2, allow_null=True))
+    def get_vat(self, offer: Offer) -> str | None:
+        rate = vat.percent(offer.current_version().vat_code, self.context["today"])
+        return None if rate is None else f"{rate:.2f}"
+
+    @extend_schema_field(OfferParameter(many=True))
+    def get_parameters(self, offer: Offer) -> Any:
+        return OfferParameter(offer.parameters(), many=True).data
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_parts(self, offer: Offer) -> list[str]:
+        return (
+            [part.code for part in offer.tariff.parts()] if offer.tariff.product.delivery == "bundle" else []
+        )
+
+
+class OfferFilter(filters.FilterSet):
+    """By product, category and tariff."""
+
+    product = filters.CharFilter("tariff__product__code", label=_("Артикул продукта"))
+    category = filters.CharFilter("tariff__product__category__code", label=_("Код категории"))
+    code = filters.CharFilter("tariff__code", label=_("Код тарифа"))
+
+    class Meta:
+        model = Offer
+        fields: list[str] = []
+
+
+class OfferPages(CursorPages):
+    """In the order of the shop window."""
+
+    ordering = ("sort", "id")
+
+
+@extend_schema_view(
+    list=extend_schema(summary=_("Предложения"), examples=[OpenApiExample("Предложение", EXAMPLE)]),
+    retrieve=extend_schema(summary=_("Предложение"), examples=[OpenApiExample("Предложение", EXAMPLE)]),
+)
+@extend_schema(tags=["offers"])
+class OffersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Offer]):
+    """What the partner sells now, at today's terms."""
+
+    required_scopes = {"GET": "offers:read"}
+    serializer_class = OfferSerializer
+    filterset_class = OfferFilter
+    pagination_class = OfferPages
+    queryset = Offer.objects.none()
+
+    def get_queryset(self) -> QuerySet[Offer]:
+        return Offer.objects.on_sale(current_partner().pk)
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "today": clock.today()}
+
+
+def routes(router: SimpleRouter) -> None:
+    """Adds /offers/ to the API."""
+    router.register("offers", OffersViewSet, basename="offer")
