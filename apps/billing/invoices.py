@@ -168,7 +168,10 @@ def void(invoice: Invoice) -> None:
     postings.taken_back(invoice, "void")
     due.cancel(EXPIRE, invoice.pk)
     events.publish(
-        "billing.InvoiceVoided", invoice.pk, order_id=invoice.order_id, subscription_id=invoice.subscription_id
+        "billing.InvoiceVoided",
+        invoice.pk,
+        order_id=invoice.order_id,
+        subscription_id=invoice.subscription_id,
     )
 
 
@@ -177,7 +180,7 @@ def refund(invoice: Invoice, *, reason: str, actor: str = "") -> None:
     if invoice.state != InvoiceState.PAID:
         raise Refused("invoice_not_paid", _("Вернуть можно только оплаченный счёт"))
     payment = InvoicePayment.objects.select_related("payment").get(invoice=invoice, failed=False).payment
-    payments.refund(payment=payment, amount=invoice.money, reason=reason, actor=actor)
+    payments.refund(payment=payment, amount=invoice.money, reason=reason, actor=actor, key=invoice.pk)
     invoice.state, invoice.closed_at = InvoiceState.REFUNDED, clock.now()
     invoice.save(update_fields=["state", "closed_at"])
     postings.taken_back(invoice, "refund")

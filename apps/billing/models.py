@@ -214,8 +214,8 @@ class Invoice(UUIDModel):
 
     def payment(self) -> "Payment | None":
         """The payment under way or done; else the last one that failed."""
-        link = self.payments.select_related("payment").order_by("failed", "-id").first()
-        return link.payment if link else None
+        links = sorted(self.payments.all(), key=lambda link: (link.failed, -link.pk.int))
+        return links[0].payment if links else None
 
 
 class InvoiceLine(UUIDModel):
@@ -272,6 +272,7 @@ class InvoicePayment(UUIDModel):
     class Meta:
         verbose_name, verbose_name_plural = _("оплата счёта"), _("оплаты счёта")
         constraints = [
-            models.UniqueConstraint("invoice", condition=Q(failed=False), name="billing_one_payment_at_a_time")
+            models.UniqueConstraint(
+                "invoice", condition=Q(failed=False), name="billing_one_payment_at_a_time"
+            )
         ]
-

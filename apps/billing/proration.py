@@ -11,9 +11,7 @@ MONTHS = {"month": 1, "quarter": 3, "year": 12}
 _PLACES = Decimal("0.000000001")
 
 
-def billed_cycles(
-    *, period: str, bill_cycle_day: int, start: date, end: date | None, as_of: date
-) -> Decimal:
+def billed_cycles(*, period: str, bill_cycle_day: int, start: date, end: date | None, as_of: date) -> Decimal:
     """The periods billed in advance for [start, end) by a run on `as_of`; 0 before the start, 9 places.
 
     `period` is month, quarter or year (KeyError otherwise); `end` None means without end.

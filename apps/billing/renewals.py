@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext_lazy as _
 
 from apps.billing import invoices, letters, periods, subscriptions
 from apps.billing.models import (
@@ -74,17 +75,16 @@ def paid(payment_id: UUID) -> None:
     link = InvoicePayment.objects.select_related("payment", "invoice").filter(payment_id=payment_id).first()
     if link is None:
         return
-    subscription = subscriptions.locked(link.invoice.subscription_id) if link.invoice.subscription_id else None
+    subscription = (
+        subscriptions.locked(link.invoice.subscription_id) if link.invoice.subscription_id else None
+    )
     invoice = invoices.locked(link.invoice_id)
     link.refresh_from_db(fields=["failed"])
     if invoice.state in {InvoiceState.PAID, InvoiceState.REFUNDED} and not link.failed:
         return
     unwanted = invoice.state != InvoiceState.OPEN or link.failed
     if unwanted or (subscription and subscription.state in {"ended", "cancelled"}):
-        if not link.payment.refunds.exists():
-            payments.refund(
-                payment=link.payment, amount=link.payment.money, reason="Счёт отменён до оплаты", actor=""
-            )
+        _give_back(link)
         return
     if subscription is not None:
         move = subscriptions.start if invoice.purpose == InvoicePurpose.NEW else subscriptions.extend
@@ -92,12 +92,21 @@ def paid(payment_id: UUID) -> None:
     invoices.mark_paid(invoice)
 
 
+def _give_back(link: InvoicePayment) -> None:
+    """The charge was on its way when its invoice was called off: all of it goes back, once."""
+    if link.payment.refundable():
+        reason = str(_("Счёт отменён до оплаты"))
+        payments.refund(payment=link.payment, reason=reason, actor="", key=link.pk)
+
+
 def failed(payment_id: UUID) -> None:
     """A payment failed: its invoice may be paid by another; a failed renewal is tried again in days."""
     link = InvoicePayment.objects.select_related("payment", "invoice").filter(payment_id=payment_id).first()
     if link is None:
         return
-    subscription = subscriptions.locked(link.invoice.subscription_id) if link.invoice.subscription_id else None
+    subscription = (
+        subscriptions.locked(link.invoice.subscription_id) if link.invoice.subscription_id else None
+    )
     invoice = invoices.locked(link.invoice_id)
     link.refresh_from_db(fields=["failed"])
     if link.failed:

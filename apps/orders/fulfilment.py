@@ -23,7 +23,7 @@ from apps.orders.models import (
     Service,
     ServiceState,
 )
-from apps.providers.base import Provisioned, ProviderConnector, ProvisionRequest, Status
+from apps.providers.base import ProviderConnector, Provisioned, ProvisionRequest, Status
 from apps.providers.services import connector_for
 
 KIND = "orders.Fulfilment"
@@ -182,9 +182,7 @@ def _call_staff(fulfilment: Fulfilment, reason: Any) -> None:
 
 
 def _close(fulfilment: Fulfilment, state: str, *, reason: Any = "", actor: str = "") -> None:
-    history.change(
-        fulfilment, state, reason=reason, actor=actor, error="", next_at=None, done_at=clock.now()
-    )
+    history.change(fulfilment, state, reason=reason, actor=actor, error="", next_at=None, done_at=clock.now())
     work.close(KIND, fulfilment.pk)
 
 

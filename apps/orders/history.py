@@ -18,7 +18,9 @@ def change(
         record(item, was, state, reason=reason, actor=actor)
 
 
-def record(item: Order | Fulfilment | Service, was: str, became: str, *, reason: Any = "", actor: str = "") -> None:
+def record(
+    item: Order | Fulfilment | Service, was: str, became: str, *, reason: Any = "", actor: str = ""
+) -> None:
     """Writes a line without changing anything: for rows that are new."""
     History.objects.create(
         object_id=item.pk, was=was, became=became, at=clock.now(), actor=actor, reason=str(reason)[:500]

@@ -176,9 +176,7 @@ class Fulfilment(UUIDModel):
         db_index=False,
         verbose_name=_("счёт"),
     )
-    service = models.ForeignKey(
-        Service, models.PROTECT, related_name="fulfilments", verbose_name=_("услуга")
-    )
+    service = models.ForeignKey(Service, models.PROTECT, related_name="fulfilments", verbose_name=_("услуга"))
     action = models.CharField(_("что сделать"), max_length=10, choices=FulfilmentAction.choices)
     state = models.CharField(
         _("состояние"), max_length=12, choices=FulfilmentState.choices, default=FulfilmentState.QUEUED

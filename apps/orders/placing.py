@@ -1,5 +1,6 @@
 """Placing an order: the quote is checked and frozen, the invoice issued, the payment started."""
 
+import time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -18,11 +19,15 @@ from apps.core.tenancy import current_partner
 from apps.orders import history
 from apps.orders.models import Order, OrderState
 from apps.partners.models import Partner
+from apps.payments import payments
+from apps.payments.models import Payment, PaymentState
 from apps.policies import numbering
 
 KIND = "orders.Order"
 LIMIT = 99
 """Pieces in one order."""
+PATIENCE = 5.0
+"""Seconds for which a customer waits for the payment page."""
 
 
 def place_order(
@@ -65,6 +70,23 @@ def place_order(
         raise
     faults.at("orders.placed")
     return order
+
+
+def open_payment_page(order: Order) -> Payment | None:
+    """The order's payment with its page, asked for right now; the customer waits, so at most some seconds.
+
+    Called outside any transaction. Without an answer in time `confirmation_url` is empty: the worker carries on.
+    """
+    payment = order.payment()
+    if payment is None:
+        return None
+    deadline = time.monotonic() + PATIENCE
+    payment = payments.send(payment.pk)
+    # The worker may have been first: then its answer is on the way.
+    while payment.state == PaymentState.SENDING and time.monotonic() < deadline:
+        time.sleep(0.05)
+        payment.refresh_from_db()
+    return payment
 
 
 def _place(
@@ -159,6 +181,8 @@ def _earlier(request_key: str, customer: Customer, offer: Offer | int) -> Order 
     order = Order.objects.filter(request_key=request_key).first()
     if order is None:
         return None
-    if order.customer_id != customer.pk or order.offer_id != (offer.pk if isinstance(offer, Offer) else offer):
+    if order.customer_id != customer.pk or order.offer_id != (
+        offer.pk if isinstance(offer, Offer) else offer
+    ):
         raise Refused("request_key_reused", _("С этим ключом уже оформлен другой заказ"), status=422)
     return order

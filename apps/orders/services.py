@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.billing.models import Invoice, InvoicePurpose, Subscription
 from apps.catalog.models import TariffVersion
 from apps.core import clock, events
+from apps.core.ids import uuid7
 from apps.orders import fulfilment, history
 from apps.orders.models import FulfilmentAction, Order, OrderState, Service, ServiceState
 from apps.orders.placing import place_order
@@ -52,9 +53,9 @@ def _new_service(order: Order, version: TariffVersion) -> Service:
         product_id=version.tariff.product_id,
         tariff_version=version,
         name=name[:300],
+        request_id=uuid7(),
         created_at=clock.now(),
     )
-    service.request_id = service.pk
     service.save(force_insert=True)
     history.record(service, "", ServiceState.PENDING)
     return service
@@ -80,6 +81,9 @@ def subscription_ended(subscription_id: UUID) -> None:
         events.publish("orders.ServiceOff", service.pk)
         if was_given or was_asked:
             fulfilment.add(service, FulfilmentAction.CANCEL)
+    order = Order.objects.select_for_update(no_key=True).filter(subscription_id=subscription_id).first()
+    if order is not None and order.state == OrderState.IN_PROGRESS:
+        history.change(order, OrderState.CANCELLED, reason=_("Подписка завершена"), closed_at=clock.now())
 
 
 def expire_order(order_id: UUID) -> None:

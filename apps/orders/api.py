@@ -1,0 +1,224 @@
+"""API: orders are placed and read by the partner's systems."""
+
+import hashlib
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.routers import SimpleRouter
+
+from apps.accounts import customers
+from apps.billing.api import actor_of
+from apps.journal.api import idempotent
+from apps.orders.models import Order, OrderState, Service
+from apps.orders.placing import LIMIT, open_payment_page, place_order
+from apps.payments.models import Payment
+
+ORDER = {
+    "offer": 17,
+    "customer": {"external_id": "client-1042", "phone": "+79161234567", "email": "anna@example.ru"},
+    "quantity": 1,
+    "expected_price": "99.00",
+    "return_url": "https://bank.example/thanks?order={order}",
+}
+ANSWER = {
+    "id": "01938e2a-7b0f-7a90-bb21-0c4d5e6f7a81",
+    "number": "O26-1-12-000001",
+    "state": "awaiting_payment",
+    "customer": "01938e2a-5c1f-7b3e-9a51-2f6f0c9d4e11",
+    "offer": 17,
+    "tariff": "CLOUD-100",
+    "name": "Облако, 100 ГБ",
+    "quantity": 1,
+    "price": "99.00",
+    "total": "99.00",
+    "currency": "RUB",
+    "channel": "api",
+    "subscription": "01938e2a-7b10-7c55-8f0e-5a2f1f0b6c01",
+    "invoice": "01938e2a-7b11-7d01-9c33-6b1d7a0e2f42",
+    "payment": {
+        "id": "01938e2a-7b12-7f00-8a44-11aa22bb33cc",
+        "state": "pending",
+        "amount": "99.00",
+        "currency": "RUB",
+        "confirmation_url": "https://yoomoney.ru/checkout/payments/v2/contract?orderId=2c85…",
+        "decline_reason": "",
+    },
+    "services": [],
+    "created_at": "2026-11-27T09:15:00Z",
+}
+SERVICE = {
+    "id": "01938e2b-0c22-7e10-9d55-7f8a9b0c1d2e",
+    "name": "Антивирус Щит, Помесячно",
+    "state": "active",
+    "key": "SHIT-1A2B-3C4D",
+    "url": "",
+    "instructions": "Введите ключ в приложении",
+    "active_until": "2026-12-27",
+}
+
+
+class CustomerData(serializers.Serializer[Any]):
+    """Whom to find or register: at least one of phone, e-mail and the partner's own id."""
+
+    phone = serializers.CharField(max_length=40, required=False, allow_blank=True)
+    email = serializers.CharField(max_length=254, required=False, allow_blank=True)
+    external_id = serializers.CharField(max_length=100, required=False, allow_blank=True)
+    name = serializers.CharField(max_length=200, required=False, allow_blank=True)
+
+
+class NewOrder(serializers.Serializer[Any]):
+    """What is ordered, by whom, and where the customer returns after paying."""
+
+    offer = serializers.IntegerField(min_value=1, help_text=_("Номер предложения"))
+    customer = CustomerData()
+    quantity = serializers.IntegerField(default=1, min_value=1, max_value=LIMIT)
+    expected_price = serializers.DecimalField(
+        14, 2, required=False, allow_null=True, help_text=_("Цена, которую видел клиент; изменилась: 409")
+    )
+    return_url = serializers.CharField(
+        max_length=1800,
+        help_text=_("Куда вернуть клиента; {order} заменится на номер заказа"),
+    )
+
+    def validate_return_url(self, value: str) -> str:
+        if not value.startswith(("https://", "http://")):
+            raise serializers.ValidationError(_("Нужен адрес, который начинается с https://"))
+        return value
+
+
+class PaymentSerializer(serializers.ModelSerializer[Payment]):
+    """The payment of an order, and the page where the customer confirms it."""
+
+    class Meta:
+        model = Payment
+        fields = ("id", "state", "amount", "currency", "confirmation_url", "decline_reason")
+        read_only_fields = fields
+
+
+class ServiceSerializer(serializers.ModelSerializer[Service]):
+    """What the customer has received."""
+
+    class Meta:
+        model = Service
+        fields = tuple(SERVICE)
+        read_only_fields = fields
+
+
+class OrderSerializer(serializers.ModelSerializer[Order]):
+    """An order with its payment and what it has brought."""
+
+    customer = serializers.UUIDField(source="customer_id")
+    offer = serializers.IntegerField(source="offer_id")
+    tariff = serializers.CharField(source="tariff_version.tariff.code")
+    channel = serializers.CharField(source="channel_code")
+    subscription = serializers.UUIDField(source="subscription_id", allow_null=True)
+    invoice = serializers.UUIDField(source="invoice_id", allow_null=True)
+    payment = PaymentSerializer(allow_null=True)
+    services = ServiceSerializer(source="subscription.services", many=True)
+
+    class Meta:
+        model = Order
+        fields = tuple(ANSWER)
+        read_only_fields = fields
+
+
+class OrderFilter(filters.FilterSet):
+    """By number, customer, state, channel and moment."""
+
+    customer = filters.UUIDFilter("customer_id", label=_("Клиент"))
+    external_id = filters.CharFilter("customer__external_id", label=_("Номер клиента у партнёра"))
+    state = filters.MultipleChoiceFilter(choices=OrderState.choices)
+    channel = filters.CharFilter("channel_code", label=_("Канал"))
+    created = filters.IsoDateTimeFromToRangeFilter(
+        "created_at", label=_("Создан: created_after, created_before")
+    )
+
+    class Meta:
+        model = Order
+        fields = ["number"]
+
+
+@extend_schema_view(
+    list=extend_schema(summary=_("Заказы"), examples=[OpenApiExample("Заказ", ANSWER, response_only=True)]),
+    retrieve=extend_schema(
+        summary=_("Заказ"),
+        examples=[
+            OpenApiExample(
+                "Исполненный заказ",
+                {**ANSWER, "state": "done", "services": [SERVICE]},
+                response_only=True,
+            )
+        ],
+    ),
+)
+@extend_schema(tags=["orders"])
+class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Order]):
+    """Orders of the partner, from every channel."""
+
+    queryset = Order.objects.none()
+    serializer_class = OrderSerializer
+    filterset_class = OrderFilter
+    required_scopes = {"GET": "orders:read", "POST": "orders:write"}
+
+    def get_queryset(self) -> QuerySet[Order]:
+        return Order.objects.select_related(
+            "tariff_version__tariff", "invoice", "subscription"
+        ).prefetch_related("invoice__payments__payment", "subscription__services")
+
+    @extend_schema(
+        summary=_("Оформить заказ"),
+        description=_(
+            "Клиент находится или регистрируется. В ответе — страница оплаты: payment.confirmation_url. "
+            "Если шлюз не ответил сразу, адрес пуст и появится в GET /orders/{id}/."
+        ),
+        request=NewOrder,
+        responses={201: OrderSerializer},
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                str,
+                OpenApiParameter.HEADER,
+                description=_("Повтор не оформит второй заказ"),
+            )
+        ],
+        examples=[
+            OpenApiExample("Новый заказ", ORDER, request_only=True),
+            OpenApiExample("Заказ", ANSWER, response_only=True, status_codes=["201"]),
+        ],
+    )
+    @idempotent
+    def create(self, request: Request) -> Response:
+        given = NewOrder(data=request.data)
+        given.is_valid(raise_exception=True)
+        data = given.validated_data
+        customer, _is_new = customers.find_or_register(**data["customer"], verified=True)
+        order = place_order(
+            customer=customer,
+            offer=data["offer"],
+            quantity=data["quantity"],
+            channel_id=request.auth.channel_id,
+            channel_code=request.auth.channel_code,
+            expected_price=data.get("expected_price"),
+            return_url=data["return_url"],
+            actor=actor_of(request),
+            request_key=_request_key(request),
+        )
+        open_payment_page(order)
+        order = self.get_queryset().get(pk=order.pk)
+        return Response(OrderSerializer(order).data, status=status.HTTP_201_CREATED)
+
+
+def _request_key(request: Request) -> str:
+    key = request.headers.get("Idempotency-Key", "")
+    return hashlib.sha256(f"{request.auth.pk}:{key}".encode()).hexdigest() if key else ""
+
+
+def routes(router: SimpleRouter) -> None:
+    """Adds this app's addresses to the API."""
+    router.register("orders", OrdersViewSet, basename="order")
