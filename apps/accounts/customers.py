@@ -24,7 +24,22 @@ def register(
     language: str = Language.RUSSIAN,
     verified: bool = False,
 ) -> Customer:
-    """The customer with any of these contacts, or a new one. Any number of callers at once get the same one.
+    """The customer with any of these contacts, or a new one: `find_or_register` without saying which."""
+    return find_or_register(
+        phone=phone, email=email, external_id=external_id, name=name, language=language, verified=verified
+    )[0]
+
+
+def find_or_register(
+    *,
+    phone: str = "",
+    email: str = "",
+    external_id: str = "",
+    name: str = "",
+    language: str = Language.RUSSIAN,
+    verified: bool = False,
+) -> tuple[Customer, bool]:
+    """The customer with any of these contacts, or a new one; and whether it is new.
 
     `verified` says that the contacts are known to belong together (the partner's system, staff): what the
     customer lacks is then filled in. A visitor who merely typed them does not change a customer who exists:
@@ -34,13 +49,12 @@ def register(
     """
     known = _known(phone=phone, email=email, external_id=external_id)
     for _attempt in range(ATTEMPTS):
-        with transaction.atomic():
-            customer = _find(known)
-            if customer is not None:
-                return _complete(customer, known, name) if verified else customer
         try:
             with transaction.atomic():
-                return _create(known, name=name, language=language)
+                customer = _find(known)
+                if customer is None:
+                    return _create(known, name=name, language=language), True
+                return (_complete(customer, known, name) if verified else customer), False
         except IntegrityError:
             # Another purchase registered one of these contacts between the look-up and the insert.
             continue
@@ -118,6 +132,7 @@ def _is_somebody_else(customer: Customer, known: dict[str, str]) -> bool:
 
 
 def _complete(customer: Customer, known: dict[str, str], name: str) -> Customer:
+    """Fills in what is missing, under the lock of `_find`. IntegrityError: somebody was faster."""
     missing = {
         field: value
         for field, value in {**known, "name": name.strip()}.items()
@@ -140,6 +155,7 @@ def _create(known: dict[str, str], *, name: str, language: str) -> Customer:
 
 def _save(customer: Customer) -> None:
     customer.save()
+    search.forget(KIND, customer.pk)
     search.index(KIND, customer.pk, [value for field in CONTACTS if (value := getattr(customer, field))])
 
 

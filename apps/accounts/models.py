@@ -19,9 +19,7 @@ class Customer(UUIDModel):
     email = models.EmailField(_("почта"), blank=True)
     external_id = models.CharField(_("номер у партнёра"), max_length=100, blank=True)
     name = models.CharField(_("имя"), max_length=200, blank=True)
-    language = models.CharField(
-        _("язык"), max_length=2, choices=Language.choices, default=Language.RUSSIAN
-    )
+    language = models.CharField(_("язык"), max_length=2, choices=Language.choices, default=Language.RUSSIAN)
     created_at = models.DateTimeField(_("с нами с"))
     erased_at = models.DateTimeField(_("данные стёрты"), null=True, blank=True)
 

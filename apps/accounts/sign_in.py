@@ -42,9 +42,7 @@ def request_code(contact: str) -> None:
         SignInCode.objects.filter(created_at__lt=now - timedelta(days=1)).delete()
         recent = SignInCode.objects.filter(contact_digest=digest, created_at__gt=now - timedelta(hours=1))
         if recent.count() >= CODES_AN_HOUR:
-            raise Refused(
-                "too_many_codes", _("Слишком много кодов подряд. Попробуйте через час"), status=429
-            )
+            raise Refused("too_many_codes", _("Слишком много кодов подряд. Попробуйте через час"), status=429)
         sent = SignInCode(contact_digest=digest, created_at=now, expires_at=now + CODE)
         code = f"{secrets.randbelow(1_000_000):06d}"
         sent.code_hash = _code_hash(sent, code)
@@ -71,9 +69,7 @@ def verify(contact: str, code: str) -> str:
     with transaction.atomic(durable=True):
         token = _open_by_code(phone, email, "".join(code.split()))
     if token is None:
-        raise Refused(
-            "wrong_code", _("Код не подошёл: проверьте его или запросите новый"), status=400
-        )
+        raise Refused("wrong_code", _("Код не подошёл: проверьте его или запросите новый"), status=400)
     return token
 
 
@@ -95,7 +91,7 @@ def start(response: HttpResponseBase, customer: Customer) -> None:
 
 
 def customer_of(request: HttpRequest) -> Customer | None:
-    """Who is signed in here, at the current partner; None for a stranger, an old or another partner's cookie."""
+    """Who is signed in at the current partner; None for a stranger, an old or a foreign cookie."""
     known: Customer | None = getattr(request, "armor_customer", None)
     if known is not None:
         return known

@@ -10,7 +10,6 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import exception_handler
 
 from apps.core.errors import Refused, problem_document
 
@@ -37,6 +36,11 @@ class CursorPages(CursorPagination):
 
 def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler: every error is a problem document."""
+    # Imported late: DRF's views read settings that lead back to this module.
+    from rest_framework.views import exception_handler
+
+    # Its module reads the settings, which name this one.
+    
     if isinstance(error, Refused):
         return _problem(error.status, error.code, error.message, **error.extra)
     if isinstance(error, Http404):

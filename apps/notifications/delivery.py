@@ -1,4 +1,4 @@
-"""A message on its way: claim (commit) → call outside → record (commit). Unknown is never sent again blind."""
+"""A message on its way: claim (commit) → call → record (commit). Unknown is never sent again blind."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -64,11 +64,11 @@ def follow(message_id: UUID) -> None:
 
 
 def resend(message: Message, *, actor: str) -> None:
-    """A person's decision to send again what did not arrive or hangs. Raises Refused for any other message."""
+    """A person's decision to send again what did not arrive or hangs. Raises Refused for another."""
     with transaction.atomic():
         message = _locked(message.pk)
         if message.state not in (State.FAILED, State.UNKNOWN) or not message.text:
-            raise Refused("not_resendable", _("Повторно отправляют только недоставленное с сохранённым текстом"))
+            raise Refused("not_resendable", _("Ещё раз отправляют только недоставленное"))
         message.expires_at = None
         _queue(message)
         message.attempts = 0
@@ -86,11 +86,24 @@ def _claim(message_id: UUID) -> Message | None:
             return None
         if message.state != State.QUEUED:
             return None
-        if message.expires_at and message.expires_at <= clock.wall():
-            _finish(message, State.FAILED, _("Устарело прежде, чем удалось отправить"))
+        if reason := _useless(message):
+            _finish(message, State.FAILED, reason)
             message.save()
             return None
         return _claim_on_connection(message)
+
+
+def _useless(message: Message) -> str:
+    """Why it is not sent any more; empty where it is."""
+    if not message.to:
+        return _("Данные клиента стёрты")
+    if _is_past(message):
+        return _("Устарело прежде, чем удалось отправить")
+    return ""
+
+
+def _is_past(message: Message) -> bool:
+    return message.expires_at is not None and message.expires_at <= clock.wall()
 
 
 def _claim_on_connection(message: Message) -> Message | None:
@@ -111,7 +124,10 @@ def _claim_on_connection(message: Message) -> Message | None:
 
 def _sender(message: Message) -> MessageSender:
     assert message.connection is not None, "claimed with a connection"
-    sender: MessageSender = message.connection.open()
+    try:
+        sender: MessageSender = message.connection.open()
+    except LookupError as error:
+        raise ConnectorError(str(error), retry=True) from error
     return sender
 
 
@@ -149,9 +165,14 @@ def _record(message_id: UUID, receipt: Receipt) -> None:
             message.state, message.error, message.sent_at = State.SENT, "", clock.wall()
             work.close(KIND, message.pk)
             _wipe_secret(message)
-            if _sender(message).reports_delivery:
+            if _reports_delivery(message):
                 due.schedule(FOLLOW, message.pk, clock.wall() + timedelta(seconds=10), wall=True)
         message.save()
+
+
+def _reports_delivery(message: Message) -> bool:
+    assert message.connection is not None
+    return bool(getattr(message.connection.connector_class, "reports_delivery", False))
 
 
 def _record_error(message_id: UUID, error: ConnectorError) -> None:
@@ -189,9 +210,15 @@ def _settle_unknown(message_id: UUID, receipt: Receipt, age: timedelta) -> None:
         message = _locked(message_id)
         if message.state != State.UNKNOWN:
             return
-        if receipt.status == "unknown":
+        if _useless(message):
+            _finish(message, State.FAILED, _("Неизвестно, ушло ли; теперь уже не нужно"))
+            message.save()
+            return
+        if receipt.status == "unknown" and message.expires_at is None:
             work.open(KIND, message.pk, _("Неизвестно, ушло ли сообщение: %(why)s") % {"why": message.error})
             return
+        if receipt.status == "unknown":
+            raise due.Retry(message.expires_at)
         if age >= DISAPPEARED:
             _queue(message)
             message.save()
@@ -209,7 +236,7 @@ def _finish(message: Message, state: State, reason: str = "") -> None:
     message.state, message.error, message.settled_at = state, reason[:500], clock.wall()
     work.close(KIND, message.pk)
     _wipe_secret(message)
-    if state == State.FAILED and not message.expires_at:
+    if state == State.FAILED and message.to and not message.expires_at:
         work.open(KIND, message.pk, _("Сообщение не отправлено: %(why)s") % {"why": reason})
 
 

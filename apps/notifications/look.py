@@ -10,7 +10,7 @@ _looks: list[Callable[[], dict[str, Any]]] = []
 
 
 def register(look: Callable[[], dict[str, Any]]) -> None:
-    """Lets an app above (storefronts) say more of the current partner: `colour`, `cabinet_url`, `partner_name`."""
+    """Lets an app above say more of the current partner: `colour`, `cabinet_url`, `partner_name`."""
     _looks.append(look)
 
 

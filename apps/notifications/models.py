@@ -47,7 +47,7 @@ class Message(UUIDModel):
         ordering = ["-id"]
         indexes = [
             models.Index("customer_ref", name="notifications_customer"),
-            # Which SMS of ours the service has already told us about: an unknown one is looked for among others.
+            # Which SMS the service has told us about: an unknown one is looked for among the rest.
             models.Index(
                 "provider_id", condition=~models.Q(provider_id=""), name="notifications_provider_id"
             ),
@@ -64,6 +64,6 @@ class Message(UUIDModel):
         """Removes contact and texts for good. What waited is not sent. The caller holds the row's lock."""
         self.wipe_texts()
         self.to = ""
-        if self.state == State.QUEUED:
+        if self.state in (State.QUEUED, State.UNKNOWN):
             self.state, self.error = State.FAILED, str(_("Данные клиента стёрты"))
         self.save()

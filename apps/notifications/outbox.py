@@ -26,7 +26,7 @@ def send(
     language: str = "ru",
     expires_at: datetime | None = None,
 ) -> Message | None:
-    """Writes a message and plans its sending. By e-mail where there is one, else by SMS; None where neither is.
+    """Writes a message, plans its sending: by e-mail where there is one, else by SMS; None without either.
 
     `key` names the reason (`renewal_ahead:<subscription>:<date>`): a second call with it changes nothing and
     gives the first message. After `expires_at` (wall clock) it is not sent any more. Keys of `context`: see

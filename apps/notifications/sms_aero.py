@@ -63,9 +63,10 @@ class SmsAero(MessageSender):
         """The newest SMS with this number and text that is none of our other messages."""
         rows = self._call("sms/list", number=_number(message), text=message.text)
         for row in rows.values() if isinstance(rows, dict) else rows:
-            if isinstance(row, dict) and row.get("text") == message.text:
-                if str(row["id"]) not in message.not_ids:
-                    return row
+            # Beside the rows stand counters.
+            is_same = isinstance(row, dict) and row.get("text") == message.text
+            if is_same and str(row["id"]) not in message.not_ids:
+                return dict(row)
         return None
 
     def _call(self, operation: str, **body: Any) -> Any:
@@ -97,7 +98,8 @@ def _refusal(status: int, document: dict[str, Any]) -> ConnectorError:
     reason = document.get("reason") or document.get("result") or document.get("message") or ""
     # An empty balance, a wrong key: staff put that right, and the message is still wanted.
     is_passing = status in (401, 402, 403) or document.get("result") == "no credits"
-    return ConnectorError(f"SMS Aero: {reason} {document.get('data') or ''}".strip(), retry=is_passing, code=str(status))
+    text = f"SMS Aero: {reason} {document.get('data') or ''}".strip()
+    return ConnectorError(text, retry=is_passing, code=str(status))
 
 
 def _number(message: Outgoing) -> str:

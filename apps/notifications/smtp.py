@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Any
 
@@ -20,7 +21,8 @@ from apps.connectors.base import ConnectorError, setting
 from apps.core import clock
 from apps.notifications.sender import MessageSender, Outgoing, Receipt
 
-SECONDS = 30.0
+SECONDS = 15.0
+"""Per step: all steps together end within the lease of due work."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,20 @@ class Smtp(MessageSender):
         return str(_("Сервер принимает письма"))
 
     def send(self, message: Outgoing, /) -> Receipt:
-        letter = self._letter(message)
+        try:
+            letter = self._letter(message)
+        except ValueError as error:
+            raise ConnectorError(f"Письмо не составить: {error}") from error
         with self._session() as server:
             _step(server.mail, self.config.from_email)
             _step(server.rcpt, message.to)
             try:
-                code, answer = server.data(letter.as_bytes())
+                code, answer = server.data(letter.as_bytes(policy=SMTP))
             except smtplib.SMTPDataError as error:
                 raise _refusal(error.smtp_code, error.smtp_error) from error
             except OSError as error:
                 # The server may have taken the letter before the line broke.
-                raise ConnectorError(f"Связь прервалась при передаче письма: {error}", unknown=True) from error
+                raise ConnectorError(f"Связь прервалась: {error}", unknown=True) from error
             if code != 250:
                 raise _refusal(code, answer)
         return Receipt("sent", provider_id=str(letter["Message-ID"]))
@@ -99,7 +104,9 @@ class Smtp(MessageSender):
         config, trusted = self.config, ssl.create_default_context()
         _refuse_private(config.host, config.port)
         if config.encryption == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(config.host, config.port, timeout=SECONDS, context=trusted)
+            server: smtplib.SMTP = smtplib.SMTP_SSL(
+                config.host, config.port, timeout=SECONDS, context=trusted
+            )
         else:
             server = smtplib.SMTP(config.host, config.port, timeout=SECONDS)
         try:

@@ -21,7 +21,7 @@ _html = Engine(dirs=[str(_FOLDER)], autoescape=True)
 
 
 def render(type: str, channel: str, language: str, context: dict[str, Any]) -> Rendered:
-    """The message in `language`. Values: text, numbers, Money, dates (moments are shown in the partner's zone).
+    """The message in `language`. Values: text, numbers, Money, dates (moments: in the partner's zone).
 
     Raises TypeError for a value that is none of these.
     """

@@ -1,0 +1,126 @@
+"""`/api/v1/customers/`: the partner's system registers customers, finds and changes them."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.routers import BaseRouter
+
+from apps.accounts import contacts, customers
+from apps.accounts.models import Customer, Language
+from apps.journal.api import idempotent
+
+ANNA = {
+    "phone": "+79161234567",
+    "email": "anna@example.ru",
+    "external_id": "client-1042",
+    "name": "Анна Смирнова",
+    "language": "ru",
+}
+ANSWER = {
+    "id": "01938e2a-5c1f-7b3e-9a51-2f6f0c9d4e11",
+    **ANNA,
+    "created_at": "2026-11-27T09:15:00Z",
+    "erased_at": None,
+}
+KEY = OpenApiParameter(
+    "Idempotency-Key", str, OpenApiParameter.HEADER, description="Повтор с ним ничего не делает заново"
+)
+
+
+class CustomerSerializer(serializers.ModelSerializer[Customer]):
+    """A customer as the partner's system sees it."""
+
+    phone = serializers.CharField(max_length=40, required=False, allow_blank=True)
+    email = serializers.CharField(max_length=254, required=False, allow_blank=True)
+    external_id = serializers.CharField(max_length=100, required=False, allow_blank=True)
+    name = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    language = serializers.ChoiceField(choices=Language.choices, required=False)
+
+    class Meta:
+        model = Customer
+        fields = ("id", *ANNA, "created_at", "erased_at")
+        read_only_fields = ("id", "created_at", "erased_at")
+
+
+class CustomerFilter(filters.FilterSet):
+    """Exact contacts, however they are spelt."""
+
+    phone = filters.CharFilter(method="by_phone")
+    email = filters.CharFilter(method="by_email")
+    external_id = filters.CharFilter()
+
+    class Meta:
+        model = Customer
+        fields = ("phone", "email", "external_id")
+
+    def by_phone(self, found: QuerySet[Customer], name: str, value: str) -> QuerySet[Customer]:
+        # In a query string a plus is a space.
+        value = value.strip()
+        return found.filter(phone=contacts.phone(f"+{value}" if value.startswith("7") else value))
+
+    def by_email(self, found: QuerySet[Customer], name: str, value: str) -> QuerySet[Customer]:
+        return found.filter(email=contacts.email(value))
+
+
+@extend_schema_view(
+    list=extend_schema(
+        summary="Клиенты", examples=[OpenApiExample("Клиент", value=ANSWER, response_only=True)]
+    ),
+    retrieve=extend_schema(
+        summary="Клиент", examples=[OpenApiExample("Клиент", value=ANSWER, response_only=True)]
+    ),
+)
+@extend_schema(tags=["Клиенты"])
+class CustomerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Customer]):
+    """Customers of the partner: by phone, e-mail or the partner's own id."""
+
+    queryset = Customer.objects.all()
+    serializer_class = CustomerSerializer
+    filterset_class = CustomerFilter
+    required_scopes = {"GET": "customers:read", "POST": "customers:write", "PATCH": "customers:write"}
+
+    @extend_schema(
+        summary="Найти или зарегистрировать клиента",
+        description="Нужно хотя бы одно: phone, email или external_id. Клиент с любым из них находится и "
+        "дополняется недостающим (200), иначе регистрируется (201). Принадлежат разным клиентам: 409.",
+        parameters=[KEY],
+        responses={200: CustomerSerializer, 201: CustomerSerializer},
+        examples=[
+            OpenApiExample("Анна", value=ANNA, request_only=True),
+            OpenApiExample("Только номер партнёра", value={"external_id": "client-1042"}, request_only=True),
+            OpenApiExample("Клиент", value=ANSWER, response_only=True, status_codes=["200", "201"]),
+        ],
+    )
+    @idempotent
+    def create(self, request: Request) -> Response:
+        customer, is_new = customers.find_or_register(**self._given(request), verified=True)
+        code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
+        return Response(self.get_serializer(customer).data, status=code)
+
+    @extend_schema(
+        summary="Изменить клиента",
+        description="Меняется только то, что прислано; пустая строка удаляет.",
+        examples=[
+            OpenApiExample("Новый телефон", value={"phone": "+79161234568"}, request_only=True),
+            OpenApiExample("Клиент", value=ANSWER, response_only=True),
+        ],
+    )
+    def partial_update(self, request: Request, pk: str) -> Response:
+        actor = f"api:{request.auth.channel_code}" if request.auth else ""
+        customer = customers.update(self.get_object(), actor=actor, **self._given(request))
+        return Response(self.get_serializer(customer).data)
+
+    def _given(self, request: Request) -> dict[str, Any]:
+        given = self.get_serializer(data=request.data, partial=True)
+        given.is_valid(raise_exception=True)
+        return dict(given.validated_data)
+
+
+def routes(router: BaseRouter) -> None:
+    """Adds this app's addresses under /api/v1/."""
+    router.register("customers", CustomerViewSet, basename="customer")
