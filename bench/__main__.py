@@ -26,7 +26,9 @@ def prepare(url: str) -> None:
     os.environ["BROKER_URL"] = ""
     os.environ["ARMOR_VAR"] = tempfile.mkdtemp(prefix="armor-bench-")
     os.environ["DJANGO_SETTINGS_MODULE"] = "armor.settings"
-    subprocess.run([sys.executable, "manage.py", "migrate_all"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate_all"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+    )
     import django
 
     django.setup()

@@ -16,7 +16,9 @@ _numbers = itertools.count(1)
 
 
 def operator() -> LegalEntity:
-    entity, _ = LegalEntity.objects.get_or_create(is_operator=True, defaults={"name": "Платформа", "inn": "7707083893"})
+    entity, _ = LegalEntity.objects.get_or_create(
+        is_operator=True, defaults={"name": "Платформа", "inn": "7707083893"}
+    )
     return entity
 
 

@@ -13,7 +13,9 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def in_turn(ours: Callable[[], object], floor: Callable[[], object], *, rounds: int, each: int = 1) -> dict[str, float]:
+def in_turn(
+    ours: Callable[[], object], floor: Callable[[], object], *, rounds: int, each: int = 1
+) -> dict[str, float]:
     """Medians over `rounds` of ours and the floor, each round doing `each` pieces of work."""
     ours_seconds, floor_seconds = [], []
     for _ in range(rounds):

@@ -12,7 +12,6 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
-
 from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner, in_public
 from apps.partners.models import LegalEntity, Partner
@@ -175,6 +174,3 @@ def provider_sim(provider_process: Simulator) -> Iterator[Control]:
 @pytest.fixture
 def mailbox(mailbox_process: Simulator) -> Iterator[Control]:
     yield from _control(mailbox_process)
-
-
-

@@ -28,7 +28,11 @@ def on(url: str, database: str) -> str:
 
 def _fingerprint() -> str:
     digest = hashlib.sha256()
-    files = [*ROOT.glob("apps/*/migrations/*.py"), ROOT / "armor/settings.py", ROOT / "apps/partners/schemas.py"]
+    files = [
+        *ROOT.glob("apps/*/migrations/*.py"),
+        ROOT / "armor/settings.py",
+        ROOT / "apps/partners/schemas.py",
+    ]
     for file in sorted(files):
         digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:12]

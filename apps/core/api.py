@@ -20,10 +20,11 @@ class HasScope(BasePermission):
     message = _("У ключа нет права на это действие")
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if request.auth is None:
+        key: Any = request.auth
+        if key is None:
             return False
         method = "GET" if request.method in {"HEAD", "OPTIONS"} else request.method
-        return view.required_scopes.get(method) in request.auth.scopes
+        return view.required_scopes.get(method) in key.scopes
 
 
 class CursorPages(CursorPagination):
@@ -40,7 +41,7 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     from rest_framework.views import exception_handler
 
     # Its module reads the settings, which name this one.
-    
+
     if isinstance(error, Refused):
         return _problem(error.status, error.code, error.message, **error.extra)
     if isinstance(error, Http404):

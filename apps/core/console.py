@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin
 from unfold.sites import UnfoldAdminSite
 
@@ -85,3 +86,12 @@ class ReadOnlyAdmin(ConsoleAdmin):
 
     def has_change_permission(self, request: Any, obj: Any = None) -> bool:
         return False
+
+
+def form_page(
+    model_admin: ModelAdmin, request: HttpRequest, form: Any, title: Any, **context: Any
+) -> TemplateResponse:
+    """A page of the console with one form of its own: what an action asks before it is done."""
+    site = model_admin.admin_site
+    shown = {**site.each_context(request), "title": title, "opts": model_admin.opts, "form": form, **context}
+    return TemplateResponse(request, "core/form_page.html", shown)

@@ -66,7 +66,9 @@ def cancel(kind: str, object_id: UUID) -> None:
     models.Due.objects.filter(partner_id=current_partner_id(), kind=kind, object_id=object_id).delete()
 
 
-def claim(limit: int = 20, *, partner_id: int | None = None, until: datetime | None = None) -> list[models.Due]:
+def claim(
+    limit: int = 20, *, partner_id: int | None = None, until: datetime | None = None
+) -> list[models.Due]:
     """Takes up to `limit` rows whose moment has come, under a lease, in one statement's commit.
 
     Without `until`, what goes by the wall clock; with it, what goes by one sandbox partner's clock.

@@ -20,7 +20,13 @@ class Refused(Exception):
 
 def problem_document(status: int, code: str, detail: Any, **extra: Any) -> dict[str, Any]:
     """A problem document (RFC 9457)."""
-    return {"type": f"/api/docs/problems#{code}", "title": code, "status": status, "detail": str(detail), **extra}
+    return {
+        "type": f"/api/docs/problems#{code}",
+        "title": code,
+        "status": status,
+        "detail": str(detail),
+        **extra,
+    }
 
 
 def answer(request: HttpRequest, status: int, code: str, message: Any) -> HttpResponse:
@@ -44,7 +50,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def failed(request: HttpRequest) -> HttpResponse:
-    return answer(request, 500, "failed", _("Что-то сломалось у нас. Деньги не списаны дважды; мы уже смотрим."))
+    return answer(
+        request, 500, "failed", _("Что-то сломалось у нас. Деньги не списаны дважды; мы уже смотрим.")
+    )
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -67,6 +67,7 @@ def deliver_one(partner_id: int | None = None) -> Claimed | None:
         waiting = models.Delivery.objects.filter(next_at__lte=clock.wall())
         if partner_id is not None:
             waiting = waiting.filter(partner_id=partner_id)
+        delivery: models.Delivery | None = None
         try:
             with transaction.atomic():
                 delivery = (
@@ -80,6 +81,8 @@ def deliver_one(partner_id: int | None = None) -> Claimed | None:
                 _run(delivery)
                 faults.at("core.handled-not-committed")
         except Exception as error:
+            if delivery is None:
+                raise
             log.exception("Delivery of %s to %s failed", delivery.event.type, delivery.handler)
             _postpone(delivery, error)
             return Claimed(delivery.handler, done=False)
@@ -104,10 +107,14 @@ def _postpone(delivery: models.Delivery, error: Exception) -> None:
     delivery.attempts += 1
     with transaction.atomic():
         models.Delivery.objects.filter(pk=delivery.pk).update(
-            attempts=delivery.attempts, error=repr(error)[:2000], next_at=clock.wall() + backoff(delivery.attempts)
+            attempts=delivery.attempts,
+            error=repr(error)[:2000],
+            next_at=clock.wall() + backoff(delivery.attempts),
         )
         if delivery.attempts == PATIENCE:
-            work.open_for(delivery.partner_id, "core.delivery", delivery.event_id, f"{delivery.handler}: {error}")
+            work.open_for(
+                delivery.partner_id, "core.delivery", delivery.event_id, f"{delivery.handler}: {error}"
+            )
 
 
 def backoff(attempts: int) -> timedelta:

@@ -101,7 +101,12 @@ class WorkItem(models.Model):
     opened_at = models.DateTimeField(_("с какого времени"))
     deadline_at = models.DateTimeField(_("срок"), null=True, blank=True)
     owner = models.ForeignKey(
-        "auth.User", models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("кто занимается")
+        "auth.User",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("кто занимается"),
     )
 
     class Meta:

@@ -54,7 +54,9 @@ def audit() -> None:
 
     for violation in auditor.run():
         identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{violation.rule}|{violation.partner}|{violation.text}")
-        queue.open_for(None, "core.audit", identity, f"{violation.rule} [{violation.partner}] {violation.text}")
+        queue.open_for(
+            None, "core.audit", identity, f"{violation.rule} [{violation.partner}] {violation.text}"
+        )
 
 
 @shared_task(name="core.housekeeping")

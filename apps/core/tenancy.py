@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
-from django.db import connection
+from django.db import connection as _connection
 
 if TYPE_CHECKING:
     from apps.partners.models import Partner
+
+connection: Any = _connection
+"""Django's connection, with what django-tenants adds to it."""
 
 
 class NoPartner(RuntimeError):

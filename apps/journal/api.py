@@ -38,11 +38,11 @@ def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
         try:
             response = method(view, request, *args, **options)
         except Exception as error:
-            response = problem(error, {"view": view, "request": request})
-            if response is None or response.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
+            refusal = problem(error, {"view": view, "request": request})
+            if refusal is None or refusal.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
                 idempotency.forget(answer)
-                raise
-            idempotency.finish(answer, status=response.status_code, body=response.data)
+            else:
+                idempotency.finish(answer, status=refusal.status_code, body=refusal.data)
             raise
         idempotency.finish(answer, status=response.status_code, body=response.data)
         return response

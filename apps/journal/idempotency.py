@@ -23,7 +23,9 @@ def begin(*, scope: str, key: str, fingerprint: str) -> IdempotentAnswer:
     now = clock.wall()
     try:
         with transaction.atomic():
-            return IdempotentAnswer.objects.create(scope=scope, key=key, fingerprint=fingerprint, created_at=now)
+            return IdempotentAnswer.objects.create(
+                scope=scope, key=key, fingerprint=fingerprint, created_at=now
+            )
     except IntegrityError:
         pass
     with transaction.atomic():
@@ -31,7 +33,9 @@ def begin(*, scope: str, key: str, fingerprint: str) -> IdempotentAnswer:
         if answer is None or answer.created_at < now - LIFETIME or _dead(answer, now, fingerprint):
             if answer is not None:
                 answer.delete()
-            return IdempotentAnswer.objects.create(scope=scope, key=key, fingerprint=fingerprint, created_at=now)
+            return IdempotentAnswer.objects.create(
+                scope=scope, key=key, fingerprint=fingerprint, created_at=now
+            )
     if answer.fingerprint != fingerprint:
         raise Refused("idempotency_mismatch", _("Этот ключ уже был с другим запросом"), 422)
     if answer.status is None:
@@ -46,8 +50,9 @@ def _dead(answer: IdempotentAnswer, now: Any, fingerprint: str) -> bool:
 
 def finish(answer: IdempotentAnswer, *, status: int, body: Any) -> None:
     """Keeps the answer."""
-    from rest_framework.utils.encoders import JSONEncoder
     import json
+
+    from rest_framework.utils.encoders import JSONEncoder
 
     plain = json.loads(json.dumps(body, cls=JSONEncoder))
     IdempotentAnswer.objects.filter(pk=answer.pk).update(status=status, body=plain)

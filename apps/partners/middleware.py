@@ -6,13 +6,12 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.urls import set_script_prefix, set_urlconf
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.errors import answer
-from apps.core.tenancy import forget_partner
+from apps.core.tenancy import connection, forget_partner
 from apps.partners.models import Domain, Partner
 from apps.partners.rights import Rights
 

@@ -54,6 +54,7 @@ class Partner(TenantMixin):
 
     auto_create_schema = False
     auto_drop_schema = False
+
     class Meta:
         verbose_name, verbose_name_plural = _("партнёр"), _("партнёры")
         ordering = ["name"]

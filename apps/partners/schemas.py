@@ -7,11 +7,12 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
-from django.db import connection, connections, transaction
+from django.db import connections, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations import RunPython
 
+from apps.core.tenancy import connection
 from apps.partners.models import MigrationScript, Partner
 
 TEMPLATE = settings.TEMPLATE_SCHEMA_NAME
@@ -39,7 +40,9 @@ class _Recorder(MigrationExecutor):
         super().__init__(*args)
         self.scripts: list[MigrationScript] = []
 
-    def apply_migration(self, state: Any, migration: Any, fake: bool = False, fake_initial: bool = False) -> Any:
+    def apply_migration(
+        self, state: Any, migration: Any, fake: bool = False, fake_initial: bool = False
+    ) -> Any:
         statements: list[str] = []
         with connection.execute_wrapper(_keep(statements)):
             state = super().apply_migration(state, migration, fake, fake_initial)
@@ -59,7 +62,10 @@ class _Recorder(MigrationExecutor):
 def _keep(statements: list[str]) -> Callable[..., Any]:
     def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         text = sql.strip()
-        if not text.upper().startswith(("SELECT", "SET ", "SAVEPOINT", "RELEASE")) and "django_migrations" not in text:
+        if (
+            not text.upper().startswith(("SELECT", "SET ", "SAVEPOINT", "RELEASE"))
+            and "django_migrations" not in text
+        ):
             if params:
                 text = psycopg.ClientCursor(connection.connection).mogrify(sql, params)
             statements.append(text.rstrip().rstrip(";"))
@@ -126,7 +132,9 @@ def _applied(schemas: list[tuple[int, str]], expected: int) -> dict[int, set[str
         )
         with connection.cursor() as cursor:
             cursor.execute(query)
-            found.update({key: set(names or ()) for key, count, names in cursor.fetchall() if count < expected})
+            found.update(
+                {key: set(names or ()) for key, count, names in cursor.fetchall() if count < expected}
+            )
     return found
 
 

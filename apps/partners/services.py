@@ -68,7 +68,9 @@ def _make(partner: Partner, actor: str, brand: dict[str, Any]) -> None:
     Domain.objects.create(domain=partner.host, tenant=partner, is_primary=True)
     schemas.build(partner.schema_name)
     faults.at("partners.schema-not-committed")
-    journal.record("partner.created", "partners.Partner", partner.pk, actor=actor, data={"slug": partner.slug})
+    journal.record(
+        "partner.created", "partners.Partner", partner.pk, actor=actor, data={"slug": partner.slug}
+    )
     with in_partner(partner):
         for hook in _hooks:
             hook(partner, **brand)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from apps.core.money import Money, rounded, vat_inside
 
-amounts = st.integers(-10**9, 10**9).map(lambda kopecks: Decimal(kopecks) / 100)
+amounts = st.integers(-(10**9), 10**9).map(lambda kopecks: Decimal(kopecks) / 100)
 
 
 @given(amounts, st.lists(st.integers(0, 1000), min_size=1, max_size=20).filter(any))

@@ -69,7 +69,9 @@ def test_a_crash_after_the_handler_repeats_it_and_its_writes_are_there_once(
     assert writes(identity) == 1
 
 
-def test_a_poisoned_event_waits_apart_and_ends_in_the_queue(partner: Partner, handled: list[uuid.UUID]) -> None:
+def test_a_poisoned_event_waits_apart_and_ends_in_the_queue(
+    partner: Partner, handled: list[uuid.UUID]
+) -> None:
     identity = happen(poison="1")
     good = happen()
     for _ in range(events.PATIENCE):

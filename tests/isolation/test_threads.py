@@ -50,7 +50,9 @@ def read_without_the_path(partner: Partner) -> str:
     return Customer.objects.get(external_id="A-1").name
 
 
-def leaks(pair: tuple[Partner, Partner], reads: list[Callable[[Partner], str]], operations: int) -> Counter[str]:
+def leaks(
+    pair: tuple[Partner, Partner], reads: list[Callable[[Partner], str]], operations: int
+) -> Counter[str]:
     seen: Counter[str] = Counter()
     lock = threading.Lock()
 

@@ -32,7 +32,9 @@ def catalogue(schema: str) -> set[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(CATALOGUE, {"schema": schema})
         rows = cursor.fetchall()
-    return {tuple(str(part).replace(f"{schema}.", "").replace(f'"{schema}"', "") for part in row) for row in rows}
+    return {
+        tuple(str(part).replace(f"{schema}.", "").replace(f'"{schema}"', "") for part in row) for row in rows
+    }
 
 
 def test_replayed_equals_migrated(partner: Partner) -> None:
@@ -88,7 +90,9 @@ def test_who_lacks_a_migration_gets_it_replayed(partner: Partner) -> None:
 def test_a_replay_that_fails_leaves_the_partner_as_it_was(partner: Partner) -> None:
     scripts = [
         MigrationScript(app="orders", name="9998_a", sql="ALTER TABLE orders_order ADD COLUMN half integer"),
-        MigrationScript(app="orders", name="9998_b", sql="ALTER TABLE orders_nowhere ADD COLUMN half integer"),
+        MigrationScript(
+            app="orders", name="9998_b", sql="ALTER TABLE orders_nowhere ADD COLUMN half integer"
+        ),
     ]
     with in_public(), pytest.raises(Exception, match="orders_nowhere"):
         schemas.bring_up(partner, scripts)

@@ -25,9 +25,7 @@ class Command(BaseCommand):
                 return self.show()
             executor = MigrationExecutor(connection)
             if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-                MigrateCommand(stdout=self.stdout, stderr=self.stderr).execute(
-                    **_defaults(verbosity=1 if options["progress"] else 0)
-                )
+                MigrateCommand().execute(**_defaults(verbosity=1 if options["progress"] else 0))
             recorded = schemas.record_template()
             if recorded:
                 self.stdout.write(f"template: {recorded} migrations recorded")
@@ -50,7 +48,14 @@ def _defaults(**options: Any) -> dict[str, Any]:
     names = ("app_label", "migration_name", "plan", "check_unapplied", "run_syncdb", "fake", "fake_initial")
     return {
         **dict.fromkeys(names),
-        **{"database": "default", "interactive": False, "skip_checks": True, "prune": False},
-        **{"force_color": False, "no_color": True, "settings": None, "pythonpath": None, "traceback": False},
+        "database": "default",
+        "interactive": False,
+        "skip_checks": True,
+        "prune": False,
+        "force_color": False,
+        "no_color": True,
+        "settings": None,
+        "pythonpath": None,
+        "traceback": False,
         **options,
     }
