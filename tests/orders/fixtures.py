@@ -1,0 +1,26 @@
+"""The fixture of a shop, for the tests of orders and of billing."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import pytest
+
+from apps.partners.models import Partner
+from apps.sandbox.control import Control
+from apps.sandbox.process import Simulator
+from tests.orders.shop import Shop, open_shop
+
+
+@pytest.fixture
+def shop(
+    sandbox_partner: Partner,
+    yookassa: Control,
+    provider_sim: Control,
+    mailbox: Control,
+    mailbox_process: Simulator,
+    deliver: Callable[[], int],
+    move_clock: Callable[[Partner, datetime], None],
+) -> Iterator[Shop]:
+    """A sandbox partner's shop, current for the test."""
+    yield open_shop(sandbox_partner, yookassa, provider_sim, mailbox_process, deliver, move_clock)
+    yookassa.set_clock(None)
