@@ -1,0 +1,1 @@
+"""Where a partner sells: channels, their API keys and feeds."""

@@ -1,0 +1,1 @@
+"""Shop windows on the partners' hosts: catalogue, checkout, cabinet."""

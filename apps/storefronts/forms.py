@@ -1,0 +1,132 @@
+"""What a visitor fills in: checkout and sign-in."""
+
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from apps.accounts.models import Customer
+from apps.catalog.models import TariffVersion
+from apps.core.errors import Refused
+from apps.core.ids import uuid7
+
+
+class AccessibleForm(forms.Form):
+    """Says which field is wrong to those who listen; numbers and mail get their own keyboards."""
+
+    use_required_attribute = False
+
+    def refuse(self, refused: Refused) -> None:
+        """Shows a refusal beside the field that it is about, else above the form."""
+        name = {"bad_phone": "phone", "bad_email": "email", "no_contact": "phone"}.get(refused.code, "")
+        if name not in self.fields:
+            name = next((field for field in ("contact", "code") if field in self.fields), "")
+        self.add_error(name or None, str(refused.message))
+
+
+class CheckoutForm(AccessibleForm):
+    """Contacts and consents; the hidden fields say what the buyer saw."""
+
+    request_key = forms.UUIDField(widget=forms.HiddenInput)
+    price = forms.CharField(widget=forms.HiddenInput, required=False, max_length=30)
+    currency = forms.CharField(widget=forms.HiddenInput, required=False, max_length=3)
+    phone = forms.CharField(
+        label=_("Телефон"),
+        required=False,
+        max_length=30,
+        widget=forms.TextInput(
+            attrs={
+                "type": "tel",
+                "autocomplete": "tel",
+                "inputmode": "tel",
+                "placeholder": "+7 900 000-00-00",
+            }
+        ),
+    )
+    email = forms.CharField(
+        label=_("Почта"),
+        required=False,
+        max_length=254,
+        help_text=_("Достаточно телефона или почты: туда придут ключ и код для входа."),
+        widget=forms.TextInput(
+            attrs={"type": "email", "autocomplete": "email", "inputmode": "email", "spellcheck": "false"}
+        ),
+    )
+    name = forms.CharField(
+        label=_("Как к вам обращаться (необязательно)"),
+        required=False,
+        max_length=100,
+        widget=forms.TextInput(attrs={"autocomplete": "name"}),
+    )
+    recurring = forms.BooleanField(error_messages={"required": _("Без этого согласия подписку не оформить.")})
+    terms = forms.BooleanField(error_messages={"required": _("Примите условия, чтобы купить.")})
+
+    def __init__(self, version: TariffVersion, buyer: Customer | None, data: Any = None) -> None:
+        self.version, self.buyer = version, buyer
+        shown = {"request_key": uuid7(), "price": f"{version.price:.2f}", "currency": version.currency}
+        super().__init__(data, initial=shown)
+        if buyer is not None:
+            for name in ("phone", "email", "name"):
+                del self.fields[name]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if self.buyer is None and not cleaned.get("phone") and not cleaned.get("email"):
+            self.add_error("phone", _("Укажите телефон или почту."))
+        return cleaned
+
+    def shown_price(self) -> Decimal:
+        """The price that stood on the page. Raises Refused `price_changed` where it is not today's price."""
+        try:
+            price = Decimal(self.cleaned_data["price"])
+        except InvalidOperation:
+            raise price_changed() from None
+        if price != self.version.price or self.cleaned_data["currency"] != self.version.currency:
+            raise price_changed()
+        return price
+
+    def renewed(self) -> "CheckoutForm":
+        """The same answers with today's price and a new key: the consents are to be given again."""
+        data = self.data.copy()
+        data["price"], data["currency"] = f"{self.version.price:.2f}", self.version.currency
+        data["request_key"] = str(uuid7())
+        data.pop("recurring", None)
+        again = CheckoutForm(self.version, self.buyer, data)
+        again.is_valid()
+        again.errors.clear()
+        return again
+
+
+def price_changed() -> Refused:
+    """The refusal of a price that the buyer did not see here."""
+    return Refused(
+        "price_changed",
+        _(
+            "Цена на странице не совпала с ценой тарифа. Ничего не куплено и не списано: проверьте цену ещё раз."
+        ),
+    )
+
+
+class ContactForm(AccessibleForm):
+    """Where the sign-in code is to go."""
+
+    contact = forms.CharField(
+        label=_("Телефон или почта"),
+        max_length=254,
+        error_messages={"required": _("Укажите телефон или почту.")},
+        widget=forms.TextInput(attrs={"autocomplete": "username", "autofocus": True, "spellcheck": "false"}),
+    )
+
+
+class CodeForm(AccessibleForm):
+    """The six digits that came."""
+
+    code = forms.CharField(
+        label=_("Код из сообщения"),
+        max_length=12,
+        error_messages={"required": _("Введите код.")},
+        widget=forms.TextInput(
+            attrs={"inputmode": "numeric", "autocomplete": "one-time-code", "autofocus": True}
+        ),
+    )

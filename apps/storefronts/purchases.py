@@ -1,0 +1,131 @@
+"""A press of «Оплатить» becomes one order, however often it is pressed; and where that order stands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from apps.accounts import customers
+from apps.accounts.models import Customer
+from apps.billing.letters import REASONS
+from apps.catalog.models import Offer
+from apps.channels.models import Channel
+from apps.core import clock
+from apps.core.errors import Refused
+from apps.orders.models import Order, OrderState, Service, ServiceState
+from apps.orders.placing import place_order
+from apps.payments.models import Payment
+from apps.storefronts.models import Checkout
+
+SETTLED = ("ready", "failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreed:
+    """What the buyer saw and agreed to, as proof."""
+
+    price: Decimal
+    currency: str
+    consents: list[dict[str, str]]
+    ip: str | None
+    user_agent: str
+
+
+def buy(
+    *,
+    request_key: UUID,
+    offer: Offer,
+    channel: Channel,
+    customer: Customer | None,
+    contacts: Mapping[str, str],
+    agreed: Agreed,
+    return_url: str,
+) -> Order:
+    """One order for one request key: a second press waits for the first and gets the same order.
+
+    `customer` is who is signed in; a stranger is registered by `contacts` (phone, email, name, language).
+    Raises Refused, and nothing is sold.
+    """
+    with transaction.atomic():
+        # The key's unique index is the lock: a second press waits here until the first has committed.
+        checkout, is_first = Checkout.objects.get_or_create(
+            id=request_key,
+            defaults={
+                "offer": offer,
+                "price": agreed.price,
+                "currency": agreed.currency,
+                "consents": agreed.consents,
+                "ip": agreed.ip,
+                "user_agent": agreed.user_agent[:300],
+                "placed_at": clock.now(),
+            },
+        )
+        if not is_first:
+            return _same(checkout, offer)
+        checkout.order = place_order(
+            customer=customer or customers.register(**contacts),
+            offer=offer,
+            channel_id=channel.pk,
+            channel_code=channel.code,
+            expected_price=agreed.price,
+            return_url=return_url,
+            actor="customer",
+        )
+        checkout.save(update_fields=["order"])
+    return checkout.order
+
+
+def _same(checkout: Checkout, offer: Offer) -> Order:
+    if checkout.order is None or checkout.offer_id != offer.pk:
+        raise Refused("checkout_reused", _("Эта форма уже отправлена. Откройте страницу тарифа заново."))
+    return checkout.order
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where an order stands, for its buyer: paying, unpaid, preparing, ready or failed."""
+
+    stage: str
+    payment_url: str = ""
+    reason: Any = ""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the page has nothing to wait for."""
+        return self.stage in SETTLED
+
+
+def progress(order: Order) -> Progress:
+    """Reads how far order and payment are."""
+    if order.state == OrderState.DONE:
+        return Progress("ready")
+    payment = order.payment()
+    if order.state == OrderState.CANCELLED or (payment is not None and payment.is_lost):
+        return Progress("failed", reason=_reason(payment))
+    if order.state == OrderState.AWAITING_PAYMENT and not (payment and payment.is_paid):
+        return Progress("unpaid", payment.confirmation_url) if _is_sent(payment) else Progress("paying")
+    return Progress("preparing")
+
+
+def services_of(order: Order) -> list[Service]:
+    """What the buyer got."""
+    return list(
+        Service.objects.filter(subscription_id=order.subscription_id)
+        .exclude(state=ServiceState.OFF)
+        .order_by("id")
+    )
+
+
+def _is_sent(payment: Payment | None) -> bool:
+    return payment is not None and bool(payment.confirmation_url)
+
+
+def _reason(payment: Payment | None) -> Any:
+    if payment is None or not payment.decline_reason:
+        return _("Деньги не списаны. Можно попробовать ещё раз.")
+    known = REASONS.get(payment.decline_reason, _("банк отклонил платёж"))
+    return _("Причина: %(reason)s. Деньги не списаны.") % {"reason": known}

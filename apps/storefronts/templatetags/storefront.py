@@ -1,0 +1,26 @@
+"""Prices, periods and pictures in the storefront's templates."""
+
+from decimal import Decimal
+from typing import Any
+
+from django import template
+
+from apps.catalog.models import Category
+from apps.storefronts import words
+
+register = template.Library()
+register.filter("per_period", words.per_period)
+register.filter("every_period", words.every_period)
+
+
+@register.filter
+def money(amount: Decimal, currency: str = "RUB") -> str:
+    """«1 290 ₽»."""
+    return words.money(amount, currency)
+
+
+@register.inclusion_tag("storefronts/art.html")
+def art(category: Category) -> dict[str, Any]:
+    """The illustration of a category."""
+    motif = words.motif(category)
+    return {"motif": motif, "file": f"storefronts/art/{motif}.svg"}

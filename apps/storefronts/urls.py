@@ -1,0 +1,30 @@
+"""The storefront's pages, at the root of a partner's host."""
+
+from django.urls import path
+from django.views.i18n import set_language
+
+from apps.storefronts.views import cabinet, purchase, shop
+
+app_name = "storefronts"
+urlpatterns = [
+    path("", shop.catalogue, name="catalogue"),
+    path("product/<str:code>/", shop.product, name="product"),
+    path("legal/<slug:kind>/", shop.legal, name="legal"),
+    path("theme.css", shop.theme, name="theme"),
+    path("logo", shop.logo, name="logo"),
+    path("language/", set_language, name="language"),
+    path("checkout/<int:offer_id>/", purchase.checkout, name="checkout"),
+    path("pay/<uuid:order_id>/", purchase.pay, name="pay"),
+    path("thanks/<uuid:order_id>/", purchase.thanks, name="thanks"),
+    path("thanks/<uuid:order_id>/state/", purchase.state, name="state"),
+    path("cabinet/", cabinet.cabinet, name="cabinet"),
+    path("cabinet/sign-in/", cabinet.sign_in, name="sign_in"),
+    path("cabinet/code/", cabinet.code, name="code"),
+    path("cabinet/sign-out/", cabinet.sign_out, name="sign_out"),
+    path("cabinet/invoices/<uuid:invoice_id>.pdf", cabinet.invoice, name="invoice"),
+    path("cabinet/invoices/<uuid:invoice_id>/pay/", cabinet.pay_invoice, name="pay_invoice"),
+    path("cabinet/payments/<uuid:payment_id>/", cabinet.payment, name="payment"),
+    path("cabinet/subscriptions/<uuid:subscription_id>/cancel/", cabinet.cancel, name="cancel"),
+    path("cabinet/subscriptions/<uuid:subscription_id>/resume/", cabinet.resume, name="resume"),
+    path("cabinet/cards/<uuid:method_id>/refuse/", cabinet.refuse, name="refuse"),
+]

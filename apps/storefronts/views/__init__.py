@@ -1,0 +1,1 @@
+"""The pages: shop window, purchase, cabinet."""

@@ -1,0 +1,241 @@
+"""The customer's cabinet: signing in by a code, subscriptions with their keys, cards, invoices."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from apps.accounts import sign_in as accounts
+from apps.billing import invoices as billing
+from apps.billing import pdf, subscriptions
+from apps.billing.models import Invoice, InvoiceState, Subscription, SubscriptionState
+from apps.core.errors import Refused
+from apps.orders.models import ServiceState
+from apps.payments import methods
+from apps.payments.models import Payment, PaymentMethod
+from apps.storefronts.forms import CodeForm, ContactForm
+from apps.storefronts.pages import page, show
+
+CONTACT, TEN_MINUTES = "armor_contact", 600
+LAST_INVOICES = 50
+MARKS = {
+    SubscriptionState.ACTIVE: "good",
+    SubscriptionState.TRIAL: "brand-mark",
+    SubscriptionState.PAST_DUE: "warn",
+    InvoiceState.PAID: "good",
+    InvoiceState.OPEN: "warn",
+}
+
+
+def own(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Only for who is signed in here: `request.customer`; others go to sign in."""
+
+    @page
+    @wraps(view)
+    def wrapper(request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        request.customer = accounts.customer_of(request)
+        if request.customer is None:
+            return redirect("storefronts:sign_in")
+        return view(request, *args, **kwargs)
+
+    return wrapper
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page
+def sign_in(request: Any) -> HttpResponse:
+    """Asks for phone or e-mail; answers strangers just as it answers customers."""
+    form = ContactForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        contact = form.cleaned_data["contact"].strip()
+        try:
+            accounts.request_code(contact)
+        except Refused as refused:
+            form.refuse(refused)
+            return show(request, "sign_in.html", {"form": form}, status=refused.status)
+        response = redirect("storefronts:code")
+        response.set_signed_cookie(CONTACT, contact, max_age=TEN_MINUTES, httponly=True, samesite="Lax")
+        return response
+    return show(request, "sign_in.html", {"form": form}, status=400 if form.errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page
+def code(request: Any) -> HttpResponse:
+    contact = request.get_signed_cookie(CONTACT, "", max_age=TEN_MINUTES)
+    if not contact:
+        return redirect("storefronts:sign_in")
+    form, status = CodeForm(request.POST or None), 200
+    if request.method == "POST" and form.is_valid():
+        try:
+            token = accounts.verify(contact, form.cleaned_data["code"])
+        except Refused as refused:
+            form.refuse(refused)
+            status = refused.status
+        else:
+            response = redirect("storefronts:cabinet")
+            accounts.remember(response, token)
+            response.delete_cookie(CONTACT, samesite="Lax")
+            return response
+    context = {"form": form, "is_code": True, "contact": contact}
+    return show(request, "sign_in.html", context, status=status if status != 200 or not form.errors else 400)
+
+
+@require_POST
+@page
+def sign_out(request: Any) -> HttpResponse:
+    response = redirect("storefronts:catalogue")
+    accounts.leave(request, response)
+    return response
+
+
+@require_safe
+@own
+def cabinet(request: Any) -> HttpResponse:
+    context = {
+        "subscriptions": [_shown(one) for one in _subscriptions(request)],
+        "methods": PaymentMethod.objects.filter(customer=request.customer, is_active=True),
+        "invoices": [_listed(one) for one in _invoices(request)],
+    }
+    return show(request, "cabinet.html", context)
+
+
+def _subscriptions(request: Any) -> Any:
+    return (
+        Subscription.objects.filter(customer=request.customer)
+        .exclude(state=SubscriptionState.PENDING)
+        .select_related("method")
+        .prefetch_related("services")
+        .order_by("-id")
+    )
+
+
+def _shown(subscription: Any) -> Any:
+    method = subscription.method
+    subscription.is_charged = method is not None and method.is_active
+    ending = subscription.is_live and subscription.cancel_at_period_end
+    subscription.mark = "warn" if ending else MARKS.get(subscription.state, "")
+    subscription.ends_on = subscriptions.ends_on(subscription)
+    subscription.shown_services = [
+        one for one in subscription.services.all() if one.state != ServiceState.OFF
+    ]
+    return subscription
+
+
+def _invoices(request: Any) -> Any:
+    return (
+        Invoice.objects.filter(customer=request.customer)
+        .exclude(state=InvoiceState.DRAFT)
+        .select_related("subscription")
+        .prefetch_related("lines", "payments__payment__method")
+        .order_by("-id")[:LAST_INVOICES]
+    )
+
+
+def _listed(invoice: Any) -> Any:
+    invoice.what = ", ".join(line.description for line in invoice.lines.all())
+    paid = [link.payment for link in invoice.payments.all() if not link.failed]
+    invoice.by = paid[0].method.title if paid and paid[0].method else ""
+    invoice.mark = MARKS.get(invoice.state, "")
+    subscription = invoice.subscription
+    invoice.may_be_paid = (
+        invoice.state == InvoiceState.OPEN and subscription is not None and subscription.is_live
+    )
+    return invoice
+
+
+@require_safe
+@own
+def invoice(request: Any, invoice_id: UUID) -> HttpResponse:
+    found = get_object_or_404(Invoice.objects.exclude(state=InvoiceState.DRAFT), **_mine(request, invoice_id))
+    name = f"invoice-{found.number}.pdf".replace("/", "-").replace('"', "")
+    response = HttpResponse(pdf.render(found), content_type="application/pdf")
+    response["Content-Disposition"] = f'inline; filename="{name}"'
+    return response
+
+
+@require_POST
+@own
+def pay_invoice(request: Any, invoice_id: UUID) -> HttpResponse:
+    """Pays what a saved card could not: on the gateway's page, and with the card that is used there from then on."""
+    found = get_object_or_404(Invoice, **_mine(request, invoice_id))
+    with transaction.atomic():
+        payment = billing.pay(found, return_url=request.build_absolute_uri(reverse("storefronts:cabinet")))
+    return redirect("storefronts:payment", payment.pk)
+
+
+@require_safe
+@own
+def payment(request: Any, payment_id: UUID) -> HttpResponse:
+    """On to the gateway's page for a payment as soon as there is one."""
+    found = get_object_or_404(Payment, **_mine(request, payment_id))
+    if not found.is_open:
+        return redirect("storefronts:cabinet")
+    if found.confirmation_url:
+        return HttpResponseRedirect(found.confirmation_url)
+    return show(request, "wait.html")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@own
+def cancel(request: Any, subscription_id: UUID) -> HttpResponse:
+    found = get_object_or_404(Subscription, **_mine(request, subscription_id))
+    if request.method == "POST":
+        found = subscriptions.cancel(found, actor="customer")
+        messages.success(request, _("Подписка отменена, списаний больше не будет."), extra_tags="good")
+        return redirect("storefronts:cabinet")
+    if not found.is_live:
+        raise Refused("subscription_not_live", _("Эта подписка уже не действует"))
+    day = {"day": f"{found.anchor_date if found.state == 'trial' else found.current_period_end:%d.%m.%Y}"}
+    lines = [_("Списаний больше не будет. Пользоваться можно до %(day)s.") % day]
+    if found.state == SubscriptionState.TRIAL:
+        lines.append(_("Пробный период ещё идёт, поэтому оплата вернётся полностью."))
+    context = {
+        "title": _("Отменить подписку?"),
+        "lines": [found.name, *lines],
+        "button": _("Отменить подписку"),
+    }
+    return show(request, "confirm.html", context)
+
+
+@require_POST
+@own
+def resume(request: Any, subscription_id: UUID) -> HttpResponse:
+    found = get_object_or_404(Subscription, **_mine(request, subscription_id))
+    subscriptions.uncancel(found, actor="customer")
+    messages.success(request, _("Подписка снова продлевается."), extra_tags="good")
+    return redirect("storefronts:cabinet")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@own
+def refuse(request: Any, method_id: UUID) -> HttpResponse:
+    """«Отказаться от автосписаний»: at once, for good, and no other card takes its place."""
+    found = get_object_or_404(PaymentMethod, is_active=True, **_mine(request, method_id))
+    if request.method == "POST":
+        methods.refuse_method(found, actor="customer")
+        messages.success(
+            request, _("С карты %(card)s больше ничего не спишем.") % {"card": found.title}, extra_tags="good"
+        )
+        return redirect("storefronts:cabinet")
+    context = {
+        "title": _("Отказаться от автосписаний?"),
+        "lines": [
+            _("Карта %(card)s перестанет использоваться сразу и навсегда.") % {"card": found.title},
+            _("Подписки проработают до конца оплаченного времени. Другая карта вместо неё не возьмётся."),
+        ],
+        "button": _("Отказаться от автосписаний"),
+    }
+    return show(request, "confirm.html", context)
+
+
+def _mine(request: Any, object_id: UUID) -> dict[str, Any]:
+    return {"pk": object_id, "customer": request.customer}

@@ -1,0 +1,152 @@
+"""The shop window: catalogue, product, legal texts, and the partner's looks (theme, logo)."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.http import Http404, HttpResponse
+from django.template.loader import render_to_string
+from django.views.decorators.http import require_safe
+
+from apps.catalog.models import Category, Delivery, Offer, Product, TariffVersion
+from apps.core.tenancy import current_partner
+from apps.storefronts import colours, visitors
+from apps.storefronts.pages import page, sales_are_open, show
+from apps.storefronts.words import delivery_in_words
+
+LEGAL = ("terms", "recurring", "privacy")
+FOR_GOOD, FOR_A_WHILE = "public, max-age=31536000, immutable", "public, max-age=300"
+# A logo that somebody opens by itself must not run what it may contain.
+LOGO_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+
+
+@dataclass
+class Card:
+    """A product in the catalogue, with its cheapest offer."""
+
+    product: Product
+    offers: list[Offer] = field(default_factory=list)
+
+    @property
+    def version(self) -> TariffVersion:
+        return min((offer.current_version() for offer in self.offers), key=lambda version: version.price)
+
+    @property
+    def has_choice(self) -> bool:
+        return len({offer.current_version().price for offer in self.offers}) > 1
+
+    @property
+    def trial_days(self) -> int:
+        return max(offer.current_version().trial_days for offer in self.offers)
+
+    @property
+    def about(self) -> str:
+        return about(self.product, self.offers)
+
+
+@dataclass
+class Shelf:
+    """A category with its products."""
+
+    category: Category
+    cards: list[Card] = field(default_factory=list)
+
+
+def about(product: Product, offers: list[Offer]) -> str:
+    """The product's description; its first tariff's where it has none."""
+    texts = (str(product.description), *(str(offer.tariff.description) for offer in offers))
+    return next((text for text in texts if text), "")
+
+
+def shelves(offers: list[Offer]) -> list[Shelf]:
+    """Offers by category and product, in their order."""
+    cards: dict[int, Card] = {}
+    for offer in offers:
+        product = offer.tariff.product
+        cards.setdefault(product.pk, Card(product)).offers.append(offer)
+    found: dict[int, Shelf] = {}
+    for card in cards.values():
+        found.setdefault(card.product.category_id, Shelf(card.product.category)).cards.append(card)
+    return sorted(found.values(), key=lambda shelf: (shelf.category.sort, shelf.category.code))
+
+
+@require_safe
+@page
+def catalogue(request: Any) -> HttpResponse:
+    offers = list(Offer.objects.on_sale(current_partner().pk))
+    context = {"shelves": shelves(offers), "is_open": sales_are_open(request.storefront)}
+    response = show(request, "catalogue.html", context)
+    visitors.remember_source(request, response)
+    return response
+
+
+@require_safe
+@page
+def product(request: Any, code: str) -> HttpResponse:
+    offers = list(Offer.objects.on_sale(current_partner().pk).filter(tariff__product__code=code))
+    if not offers:
+        raise Http404
+    shown = offers[0].tariff.product
+    context = {
+        "product": shown,
+        "offers": offers,
+        "about": str(shown.description),
+        "delivery": delivery_in_words(Delivery(shown.delivery)),
+        "is_open": sales_are_open(request.storefront),
+    }
+    response = show(request, "product.html", context)
+    visitors.remember_source(request, response)
+    return response
+
+
+@require_safe
+@page
+def legal(request: Any, kind: str) -> HttpResponse:
+    """The partner's own text, or the usual one; versions of what was agreed to stand in Checkout."""
+    if kind not in LEGAL:
+        raise Http404
+    own = str(getattr(request.storefront, kind))
+    language = "en" if request.LANGUAGE_CODE == "en" else "ru"
+    context = {
+        "own": own,
+        "usual": f"storefronts/legal/{kind}.{language}.html",
+        "seller": current_partner().legal_entity,
+    }
+    return show(request, "legal.html", context)
+
+
+@require_safe
+@page
+def theme(request: Any) -> HttpResponse:
+    """The partner's colours as CSS variables; the address changes with them."""
+    css = render_to_string("storefronts/theme.css", {"palette": colours.palette(request.storefront.colour)})
+    return HttpResponse(
+        css, content_type="text/css; charset=utf-8", headers={"Cache-Control": _how_long(request)}
+    )
+
+
+@require_safe
+@page
+def logo(request: Any) -> HttpResponse:
+    """The uploaded logo, or the first letters of the name on the partner's colour."""
+    headers = {
+        "Cache-Control": _how_long(request),
+        "Content-Security-Policy": LOGO_POLICY,
+        "X-Content-Type-Options": "nosniff",
+    }
+    storefront = request.storefront
+    if storefront.logo:
+        return HttpResponse(bytes(storefront.logo), content_type=storefront.logo_type, headers=headers)
+    context = {"letters": initials(storefront.name), "palette": colours.palette(storefront.colour)}
+    drawn = render_to_string("storefronts/logo.svg", context)
+    return HttpResponse(drawn, content_type="image/svg+xml", headers=headers)
+
+
+def initials(name: str) -> str:
+    """«Банк Заря» → «БЗ», «Ромашка» → «Р»."""
+    words = [word for word in name.replace("«", " ").replace("»", " ").split() if word[0].isalnum()]
+    return "".join(word[0] for word in words[:2]).upper() or "•"
+
+
+def _how_long(request: Any) -> str:
+    """Addresses that carry the version of the looks never change what they give."""
+    return FOR_GOOD if request.GET.get("v") == request.storefront.version else FOR_A_WHILE
