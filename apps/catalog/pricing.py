@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.db.models.fields.json import KT
+
+from django.db.models.fields.json import KT
+
 from apps.catalog import parameters, price_list
 from apps.catalog.models import Category, Product, ProductParameter, Tariff
 from apps.catalog.price_list import Line
@@ -55,7 +59,8 @@ def _product(line: Line, *, provider_id: int | None, vat_code: str, sort: int) -
 
 
 def _category(name: str, *, sort: int) -> Category:
-    known = Category.objects.filter(name__ru=name).first()
+    # As text: a key of the JSON itself would be compared with a whole translated value.
+    known = Category.objects.annotate(russian=KT("name__ru")).filter(russian=name).first()
     if known is not None:
         return known
     taken = set(Category.objects.values_list("code", flat=True))

@@ -1,0 +1,88 @@
+"""Work of one partner to its end, and its clock moved with the simulators' following."""
+
+import time
+from datetime import datetime
+from uuid import UUID
+
+import httpx
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from apps.core import clock, models
+from apps.core.errors import Refused
+from apps.core.tasks import run_once
+from apps.core.tenancy import in_partner
+from apps.demo.connect import Addresses
+from apps.partners import clock as partner_clock
+from apps.partners.models import Partner
+from apps.payments.models import Payment, PaymentState
+
+PATIENCE_SECONDS = 90.0
+ASK_AGAIN = 3
+"""How often what is unknown is asked about at once, before its own time."""
+
+
+class Settling:
+    """Does a partner's deliveries and wall-clock work until nothing is left, beside any worker that runs.
+
+    Raises Refused after `seconds` in all.
+    """
+
+    def __init__(self, partner: Partner, *, seconds: float = PATIENCE_SECONDS) -> None:
+        self.partner, self.deadline = partner, time.monotonic() + seconds
+
+    def __call__(self) -> None:
+        asked = 0
+        while True:
+            self._check_time()
+            if run_once(partner_id=self.partner.pk):
+                continue
+            if self._is_busy():
+                time.sleep(0.05)
+            elif asked < ASK_AGAIN and self._hurry():
+                asked += 1
+            else:
+                return
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self.deadline:
+            raise Refused("clock_stuck", _("Работа партнёра не закончилась вовремя: загляните в очередь"), 503)
+
+    def _is_busy(self) -> bool:
+        """Whether a worker has something of the partner in hand."""
+        now = clock.wall()
+        mine = models.Due.objects.filter(partner_id=self.partner.pk)
+        in_hand = Q(lease__isnull=False, leased_until__gt=now)
+        ready = Q(is_sandbox=False, due_at__lte=now, leased_until=None)
+        waiting = models.Delivery.objects.filter(partner_id=self.partner.pk, next_at__lte=now)
+        return mine.filter(in_hand | ready).exists() or waiting.exists()
+
+    def _hurry(self) -> int:
+        """Asks now about payments of which nobody knows: a moved clock would leave their own time behind."""
+        with in_partner(self.partner):
+            unknown = [PaymentState.CREATED, PaymentState.UNKNOWN]
+            ids: list[UUID] = list(Payment.objects.filter(state__in=unknown).values_list("pk", flat=True))
+        if not ids:
+            return 0
+        mine = models.Due.objects.filter(partner_id=self.partner.pk, object_id__in=ids, lease=None)
+        return mine.filter(kind__in=["payments.sweep", "payments.send"]).update(due_at=clock.wall())
+
+
+def move(partner: Partner, moment: datetime, *, seconds: float = PATIENCE_SECONDS) -> None:
+    """Moves a sandbox partner's clock to `moment`, step by step. Raises Refused as `partners.clock.move`."""
+    partner_clock.move(partner, moment, settle=Settling(partner, seconds=seconds))
+    simulators_follow(moment)
+
+
+def simulators_follow(moment: datetime, addresses: Addresses | None = None) -> None:
+    """Lets the gateway's clock follow, never back, and not while a live payment depends on its memory."""
+    sandboxes = Partner.objects.filter(is_sandbox=True).values("pk")
+    open_elsewhere = models.Due.objects.filter(kind__in=["payments.sweep", "payments.send"])
+    if open_elsewhere.exclude(partner_id__in=sandboxes).exists():
+        return
+    try:
+        gateway = (addresses or Addresses()).control("yookassa")
+        if moment > datetime.fromisoformat(gateway.health()["now"].replace("Z", "+00:00")):
+            gateway.set_clock(moment)
+    except (LookupError, httpx.HTTPError):
+        return

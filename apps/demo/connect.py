@@ -1,0 +1,105 @@
+"""Connections of the demonstration: each leads to a simulator, wherever it listens since the last start."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from django.conf import settings
+
+from apps.connectors.models import Connection
+from apps.partners.models import LegalEntity
+from apps.providers.models import Provider
+from apps.sandbox.control import Control
+
+LIVE_SHOP, TEST_SHOP = ("100500", "demo_secret"), ("100600", "sandbox_secret")
+OVER_API = ("Доктор рядом", "Премьера Медиа", "Слово", "Правовед", "Облако плюс")
+"""Providers of the price list that are asked over HTTP; keys of the others lie in pools."""
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the simulators are: base addresses by name, and the mailbox's SMTP port."""
+
+    urls: dict[str, str] = field(default_factory=lambda: dict(settings.SANDBOX_URLS))
+    smtp_port: int = field(default_factory=lambda: settings.SANDBOX_SMTP_PORT)
+
+    def control(self, name: str) -> Control:
+        """Hands on one simulator. Raises LookupError where its address is not known."""
+        if not self.urls.get(name):
+            raise LookupError(f"ARMOR_{name.upper()}_URL is not set")
+        return Control(self.urls[name])
+
+
+def connect(addresses: Addresses | None = None, *, webhooks_to: str = "") -> list[Connection]:
+    """Makes the connections or leads them to new addresses, for live and for sandbox partners. Safe to repeat.
+
+    `webhooks_to` is the base address of our own web server as a simulator reaches it; without it the shops send
+    no webhooks. A simulator that does not answer is left alone.
+    """
+    where = addresses or Addresses()
+    operator = LegalEntity.objects.get(is_operator=True)
+    made = []
+    for is_test, (shop, secret) in ((False, LIVE_SHOP), (True, TEST_SHOP)):
+        for kind, connector, name, config in _wanted(where, shop, secret):
+            connection = _put(kind, connector, f"{name} (песочница)" if is_test else name, is_test, config)
+            Connection.objects.filter(pk=connection.pk).update(legal_entity=operator)
+            made.append(connection)
+            if kind == "payment":
+                _register(where, shop, secret, webhooks_to and f"{webhooks_to}/hooks/{connection.pk}/")
+            elif kind == "provider":
+                slot = "test_connection" if is_test else "connection"
+                Provider.objects.filter(name__in=OVER_API).update(**{slot: connection})
+    return made
+
+
+def _wanted(where: Addresses, shop: str, secret: str) -> list[tuple[str, str, str, dict[str, Any]]]:
+    url = {name: address.rstrip("/") for name, address in where.urls.items()}
+    smtp = {"host": "127.0.0.1", "port": where.smtp_port, "encryption": ""}
+    return [
+        (
+            "payment",
+            "apps.payments.yookassa.YooKassa",
+            "ЮKassa",
+            {"shop_id": shop, "secret_key": secret, "base_url": f"{url.get('yookassa', '')}/v3"},
+        ),
+        (
+            "provider",
+            "apps.providers.http_provider.HttpProvider",
+            "Поставщики по API",
+            {"base_url": url.get("provider", ""), "token": "demo-token"},
+        ),
+        (
+            "email",
+            "apps.notifications.smtp.Smtp",
+            "Почта",
+            {**smtp, "from_email": settings.DEFAULT_FROM_EMAIL.replace("@localhost", "@armor.localhost")},
+        ),
+        (
+            "sms",
+            "apps.notifications.sms_aero.SmsAero",
+            "SMS Aero",
+            {"email": "demo@armor.localhost", "api_key": "demo-key", "base_url": f"{url.get('smsaero', '')}/v2"},
+        ),
+    ]
+
+
+def _put(kind: str, connector: str, name: str, is_test: bool, config: dict[str, Any]) -> Connection:
+    connection = Connection.objects.filter(
+        kind=kind, connector=connector, partner=None, is_test=is_test, name=name
+    ).first()
+    if connection is None:
+        return Connection.objects.create(
+            kind=kind, connector=connector, name=name, is_test=is_test, config=config
+        )
+    if connection.config != config:
+        connection.config = config
+        connection.save(update_fields=["config"])
+    return connection
+
+
+def _register(where: Addresses, shop: str, secret: str, webhook_url: str) -> None:
+    try:
+        where.control("yookassa").add_shop(shop, secret, webhook_url or None)
+    except (LookupError, httpx.HTTPError):
+        # Not up: the shop is registered at the next start.
+        return

@@ -1,0 +1,170 @@
+"""A past for the demonstration: customers who bought, were renewed, declined and cancelled over some weeks.
+
+Lived through before any worker runs: each partner's clock is put back, walks to the present, and everything that
+falls due on the way happens at its moment, over the simulators' real protocols.
+"""
+
+import random
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from apps.accounts import customers
+from apps.accounts.models import Customer
+from apps.billing import subscriptions
+from apps.billing.models import Subscription
+from apps.catalog.models import Offer
+from apps.channels.models import Channel
+from apps.core import clock, due, events, models
+from apps.core.tenancy import in_partner
+from apps.demo.connect import Addresses
+from apps.orders.models import Order
+from apps.orders.services import place_order
+from apps.partners.models import Partner
+from apps.payments import payments
+from apps.sandbox.control import GOOD_CARD, Control
+
+PEOPLE = (
+    "Анна Кузнецова",
+    "Пётр Смирнов",
+    "Елена Волкова",
+    "Игорь Морозов",
+    "Мария Лебедева",
+    "Сергей Козлов",
+    "Ольга Новикова",
+    "Дмитрий Соколов",
+    "Наталья Фёдорова",
+    "Алексей Павлов",
+    "Татьяна Егорова",
+    "Виктор Орлов",
+)
+DECLINED, RENEWAL_DECLINED = "5555555555554600", "4000000000000341"
+ABOUT_MONEY = "billing."
+"""Kinds of due work that follow the partner's clock."""
+
+
+class Past:
+    """One partner's clock, put back and walked to the present while no worker runs."""
+
+    def __init__(self, partner: Partner, start: datetime) -> None:
+        self.partner = partner
+        self._set(start)
+
+    def until(self, moment: datetime) -> None:
+        """Walks to `moment`: what is due on the way is done at its own moment."""
+        self.settle()
+        while (step := due.next_at(self.partner.pk)) is not None and step <= moment:
+            self._set(max(step, self.now))
+            for row in due.claim(100, partner_id=self.partner.pk, until=self.now):
+                due.run(row)
+            self.settle()
+        self._set(moment)
+
+    def settle(self) -> None:
+        """Delivers and sends until nothing is left."""
+        while True:
+            while events.deliver_one(self.partner.pk) is not None:
+                continue
+            # For the moment the wall clock leaves alone what belongs to this partner's past.
+            self._mine().filter(kind__startswith=ABOUT_MONEY, is_sandbox=False).update(is_sandbox=True)
+            rows = due.claim(50, partner_id=self.partner.pk)
+            for row in rows:
+                due.run(row)
+            if not rows:
+                return
+
+    def close(self) -> None:
+        """Arrives in the present. A sandbox keeps its clock; anybody else goes by the wall clock again."""
+        self.until(clock.wall())
+        if not self.partner.is_sandbox:
+            Partner.objects.filter(pk=self.partner.pk).update(clock_at=None)
+            self._mine().update(is_sandbox=False)
+
+    @property
+    def now(self) -> datetime:
+        """Where the partner's clock stands."""
+        return self.partner.clock_at or clock.wall()
+
+    def _mine(self) -> "models.models.QuerySet[models.Due]":
+        return models.Due.objects.filter(partner_id=self.partner.pk)
+
+    def _set(self, moment: datetime) -> None:
+        self.partner.clock_at = moment
+        Partner.objects.filter(pk=self.partner.pk).update(clock_at=moment)
+
+
+@dataclass(frozen=True)
+class Sale:
+    """Somebody buys something at a moment, and pays with a card."""
+
+    at: datetime
+    person: int
+    card: str = GOOD_CARD
+
+
+def live_through(partner: Partner, *, days: int, sales: int, seed: int, addresses: Addresses | None = None) -> int:
+    """Gives a partner `days` of past with so many sales; returns how many orders were paid."""
+    gateway = (addresses or Addresses()).control("yookassa")
+    dice = random.Random(seed)
+    now = clock.wall()
+    moments = sorted(now - timedelta(hours=dice.uniform(2, days * 24)) for _ in range(sales))
+    past = Past(partner, now - timedelta(days=days, hours=1))
+    paid = 0
+    with in_partner(partner):
+        offers = _instant(partner)
+        for number, moment in enumerate(moments):
+            past.until(moment)
+            sale = Sale(moment, dice.randrange(len(PEOPLE)), _card(number))
+            paid += _sell(past, gateway, sale, dice.choice(offers))
+        past.until(now - timedelta(hours=1))
+        _cancel_one()
+        past.close()
+    return paid
+
+
+def _card(number: int) -> str:
+    return {3: DECLINED, 1: RENEWAL_DECLINED}.get(number, GOOD_CARD)
+
+
+def _instant(partner: Partner) -> list[Offer]:
+    """What is delivered without a person; monthly tariffs first and more often, so that there are renewals."""
+    offers = [
+        offer
+        for offer in Offer.objects.on_sale(partner.pk)
+        if offer.tariff.product.delivery not in {"manual", "bundle", "deeplink"}
+    ]
+    monthly = [offer for offer in offers if offer.current_version().period_unit == "month"]
+    return offers + monthly * 2
+
+
+def _sell(past: Past, gateway: Control, sale: Sale, offer: Offer) -> int:
+    channel = Channel.objects.order_by("id")[sale.person % 2]
+    order = place_order(
+        customer=_customer(past.partner, sale.person),
+        offer=offer,
+        channel_id=channel.pk,
+        channel_code=channel.code,
+        return_url=past.partner.url("/thanks/{order}/"),
+        actor="demo",
+    )
+    past.settle()
+    payment = Order.objects.get(pk=order.pk).payment()
+    if payment is None or not payment.confirmation_url:
+        return 0
+    gateway.pay(payment.confirmation_url, card=sale.card)
+    payments.settle(payment.pk)
+    past.settle()
+    payment.refresh_from_db()
+    return int(payment.is_paid)
+
+
+def _customer(partner: Partner, person: int) -> Customer:
+    # Every third gives a phone only: their messages are SMS.
+    phone = f"+79{partner.pk % 10}0{5550000 + partner.pk * 100 + person:07d}"
+    email = "" if person % 3 == 2 else f"client{person + 1}@{partner.slug}.example"
+    return customers.register(phone=phone, email=email, name=PEOPLE[person], verified=True)
+
+
+def _cancel_one() -> None:
+    subscription = Subscription.objects.live().filter(state="active", cancel_at_period_end=False).first()
+    if subscription is not None:
+        subscriptions.cancel(subscription, actor="demo")

@@ -1,0 +1,107 @@
+"""What «Пульт демонстрации» shows of a sandbox partner: clock, what is next, payments, what hangs."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import httpx
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from apps.core import clock, models
+from apps.core.tenancy import in_partner
+from apps.demo import controls
+from apps.demo.connect import Addresses
+from apps.notifications.models import Message
+from apps.partners.models import Partner
+from apps.payments.models import Payment
+
+KINDS = {
+    "billing.renew": _("Продление"),
+    "billing.notice": _("Напоминание о списании"),
+    "billing.trial_end": _("Конец пробного периода"),
+    "billing.expire": _("Срок оплаты счёта"),
+    "billing.recognise": _("Период закончился"),
+}
+FAULTS = {"decline": _("отказ банка"), "drop_answer": _("потеря ответа")}
+TONES = {"succeeded": "good", "failed": "bad", "unknown": "warn", "pending": "warn", "refunded": "plain"}
+LONG = 6
+"""Lines in each list."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a list on the panel."""
+
+    at: datetime
+    text: str
+    side: str = ""
+    tone: str = "plain"
+
+
+def state(partner: Partner) -> dict[str, Any]:
+    """All that the page shows of the partner, times in its zone."""
+    with in_partner(partner):
+        return {
+            "clock_at": clock.local(clock.now()),
+            "zone": partner.time_zone,
+            "next": _next(partner),
+            "payments": _payments(),
+            "letters": _messages(),
+            "work": _work(partner),
+            "outside": _outside(),
+            "links": _links(partner),
+            "worker": controls.worker_pid(),
+        }
+
+
+def _next(partner: Partner) -> list[Line]:
+    rows = models.Due.objects.filter(partner_id=partner.pk, is_sandbox=True).order_by("due_at")[:LONG]
+    return [Line(clock.local(row.due_at), str(KINDS.get(row.kind, row.kind))) for row in rows]
+
+
+def _payments() -> list[Line]:
+    rows = Payment.objects.select_related("customer").order_by("-id")[:LONG]
+    return [
+        Line(
+            clock.local(row.settled_at or row.created_at),
+            f"{row.customer} · {row.get_purpose_display()}",
+            f"{row.money}",
+            TONES.get(row.state, "plain"),
+        )
+        for row in rows
+    ]
+
+
+def _messages() -> list[Line]:
+    rows = Message.objects.order_by("-id")[:LONG]
+    return [Line(clock.local(row.created_at), row.subject or row.text[:80], row.get_channel_display()) for row in rows]
+
+
+def _work(partner: Partner) -> list[Line]:
+    rows = models.WorkItem.objects.filter(partner_id=partner.pk).order_by("-opened_at")[:LONG]
+    return [Line(clock.local(row.opened_at), row.reason, tone="warn") for row in rows]
+
+
+def _outside() -> dict[str, Any]:
+    """Planned faults of the gateway and whether the provider is on; None where a simulator does not answer."""
+    found: dict[str, Any] = {"faults": [], "provider_on": None}
+    try:
+        faults = Addresses().control("yookassa").faults()
+        found["faults"] = [str(FAULTS.get(fault["kind"], fault["kind"])) for fault in faults]
+        found["provider_on"] = Addresses().control("provider").health()["on"]
+    except (LookupError, httpx.HTTPError):
+        pass
+    return found
+
+
+def _links(partner: Partner) -> list[tuple[str, Any, str]]:
+    urls = {name: url.replace("127.0.0.1", "localhost") for name, url in settings.SANDBOX_URLS.items()}
+    wanted = (
+        ("storefront", _("Витрина"), partner.url()),
+        ("group", _("Консоль партнёра"), f"/p/{partner.slug}/admin/"),
+        ("mail", _("Письма"), urls["mailbox"]),
+        ("sms", _("СМС"), urls["smsaero"]),
+        ("credit_card", _("Платежи в шлюзе"), urls["yookassa"]),
+    )
+    return [link for link in wanted if link[2]]
