@@ -101,7 +101,9 @@ class Smtp(MessageSender):
             server.close()
 
     def _connect(self) -> smtplib.SMTP:
-        config, trusted = self.config, ssl.create_default_context()
+        config = self.config
+        # Reading the system's certificates takes longer than the letter: only where they are needed.
+        trusted = ssl.create_default_context() if config.encryption else None
         _refuse_private(config.host, config.port)
         if config.encryption == "tls":
             server: smtplib.SMTP = smtplib.SMTP_SSL(
