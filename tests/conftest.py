@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
 from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner, in_public
-from apps.partners.models import LegalEntity, Partner
+from apps.partners.models import LegalEntity, Partner, StaffRole
 from apps.partners.services import create_partner
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
 
 _numbers = itertools.count(1)
+pytest_plugins = ["tests.orders.fixtures"]
 
 
 @pytest.fixture(scope="session")
@@ -100,13 +102,44 @@ def move_clock(deliver: Callable[[], int]) -> Callable[[Partner, datetime], None
     return run
 
 
+class HostClient(Client):
+    """Django's test client, which leaves the test's own partner current: a request ends in the public schema."""
+
+    def request(self, **request: Any) -> Any:
+        before = connection.tenant
+        try:
+            return super().request(**request)
+        finally:
+            connection.set_tenant(before)
+
+
 @pytest.fixture
 def client_for() -> Callable[..., Client]:
     """A Django test client on a partner's host, or on the operator's."""
 
     def make(partner: Partner | None = None, **headers: Any) -> Client:
         host = partner.host if partner else settings.PUBLIC_HOST
-        return Client(SERVER_NAME=host, raise_request_exception=False, headers=headers or None)
+        return HostClient(SERVER_NAME=host, raise_request_exception=False, headers=headers or None)
+
+    return make
+
+
+@pytest.fixture
+def staff_client(client_for: Callable[..., Client]) -> Callable[..., Client]:
+    """A client signed in on a host with a role of one partner (`of`) or of the platform."""
+
+    def make(partner: Partner | None = None, *, role: str = "admin", of: Partner | None = None) -> Client:
+        with in_public():
+            user = User.objects.create_user(
+                f"staff-{next(_numbers)}", password="long-enough-1", is_staff=True
+            )
+            StaffRole.objects.create(user=user, partner=of, role=role)
+        client = client_for(partner)
+        client.force_login(user)
+        session = client.session
+        session["host"] = client.defaults["SERVER_NAME"]
+        session.save()
+        return client
 
     return make
 

@@ -45,7 +45,7 @@ def _template(url: str) -> str:
         connection.execute("SELECT pg_advisory_lock(7001)")
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
             return name
-        print("Preparing the test database …", file=sys.stderr, flush=True)
+        sys.stderr.write("Preparing the test database …\n")
         connection.execute(f'DROP DATABASE IF EXISTS "{name}_new" WITH (FORCE)')
         connection.execute(f'CREATE DATABASE "{name}_new"')
         environment = {**os.environ, "DATABASE_URL": on(url, name + "_new"), "BROKER_URL": ""}

@@ -3,6 +3,7 @@
 from typing import Any
 
 from apps.partners.models import Partner
+from tests.conftest import make_partner
 
 
 def test_a_new_partner_is_live_at_once(partner: Partner, client_for: Any) -> None:
@@ -18,11 +19,26 @@ def test_an_unknown_host_is_a_clear_page(client_for: Any, partner: Partner) -> N
     assert "По этому адресу ничего нет" in answer.content.decode()
 
 
-def test_the_two_consoles_do_not_show_each_others_models(partner: Partner, client_for: Any) -> None:
-    assert client_for(partner).get("/admin/partners/partner/").status_code == 404
-    assert client_for().get("/admin/orders/order/").status_code == 404
-    assert client_for(partner).get("/admin/orders/order/").status_code == 302
-    assert client_for().get("/admin/partners/partner/").status_code == 302
+def test_the_two_consoles_do_not_show_each_others_models(partner: Partner, staff_client: Any) -> None:
+    there, here = staff_client(partner), staff_client()
+    assert there.get("/admin/partners/partner/").status_code == 404
+    assert here.get("/admin/orders/order/").status_code == 404
+    assert there.get("/admin/orders/order/").status_code == 200
+    assert here.get("/admin/partners/partner/").status_code == 200
+    assert here.get(f"/p/{partner.slug}/admin/orders/order/").status_code == 200
+
+
+def test_roles_are_of_one_partner_and_sessions_of_one_host(
+    partner: Partner, staff_client: Any, client_for: Any
+) -> None:
+    own = staff_client(partner, role="manager", of=partner)
+    assert own.get("/admin/orders/order/").status_code == 200
+    other = make_partner()
+    assert staff_client(other, role="admin", of=partner).get("/admin/orders/order/").status_code == 302
+    stolen = client_for(other)
+    stolen.cookies = own.cookies
+    assert stolen.get("/admin/orders/order/").status_code == 302
+    assert own.get(f"/p/{partner.slug}/admin/orders/order/", SERVER_NAME="localhost").status_code == 302
 
 
 def test_health_is_told_on_any_host(client_for: Any, partner: Partner) -> None:

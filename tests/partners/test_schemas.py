@@ -23,7 +23,8 @@ FROM pg_constraint WHERE connamespace = %(schema)s::regnamespace
 UNION ALL SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(pg_trigger.oid)
 FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
 WHERE relnamespace = %(schema)s::regnamespace AND NOT tgisinternal
-UNION ALL SELECT 'function', proname, '', pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = %(schema)s::regnamespace
+UNION ALL SELECT 'function', proname, '', pg_get_functiondef(oid)
+FROM pg_proc WHERE pronamespace = %(schema)s::regnamespace
 """
 
 
