@@ -1,1 +1,22 @@
-"""Tables of the app."""
+"""No tables of its own: what the pages of this app are about, as the consoles need a model for each page."""
+
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.models import SearchKey
+from apps.ledger.models import Transfer
+
+
+class Sales(Transfer):
+    """The ledger as the report «Продажи» reads it."""
+
+    class Meta:
+        proxy = True
+        verbose_name, verbose_name_plural = _("продажи"), _("продажи")
+
+
+class Search(SearchKey):
+    """The one search box over all partners."""
+
+    class Meta:
+        proxy = True
+        verbose_name, verbose_name_plural = _("поиск"), _("поиск")

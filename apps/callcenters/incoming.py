@@ -1,0 +1,151 @@
+"""Calls that a call centre tells us of: signed events, the caller found over all partners."""
+
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext_lazy as _
+
+from apps.callcenters.models import CallState, IncomingCall
+from apps.connectors import webhooks
+from apps.connectors.base import Connector, ForgedMessage, Inbound, Kind, Received, setting
+from apps.connectors.models import GatewayReference
+from apps.core import clock, search
+from apps.core.ids import uuid7
+from apps.core.tenancy import in_partner
+from apps.partners.models import Partner
+
+KIND = "callcenters.IncomingCall"
+CUSTOMER = "accounts.Customer"
+_RANK = [CallState.RINGING, CallState.ANSWERED, CallState.MISSED, CallState.ENDED]
+_OVER = {CallState.ENDED, CallState.MISSED}
+
+
+@dataclass(frozen=True)
+class IncomingCallsConfig:
+    """The secret that the call centre signs its events with."""
+
+    secret: str = setting(
+        _("Секрет подписи"),
+        secret=True,
+        help_text=_("Заголовок X-Signature: HMAC-SHA256 тела запроса, шестнадцатеричными цифрами"),
+    )
+
+
+class IncomingCalls(Connector):
+    """`POST /hooks/<connection>/` with `{"call_id", "phone", "state", "at", "agent"?}`."""
+
+    kind = Kind.CALLCENTER
+    title = _("Колл-центр: входящие звонки")
+    Config = IncomingCallsConfig
+
+    def check(self) -> str:
+        """Nothing is asked: the call centre calls us."""
+        return str(_("Секрет задан; события принимаются"))
+
+    def fetch(self, reference: Any, /) -> IncomingCall | None:
+        """What was told last of a call, in the current partner's schema."""
+        return IncomingCall.objects.filter(connection=self.connection, call_id=reference).first()
+
+    def receive(self, message: Inbound) -> Received:
+        """Checks the signature, and finds whose customer calls; allots the call's number at each of them."""
+        expected = hmac.new(self.config.secret.encode(), message.body, "sha256").hexdigest()
+        given = message.headers.get("x-signature", "")
+        if not self.config.secret or not hmac.compare_digest(expected.encode(), given.encode()):
+            raise ForgedMessage("Подпись не сошлась")
+        told = _read(message.body)
+        references = self._references(told)
+        return Received(
+            reference=references[0].pk if references else None,
+            gateway_id=told["call_id"],
+            type=told["state"],
+            data={**told, "references": [reference.pk for reference in references]},
+        )
+
+    def _references(self, told: Mapping[str, str]) -> list[GatewayReference]:
+        known = GatewayReference.objects.filter(connection=self.connection, gateway_id=told["call_id"]).first()
+        call_id = known.object_id if known else uuid7()
+        references = []
+        for partner in self._whose(told["phone"]):
+            with in_partner(partner):
+                references.append(GatewayReference.allot(self.connection, KIND, call_id))
+        if known is None and references:
+            references[0].learn(told["call_id"])
+        return references
+
+    def _whose(self, phone: str) -> list[Partner]:
+        """Partners that have the caller as a customer; of a partner's own call centre, that partner alone."""
+        own = self.connection.partner
+        if own is not None:
+            return [own]
+        keys = search.find(phone).filter(kind=CUSTOMER)
+        found = Partner.objects.filter(
+            pk__in=list(keys.values_list("partner_id", flat=True)), is_sandbox=self.connection.is_test
+        )
+        return list(found.exclude(status=Partner.Status.CLOSED).order_by("pk"))
+
+
+def _read(body: bytes) -> dict[str, str]:
+    try:
+        told = json.loads(body)
+        told = {name: str(told.get(name) or "") for name in ("call_id", "phone", "state", "at", "agent")}
+        moment = parse_datetime(told["at"])
+    except (ValueError, AttributeError) as error:
+        raise ForgedMessage(f"Не разобрать: {error}") from error
+    if not told["call_id"] or len(told["call_id"]) > 100 or told["state"] not in CallState.values:
+        raise ForgedMessage("Нужны call_id и state: ringing, answered, ended или missed")
+    if moment is None or moment.tzinfo is None:
+        raise ForgedMessage("at: нужен момент с часовым поясом, как 2026-11-27T10:00:00+03:00")
+    if not search.normalised(told["phone"]).startswith("+"):
+        raise ForgedMessage("phone: нужен номер телефона")
+    return told
+
+
+@webhooks.receiver(Kind.CALLCENTER)
+def take(reference: GatewayReference, received: Received) -> None:
+    """Records the call at each partner whose customer it is from, in one transaction."""
+    told = received.data
+    for found in GatewayReference.objects.filter(pk__in=told["references"]):
+        with in_partner(found.partner_id):
+            _record(found, told)
+
+
+def _record(reference: GatewayReference, told: Mapping[str, str]) -> None:
+    moment = parse_datetime(told["at"]) or clock.wall()
+    state = CallState(told["state"])
+    phone = search.normalised(told["phone"])
+    call, is_new = IncomingCall.objects.get_or_create(
+        connection_id=reference.connection_id,
+        call_id=told["call_id"],
+        defaults={
+            "id": reference.object_id,
+            "phone": phone[:20],
+            "customer_id": _customer(phone, reference.partner_id),
+            "state": state,
+            "agent": told["agent"][:150],
+            "started_at": moment,
+            "ended_at": moment if state in _OVER else None,
+        },
+    )
+    if not is_new:
+        _move(call.pk, state, moment, told["agent"])
+
+
+def _move(call_id: UUID, state: CallState, moment: datetime, agent: str) -> None:
+    """Events come in any order: a call never goes back, and begins with the earliest of them."""
+    call = IncomingCall.objects.select_for_update().get(pk=call_id)
+    call.started_at = min(call.started_at, moment)
+    if _RANK.index(state) > _RANK.index(CallState(call.state)):
+        call.state, call.agent = state, agent[:150] or call.agent
+        call.ended_at = moment if state in _OVER else None
+    call.save(update_fields=["started_at", "state", "agent", "ended_at"])
+
+
+def _customer(phone: str, partner_id: int) -> UUID | None:
+    key = search.find(phone).filter(kind=CUSTOMER, partner_id=partner_id).first()
+    return key.object_id if key else None

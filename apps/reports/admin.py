@@ -1,0 +1,144 @@
+"""Console: the report «Продажи», the search over all partners, incoming calls, and the state of the clockwork."""
+
+import json
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.translation import gettext_lazy as _
+from django_celery_beat.models import PeriodicTask
+
+from apps.core import clock, console
+from apps.core.health import healthz
+from apps.reports import downloads, finding, sales
+from apps.reports.dashboard import SHOWN_CURRENCY, bars
+from apps.reports.forms import SalesForm
+from apps.reports.models import Sales, Search
+
+SHOWN_ROWS = 500
+SHOWN_BARS = 40
+
+
+class Page(console.ReadOnlyAdmin):
+    """A page of its own in place of a list of rows: there are no rows to look at one by one."""
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_changelist"
+        return [path("", self.admin_site.admin_view(self.page), name=name)]
+
+    def page(self, request: HttpRequest) -> HttpResponse:
+        """The page."""
+        raise NotImplementedError
+
+    def show(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
+        """The page in its frame."""
+        frame = {**self.admin_site.each_context(request), "opts": self.opts}
+        return TemplateResponse(request, template, {**frame, **context})
+
+
+@console.register(Sales, sites=(console.operator_site, console.partner_site))
+class SalesAdmin(Page):
+    """The report on the screen, and as a file with `?format=csv` or `xlsx`."""
+
+    view_roles = ("manager", "finance")
+
+    def page(self, request: Any) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        form = SalesForm(request.GET, partner=request.tenant)
+        if not form.is_valid():
+            return self.show(request, "reports/sales.html", title=_("Продажи"), form=form)
+        question = form.question()
+        rows = sales.answer(question)
+        if (file := request.GET.get("format")) in {"csv", "xlsx"}:
+            return (downloads.as_csv if file == "csv" else downloads.as_xlsx)(question, rows)
+        asked = request.GET.copy()
+        asked.pop("format", None)
+        context = {
+            "title": _("Продажи"),
+            "form": form,
+            "question": question,
+            "headings": [sales.DIMENSIONS[name] for name in question.by],
+            "measures": list(sales.MEASURES.values()),
+            "rows": rows[:SHOWN_ROWS],
+            "hidden": max(0, len(rows) - SHOWN_ROWS),
+            "totals": sales.totals(rows),
+            "chart": _chart(rows),
+            "query": asked.urlencode(),
+        }
+        return self.show(request, "reports/sales.html", **context)
+
+
+def _chart(rows: list[sales.Row]) -> str:
+    """Bars by the first dimension; where there are too many, by no more than fit."""
+    summed: dict[str, list[Any]] = {}
+    for row in rows:
+        if row.currency == SHOWN_CURRENCY:
+            name = row.names[0]
+            bar = summed.setdefault(name if isinstance(name, str) else f"{name:%d.%m.%y}", [0, 0])
+            bar[0], bar[1] = bar[0] + row.new, bar[1] + row.renewal
+    shown = list(summed.items())[-SHOWN_BARS:]
+    return bars([name for name, _bar in shown], [bar for _name, bar in shown]) if shown else ""
+
+
+@console.register(Search, sites=(console.operator_site,))
+class SearchAdmin(Page):
+    """One box over all partners; and the calls that come in, whose cards open."""
+
+    def get_urls(self) -> list[URLPattern]:
+        calls = path("calls/", self.admin_site.admin_view(self.calls), name="reports_search_calls")
+        return [calls, *super().get_urls()]
+
+    def page(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        text = request.GET.get("q", "").strip()[:200]
+        found = finding.find(text) if text else []
+        if "open" in request.GET and len(found) == 1 and found[0].url:
+            return redirect(found[0].url)
+        return self.show(request, "reports/search.html", title=_("Поиск"), text=text, found=found)
+
+    def calls(self, request: HttpRequest) -> HttpResponse:
+        """The latest calls; as JSON with `?after=<number>`, which the page asks every few seconds."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        after = request.GET.get("after", "")
+        if after.isascii() and after.isdigit():
+            fresh = finding.recent_calls(after=int(after))
+            return JsonResponse({"calls": [_as_json(call, request.user.get_username()) for call in fresh]})
+        calls = finding.recent_calls()
+        last = calls[0].number if calls else 0
+        return self.show(request, "reports/calls.html", title=_("Звонки"), calls=calls, last=last)
+
+
+def _as_json(found: finding.Call, username: str) -> dict[str, Any]:
+    return {
+        "number": found.number,
+        "partner": found.partner.name,
+        "phone": found.call.phone,
+        "customer": found.customer,
+        "state": found.call.get_state_display(),
+        "at": f"{clock.local(found.call.started_at):%d.%m %H:%M:%S}",
+        "card": found.card,
+        # A call that names its agent opens in that agent's browser only.
+        "mine": found.call.agent in {"", username},
+    }
+
+
+@console.register(PeriodicTask, sites=(console.operator_site,))
+class PeriodicTaskAdmin(console.ReadOnlyAdmin):
+    """«Состояние системы»: what runs by the clock, and when it last did."""
+
+    list_display = ("name", "task", "scheduler", "enabled", "last_run_at", "total_run_count")
+    list_filter = ("enabled",)
+    view_roles = ()
+
+    def changelist_view(self, request: Any, extra_context: Any = None) -> HttpResponse:
+        said = json.loads(healthz(request).content)
+        for part, state in said["parts"].items():
+            (messages.success if state == "ok" else messages.error)(request, f"{part}: {state}")
+        return super().changelist_view(request, {"title": _("Состояние системы"), **(extra_context or {})})

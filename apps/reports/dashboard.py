@@ -1,0 +1,209 @@
+"""The first page of each console: «Сводка» of the platform, «Сегодня» of a partner."""
+
+import json
+from collections import defaultdict
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Count, Min, Q, QuerySet, Sum
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
+
+from apps.billing.models import Subscription
+from apps.callcenters.models import CustomerRequest
+from apps.core import clock, links
+from apps.core.admin import item_link
+from apps.core.models import WorkItem
+from apps.core.money import Money
+from apps.ledger.models import Account, Sale, Transfer
+from apps.orders.models import Order
+from apps.partners.models import Partner
+from apps.reports import sales
+from apps.reports.models import Sales
+
+DAYS = 14
+LATEST = 8
+LONGEST_PERIOD = timedelta(days=400)
+"""A subscription paid longer ago than this has nothing left of what was paid."""
+SHOWN_CURRENCY = "RUB"
+
+
+def dashboard(request: Any, context: dict[str, Any]) -> dict[str, Any]:
+    """Figures as they are now, over the ledger and the queue."""
+    partner: Partner | None = request.tenant
+    money = request.rights.may("manager", "finance")
+    context["title"] = _("Сводка") if partner is None else _("Сегодня")
+    context["partner"] = partner
+    context["figures"] = [*(_takings(partner) if money else []), *_standing(partner)]
+    context["chart"] = _chart(partner) if money else ""
+    context["report_url"] = links.list_of(Sales) if money else ""
+    context["work_url"] = links.list_of(WorkItem)
+    context["kinds"], context["oldest"] = _queue(partner)
+    context["latest"] = _latest(partner)
+    if partner is not None:
+        context["storefront_url"] = partner.url("/")
+    return context
+
+
+def _question(partner: Partner | None, since: date, until: date) -> sales.Question:
+    return sales.Question(
+        since=since,
+        until=until,
+        partner_id=partner.pk if partner else None,
+        own_sandbox=bool(partner and partner.is_sandbox),
+    )
+
+
+def _takings(partner: Partner | None) -> list[dict[str, str]]:
+    today = clock.today()
+    month = _sum(sales.transfers(_question(partner, today.replace(day=1), today)), today)
+    report = links.list_of(Sales)
+    return [
+        _figure(_("Поступило сегодня"), _money(month["today"]), "payments", report),
+        _figure(_("С начала месяца"), _money(month["total"]), "calendar_month", report),
+        _figure(
+            _("Новые продажи за месяц"), f"{month['new']}", "add_shopping_cart", report, _money(month["new_sum"])
+        ),
+        _figure(
+            _("Продления за месяц"), f"{month['renewal']}", "autorenew", report, _money(month["renewal_sum"])
+        ),
+    ]
+
+
+def _sum(transfers: QuerySet[Transfer], today: date) -> dict[str, Any]:
+    taken = sales.TAKEN & Q(currency=SHOWN_CURRENCY)
+    fresh, again = taken & ~Q(kind=Sale.RENEWAL), taken & Q(kind=Sale.RENEWAL)
+    return transfers.aggregate(
+        today=Sum("amount", filter=taken & Q(business_date=today)),
+        total=Sum("amount", filter=taken),
+        new=Count("pk", filter=fresh),
+        new_sum=Sum("amount", filter=fresh),
+        renewal=Count("pk", filter=again),
+        renewal_sum=Sum("amount", filter=again),
+    )
+
+
+def _standing(partner: Partner | None) -> list[dict[str, str]]:
+    if partner is None:
+        partners = Partner.objects.filter(status=Partner.Status.LIVE)
+        return [
+            _figure(_("Активные подписки"), str(_active_by_ledger()), "group", links.list_of(Partner)),
+            _figure(_("Работающие партнёры"), str(partners.count()), "handshake", links.list_of(Partner)),
+        ]
+    waiting = Order.objects.filter(
+        state__in=[Order.State.ACCEPTED, Order.State.AWAITING_PAYMENT, Order.State.IN_PROGRESS]
+    )
+    requests = CustomerRequest.objects.open()
+    return [
+        _figure(
+            _("Активные подписки"),
+            str(Subscription.objects.live().count()),
+            "group",
+            links.list_of(Subscription),
+        ),
+        _figure(_("Заказы ждут"), str(waiting.count()), "hourglass_top", links.list_of(Order)),
+        _figure(
+            _("Открытые обращения"), str(requests.count()), "support_agent", links.list_of(CustomerRequest)
+        ),
+    ]
+
+
+def _active_by_ledger() -> int:
+    """Subscriptions with money for days to come: paid in advance, not yet all earned."""
+    ahead = Transfer.objects.filter(
+        Q(credit=Account.DEFERRED) | Q(debit=Account.DEFERRED),
+        is_sandbox=False,
+        subscription_id__isnull=False,
+        business_date__gte=clock.today() - LONGEST_PERIOD,
+    )
+    by_subscription = (
+        ahead.order_by()
+        .values("subscription_id")
+        .annotate(
+            came=Sum("amount", filter=Q(credit=Account.DEFERRED), default=Decimal(0)),
+            went=Sum("amount", filter=Q(debit=Account.DEFERRED), default=Decimal(0)),
+        )
+    )
+    return sum(1 for line in by_subscription.iterator() if line["came"] > line["went"])
+
+
+def _chart(partner: Partner | None) -> str:
+    """Data for a bar chart of the last days: new sales and renewals on top of each other."""
+    today = clock.today()
+    days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
+    found: dict[date, list[Decimal]] = defaultdict(lambda: [Decimal(0), Decimal(0)])
+    for row in sales.answer(_question(partner, days[0], today)):
+        if row.currency == SHOWN_CURRENCY:
+            found[row.names[0]] = [row.new, row.renewal]
+    return bars([f"{day:%d.%m}" for day in days], [found[day] for day in days])
+
+
+def bars(labels: list[str], values: list[list[Decimal]]) -> str:
+    """JSON for unfold's bar chart; each value is [new, renewal]."""
+    looks = [(_("Новые продажи"), "var(--color-primary-600)"), (_("Продления"), "var(--color-primary-300)")]
+    return json.dumps(
+        {
+            "labels": labels,
+            "datasets": [
+                {
+                    "label": name,
+                    "data": [float(value[number]) for value in values],
+                    "backgroundColor": colour,
+                    "displayYAxis": True,
+                    "stack": "sales",
+                    "borderRadius": 3,
+                    "maxBarThickness": 36,
+                }
+                for number, (name, colour) in enumerate(looks)
+            ],
+        }
+    )
+
+
+def _items(partner: Partner | None) -> QuerySet[WorkItem]:
+    return WorkItem.objects.filter(partner_id=partner.pk) if partner else WorkItem.objects.all()
+
+
+def _queue(partner: Partner | None) -> tuple[list[dict[str, Any]], str]:
+    lines = list(
+        _items(partner).order_by().values("kind").annotate(size=Count("pk"), oldest=Min("opened_at"))
+    )
+    most = max((line["size"] for line in lines), default=1)
+    work_url, now = links.list_of(WorkItem), clock.wall()
+    kinds = [
+        {
+            "title": links.title(line["kind"]),
+            "size": line["size"],
+            "share": round(100 * line["size"] / most),
+            "age": timesince(line["oldest"], now, depth=1),
+            "url": f"{work_url}?kind={line['kind']}",
+        }
+        for line in sorted(lines, key=lambda line: -line["size"])
+    ]
+    oldest = min((line["oldest"] for line in lines), default=None)
+    return kinds, timesince(oldest, now, depth=1) if oldest else ""
+
+
+def _latest(partner: Partner | None) -> list[dict[str, Any]]:
+    items = list(_items(partner).select_related("owner").order_by("-opened_at")[:LATEST])
+    named = Partner.objects.in_bulk([item.partner_id for item in items if item.partner_id])
+    now = clock.wall()
+    return [
+        {
+            "link": item_link(item, getattr(named.get(item.partner_id or 0), "slug", "")),
+            "partner": getattr(named.get(item.partner_id or 0), "name", "—"),
+            "reason": item.reason,
+            "age": timesince(item.opened_at, now, depth=1),
+            "owner": item.owner.get_username() if item.owner else "",
+        }
+        for item in items
+    ]
+
+
+def _figure(title: str, value: str, icon: str, url: str, note: str = "") -> dict[str, str]:
+    return {"title": title, "value": value, "icon": icon, "url": url, "note": note}
+
+
+def _money(amount: Decimal | None) -> str:
+    return str(Money(amount or Decimal("0.00"), SHOWN_CURRENCY))

@@ -1,0 +1,80 @@
+"""What the search box found, in any partner, with a link that opens it."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from apps.callcenters.incoming import KIND as CALL
+from apps.callcenters.models import IncomingCall
+from apps.connectors.models import GatewayReference
+from apps.core import links, search
+from apps.core.tenancy import in_partner
+from apps.partners.models import Partner
+
+MOST = 50
+"""A number that more objects share is no number."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One object of a partner."""
+
+    partner: Partner
+    kind: str
+    text: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """A recent call; `card` opens the customer."""
+
+    number: int
+    partner: Partner
+    call: IncomingCall
+    customer: str
+    card: str
+
+
+def find(text: str) -> list[Found]:
+    """Customers, orders, invoices, payments that carry exactly this phone, e-mail, number or id."""
+    keys = [(key.partner_id, (key.kind, key.object_id)) for key in search.find(text)[:MOST]]
+    found = []
+    for partner, (kind, object_id), shown in _read(keys, _object):
+        url = links.to(kind, object_id, slug=partner.slug)
+        found.append(Found(partner, links.title(kind), str(shown), url))
+    return found
+
+
+def recent_calls(*, after: int = 0) -> list[Call]:
+    """The latest calls over all partners, newest first; `after` is the number of the last one known."""
+    references = GatewayReference.objects.filter(kind=CALL, pk__gt=after).order_by("-pk")[:MOST]
+    keys = [(reference.partner_id, reference) for reference in references]
+    calls = []
+    for partner, reference, call in _read(keys, _call):
+        card = links.to("accounts.Customer", call.customer_id, slug=partner.slug) if call.customer_id else ""
+        calls.append(Call(reference.pk, partner, call, str(call.customer or ""), card))
+    return sorted(calls, key=lambda call: -call.number)
+
+
+def _read(keys: Iterable[tuple[int, Any]], reader: Any) -> list[tuple[Partner, Any, Any]]:
+    """Each partner's objects, its schema set once."""
+    theirs: dict[int, list[Any]] = defaultdict(list)
+    for partner_id, key in keys:
+        theirs[partner_id].append(key)
+    read = []
+    for partner in Partner.objects.filter(pk__in=theirs):
+        with in_partner(partner):
+            read.extend((partner, key, shown) for key in theirs[partner.pk] if (shown := reader(key)))
+    return read
+
+
+def _object(key: tuple[str, UUID]) -> Any:
+    model = links.model_of(key[0])
+    return model._default_manager.filter(pk=key[1]).first() if model else None
+
+
+def _call(reference: GatewayReference) -> IncomingCall | None:
+    return IncomingCall.objects.select_related("customer").filter(pk=reference.object_id).first()

@@ -1,0 +1,77 @@
+"""What the report is asked: the form above it, limited to what its reader may see."""
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from apps.catalog.models import Product
+from apps.channels.models import Channel
+from apps.core import clock
+from apps.ledger.models import Sale
+from apps.partners.models import Partner
+from apps.reports.sales import DIMENSIONS, Question
+
+LONGEST = timedelta(days=366 * 3)
+_DAY = {"type": "date"}
+
+
+class SalesForm(forms.Form):
+    """All fields may be left out: then it is the current month by day."""
+
+    since = forms.DateField(label=_("С"), required=False, widget=forms.DateInput(_DAY, format="%Y-%m-%d"))
+    until = forms.DateField(label=_("По"), required=False, widget=forms.DateInput(_DAY, format="%Y-%m-%d"))
+    partner = forms.ModelChoiceField(
+        Partner.objects.filter(is_sandbox=False), label=_("Партнёр"), required=False, empty_label=_("Все")
+    )
+    product = forms.ModelChoiceField(
+        Product.objects.all(), label=_("Продукт"), required=False, empty_label=_("Все")
+    )
+    channel = forms.CharField(label=_("Код канала"), required=False, max_length=40)
+    kind = forms.ChoiceField(
+        label=_("Вид продажи"), required=False, choices=[("", _("Все")), *Sale.choices]
+    )
+    by = forms.MultipleChoiceField(
+        label=_("Строки"), required=False, choices=DIMENSIONS.items(), widget=forms.CheckboxSelectMultiple
+    )
+
+    def __init__(self, data: Any, *, partner: Partner | None) -> None:
+        # A partner's console asks for its own, whatever the address says.
+        self.own = partner
+        super().__init__(data)
+        if partner is not None:
+            del self.fields["partner"]
+            own = [(code, name) for code, name in Channel.objects.values_list("code", "name")]
+            self.fields["channel"] = forms.ChoiceField(
+                label=_("Канал"), required=False, choices=[("", _("Все")), *own]
+            )
+            self.fields["by"].choices = [pair for pair in DIMENSIONS.items() if pair[0] != "partner"]
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        today = clock.today()
+        given["until"] = given.get("until") or max(today, given.get("since") or today)
+        given["since"] = given.get("since") or given["until"].replace(day=1)
+        if given["since"] > given["until"]:
+            self.add_error("since", _("Начало периода позже конца"))
+        elif given["until"] - given["since"] > LONGEST:
+            self.add_error("since", _("Период длиннее трёх лет"))
+        return given
+
+    def question(self) -> Question:
+        """The question, in which a partner's console always stands for that partner. The form must be valid."""
+        given = self.cleaned_data
+        chosen = self.own or given.get("partner")
+        return Question(
+            since=given["since"],
+            until=given["until"],
+            by=tuple(name for name in DIMENSIONS if name in given["by"]) or ("day",),
+            partner_id=chosen.pk if chosen else None,
+            product_id=given["product"].pk if given["product"] else None,
+            channel=given["channel"],
+            kind=given["kind"],
+            own_sandbox=bool(self.own and self.own.is_sandbox),
+        )
+
+
