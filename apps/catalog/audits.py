@@ -16,8 +16,8 @@ def newest_version_is_sold() -> Iterator[str]:
         current = tariff.current
         if tariff.newest != (current.number if current else None):
             yield f"Tariff {tariff.code} is sold by version {current and current.number} of {tariff.newest}"
-        elif tariff.newest and tariff.versions.count() != tariff.newest:
-            yield f"Tariff {tariff.code} has {tariff.versions.count()} versions, the newest is {tariff.newest}"
+        elif tariff.newest and (count := tariff.versions.count()) != tariff.newest:
+            yield f"Tariff {tariff.code} has {count} versions, the newest is {tariff.newest}"
 
 
 @audit.rule("catalog.values-fit-parameters", scope="public")

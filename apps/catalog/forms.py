@@ -1,5 +1,6 @@
 """Forms of the operator's console: a new version of a tariff, offers to a partner."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -25,7 +26,7 @@ class VersionForm(forms.Form):
 
     price = forms.DecimalField(
         label=_("Цена, руб."),
-        min_value=0,
+        min_value=Decimal("0.01"),
         max_digits=14,
         decimal_places=2,
         widget=UnfoldAdminDecimalFieldWidget,
@@ -110,9 +111,10 @@ class OfferForm(forms.Form):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.fields["partner"].queryset = Partner.objects.real()  # type: ignore[attr-defined]
+        self.fields["tariffs"].initial = self.fields["tariffs"].queryset  # type: ignore[attr-defined]
 
 
-class ProductForm(forms.ModelForm[Product]):
+class ProductForm(forms.ModelForm):
     """A product; its VAT rate is one of those that staff have set."""
 
     vat_code = forms.ChoiceField(label=_("НДС"), widget=UnfoldAdminSelectWidget)
@@ -136,7 +138,7 @@ class ProductForm(forms.ModelForm[Product]):
         self.fields["vat_code"].choices = vat.choices()  # type: ignore[attr-defined]
 
 
-class ParameterForm(forms.ModelForm[ProductParameter]):
+class ParameterForm(forms.ModelForm):
     """A parameter whose kind must fit the values that versions in force have."""
 
     class Meta:

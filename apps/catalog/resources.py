@@ -133,6 +133,7 @@ class TariffResource(ModelResource):
             tariffs=_tariffs(),
             kinds=_kinds(dataset),
         )
+        self._writer = pricing.Writer(self._reader.kinds)
 
     def before_import_row(self, row: Any, **options: Any) -> None:
         self._number = options["row_number"] + 1
@@ -153,12 +154,11 @@ class TariffResource(ModelResource):
         """Nothing: the line has been checked already."""
 
     def save_instance(self, instance: Any, is_create: bool, row: Any, **options: Any) -> None:
-        saved = pricing.apply(
+        saved = self._writer.write(
             self._line,
             before=self._before,
             provider_id=self._reader.providers.get(self._line[price_list.PROVIDER]),
             vat_code=self._vat[self._line[price_list.VAT]],
-            kinds=self._reader.kinds,
             sort=self._number * 10,
         )
         instance.pk, instance.product, instance.name = saved.pk, saved.product, saved.name

@@ -10,7 +10,7 @@ from apps.providers.models import ActivationKey, fingerprint
 
 @audit.rule("providers.key-loaded-once", scope="public")
 def key_loaded_once() -> Iterator[str]:
-    """Every fingerprint is that of its key, and no key is there twice: re-derived from the values themselves."""
+    """Every fingerprint is that of its key, and no key is there twice: re-derived from the values."""
     seen: Counter[bytes] = Counter()
     for key in ActivationKey.objects.only("value", "fingerprint").iterator(chunk_size=5000):
         derived = fingerprint(key.value)
@@ -42,4 +42,5 @@ def test_keys_apart() -> Iterator[str]:
     sold = ActivationKey.objects.filter(partner_id__isnull=False)
     for key in sold.select_related("pool").only("partner_id", "pool__is_test").iterator():
         if (key.partner_id in sandbox) != key.pool.is_test:
-            yield f"Key {key.pk} of a {'test' if key.pool.is_test else 'real'} pool went to partner {key.partner_id}"
+            pool = "test" if key.pool.is_test else "real"
+            yield f"Key {key.pk} of a {pool} pool went to partner {key.partner_id}"
