@@ -1,0 +1,191 @@
+"""Console: subscriptions (cancel, take up again) and invoices (to look at, as PDF)."""
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import TabularInline
+from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from apps.billing import subscriptions
+from apps.billing.api import pdf_answer
+from apps.billing.models import Invoice, InvoiceLine, InvoicePayment, Subscription
+from apps.core import console
+from apps.core.errors import Refused
+
+SUBSCRIPTION_COLOURS = {
+    "pending": "info",
+    "trial": "info",
+    "active": "success",
+    "past_due": "warning",
+    "cancelled": "danger",
+    "ended": "danger",
+}
+INVOICE_COLOURS = {
+    "draft": "info",
+    "open": "warning",
+    "paid": "success",
+    "void": "danger",
+    "refunded": "danger",
+}
+
+
+class Documents(TabularInline):
+    """Rows of a document: nobody adds or changes them by hand."""
+
+    extra = 0
+    can_delete = False
+    tab = True
+
+    def has_view_permission(self, request: Any, obj: Any = None) -> bool:
+        return True
+
+    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
+        return False
+
+
+class InvoiceInline(Documents):
+    model = Invoice
+    fields = ("number", "business_date", "purpose", "state", "total", "paid_at")
+    verbose_name_plural = _("Счета")
+    show_change_link = True
+
+
+class LineInline(Documents):
+    model = InvoiceLine
+    fields = ("description", "quantity", "period_start", "period_end", "amount", "vat_rate", "vat")
+
+
+class PaymentInline(Documents):
+    model = InvoicePayment
+    fields = ("payment", "failed")
+
+
+class CancelForm(forms.Form):
+    """When the product goes off."""
+
+    when = forms.ChoiceField(
+        label=_("Когда отключить"),
+        choices=[("period_end", _("В конце оплаченного периода")), ("now", _("Сейчас"))],
+        widget=UnfoldAdminSelectWidget,
+    )
+
+
+@console.register(Subscription, sites=(console.partner_site,))
+class SubscriptionAdmin(console.ReadOnlyAdmin):
+    """Staff cancel and take up again; everything else comes from payments and time."""
+
+    list_display = (
+        "name",
+        "customer",
+        "shown_state",
+        "price",
+        "current_period_end",
+        "method",
+        "channel_code",
+    )
+    list_filter = ("state", "cancel_at_period_end", "current_period_end", "channel_code")
+    list_select_related = ("customer", "method")
+    search_fields = ("name", "customer__phone", "customer__email", "customer__external_id", "customer__name")
+    inlines = (InvoiceInline,)
+    exclude = ("terms", "channel_id", "legal_entity", "cycle_day")
+    actions_detail = ("cancel_subscription", "resume_subscription")
+
+    @display(description=_("состояние"), label=SUBSCRIPTION_COLOURS, ordering="state")
+    def shown_state(self, row: Subscription) -> tuple[str, Any]:
+        leaves = row.is_live and row.cancel_at_period_end
+        return "past_due" if leaves else row.state, row.state_text
+
+    def has_support_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Who may act for a customer."""
+        return bool(request.rights.may("manager", "support"))
+
+    @action(description=_("Отменить"), url_path="cancel", permissions=["support"])
+    def cancel_subscription(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        row = get_object_or_404(Subscription, pk=object_id)
+        form = CancelForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            at_period_end = form.cleaned_data["when"] == "period_end"
+            return self._do(
+                request,
+                row,
+                lambda: subscriptions.cancel(row, at_period_end=at_period_end, actor=_who(request)),
+                _("Подписка отменена: больше ничего не спишется"),
+            )
+        return console.form_page(self, request, form, _("Отменить подписку"))
+
+    @action(description=_("Возобновить"), url_path="resume", permissions=["support"])
+    def resume_subscription(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        row = get_object_or_404(Subscription, pk=object_id)
+        form = forms.Form(request.POST or None)
+        if request.method == "POST":
+            return self._do(
+                request,
+                row,
+                lambda: subscriptions.uncancel(row, actor=_who(request)),
+                _("Подписка продлится как обычно"),
+            )
+        return console.form_page(self, request, form, _("Возобновить подписку"))
+
+    def _do(self, request: HttpRequest, row: Subscription, change: Any, done: Any) -> HttpResponse:
+        try:
+            change()
+        except Refused as refusal:
+            messages.error(request, str(refusal.message))
+        else:
+            messages.success(request, done)
+        return redirect(reverse("admin:billing_subscription_change", args=[row.pk]))
+
+
+@console.register(Invoice, sites=(console.partner_site,))
+class InvoiceAdmin(console.ReadOnlyAdmin):
+    """Issued documents do not change: the database refuses."""
+
+    list_display = (
+        "number",
+        "business_date",
+        "customer",
+        "shown_state",
+        "shown_total",
+        "purpose",
+        "pdf_link",
+    )
+    list_filter = ("state", "purpose", "business_date", "channel_code")
+    list_select_related = ("customer",)
+    search_fields = ("number", "customer__phone", "customer__email", "customer__name")
+    inlines = (LineInline, PaymentInline)
+    exclude = ("channel_id",)
+    readonly_fields = ("pdf_link",)
+    actions_detail = ("pdf",)
+
+    @display(description=_("состояние"), label=INVOICE_COLOURS, ordering="state")
+    def shown_state(self, row: Invoice) -> tuple[str, Any]:
+        return row.state, row.get_state_display()
+
+    @display(description=_("сумма"), ordering="total")
+    def shown_total(self, row: Invoice) -> str:
+        return str(row.money)
+
+    @display(description="PDF")
+    def pdf_link(self, row: Invoice) -> str:
+        return format_html(
+            '<a href="{}" target="_blank">PDF</a>', reverse("admin:billing_invoice_pdf", args=[row.pk])
+        )
+
+    @action(description=_("Открыть PDF"), url_path="pdf", permissions=["view"])
+    def pdf(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        return pdf_answer(get_object_or_404(Invoice, pk=object_id))
+
+
+def _who(request: HttpRequest) -> str:
+    return request.user.get_username()

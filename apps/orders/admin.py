@@ -1,0 +1,191 @@
+"""Console: orders and services to look at; fulfilments that wait for staff are retried or handed over by hand."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget, UnfoldAdminURLInputWidget
+
+from apps.billing.admin import Documents
+from apps.core import clock, console
+from apps.core.errors import Refused
+from apps.orders import fulfilment, history
+from apps.orders.models import Fulfilment, Order, Service
+
+ORDER_COLOURS = {
+    "accepted": "info",
+    "awaiting_payment": "warning",
+    "in_progress": "info",
+    "done": "success",
+    "failed": "danger",
+    "cancelled": "danger",
+}
+FULFILMENT_COLOURS = {
+    "queued": "info",
+    "in_progress": "info",
+    "retry": "warning",
+    "unknown": "warning",
+    "done": "success",
+    "needs_staff": "danger",
+    "revoked": "info",
+}
+SERVICE_COLOURS = {"pending": "info", "active": "success", "suspended": "warning", "off": "danger"}
+
+
+class FulfilmentInline(Documents):
+    model = Fulfilment
+    fields = ("service", "action", "state", "attempts", "error", "done_at")
+    verbose_name_plural = _("Исполнение")
+    show_change_link = True
+
+
+class HistoryAdmin(console.ReadOnlyAdmin):
+    """An object whose changes of state are shown below it."""
+
+    colours: dict[str, str] = {}
+
+    @display(description=_("история"))
+    def shown_history(self, row: Any) -> str:
+        labels = dict(row._meta.get_field("state").flatchoices)
+        return format_html_join(
+            "",
+            "<div>{} · {} · {} {}</div>",
+            (
+                (
+                    f"{clock.local(line.at):%d.%m.%Y %H:%M}",
+                    labels.get(line.became, line.became),
+                    line.actor,
+                    line.reason,
+                )
+                for line in history.of(row)
+            ),
+        )
+
+
+@console.register(Order, sites=(console.partner_site,))
+class OrderAdmin(HistoryAdmin):
+    """What was ordered, what became of it."""
+
+    list_display = ("number", "created_at", "customer", "name", "shown_total", "shown_state", "channel_code")
+    list_filter = ("state", "channel_code", "created_at")
+    list_select_related = ("customer",)
+    search_fields = (
+        "number",
+        "customer__phone",
+        "customer__email",
+        "customer__external_id",
+        "customer__name",
+    )
+    inlines = (FulfilmentInline,)
+    exclude = ("terms", "channel_id", "legal_entity", "request_key")
+    readonly_fields = ("shown_history",)
+
+    @display(description=_("состояние"), label=ORDER_COLOURS, ordering="state")
+    def shown_state(self, row: Order) -> tuple[str, Any]:
+        return row.state, row.get_state_display()
+
+    @display(description=_("сумма"), ordering="total")
+    def shown_total(self, row: Order) -> str:
+        return str(row.money)
+
+
+class HandOverForm(forms.Form):
+    """What the customer gets."""
+
+    key = forms.CharField(
+        label=_("Ключ или номер"), required=False, max_length=500, widget=UnfoldAdminTextInputWidget
+    )
+    url = forms.URLField(
+        label=_("Ссылка"), required=False, assume_scheme="https", widget=UnfoldAdminURLInputWidget
+    )
+    instructions = forms.CharField(
+        label=_("Как пользоваться"), required=False, max_length=2000, widget=UnfoldAdminTextareaWidget
+    )
+
+
+@console.register(Fulfilment, sites=(console.partner_site,))
+class FulfilmentAdmin(HistoryAdmin):
+    """The desk of fulfilment: what waits for a provider or for a person."""
+
+    list_display = ("service", "action", "shown_state", "attempts", "next_at", "error", "created_at")
+    list_filter = ("state", "action", "created_at")
+    list_select_related = ("service",)
+    search_fields = ("service__name", "order__number", "service__customer__phone", "service__customer__email")
+    readonly_fields = ("shown_history",)
+    actions = ("retry_chosen",)
+    actions_detail = ("retry_one", "hand_over")
+
+    @display(description=_("состояние"), label=FULFILMENT_COLOURS, ordering="state")
+    def shown_state(self, row: Fulfilment) -> tuple[str, Any]:
+        text = row.get_state_display()
+        if row.state == Fulfilment.State.RETRY and row.next_at:
+            text = str(_("Повтор в {time}")).format(time=f"{clock.local(row.next_at):%H:%M}")
+        return row.state, text
+
+    def has_support_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Who may act for a customer."""
+        return bool(request.rights.may("manager", "support"))
+
+    @action(description=_("Повторить выбранные"), permissions=["support"])
+    def retry_chosen(self, request: HttpRequest, chosen: QuerySet[Fulfilment]) -> None:
+        retried = 0
+        for row in chosen:
+            try:
+                fulfilment.retry(row, actor=request.user.get_username())
+            except Refused:
+                continue
+            retried += 1
+        messages.success(request, _("Повторяем: %d") % retried)
+
+    @action(description=_("Повторить"), url_path="retry", permissions=["support"])
+    def retry_one(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        row = get_object_or_404(Fulfilment, pk=object_id)
+        if request.method == "POST":
+            return _done(request, row, lambda: fulfilment.retry(row, actor=request.user.get_username()))
+        return console.form_page(self, request, forms.Form(), _("Повторить запрос поставщику"))
+
+    @action(description=_("Выдать"), url_path="hand-over", permissions=["support"])
+    def hand_over(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        row = get_object_or_404(Fulfilment, pk=object_id)
+        form = HandOverForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            given = form.cleaned_data
+            return _done(
+                request, row, lambda: fulfilment.hand_over(row, **given, actor=request.user.get_username())
+            )
+        return console.form_page(self, request, form, _("Выдать вручную"))
+
+
+@console.register(Service, sites=(console.partner_site,))
+class ServiceAdmin(HistoryAdmin):
+    """What customers have. Keys are shown to those who help customers."""
+
+    list_display = ("name", "customer", "shown_state", "active_until", "activated_at")
+    list_filter = ("state", "active_until")
+    list_select_related = ("customer",)
+    search_fields = ("name", "customer__phone", "customer__email", "customer__external_id", "customer__name")
+    readonly_fields = ("shown_history",)
+    view_roles = ("manager", "support")
+
+    @display(description=_("состояние"), label=SERVICE_COLOURS, ordering="state")
+    def shown_state(self, row: Service) -> tuple[str, Any]:
+        return row.state, row.get_state_display()
+
+
+def _done(request: HttpRequest, row: Fulfilment, change: Callable[[], None]) -> HttpResponse:
+    try:
+        change()
+    except Refused as refusal:
+        messages.error(request, str(refusal.message))
+    else:
+        messages.success(request, _("Готово"))
+    return redirect(reverse("admin:orders_fulfilment_change", args=[row.pk]))

@@ -1,0 +1,79 @@
+"""What must hold of orders, fulfilments and services, derived from the data itself."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from apps.billing.models import LIVE, Invoice
+from apps.core import audit, clock
+from apps.core.models import Delivery, Due, WorkItem
+from apps.core.tenancy import current_partner_id
+from apps.orders.models import (
+    OPEN_STATES,
+    Fulfilment,
+    FulfilmentState,
+    Order,
+    OrderState,
+    Service,
+    ServiceState,
+)
+
+
+@audit.rule("orders.paid-is-fulfilled")
+def paid_is_fulfilled() -> Iterator[str]:
+    """Whatever was paid is being done or was done: an order's deliverables, a renewal's extensions."""
+    told = set(
+        Delivery.objects.filter(partner_id=current_partner_id()).values_list("event__object_id", flat=True)
+    )
+    for order in Order.objects.filter(invoice__state="paid").exclude(invoice__in=told):
+        wanted = order.quantity * len(order.terms.get("deliver", []))
+        found = order.fulfilments.filter(action="provision").count()
+        if found != wanted:
+            yield f"Order {order.number} is paid for {wanted} deliverables and has {found}"
+    for order in Order.objects.filter(state=OrderState.DONE):
+        if order.fulfilments.exclude(state__in=[FulfilmentState.DONE, FulfilmentState.REVOKED]).exists():
+            yield f"Order {order.number} is done, and one of its fulfilments is not"
+    renewals = Invoice.objects.filter(state="paid", purpose="renewal", subscription__state__in=LIVE)
+    for invoice in renewals.exclude(pk__in=told).filter(fulfilments=None):
+        if invoice.subscription and invoice.subscription.services.exclude(state=ServiceState.OFF).exists():
+            yield f"Renewal {invoice.number} is paid and extends nothing"
+
+
+@audit.rule("orders.open-is-planned")
+def open_is_planned() -> Iterator[str]:
+    """A fulfilment that is not finished is planned, or stands in the staff's queue."""
+    mine = current_partner_id()
+    planned = set(
+        Due.objects.filter(partner_id=mine, kind="orders.fulfil").values_list("object_id", flat=True)
+    )
+    queued = set(
+        WorkItem.objects.filter(partner_id=mine, kind="orders.Fulfilment").values_list("object_id", flat=True)
+    )
+    for row in Fulfilment.objects.filter(state__in=OPEN_STATES):
+        waits = queued if row.state == FulfilmentState.NEEDS_STAFF else planned
+        if row.pk not in waits:
+            yield f"Fulfilment {row.pk} is {row.state}, and nobody will do it"
+
+
+@audit.rule("orders.service-follows-money")
+def service_follows_money() -> Iterator[str]:
+    """A service is on while its subscription lives, and off soon after it has ended."""
+    told = set(
+        Delivery.objects.filter(partner_id=current_partner_id()).values_list("event__object_id", flat=True)
+    )
+    rows = Service.objects.exclude(subscription__in=told)
+    for service in rows.filter(state=ServiceState.OFF, subscription__state__in=LIVE):
+        yield f"Service {service.pk} is off while its subscription lives"
+    over = rows.exclude(state=ServiceState.OFF).exclude(subscription__state__in=[*LIVE, "pending"])
+    for service in over:
+        yield f"Service {service.pk} is {service.state} after its subscription has ended"
+
+
+@audit.rule("orders.awaiting-has-invoice")
+def awaiting_has_invoice() -> Iterator[str]:
+    """An accepted order has a number and an invoice of its own amount; none waits for ever."""
+    long_ago = clock.now() - timedelta(days=30)
+    for order in Order.objects.select_related("invoice"):
+        if order.invoice is None or not order.number or order.invoice.total != order.total:
+            yield f"Order {order.pk} has no invoice of {order.money}"
+        elif order.state == OrderState.AWAITING_PAYMENT and order.created_at < long_ago:
+            yield f"Order {order.number} has waited for its payment for 30 days"
