@@ -8,7 +8,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
@@ -113,4 +112,4 @@ class ApiKeyAdmin(console.ConsoleAdmin):
         for key in live:
             key.revoke(actor=request.user.get_username())
         count = len(live)
-        messages.success(request, ngettext("Отозван %d ключ", "Отозвано ключей: %d", count) % count)
+        messages.success(request, _("Отозвано ключей: %d") % count)

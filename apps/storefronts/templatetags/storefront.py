@@ -5,6 +5,7 @@ from typing import Any
 
 from django import template
 
+from apps.catalog import periods
 from apps.catalog.models import Category
 from apps.storefronts import words
 
@@ -17,6 +18,12 @@ register.filter("every_period", words.every_period)
 def money(amount: Decimal, currency: str = "RUB") -> str:
     """«1 290 ₽»."""
     return words.money(amount, currency)
+
+
+@register.filter
+def days(count: int) -> str:
+    """«3 дня»."""
+    return periods.in_words(count, "day")
 
 
 @register.inclusion_tag("storefronts/art.html")

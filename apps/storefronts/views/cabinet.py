@@ -123,7 +123,6 @@ def _shown(subscription: Any) -> Any:
     subscription.is_charged = method is not None and method.is_active
     ending = subscription.is_live and subscription.cancel_at_period_end
     subscription.mark = "warn" if ending else MARKS.get(subscription.state, "")
-    subscription.ends_on = subscriptions.ends_on(subscription)
     subscription.shown_services = [
         one for one in subscription.services.all() if one.state != ServiceState.OFF
     ]

@@ -1,0 +1,78 @@
+"""API keys and feeds of channels."""
+
+from xml.etree import ElementTree
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from apps.channels.models import ApiKey, Channel, ChannelOffer, Kind
+from apps.core.tenancy import in_partner, in_public
+from apps.journal.models import Entry
+from apps.partners.services import create_partner
+from tests.storefronts.conftest import client_for, shop
+
+__all__ = ["client_for", "shop"]
+
+OFFERS = "/api/v1/offers/"
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def test_a_key_opens_its_own_partner_only_and_only_until_revoked(partner, client_for):
+    channel = Channel.objects.get(code="api")
+    key, plaintext = ApiKey.issue(channel, ["offers:read"], actor="anna")
+    assert (
+        plaintext.split("_")[2] not in str(vars(key))
+        and Entry.objects.filter(action="apikey.issued").exists()
+    )
+    api = client_for(partner)
+    assert api.get(OFFERS, headers=bearer(plaintext)).status_code == 200
+    assert ApiKey.objects.get().last_used_at is not None
+    assert api.get("/api/v1/orders/", headers=bearer(plaintext)).status_code == 403
+
+    with in_public():
+        other = create_partner(slug=f"other-{partner.pk}", name="Другой")
+    for client, header in (
+        (api, None),
+        (api, bearer(plaintext[:-1])),
+        (api, bearer("armor_nope")),
+        (api, {"authorization": "Basic YTpi"}),
+        (client_for(other), bearer(plaintext)),
+    ):
+        refused = client.get(OFFERS, headers=header)
+        assert refused.status_code == 401 and refused["Content-Type"] == "application/problem+json"
+        assert refused["WWW-Authenticate"].startswith("Bearer")
+
+    with in_partner(partner):
+        key.revoke()
+        assert api.get(OFFERS, headers=bearer(plaintext)).status_code == 401
+
+
+def test_a_key_needs_known_rights(partner):
+    channel = Channel.objects.get(code="api")
+    for scopes in ([], ["everything"]):
+        with pytest.raises(ValidationError):
+            ApiKey.issue(channel, scopes)
+
+
+def test_the_feed_lists_what_the_channel_sells(shop, client_for):
+    with in_public():
+        shop.product.name = {"ru": "Антивирус <Щит> & Ко"}
+        shop.product.save()
+    channel = Channel.objects.create(code="market", name="Маркет", kind=Kind.MARKET)
+    feed = client_for(shop.partner).get("/feeds/market.yml")
+    assert feed.status_code == 200 and feed["Content-Type"].startswith("application/xml")
+    offers = ElementTree.fromstring(feed.content).findall("shop/offers/offer")
+    assert [offer.get("id") for offer in offers] == [str(shop.offer.pk), str(shop.trial.pk)]
+    first = offers[0]
+    assert first.findtext("name") == "Антивирус <Щит> & Ко, Помесячно"
+    assert (first.findtext("price"), first.findtext("currencyId")) == ("149.00", "RUB")
+    assert first.findtext("url").endswith(f"/product/{shop.product.code}/?channel=market")
+
+    ChannelOffer.objects.create(channel=channel, offer=shop.trial)
+    chosen = ElementTree.fromstring(client_for(shop.partner).get("/feeds/market.yml").content)
+    assert [offer.get("id") for offer in chosen.findall("shop/offers/offer")] == [str(shop.trial.pk)]
+    Channel.objects.filter(pk=channel.pk).update(is_active=False)
+    assert client_for(shop.partner).get("/feeds/market.yml").status_code == 404

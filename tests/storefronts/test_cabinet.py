@@ -1,0 +1,87 @@
+"""The cabinet: signing in by code, and what a customer sees and does there."""
+
+import re
+
+import pytest
+
+from apps.accounts import customers, sign_in
+from apps.accounts.models import Customer
+from apps.billing.models import Invoice, Subscription
+from apps.notifications.models import Message
+from apps.payments.models import PaymentMethod
+from tests.storefronts.test_purchase import buy
+
+
+@pytest.fixture
+def signed_in(client_for):
+    """A browser signed in as a customer."""
+
+    def make(partner, customer):
+        browser = client_for(partner)
+        browser.cookies[sign_in.COOKIE] = sign_in._open(customer)
+        return browser
+
+    return make
+
+
+def test_sign_in_by_a_code_from_a_message(partner, client_for):
+    customers.register(email="anna@example.com")
+    browser = client_for(partner)
+    assert browser.get("/cabinet/").url == "/cabinet/sign-in/"
+    assert browser.post("/cabinet/sign-in/", {"contact": ""}).status_code == 400
+    assert browser.post("/cabinet/sign-in/", {"contact": "anna@example.com"}).url == "/cabinet/code/"
+    sent = re.search(r"\b\d{6}\b", Message.objects.get(type="signin_code").text)[0]
+    wrong = browser.post("/cabinet/code/", {"code": "000000" if sent != "000000" else "111111"})
+    assert wrong.status_code == 400 and "Код не подошёл" in wrong.content.decode()
+    assert browser.post("/cabinet/code/", {"code": sent}).url == "/cabinet/"
+    assert "anna@example.com" in browser.get("/cabinet/").content.decode()
+    browser.post("/cabinet/sign-out/")
+    assert browser.get("/cabinet/").status_code == 302
+
+
+def test_keys_invoices_cancel_resume_and_refusal(shop, client_for, gateway, form_of, deliver, signed_in):
+    buy(client_for(shop.partner), shop.offer, form_of, deliver, gateway)
+    customer, subscription = Customer.objects.get(), Subscription.objects.get()
+    browser = signed_in(shop.partner, customer)
+    page = browser.get("/cabinet/").content.decode()
+    for text in (
+        f"SHIELD-M{shop.number}-0",
+        "Антивирус Щит, Помесячно",
+        "Активна",
+        "149\N{NO-BREAK SPACE}₽ в месяц",
+    ):
+        assert text in page
+    invoice = Invoice.objects.get()
+    document = browser.get(f"/cabinet/invoices/{invoice.pk}.pdf")
+    assert document["Content-Type"] == "application/pdf" and document.content.startswith(b"%PDF")
+
+    ask = f"/cabinet/subscriptions/{subscription.pk}/cancel/"
+    assert "Пользоваться можно до" in browser.get(ask).content.decode()
+    assert "Отключится" in browser.post(ask, follow=True).content.decode()
+    resumed = browser.post(f"/cabinet/subscriptions/{subscription.pk}/resume/", follow=True).content.decode()
+    assert "снова продлевается" in resumed and "Отключится" not in resumed
+
+    card = PaymentMethod.objects.get()
+    assert "сразу и навсегда" in browser.get(f"/cabinet/cards/{card.pk}/refuse/").content.decode()
+    refused = browser.post(f"/cabinet/cards/{card.pk}/refuse/", follow=True).content.decode()
+    assert "больше ничего не спишем" in refused and "не будет: нет карты" in refused
+    card.refresh_from_db()
+    assert card.refused_at and not card.is_active
+
+    # Somebody else's cabinet has none of it.
+    other = signed_in(shop.partner, customers.register(email="boris@example.com"))
+    assert "SHIELD" not in other.get("/cabinet/").content.decode()
+    for address in (ask, f"/cabinet/invoices/{invoice.pk}.pdf", f"/cabinet/cards/{card.pk}/refuse/"):
+        assert other.get(address).status_code == 404
+    assert other.post(ask).status_code == 404
+
+
+def test_erasure_takes_the_address_from_the_consent(shop, client_for, gateway, form_of, deliver):
+    from apps.storefronts.models import Checkout
+
+    browser, address = client_for(shop.partner), f"/checkout/{shop.offer.pk}/"
+    browser.post(address, form_of(browser.get(address)))
+    customers.erase(Customer.objects.get())
+    deliver()
+    proof = Checkout.objects.get()
+    assert proof.ip is None and proof.consents

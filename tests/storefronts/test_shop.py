@@ -1,0 +1,107 @@
+"""The shop window as a visitor's browser gets it."""
+
+from decimal import Decimal
+
+import pytest
+
+from apps.channels.models import Channel, Kind
+from apps.core.tenancy import in_public
+from apps.partners.services import create_partner
+from apps.storefronts import colours
+from apps.storefronts.models import Language, Storefront
+
+
+def test_a_new_partner_has_its_storefront_in_its_own_looks(operator, client_for):
+    logo = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
+    partner = create_partner(
+        slug="zarya-looks", name="Банк «Заря»", colour="#d97706", logo=logo, logo_type="image/svg+xml"
+    )
+    shop = client_for(partner)
+    page = shop.get("/")
+    assert page.status_code == 200 and "Банк «Заря»" in page.content.decode()
+    assert "script-src 'self'" in page["Content-Security-Policy"] and "<script>" not in page.content.decode()
+    theme = shop.get("/theme.css")
+    assert theme["Content-Type"].startswith("text/css") and "--brand:" in theme.content.decode()
+    shown = shop.get("/logo")
+    assert shown.content == logo and "sandbox" in shown["Content-Security-Policy"]
+    for text in ("terms", "recurring", "privacy"):
+        assert operator.inn in shop.get(f"/legal/{text}/").content.decode()
+
+
+def test_catalogue_product_and_prices_per_period(shop, client_for):
+    browser = client_for(shop.partner)
+    page = browser.get("/").content.decode()
+    assert (
+        "Антивирус Щит" in page
+        and "149\N{NO-BREAK SPACE}₽ <small>в месяц" in page
+        and "30 дней пробно" in page
+    )
+    product = browser.get(f"/product/{shop.product.code}/").content.decode()
+    assert "1\N{NO-BREAK SPACE}990\N{NO-BREAK SPACE}₽" in product and "в год" in product
+    assert f"/checkout/{shop.offer.pk}/" in product
+    assert browser.get("/product/NOPE/").status_code == 404
+    letters = browser.get("/logo")
+    assert letters["Content-Type"] == "image/svg+xml" and b"<text" in letters.content
+
+
+def test_language_follows_the_browser_its_choice_or_the_partner(shop, client_for):
+    browser = client_for(shop.partner)
+    english = browser.get("/", headers={"accept-language": "en"}).content.decode()
+    assert '<html lang="en">' in english and "Shield Antivirus" in english and "Sign in" in english
+    assert "per month" in english
+    browser.post("/language/", {"language": "en", "next": "/"})
+    assert '<html lang="en">' in browser.get("/", headers={"accept-language": "ru"}).content.decode()
+    Storefront.objects.update(language=Language.RUSSIAN)
+    assert "Войти" in browser.get("/", headers={"accept-language": "en"}).content.decode()
+
+
+def test_what_is_not_sold_says_so(shop, client_for, partner):
+    browser = client_for(shop.partner)
+    assert browser.get("/checkout/999999999/").status_code == 404
+    with in_public():
+        stranger = create_partner(slug=f"stranger-{shop.number}", name="Чужой")
+    assert client_for(stranger).get(f"/checkout/{shop.offer.pk}/").status_code == 404
+    with in_public():
+        shop.offer.is_on_sale = False
+        shop.offer.save()
+    gone = browser.get(f"/checkout/{shop.offer.pk}/")
+    assert gone.status_code == 409 and "больше не продаётся" in gone.content.decode()
+    Storefront.objects.update(is_open=False, closed_text={"ru": "Откроемся в понедельник"})
+    for page, status in ((f"/checkout/{shop.trial.pk}/", 409), ("/", 200)):
+        closed = browser.get(page)
+        assert closed.status_code == status and "Откроемся в понедельник" in closed.content.decode()
+
+
+def test_errors_speak_russian_in_the_same_style(partner, client_for):
+    page = client_for(partner).get("/nowhere/")
+    assert page.status_code == 404
+    assert "Здесь ничего нет" in page.content.decode() and "storefront.css" in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    "colour", ["#2563eb", "#ffd400", "#000000", "#ffffff", "#ff0000", "#7cfc00", "#888888"]
+)
+def test_any_brand_colour_stays_readable(colour):
+    made = colours.palette(colour)
+    assert colours.contrast(made.button, made.on_button) >= 4.5
+    assert colours.contrast(made.text_light, colours.WHITE) >= 4.5
+    assert colours.contrast(made.text_light, made.tint_light) >= 4.5
+    assert colours.contrast(made.text_dark, colours.DARK_CARD) >= 4.5
+    assert colours.contrast(made.text_dark, made.tint_dark) >= 4.5
+    assert min(colours.contrast(ground, colours.WHITE) for ground in (made.deep, made.second)) >= 4.5
+
+
+def test_a_link_from_a_channel_marks_the_order(shop, client_for, gateway, form_of):
+    Channel.objects.create(code="market", name="Маркет", kind=Kind.MARKET)
+    browser = client_for(shop.partner)
+    browser.get(f"/product/{shop.product.code}/?channel=market")
+    page = browser.get(f"/checkout/{shop.offer.pk}/")
+    browser.post(f"/checkout/{shop.offer.pk}/", form_of(page))
+    order = Storefront.objects.get() and shop_orders()[0]
+    assert order.channel_code == "market" and order.price == Decimal("149.00")
+
+
+def shop_orders():
+    from apps.orders.models import Order
+
+    return list(Order.objects.all())
