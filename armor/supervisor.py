@@ -76,6 +76,8 @@ def _start_all(supervisor: Supervisor, programs: dict[str, Program], database: s
     if os.environ.get("ARMOR_SEED", "1") != "0" and not _is_seeded(database):
         supervisor.step("seed", [sys.executable, "manage.py", "seed_demo"])
         _remember_seeded(database)
+    # Ports may differ from those of the last start.
+    supervisor.step("connect", [sys.executable, "manage.py", "sandbox_connect"])
     for name in ("web", "worker", "beat"):
         supervisor.start(programs[name])
     port = programs["web"].port

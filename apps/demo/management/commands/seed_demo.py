@@ -21,7 +21,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--days", type=int, default=45, help="how far back the sales go")
-        parser.add_argument("--sales", type=int, default=8, help="orders per partner; 0 leaves them out")
+        parser.add_argument("--sales", type=int, default=5, help="orders per partner; 0 leaves them out")
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.began = time.monotonic()
