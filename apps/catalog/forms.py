@@ -98,7 +98,7 @@ class OfferForm(forms.Form):
     """Which tariffs a partner is to sell."""
 
     partner = forms.ModelChoiceField(
-        Partner.objects.none(), label=_("Партнёр"), widget=UnfoldAdminSelectWidget
+        Partner.objects.all(), label=_("Партнёр"), widget=UnfoldAdminSelectWidget
     )
     tariffs = forms.ModelMultipleChoiceField(
         Tariff.objects.filter(is_archived=False, product__is_archived=False, current__isnull=False)
@@ -110,7 +110,6 @@ class OfferForm(forms.Form):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.fields["partner"].queryset = Partner.objects.real()  # type: ignore[attr-defined]
         self.fields["tariffs"].initial = self.fields["tariffs"].queryset  # type: ignore[attr-defined]
 
 

@@ -69,7 +69,13 @@ def test_new_version_and_offers(staff, operator):
     run(read("price-list.csv"))
     kino = Tariff.objects.get(code="KINO-M")
     page = address("catalog_tariff_new_version", kino.pk)
-    terms = {"price": "450", "period_count": "1", "period_unit": "month", "trial_days": "0", "vat_code": "standard"}
+    terms = {
+        "price": "450",
+        "period_count": "1",
+        "period_unit": "month",
+        "trial_days": "0",
+        "vat_code": "standard",
+    }
     assert 'value="FullHD"' in staff.get(page).content.decode()
     wrong = staff.post(page, {**terms, "parameter_ekranov": "много"})
     assert "нужно целое число" in wrong.content.decode()

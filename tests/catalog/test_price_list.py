@@ -36,7 +36,11 @@ def test_price_list_imports_exactly(name):
     providers = Product.objects.filter(tariffs__in=tariffs()).values_list("provider__name", flat=True)
     assert set(providers) == {*PROVIDERS, None}
     year = Tariff.objects.get(code="TELEMED-YEAR")
-    assert (year.current.price, year.current.period, year.current.trial_days) == (Decimal(2990), "12 месяцев", 0)
+    assert (year.current.price, year.current.period, year.current.trial_days) == (
+        Decimal(2990),
+        "12 месяцев",
+        0,
+    )
     assert year.current.parameters == {"konsultaciy": "unlimited", "chlenov-semi": 4}
     assert (year.current.vat_code, str(year.product.category)) == ("none", "Здоровье")
     assert Tariff.objects.get(code="TELEMED-BASE").current.parameters == {"konsultaciy": 2}
@@ -62,7 +66,8 @@ def test_preview_shows_old_and_new_price_and_writes_nothing():
     sold.mark_sold(clock.wall())
     text = (DATA / "price-list.csv").read_bytes().decode("cp1251")
     changed = text.replace("14;399,00", "14;1 449,50").replace("1 год по", "Год по")
-    changed += "KINO;Онлайн-кинотеатр Премьера;Развлечения;Премьера Медиа;account;22%;KINO-W;Неделя;1 неделя;;99,00;;\r\n"
+    product = "KINO;Онлайн-кинотеатр Премьера;Развлечения;Премьера Медиа;account;22%"
+    changed += f"{product};KINO-W;Неделя;1 неделя;;99,00;;\r\n"
     dataset = PriceListCSV().create_dataset(changed.encode("cp1251"))
     preview = run(dataset, dry_run=True)
     assert (preview.totals["new"], preview.totals["update"], preview.totals["skip"]) == (1, 1, 26)
@@ -111,7 +116,9 @@ def test_export_reads_back_without_change_and_runs_no_formula(format_class):
     if format_class is PriceListCSV:
         assert exported.startswith(b"\xef\xbb\xbf")
         assert "2990,00" in exported.decode("utf-8-sig")
-        cells = [c for row in csv.reader(io.StringIO(exported.decode("utf-8-sig")), delimiter=";") for c in row]
+        cells = [
+            c for row in csv.reader(io.StringIO(exported.decode("utf-8-sig")), delimiter=";") for c in row
+        ]
     else:
         rows = list(openpyxl.load_workbook(io.BytesIO(exported)).active.iter_rows())
         cells = [cell.value for row in rows for cell in row if isinstance(cell.value, str)]
@@ -125,7 +132,9 @@ def test_export_reads_back_without_change_and_runs_no_formula(format_class):
 
 def test_a_file_that_is_no_price_list_is_refused_in_words():
     result = run(PriceListCSV().create_dataset("Товар;Цена\r\nКнига;1\r\n".encode("cp1251")))
-    assert result.problems()[0].startswith("['В файле нет столбцов: ") or "нет столбцов" in result.problems()[0]
+    assert (
+        result.problems()[0].startswith("['В файле нет столбцов: ") or "нет столбцов" in result.problems()[0]
+    )
     with pytest.raises(ValueError, match="не файл XLSX"):
         PriceListXLSX().create_dataset(b"%PDF-1.4")
     with pytest.raises(ValueError, match="В файле нет строк"):
@@ -134,10 +143,14 @@ def test_a_file_that_is_no_price_list_is_refused_in_words():
 
 def test_inconsistent_product_and_composition_are_named():
     text = (DATA / "price-list.csv").read_bytes().decode("cp1251")
-    text = text.replace("Облако;Хранение;Облако плюс;account;22%;CLOUD-1T;", "Облако;Хранение;Слово;account;22%;CLOUD-1T;")
+    text = text.replace(
+        "Облако;Хранение;Облако плюс;account;22%;CLOUD-1T;", "Облако;Хранение;Слово;account;22%;CLOUD-1T;"
+    )
     text = text.replace("состав=KINO-M+CLOUD-100", "состав=KINO-M+CLOUD-999").replace("мест=5;", "мест=пять;")
     problems = run(PriceListCSV().create_dataset(text.encode("cp1251"))).problems()
-    assert any("«Слово», а в строке 19 у этого же продукта «Облако плюс»" in line for line in problems), problems
+    assert any("«Слово», а в строке 19 у этого же продукта «Облако плюс»" in line for line in problems), (
+        problems
+    )
     assert any("тарифа «CLOUD-999» из состава нет" in line for line in problems)
     run(read("price-list.csv"))
     problems = run(PriceListCSV().create_dataset(text.encode("cp1251"))).problems()

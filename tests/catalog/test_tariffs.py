@@ -17,6 +17,11 @@ def refused(act):
         act()
 
 
+def run_sql(statement):
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
 def test_sold_version_is_frozen_and_nothing_is_deleted(catalogue):
     run(read("price-list.csv"))
     bundle = Tariff.objects.get(code="BUNDLE-HOME")
@@ -38,10 +43,10 @@ def test_sold_version_is_frozen_and_nothing_is_deleted(catalogue):
     with pytest.raises(ValidationError, match="больше нуля"):
         bundle.publish(price=Decimal(0), period_count=1, period_unit="month")
     for table in ("tariffversion", "tariff", "product", "category", "offer"):
-        for statement in (f"DELETE FROM catalog_{table}", f"TRUNCATE catalog_{table} CASCADE"):
-            with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                cursor.execute(statement)
+        refused(lambda table=table: run_sql(f"DELETE FROM catalog_{table}"))
+        refused(
+            lambda table=table: run_sql(f"SET CONSTRAINTS ALL IMMEDIATE; TRUNCATE catalog_{table} CASCADE")
+        )
 
 
 def test_partner_sells_what_it_was_offered(catalogue, operator, django_assert_max_num_queries):
@@ -57,7 +62,7 @@ def test_partner_sells_what_it_was_offered(catalogue, operator, django_assert_ma
     with django_assert_max_num_queries(4):  # two, each after its search_path
         found = list(offers.for_partner(ours.pk))
         shown = {offer.tariff.code: offer.parameters() for offer in found}
-        assert [str(offer.current_version().money) for offer in found][0] == "399\N{NO-BREAK SPACE}₽"
+        assert str(found[0].current_version().money) == "399\N{NO-BREAK SPACE}₽"
     assert list(shown) == ["KINO-M", "KINO-M4K", "CLOUD-100", "CLOUD-1TY"]
     assert [(one.name, one.value, one.text) for one in shown["KINO-M"]] == [
         ("экранов", 2, "2"),
