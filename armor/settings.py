@@ -222,6 +222,7 @@ CONNECTORS = [
     "apps.providers.http_provider.HttpProvider",
     "apps.notifications.smtp.Smtp",
     "apps.notifications.sms_aero.SmsAero",
+    "apps.callcenters.incoming.IncomingCalls",
 ]
 # Simulators live on loopback; elsewhere a connection never calls a private address.
 ALLOW_PRIVATE_ADDRESSES = env.flag("ARMOR_ALLOW_PRIVATE_ADDRESSES", not PRODUCTION)
@@ -245,6 +246,8 @@ UNFOLD = {
     "SITE_TITLE": "ARMOR",
     "SITE_HEADER": "ARMOR",
     "SITE_SYMBOL": "shield",
+    "SITE_SUBHEADER": "apps.reports.navigation.whose",
+    "SITE_DROPDOWN": "apps.reports.navigation.switcher",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_LANGUAGES": True,

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
+from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
 from apps.accounts.models import Customer
@@ -19,7 +20,6 @@ from apps.callcenters import lists, requests
 from apps.callcenters.models import CallList, CallTask, CustomerRequest, IncomingCall, RequestState
 from apps.core import clock, console, links
 from apps.core.errors import Refused
-from unfold.admin import TabularInline
 
 REQUEST_COLOURS = {
     "new": "danger",

@@ -14,7 +14,9 @@ from apps.core.tenancy import current_partner_id
 def request_in_queue() -> Iterator[str]:
     """A request is in the staff's queue exactly while somebody has to do something about it."""
     queued = set(
-        WorkItem.objects.filter(partner_id=current_partner_id(), kind=KIND).values_list("object_id", flat=True)
+        WorkItem.objects.filter(partner_id=current_partner_id(), kind=KIND).values_list(
+            "object_id", flat=True
+        )
     )
     waiting = set(CustomerRequest.objects.filter(state__in=OPEN).values_list("pk", flat=True))
     for key in waiting - queued:

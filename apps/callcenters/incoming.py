@@ -68,7 +68,9 @@ class IncomingCalls(Connector):
         )
 
     def _references(self, told: Mapping[str, str]) -> list[GatewayReference]:
-        known = GatewayReference.objects.filter(connection=self.connection, gateway_id=told["call_id"]).first()
+        known = GatewayReference.objects.filter(
+            connection=self.connection, gateway_id=told["call_id"]
+        ).first()
         call_id = known.object_id if known else uuid7()
         references = []
         for partner in self._whose(told["phone"]):

@@ -173,7 +173,9 @@ def _disposition(said: str) -> str:
         if value and wanted in {value, str(label).casefold()}:
             return str(value)
     allowed = ", ".join(str(label) for value, label in Disposition.choices if value)
-    raise ValueError(_("результат «%(said)s» неизвестен; бывают: %(allowed)s") % {"said": said, "allowed": allowed})
+    raise ValueError(
+        _("результат «%(said)s» неизвестен; бывают: %(allowed)s") % {"said": said, "allowed": allowed}
+    )
 
 
 def _moment(said: str) -> datetime:

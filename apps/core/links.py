@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.apps import apps
 from django.db.models import Model
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
@@ -54,14 +54,20 @@ def list_of(model: type[Model], *, slug: str = "") -> str:
 
 def console(slug: str) -> str:
     """A partner's console on the operator's host."""
-    return f"/p/{slug}{reverse('admin:index', urlconf=SWITCHED)}"
+    return _switched(slug, "admin:index", [])
 
 
 def _reverse(model: type[Model], page: str, args: list[Any], slug: str) -> str:
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}"
     try:
         if slug:
-            return f"/p/{slug}{reverse(name, urlconf=SWITCHED, args=args)}"
+            return _switched(slug, name, args)
         return reverse(name, args=args)
     except NoReverseMatch:
         return ""
+
+
+def _switched(slug: str, name: str, args: list[Any]) -> str:
+    # In a switched console every address begins with that partner's own prefix.
+    path = reverse(name, urlconf=SWITCHED, args=args).removeprefix(get_script_prefix())
+    return f"/p/{slug}/{path}"

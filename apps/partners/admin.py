@@ -26,7 +26,13 @@ from apps.partners.forms import NewPartnerForm, OwnStaffForm, PartnerForm
 from apps.partners.models import ContractTerms, Domain, LegalEntity, Partner, StaffRole
 from apps.partners.services import create_partner
 
-STATUS_COLOURS = {"setup": "info", "testing": "info", "live": "success", "stopped": "warning", "closed": "danger"}
+STATUS_COLOURS = {
+    "setup": "info",
+    "testing": "info",
+    "live": "success",
+    "stopped": "warning",
+    "closed": "danger",
+}
 LINK = '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>'
 
 
@@ -128,8 +134,8 @@ class PartnerAdmin(console.ConsoleAdmin):
             **self.admin_site.each_context(request),
             "title": _("Миграции"),
             "opts": self.opts,
-            "scripts": schemas.MigrationScript.objects.count(),
-            "partners": Partner.objects.count(),
+            "script_count": schemas.MigrationScript.objects.count(),
+            "partner_count": Partner.objects.count(),
             "behind": sorted(schemas.behind().items(), key=lambda pair: -len(pair[1])),
         }
         return TemplateResponse(request, "partners/migrations.html", context)
@@ -285,5 +291,3 @@ class StaffAdmin(UserAdmin, console.ConsoleAdmin):
             actor=request.user.get_username(),
             data=data,
         )
-
-

@@ -121,5 +121,9 @@ class OwnStaffForm(forms.ModelForm):
         if user is not None:
             return user
         return User.objects.create_user(
-            given["username"], given["email"], given["password"], is_staff=True, first_name=given["first_name"]
+            given["username"],
+            given["email"],
+            given["password"],
+            is_staff=True,
+            first_name=given["first_name"],
         )

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
-from django.urls import set_script_prefix, set_urlconf
+from django.urls import get_script_prefix, set_script_prefix, set_urlconf
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.errors import answer
@@ -27,6 +27,7 @@ class PartnerMiddleware:
 
     def __call__(self, request: Any) -> HttpResponse:
         forget_partner()
+        prefix = get_script_prefix()
         try:
             request.urlconf, partner = self.place(request)
             request.tenant, request.switched = partner, request.urlconf == "armor.urls_switched"
@@ -39,6 +40,7 @@ class PartnerMiddleware:
             set_urlconf(request.urlconf)
             return self.get_response(request)
         finally:
+            set_script_prefix(prefix)
             forget_partner()
 
     def place(self, request: HttpRequest) -> tuple[str, Partner | None]:

@@ -63,7 +63,11 @@ def _takings(partner: Partner | None) -> list[dict[str, str]]:
         _figure(_("Поступило сегодня"), _money(month["today"]), "payments", report),
         _figure(_("С начала месяца"), _money(month["total"]), "calendar_month", report),
         _figure(
-            _("Новые продажи за месяц"), f"{month['new']}", "add_shopping_cart", report, _money(month["new_sum"])
+            _("Новые продажи за месяц"),
+            f"{month['new']}",
+            "add_shopping_cart",
+            report,
+            _money(month["new_sum"]),
         ),
         _figure(
             _("Продления за месяц"), f"{month['renewal']}", "autorenew", report, _money(month["renewal_sum"])

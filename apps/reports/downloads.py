@@ -80,5 +80,8 @@ def _file(content: bytes, kind: str, question: Question, ending: str) -> HttpRes
     return HttpResponse(
         content,
         content_type=kind,
-        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "private, no-store"},
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "private, no-store",
+        },
     )

@@ -29,9 +29,7 @@ class SalesForm(forms.Form):
         Product.objects.all(), label=_("Продукт"), required=False, empty_label=_("Все")
     )
     channel = forms.CharField(label=_("Код канала"), required=False, max_length=40)
-    kind = forms.ChoiceField(
-        label=_("Вид продажи"), required=False, choices=[("", _("Все")), *Sale.choices]
-    )
+    kind = forms.ChoiceField(label=_("Вид продажи"), required=False, choices=[("", _("Все")), *Sale.choices])
     by = forms.MultipleChoiceField(
         label=_("Строки"), required=False, choices=DIMENSIONS.items(), widget=forms.CheckboxSelectMultiple
     )
@@ -42,6 +40,8 @@ class SalesForm(forms.Form):
         super().__init__(data)
         if partner is not None:
             del self.fields["partner"]
+            sold = Product.objects.filter(tariffs__offers__partner=partner).distinct()
+            self.fields["product"].queryset = sold
             own = [(code, name) for code, name in Channel.objects.values_list("code", "name")]
             self.fields["channel"] = forms.ChoiceField(
                 label=_("Канал"), required=False, choices=[("", _("Все")), *own]
@@ -73,5 +73,3 @@ class SalesForm(forms.Form):
             kind=given["kind"],
             own_sandbox=bool(self.own and self.own.is_sandbox),
         )
-
-

@@ -121,11 +121,15 @@ def answer(question: Question) -> list[Row]:
     found = transfers(question)
     if "month" in columns:
         found = found.annotate(month=TruncMonth("business_date"))
-    sums = found.order_by().values(*columns, "currency").annotate(
-        count=Count("pk", filter=TAKEN),
-        new=_sum(TAKEN & ~Q(kind=Sale.RENEWAL)),
-        renewal=_sum(TAKEN & Q(kind=Sale.RENEWAL)),
-        refunded=_sum(GIVEN_BACK),
+    sums = (
+        found.order_by()
+        .values(*columns, "currency")
+        .annotate(
+            count=Count("pk", filter=TAKEN),
+            new=_sum(TAKEN & ~Q(kind=Sale.RENEWAL)),
+            renewal=_sum(TAKEN & Q(kind=Sale.RENEWAL)),
+            refunded=_sum(GIVEN_BACK),
+        )
     )
     return _rows(question.by, list(sums))
 
@@ -176,7 +180,9 @@ class _Names:
         self.dimension = dimension
         self.known: dict[Any, Any] = {}
         if dimension == "partner":
-            self.known = {p.pk: p.name for p in Partner.objects.filter(pk__in={s["partner_id"] for s in sums})}
+            self.known = {
+                p.pk: p.name for p in Partner.objects.filter(pk__in={s["partner_id"] for s in sums})
+            }
         elif dimension == "product":
             products = Product.objects.filter(pk__in={s["product_id"] for s in sums})
             self.known = {product.pk: str(product.name) for product in products}

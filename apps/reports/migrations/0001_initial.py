@@ -4,39 +4,36 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('core', '0002_refuse_change'),
-        ('ledger', '0002_append_only'),
+        ("core", "0002_refuse_change"),
+        ("ledger", "0002_append_only"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Sales',
-            fields=[
-            ],
+            name="Sales",
+            fields=[],
             options={
-                'verbose_name': 'продажи',
-                'verbose_name_plural': 'продажи',
-                'proxy': True,
-                'indexes': [],
-                'constraints': [],
+                "verbose_name": "продажи",
+                "verbose_name_plural": "продажи",
+                "proxy": True,
+                "indexes": [],
+                "constraints": [],
             },
-            bases=('ledger.transfer',),
+            bases=("ledger.transfer",),
         ),
         migrations.CreateModel(
-            name='Search',
-            fields=[
-            ],
+            name="Search",
+            fields=[],
             options={
-                'verbose_name': 'поиск',
-                'verbose_name_plural': 'поиск',
-                'proxy': True,
-                'indexes': [],
-                'constraints': [],
+                "verbose_name": "поиск",
+                "verbose_name_plural": "поиск",
+                "proxy": True,
+                "indexes": [],
+                "constraints": [],
             },
-            bases=('core.searchkey',),
+            bases=("core.searchkey",),
         ),
     ]
