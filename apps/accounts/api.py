@@ -111,7 +111,8 @@ class CustomerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         ],
     )
     def partial_update(self, request: Request, pk: str) -> Response:
-        actor = f"api:{request.auth.channel_code}" if request.auth else ""
+        key: Any = request.auth
+        actor = f"api:{key.channel_code}"
         customer = customers.update(self.get_object(), actor=actor, **self._given(request))
         return Response(self.get_serializer(customer).data)
 

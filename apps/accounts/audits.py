@@ -7,7 +7,7 @@ from django.db.models import Q, QuerySet
 from apps.accounts.models import Customer
 from apps.core import audit, search
 from apps.core.models import SearchKey
-from apps.core.tenancy import current_partner_id
+from apps.core.tenancy import current_partner
 
 
 @audit.rule("accounts.erased-is-gone")
@@ -37,4 +37,4 @@ def findable() -> Iterator[str]:
 
 
 def _keys() -> QuerySet[SearchKey]:
-    return SearchKey.objects.filter(partner_id=current_partner_id(), kind="accounts.Customer")
+    return SearchKey.objects.filter(partner_id=current_partner().pk, kind="accounts.Customer")

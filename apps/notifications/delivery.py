@@ -214,11 +214,11 @@ def _settle_unknown(message_id: UUID, receipt: Receipt, age: timedelta) -> None:
             _finish(message, State.FAILED, _("Неизвестно, ушло ли; теперь уже не нужно"))
             message.save()
             return
-        if receipt.status == "unknown" and message.expires_at is None:
+        if receipt.status == "unknown":
+            if message.expires_at:
+                raise due.Retry(message.expires_at)
             work.open(KIND, message.pk, _("Неизвестно, ушло ли сообщение: %(why)s") % {"why": message.error})
             return
-        if receipt.status == "unknown":
-            raise due.Retry(message.expires_at)
         if age >= DISAPPEARED:
             _queue(message)
             message.save()

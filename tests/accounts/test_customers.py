@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,9 +12,9 @@ from apps.accounts import contacts, customers
 from apps.accounts.models import Customer, CustomerSession
 from apps.core import audit, clock, search
 from apps.core.errors import Refused
-from apps.core.tenancy import in_partner
 from apps.notifications.models import Message
 from apps.partners.models import Partner
+from tests.accounts.at_once import at_once
 
 
 def code_of(call: Callable[[], Any]) -> str:
@@ -41,9 +40,12 @@ def test_any_contact_finds_the_customer(partner: Partner) -> None:
     anna = customers.register(phone="8 916 123-45-67", email="Anna@example.ru", name=" Анна ")
     assert (anna.phone, anna.email, anna.name) == ("+79161234567", "anna@example.ru", "Анна")
     assert customers.register(email="ANNA@example.ru") == anna
-    assert [row.object_id for row in search.find("8 (916) 123-45-67").filter(partner_id=partner.pk)] == [anna.pk]
+    assert [row.object_id for row in search.find("8 (916) 123-45-67").filter(partner_id=partner.pk)] == [
+        anna.pk
+    ]
     only_id = customers.register(external_id="client-7")
-    assert only_id != anna and str(only_id) == "client-7"
+    assert only_id != anna
+    assert str(only_id) == "client-7"
     assert code_of(lambda: customers.register(name="Никто")) == "no_contact"
 
 
@@ -77,27 +79,12 @@ def test_contacts_of_different_customers_are_a_conflict(partner: Partner) -> Non
     assert Customer.objects.count() == 2
 
 
-def _at_once(partner: Partner, calls: list[Callable[[], Any]]) -> list[Any]:
-    start = threading.Barrier(len(calls))
-
-    def run(call: Callable[[], Any]) -> Any:
-        try:
-            with in_partner(partner):
-                start.wait(60)
-                return call()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
-
-
 def test_purchases_at_once_register_one_customer(partner: Partner) -> None:
     def buy() -> Any:
         with transaction.atomic():
             return customers.register(phone="+79160000001", email="a@example.ru").pk
 
-    assert len(set(_at_once(partner, [buy] * 8))) == 1
+    assert len(set(at_once(partner, [buy] * 8))) == 1
     assert Customer.objects.count() == 1
 
 
@@ -113,7 +100,7 @@ def test_without_the_constraint_purchases_at_once_register_twins(partner: Partne
             both_looked.wait(60)
             Customer.objects.create(phone="+79160000001", created_at=clock.wall())
 
-    _at_once(partner, [buy, buy])
+    at_once(partner, [buy, buy])
     assert Customer.objects.count() == 2
 
 
@@ -131,7 +118,8 @@ def test_an_erased_customer_leaves_nothing_behind(partner: Partner) -> None:
     for _twice in range(2):
         erased = customers.erase(anna, actor="staff")
     assert (erased.phone, erased.email, erased.external_id, erased.name) == ("", "", "", "")
-    assert str(erased) == "Данные стёрты" and not anna.sessions.exists()
+    assert str(erased) == "Данные стёрты"
+    assert not anna.sessions.exists()
     assert not search.find("a@example.ru").filter(partner_id=partner.pk).exists()
     message = Message.objects.get()
     assert (message.to, message.text, message.html) == ("", "", "")

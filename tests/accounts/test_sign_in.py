@@ -18,6 +18,7 @@ from apps.notifications.models import Message
 from apps.partners.models import Partner
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
+from tests.accounts.at_once import at_once
 from tests.conftest import make_partner
 from tests.notifications.connections import connect_mail, connect_sms
 
@@ -94,7 +95,8 @@ def test_leaving_ends_the_session(partner: Partner) -> None:
     assert sign_in.customer_of(request) == anna
     sign_in.leave(request, response)
     assert response.cookies[sign_in.COOKIE]["max-age"] == 0
-    assert sign_in.customer_of(request) is None and sign_in.customer_of(request_with(token)) is None
+    assert sign_in.customer_of(request) is None
+    assert sign_in.customer_of(request_with(token)) is None
     assert sign_in.customer_of(request_with("forged")) is None
     assert sign_in.customer_of(request_with(None)) is None
 
@@ -123,12 +125,34 @@ def test_five_codes_an_hour(partner: Partner) -> None:
     sign_in.request_code("anna@example.ru")
 
 
+def test_eight_requests_at_once_are_five_codes(partner: Partner) -> None:
+    customers.register(email="anna@example.ru")
+
+    def ask() -> bool:
+        try:
+            sign_in.request_code("anna@example.ru")
+        except Refused:
+            return False
+        return True
+
+    assert sum(at_once(partner, [ask] * 8)) == sign_in.CODES_AN_HOUR
+    code = newest_code()
+    wrong = f"{(int(code) + 1) % 1_000_000:06d}"
+
+    def guess() -> str:
+        return refusal(lambda: sign_in.verify("anna@example.ru", wrong))
+
+    assert at_once(partner, [guess] * 8) == ["wrong_code"] * 8
+    assert SignInCode.objects.order_by("-attempts").values_list("attempts", flat=True)[0] == sign_in.ATTEMPTS
+
+
 def test_a_stranger_is_answered_as_a_customer(partner: Partner) -> None:
     for _code in range(sign_in.CODES_AN_HOUR):
         sign_in.request_code("stranger@example.ru")
     assert refusal(lambda: sign_in.request_code("stranger@example.ru")) == "too_many_codes"
     assert refusal(lambda: sign_in.verify("stranger@example.ru", "000000")) == "wrong_code"
-    assert SignInCode.objects.count() == sign_in.CODES_AN_HOUR and not Message.objects.exists()
+    assert SignInCode.objects.count() == sign_in.CODES_AN_HOUR
+    assert not Message.objects.exists()
     assert refusal(lambda: sign_in.request_code(" ")) == "bad_contact"
 
 

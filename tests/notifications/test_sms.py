@@ -49,12 +49,14 @@ def test_an_sms_is_followed_until_it_arrives(
     message = sms(phone)
     deliver()
     message.refresh_from_db()
-    assert message.state == State.SENT and message.provider_id
+    assert message.state == State.SENT
+    assert message.provider_id
     for _poll in range(2):
         bring_near(message)
         deliver()
     message.refresh_from_db()
-    assert message.state == State.DELIVERED and message.settled_at
+    assert message.state == State.DELIVERED
+    assert message.settled_at
     assert received(smsaero, phone) == [message.text]
 
     smsaero.fault("undelivered")
@@ -92,11 +94,13 @@ def test_what_the_service_never_got_is_sent_again_when_that_is_sure(
     bring_near(message)
     deliver()
     message.refresh_from_db()
-    assert message.state == State.UNKNOWN and received(smsaero, phone) == []
+    assert message.state == State.UNKNOWN
+    assert received(smsaero, phone) == []
     bring_near(message, by=timedelta(minutes=3))
     deliver()
     message.refresh_from_db()
-    assert message.state == State.SENT and received(smsaero, phone) == [message.text]
+    assert message.state == State.SENT
+    assert received(smsaero, phone) == [message.text]
 
 
 def test_an_empty_balance_is_waited_out_and_a_refused_text_is_not(
@@ -111,7 +115,8 @@ def test_an_empty_balance_is_waited_out_and_a_refused_text_is_not(
     poor.refresh_from_db()
     bad.refresh_from_db()
     assert (poor.state, bad.state) == (State.QUEUED, State.FAILED)
-    assert "no credits" in poor.error and "incorrect text" in bad.error
+    assert "no credits" in poor.error
+    assert "incorrect text" in bad.error
     with pytest.raises(RuntimeError), transaction.atomic():
         sms_connection.open().check()
     sms_connection.is_enabled = False

@@ -1,6 +1,6 @@
 {% extends "layout.ru.html" %}
 {% block preview %}Ключ и инструкция внутри{% endblock %}
-{% block title %}Доступ к «{{ product }}» готов{% endblock %}
+{% block title %}{{ product }}: доступ готов{% endblock %}
 {% block body %}
 {% if key %}
 <p style="margin:0 0 16px;font-size:16px;line-height:1.55;color:#334155">Ваш ключ активации:</p>

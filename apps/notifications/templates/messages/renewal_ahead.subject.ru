@@ -1,1 +1,1 @@
-{{ next_charge_date }} продлим «{{ product }}»
+{{ next_charge_date }} продлим {{ product }}

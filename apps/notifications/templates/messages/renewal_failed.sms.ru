@@ -1,1 +1,1 @@
-Не получилось списать {{ amount }} за «{{ product }}».{% if pay_url %} Оплатить: {{ pay_url }}{% endif %} {{ partner_name }}
+Не получилось списать {{ amount }} за {{ product }}.{% if pay_url %} Оплатить: {{ pay_url }}{% endif %} {{ partner_name }}

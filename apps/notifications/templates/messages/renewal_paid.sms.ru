@@ -1,1 +1,1 @@
-«{{ product }}» продлён до {{ period_end }}, списано {{ amount }}. {{ partner_name }}
+{{ product }}: продлено до {{ period_end }}, списано {{ amount }}. {{ partner_name }}

@@ -1,1 +1,1 @@
-«{{ product }}»: подписка продлена до {{ period_end }}
+{{ product }}: подписка продлена до {{ period_end }}
