@@ -22,6 +22,9 @@ from apps.payments.models import PaymentMethod
 RETRY_AFTER_DAYS = (1, 2, 2)
 """Days between attempts: on days 1, 3 and 5 after the first one."""
 
+FAULT_POINTS = ("billing.renewal-not-committed", "billing.renewal-claimed")
+"""Every commit boundary of a renewal that is not a payment's or an event's."""
+
 
 def renew(subscription_id: UUID) -> None:
     """What a period's end brings: the end of a cancelled subscription, or one charge for the next period.

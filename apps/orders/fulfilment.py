@@ -30,6 +30,15 @@ KIND = "orders.Fulfilment"
 FULFIL = "orders.fulfil"
 PATIENCE = 6
 """Attempts before staff are called; what is unknown goes on being asked about all the same."""
+FAULT_POINTS = (
+    "orders.placed-not-committed",
+    "orders.placed",
+    "orders.claimed-not-called",
+    "orders.called-not-recorded",
+    "orders.recorded-not-committed",
+    "orders.recorded",
+)
+"""Every commit and call boundary of ordering and fulfilling."""
 _A, _F, _S = FulfilmentAction, FulfilmentState, ServiceState
 
 
@@ -58,7 +67,7 @@ def fulfil(fulfilment_id: UUID) -> None:
         answer = _ask(fulfilment, is_repeated=is_repeated)
     except ConnectorError as error:
         with transaction.atomic():
-            _not_done(fulfilment_id, error)
+            _not_done(fulfilment_id, error, is_repeated=is_repeated)
         return
     faults.at("orders.called-not-recorded")
     with transaction.atomic():
@@ -155,12 +164,13 @@ def _finish_order(order_id: UUID, *, actor: str) -> None:
         events.publish("orders.OrderDone", order.pk, customer_id=order.customer_id)
 
 
-def _not_done(fulfilment_id: UUID, error: ConnectorError) -> None:
+def _not_done(fulfilment_id: UUID, error: ConnectorError, *, is_repeated: bool) -> None:
     fulfilment = _locked(fulfilment_id)
     if fulfilment.state != _F.IN_PROGRESS:
         return
     is_spent = fulfilment.attempts >= PATIENCE
-    if error.unknown:
+    # Where an earlier request may have arrived, a question that failed has settled nothing.
+    if error.unknown or (error.retry and is_repeated):
         _later(fulfilment, _F.UNKNOWN, _backoff(fulfilment.attempts), error)
         if is_spent:
             work.open(KIND, fulfilment.pk, str(_("Поставщик не отвечает: {error}")).format(error=error))

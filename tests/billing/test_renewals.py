@@ -1,5 +1,6 @@
 """A subscription month after month: noticed, charged once per period, tried again, cancelled, given back."""
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from decimal import Decimal
@@ -11,8 +12,9 @@ from apps.billing import renewals, subscriptions
 from apps.billing.models import InvoiceState, Subscription, SubscriptionState
 from apps.billing.periods import midnight, period_end
 from apps.billing.proration import add_months
-from apps.core import audit, clock
+from apps.core import audit, clock, faults
 from apps.core.errors import Refused
+from apps.core.models import Due
 from apps.core.tenancy import in_partner
 from apps.ledger.models import Transfer
 from apps.notifications.models import Message
@@ -59,7 +61,7 @@ def test_three_months(shop: Shop) -> None:
         subscription.refresh_from_db()
         assert (letters("renewal_paid"), len(shop.charges())) == (month, month + 1)
     lines = [invoice.lines.get() for invoice in shop.invoices(subscription)]
-    assert all(one.period_end == two.period_start for one, two in zip(lines, lines[1:], strict=False))
+    assert all(one.period_end == two.period_start for one, two in itertools.pairwise(lines))
     service = shop.service(subscription)
     assert (service.state, service.active_until) == (ServiceState.ACTIVE, subscription.current_period_end)
     # Three months are over and earned; the fourth is paid in advance.
@@ -102,7 +104,10 @@ def test_a_failing_card_is_tried_on_days_1_3_and_5_and_then_it_ends(shop: Shop) 
     shop.until(end + timedelta(days=5))
     subscription.refresh_from_db()
     assert (subscription.state, subscription.end_reason) == (SubscriptionState.ENDED, "unpaid")
-    assert [invoice.state for invoice in shop.invoices(subscription)] == [InvoiceState.PAID, InvoiceState.VOID]
+    assert [invoice.state for invoice in shop.invoices(subscription)] == [
+        InvoiceState.PAID,
+        InvoiceState.VOID,
+    ]
     assert shop.service(subscription).state == ServiceState.OFF
     assert (letters("renewal_failed"), len(shop.charges())) == (4, 1)
     shop.until(end + timedelta(days=70))
@@ -211,3 +216,17 @@ def test_the_31st_comes_back_after_february() -> None:
     anchor = day = date(2027, 1, 31)
     ends = [day := period_end(anchor=anchor, start=day, count=1, unit="month") for _month in range(3)]
     assert ends == [date(2027, 2, 28), date(2027, 3, 31), date(2027, 4, 30)]
+
+
+@pytest.mark.parametrize("point", renewals.FAULT_POINTS)
+def test_a_crash_while_renewing(shop: Shop, point: str) -> None:
+    subscription = shop.buy(shop.offer())
+    end = subscription.current_period_end
+    with faults.crash_at(point), pytest.raises(faults.Crash):
+        shop.until(end)
+    # The dead worker's lease is over.
+    Due.objects.filter(partner_id=shop.partner.pk).update(lease=None, leased_until=None)
+    shop.until(end + timedelta(days=1))
+    subscription.refresh_from_db()
+    assert (subscription.current_period_start, len(shop.charges())) == (end, 2)
+    assert is_clean(shop)

@@ -45,20 +45,22 @@ class Shop:
         """A new product of one tariff, on sale; `keys` of them in a pool where it is delivered by key."""
         code = f"{self.partner.slug}-{next(_numbers)}".upper()
         category, _is_new = Category.objects.get_or_create(code="test", defaults={"name": {"ru": "Разное"}})
+        stock = terms.pop("keys", 0)
+        # A provider without a connection delivers from our own pools.
+        own = Provider.objects.create(code=code.lower(), name=f"Ключи {code}") if stock else self.provider
         product = Product.objects.create(
             code=code,
             name={"ru": f"Облако {code}"},
             category=category,
-            provider=None if delivery == "bundle" else self.provider,
+            provider=None if delivery == "bundle" else own,
             delivery=delivery,
             vat_code="standard",
         )
-        stock = terms.pop("keys", 0)
         tariff = Tariff.objects.create(product=product, code=code, name={"ru": "Базовый"})
         terms = {"period_count": 1, "period_unit": "month", **terms}
         tariff.publish(price=Decimal(price), trial_days=trial_days, **terms)
         if stock:
-            pool = KeyPool.objects.create(provider=self.provider, sku=code, is_test=True)
+            pool = KeyPool.objects.create(provider=own, sku=code, is_test=True)
             keys.load(pool=pool, content="\n".join(f"{code}-KEY-{n}" for n in range(stock)))
         return Offer.objects.create(partner=self.partner, tariff=tariff)
 

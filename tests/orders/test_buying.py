@@ -3,13 +3,16 @@
 from decimal import Decimal
 
 import pytest
+from django.db import transaction
 
+from apps.billing import invoices
 from apps.billing.models import InvoiceState, SubscriptionState
 from apps.core import audit, search
 from apps.core.errors import Refused
 from apps.ledger.models import Transfer
 from apps.notifications.models import Message
 from apps.orders.models import Order, OrderState, ServiceState
+from apps.payments import payments
 from tests.orders.shop import Shop
 
 
@@ -37,7 +40,11 @@ def test_from_order_to_product(shop: Shop) -> None:
     for row in Transfer.objects.filter(partner_id=shop.partner.pk):
         balance[row.debit] = balance.get(row.debit, 0) + row.amount
         balance[row.credit] = balance.get(row.credit, 0) - row.amount
-    assert (balance["receivable"], balance["deferred"], balance["vat"]) == (0, Decimal("-122.13"), Decimal("-26.87"))
+    assert (balance["receivable"], balance["deferred"], balance["vat"]) == (
+        0,
+        Decimal("-122.13"),
+        Decimal("-26.87"),
+    )
     assert list(audit.run([shop.partner.pk])) == []
 
 
@@ -71,9 +78,7 @@ def test_a_double_click_buys_once(shop: Shop) -> None:
 
 
 def test_a_declined_card_may_be_followed_by_a_good_one(shop: Shop) -> None:
-    from apps.billing import invoices
-    from apps.payments import payments
-    from django.db import transaction
+
 
     order = shop.order(shop.offer())
     assert shop.pay(order, card="5555555555554600").state == "failed"
