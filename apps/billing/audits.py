@@ -8,7 +8,7 @@ from django.db.models import F, OuterRef, Subquery, Sum
 from apps.billing.models import LIVE, Invoice, InvoiceLine, InvoicePayment, InvoiceState, Subscription
 from apps.core import audit
 from apps.core.models import Due
-from apps.core.tenancy import current_partner_id
+from apps.core.tenancy import current_partner, current_partner_id
 from apps.ledger.models import Account, Transfer
 
 # Lines of one subscription, void ones aside, whose days overlap.
@@ -64,12 +64,12 @@ def _is_being_handled(link: InvoicePayment) -> bool:
 @audit.rule("billing.posted")
 def posted() -> Iterator[str]:
     """What the ledger holds of an invoice is its amount while it is owed or paid, and nothing otherwise."""
-    mine = Transfer.objects.filter(partner_id=current_partner_id(), document_kind="invoice")
+    mine = Transfer.objects.filter(partner_id=current_partner().pk, document_kind="invoice")
     rows = mine.values("document_id", "debit", "credit").annotate(total=Sum("amount"))
     owed: dict[object, object] = {}
     for row in rows:
         sign = (row["debit"] == Account.RECEIVABLE) - (row["credit"] == Account.RECEIVABLE)
-        owed[row["document_id"]] = owed.get(row["document_id"], 0) + sign * row["total"]  # type: ignore[operator]
+        owed[row["document_id"]] = owed.get(row["document_id"], 0) + sign * row["total"]
     for invoice in Invoice.objects.exclude(state=InvoiceState.DRAFT):
         holds = invoice.total if invoice.state in {InvoiceState.OPEN, InvoiceState.PAID} else 0
         if owed.pop(invoice.pk, 0) != holds:

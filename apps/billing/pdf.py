@@ -23,7 +23,8 @@ def render(invoice: Invoice) -> bytes:
     with translation.override("ru"):
         data = json.dumps(_data(invoice), ensure_ascii=False)
     compiler = typst.Compiler(font_paths=_fonts(), ignore_system_fonts=True)
-    pdf: bytes = compiler.compile(input=TEMPLATE.read_bytes(), format="pdf", sys_inputs={"invoice": data})
+    pdf = compiler.compile(input=TEMPLATE.read_bytes(), format="pdf", sys_inputs={"invoice": data})
+    assert isinstance(pdf, bytes)  # only pictures come one a page
     return pdf
 
 

@@ -197,13 +197,14 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         given = NewOrder(data=request.data)
         given.is_valid(raise_exception=True)
         data = given.validated_data
+        key: Any = request.auth
         customer, _is_new = customers.find_or_register(**data["customer"], verified=True)
         order = place_order(
             customer=customer,
             offer=data["offer"],
             quantity=data["quantity"],
-            channel_id=request.auth.channel_id,
-            channel_code=request.auth.channel_code,
+            channel_id=key.channel_id,
+            channel_code=key.channel_code,
             expected_price=data.get("expected_price"),
             return_url=data["return_url"],
             actor=actor_of(request),

@@ -24,7 +24,8 @@ def paid_is_fulfilled() -> Iterator[str]:
     told = set(
         Delivery.objects.filter(partner_id=current_partner_id()).values_list("event__object_id", flat=True)
     )
-    for order in Order.objects.filter(invoice__state="paid").exclude(invoice__in=told):
+    paid = Order.objects.filter(invoice__state="paid").exclude(state=OrderState.CANCELLED)
+    for order in paid.exclude(invoice__in=told):
         wanted = order.quantity * len(order.terms.get("deliver", []))
         found = order.fulfilments.filter(action="provision").count()
         if found != wanted:

@@ -5,6 +5,7 @@ from uuid import UUID
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
+from apps.billing import subscriptions
 from apps.billing.models import Invoice, InvoicePurpose, Subscription
 from apps.catalog.models import TariffVersion
 from apps.core import clock, events
@@ -19,21 +20,28 @@ __all__ = ["expire_order", "invoice_paid", "place_order", "subscription_ended"]
 def invoice_paid(invoice_id: UUID) -> None:
     """Plans what a paid invoice entitles to. Safe to repeat: the database holds one fulfilment of each."""
     invoice = Invoice.objects.get(pk=invoice_id)
-    if invoice.purpose == InvoicePurpose.NEW and invoice.order_id:
-        _deliver_order(invoice)
-    elif invoice.subscription_id:
-        _extend_services(invoice)
+    if invoice.subscription_id is None:
+        return
+    # Whoever ends the subscription locks it too: what is planned here is seen there, or not planned at all.
+    subscription = subscriptions.locked(invoice.subscription_id)
+    if invoice.purpose == InvoicePurpose.NEW:
+        order = Order.objects.select_for_update(no_key=True).get(pk=invoice.order_id or subscription.order.pk)
+        _deliver_order(order, invoice, subscription)
+    elif subscription.is_live:
+        _extend_services(subscription, invoice)
 
 
-def _deliver_order(invoice: Invoice) -> None:
-    order = Order.objects.select_for_update(no_key=True).get(pk=invoice.order_id)
+def _deliver_order(order: Order, invoice: Invoice, subscription: Subscription) -> None:
     if order.state != OrderState.AWAITING_PAYMENT:
+        return
+    if not subscription.is_live:
+        history.change(order, OrderState.CANCELLED, reason=_("Подписка завершена"), closed_at=clock.now())
         return
     versions = TariffVersion.objects.select_related("tariff__product").in_bulk(order.terms["deliver"])
     line = invoice.lines.all()[0]
     for _piece in range(order.quantity):
         for key in order.terms["deliver"]:
-            service = _new_service(order, versions[key])
+            service = _new_service(order, subscription, versions[key])
             fulfilment.add(
                 service,
                 FulfilmentAction.PROVISION,
@@ -44,12 +52,12 @@ def _deliver_order(invoice: Invoice) -> None:
     history.change(order, OrderState.IN_PROGRESS, reason=_("Оплачен"))
 
 
-def _new_service(order: Order, version: TariffVersion) -> Service:
+def _new_service(order: Order, subscription: Subscription, version: TariffVersion) -> Service:
     with translation.override("ru"):
         name = f"{version.tariff.product}, {version.tariff.name}"
     service = Service(
         customer_id=order.customer_id,
-        subscription_id=order.subscription_id,
+        subscription=subscription,
         product_id=version.tariff.product_id,
         tariff_version=version,
         name=name[:300],
@@ -61,9 +69,9 @@ def _new_service(order: Order, version: TariffVersion) -> Service:
     return service
 
 
-def _extend_services(invoice: Invoice) -> None:
+def _extend_services(subscription: Subscription, invoice: Invoice) -> None:
     line = invoice.lines.all()[0]
-    alive = Service.objects.select_for_update(no_key=True).filter(subscription_id=invoice.subscription_id)
+    alive = Service.objects.select_for_update(no_key=True).filter(subscription=subscription)
     for service in alive.exclude(state=ServiceState.OFF).order_by("pk"):
         if not service.fulfilments.filter(invoice=invoice, action=FulfilmentAction.EXTEND).exists():
             fulfilment.add(service, FulfilmentAction.EXTEND, invoice=invoice, period_end=line.period_end)
@@ -71,7 +79,7 @@ def _extend_services(invoice: Invoice) -> None:
 
 def subscription_ended(subscription_id: UUID) -> None:
     """Switches its services off, and takes back at the provider what it may have given."""
-    if Subscription.objects.get(pk=subscription_id).is_live:
+    if subscriptions.locked(subscription_id).is_live:
         return
     mine = Service.objects.select_for_update(no_key=True).filter(subscription_id=subscription_id)
     for service in mine.exclude(state=ServiceState.OFF).order_by("pk"):

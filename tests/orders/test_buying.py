@@ -79,7 +79,6 @@ def test_a_double_click_buys_once(shop: Shop) -> None:
 
 def test_a_declined_card_may_be_followed_by_a_good_one(shop: Shop) -> None:
 
-
     order = shop.order(shop.offer())
     assert shop.pay(order, card="5555555555554600").state == "failed"
     assert order.state == OrderState.AWAITING_PAYMENT

@@ -1,0 +1,70 @@
+"""Staff of a partner: every list and card opens; cancel, retry and hand over work; rights hold."""
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from apps.billing.models import Invoice, Subscription
+from apps.core.tenancy import in_public
+from apps.orders.models import Fulfilment, Order, Service
+from apps.partners.models import StaffRole
+from tests.orders.shop import Shop
+
+
+def address(name: str, *args: object) -> str:
+    return reverse(f"admin:{name}", urlconf="armor.urls_partner", args=args)
+
+
+@pytest.fixture
+def staff(shop: Shop, client_for: Callable[..., Client]) -> Callable[[str], Client]:
+    """Staff with one role, signed in on the partner's host."""
+
+    def sign_in(role: str) -> Client:
+        client = client_for(shop.partner)
+        with in_public():
+            user = User.objects.create_user(f"{role}-{uuid4()}", is_staff=True)
+            StaffRole.objects.create(user=user, partner=shop.partner, role=role)
+            client.force_login(user)
+            session = client.session
+            session["host"] = shop.partner.host
+            session.save()
+        return client
+
+    return sign_in
+
+
+def test_staff_look_cancel_retry_and_hand_over(shop: Shop, staff: Callable[[str], Client]) -> None:
+    subscription = shop.buy(shop.offer())
+    manual = shop.buy(shop.offer(delivery="manual"))
+    support, finance = staff("support"), staff("finance")
+    for model in (Order, Fulfilment, Service, Subscription, Invoice):
+        label = f"{model._meta.app_label}_{model._meta.model_name}"
+        assert support.get(address(f"{label}_changelist"), {"q": "Облако"}).status_code == 200
+        page = support.get(address(f"{label}_change", model.objects.all()[0].pk))
+        assert page.status_code == 200, label
+        assert support.get(address(f"{label}_add")).status_code in {403, 404}
+    pdf = finance.get(address("billing_invoice_pdf", Invoice.objects.all()[0].pk))
+    assert pdf["Content-Type"] == "application/pdf"
+
+    waiting = Fulfilment.objects.get(state="needs_staff")
+    given = {"key": "ПОЛИС-7", "url": "", "instructions": ""}
+    assert finance.post(address("orders_fulfilment_hand_over", waiting.pk), given).status_code == 403
+    assert support.get(address("orders_fulfilment_hand_over", waiting.pk)).status_code == 200
+    assert support.post(address("orders_fulfilment_hand_over", waiting.pk), given).status_code == 302
+    assert shop.service(manual).key == "ПОЛИС-7"
+    assert support.post(address("orders_fulfilment_retry_one", waiting.pk), follow=True).status_code == 200
+
+    cancel = address("billing_subscription_cancel_subscription", subscription.pk)
+    assert support.get(cancel).status_code == 200
+    subscription.refresh_from_db()
+    assert not subscription.cancel_at_period_end
+    assert finance.post(cancel, {"when": "period_end"}).status_code == 403
+    assert "больше ничего" in support.post(cancel, {"when": "period_end"}, follow=True).content.decode()
+    resume = address("billing_subscription_resume_subscription", subscription.pk)
+    assert "как обычно" in support.post(resume, follow=True).content.decode()
+    subscription.refresh_from_db()
+    assert not subscription.cancel_at_period_end
