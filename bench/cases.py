@@ -95,7 +95,14 @@ def migrate_column_200() -> dict[str, float]:
         return in_turn(ours, floor, rounds=3, each=200)
 
 
+def order_api() -> dict[str, float]:
+    from bench import orders
+
+    return orders.order_api()
+
+
 CASES: dict[str, Callable[[], dict[str, float]]] = {
+    "order_api": order_api,
     "partner_create": partner_create,
     "migrate_column_200": migrate_column_200,
     "migrate_noop_1000": migrate_noop_1000,
