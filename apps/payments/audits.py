@@ -77,8 +77,8 @@ def unwanted_returned() -> Iterator[str]:
     for payment in short:
         refunds = payment.refunds.values_list("pk", flat=True)
         if not _work("payments.refund").filter(object_id__in=list(refunds)).exists():
-            back = f"{payment.given_back()} of {payment.amount}"
-            yield f"Payment {payment.pk} is called refunded, {back} given back"
+            returned = f"{payment.given_back()} of {payment.amount}"
+            yield f"Payment {payment.pk} is called refunded, {returned} given back"
 
 
 @audit.rule("payments.open-is-watched")

@@ -138,7 +138,7 @@ def _claim(payment_id: UUID) -> Payment | None:
 
 
 def _is_refused(payment: Payment) -> bool:
-    if not payment.is_charge:
+    if not payment.is_charge or payment.method_id is None:
         return False
     return PaymentMethod.objects.filter(pk=payment.method_id, refused_at__isnull=False).exists()
 

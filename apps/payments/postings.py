@@ -1,5 +1,7 @@
 """What payments and refunds write into the ledger, in their own transaction."""
 
+from typing import Any
+
 from apps.connectors.models import Connection
 from apps.core import clock
 from apps.ledger import ledger
@@ -59,7 +61,7 @@ def _holder(connection: Connection) -> tuple[str, str]:
     return Account.PARTNER_PAYABLE, Owner.PARTNER
 
 
-def _dimensions(payment: Payment, connection: Connection) -> dict[str, object]:
+def _dimensions(payment: Payment, connection: Connection) -> dict[str, Any]:
     return {
         "currency": payment.currency,
         "seller_id": connection.legal_entity_id,

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from apps.accounts import customers
 from apps.accounts.models import Customer
@@ -18,7 +19,7 @@ from apps.connectors.models import Connection
 from apps.core import audit, clock
 from apps.core.models import Due, Event, WorkItem
 from apps.core.money import Money
-from apps.core.tenancy import in_public
+from apps.core.tenancy import in_partner, in_public
 from apps.partners.models import LegalEntity, Partner
 from apps.payments import payments, refunds
 from apps.payments.models import Payment, PaymentMethod, Refund
@@ -83,6 +84,21 @@ class Till:
         return "".join(WorkItem.objects.filter(object_id=row.pk).values_list("reason", flat=True))
 
 
+def thread(till: Till, work: Callable[[], Any]) -> threading.Thread:
+    """A started thread that works at the till's partner, as another worker would."""
+
+    def run() -> None:
+        try:
+            with in_partner(till.partner):
+                work()
+        finally:
+            connection.close()
+
+    started = threading.Thread(target=run)
+    started.start()
+    return started
+
+
 def later(row: Payment | Refund, by: timedelta = timedelta(minutes=1)) -> None:
     """Lets time pass over a row: what was in flight is so no more."""
     type(row)._default_manager.filter(pk=row.pk).update(
@@ -100,11 +116,10 @@ def agreed(till: Till) -> None:
     """The auditor finds nothing, and the gateway's register equals ours."""
     assert [str(v) for v in audit.run([till.partner.pk]) if v.partner == till.partner.slug] == []
     theirs, given_back = till.register()
-    alive = {
-        (p["id"], p["amount"], p["metadata"]["payment"]) for p in theirs if p["status"] == "succeeded"
-    }
+    alive = {(p["id"], p["amount"], p["metadata"]["payment"]) for p in theirs if p["status"] == "succeeded"}
     assert alive == {
-        (p.gateway_id, str(p.amount), str(p.pk)) for p in Payment.objects.filter(state__in=["succeeded", "refunded"])
+        (p.gateway_id, str(p.amount), str(p.pk))
+        for p in Payment.objects.filter(state__in=["succeeded", "refunded"])
     }
     assert {p["id"] for p in theirs} == set(
         Payment.objects.exclude(gateway_id="").values_list("gateway_id", flat=True)
@@ -123,7 +138,7 @@ def till_for(operator: LegalEntity, yookassa: Control) -> Callable[..., Till]:
         yookassa.add_shop(shop, "secret")
         config = {"shop_id": shop, "secret_key": "secret", "base_url": yookassa.base_url + "/v3"}
         with in_public():
-            connection = Connection.objects.create(
+            made = Connection.objects.create(
                 kind="payment",
                 connector="apps.payments.yookassa.YooKassa",
                 name=f"ЮKassa {shop}",
@@ -132,7 +147,7 @@ def till_for(operator: LegalEntity, yookassa: Control) -> Callable[..., Till]:
                 **{"partner": partner, "is_test": partner.is_sandbox, **options},
             )
         customer = customers.register(phone="+79161234567")
-        return Till(partner, connection, customer, shop, yookassa)
+        return Till(partner, made, customer, shop, yookassa)
 
     return make
 

@@ -23,10 +23,12 @@ from apps.partners.models import Partner
 from apps.payments import payments
 from apps.payments.models import Payment, PaymentMethod
 from tests.conftest import eventually
-from tests.payments.conftest import PRICE, Till, agreed, later, look
+from tests.payments.conftest import PRICE, Till, agreed, later, look, thread
 
 
-def test_first_payment_saves_its_method_and_renewal_charges_it(till: Till, deliver: Callable[[], int]) -> None:
+def test_first_payment_saves_its_method_and_renewal_charges_it(
+    till: Till, deliver: Callable[[], int]
+) -> None:
     channel = till.customer.pk  # any id: a dimension is only carried along
     written = till.start(channel_id=channel, product_id=7)
     deliver()
@@ -64,7 +66,11 @@ def test_declines_end_a_payment_with_the_banks_reason(till: Till) -> None:
     assert till.paid(card="5555555555554600").decline_reason == "insufficient_funds"
     poor, gone = till.method("4000000000000341"), till.method("4000000000000127")
     declined = payments.send(till.charge(poor).pk)
-    assert (declined.state, declined.decline_reason, declined.is_lost) == ("failed", "insufficient_funds", True)
+    assert (declined.state, declined.decline_reason, declined.is_lost) == (
+        "failed",
+        "insufficient_funds",
+        True,
+    )
     assert till.events(declined) == ["payments.PaymentFailed"]
     poor.refresh_from_db()
     assert poor.is_active
@@ -131,15 +137,8 @@ def test_what_never_arrived_fails_only_when_the_gateway_says_so(till: Till) -> N
 def test_two_workers_and_a_double_click_charge_once(till: Till) -> None:
     charge = till.charge(till.method())
 
-    def work() -> None:
-        with in_partner(till.partner):
-            payments.send(charge.pk)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    for worker in [thread(till, lambda: payments.send(charge.pk)) for _ in range(4)]:
+        worker.join()
     assert payments.settle(charge.pk).is_paid
     assert len(till.register()[0]) == 2
     agreed(till)
@@ -175,21 +174,24 @@ def test_partners_own_connection_keeps_the_money_out_of_the_operators_clearing(
     till = till_for(partner)
     payments.refund(payment=till.paid(), amount=Money(Decimal("99.00")), reason="часть", actor="finance")
     moved = Transfer.objects.filter(partner=partner)
-    assert list(moved.values_list("debit", "credit", "owner")) == [("partner_payable", "receivable", "partner")]
+    assert list(moved.values_list("debit", "credit", "owner")) == [
+        ("partner_payable", "receivable", "partner")
+    ]
 
 
 def test_sandbox_never_charges_a_live_connection(
     till: Till, sandbox_partner: Partner, till_for: Callable[..., Till]
 ) -> None:
     with in_partner(sandbox_partner):
-        with pytest.raises(Refused, match="no_connection"):
-            with transaction.atomic():
-                Till(sandbox_partner, till.connection, till.customer, "", till.gateway).start()
+        with pytest.raises(Refused, match="no_connection"), transaction.atomic():
+            Till(sandbox_partner, till.connection, till.customer, "", till.gateway).start()
         made = till_for(sandbox_partner).paid()
         assert made.is_paid
         assert made.connection.is_test
         Payment.objects.get(pk=made.pk)
-        assert set(Transfer.objects.filter(partner=sandbox_partner).values_list("is_sandbox", flat=True)) == {True}
+        assert set(Transfer.objects.filter(partner=sandbox_partner).values_list("is_sandbox", flat=True)) == {
+            True
+        }
 
 
 class _Quiet(WSGIRequestHandler):
@@ -232,7 +234,9 @@ def test_webhooks_are_proven_at_the_gateway(
     till.gateway.resend_webhook(payment.gateway_id, times=2)
     till.gateway.resend_webhook(payment.gateway_id, event="payment.canceled", altered={"status": "canceled"})
     till.gateway.resend_webhook(
-        payment.gateway_id, event="payment.succeeded", altered={"amount": {"value": "1.00", "currency": "RUB"}}
+        payment.gateway_id,
+        event="payment.succeeded",
+        altered={"amount": {"value": "1.00", "currency": "RUB"}},
     )
     eventually_processed(4)
     payment.refresh_from_db()
@@ -260,4 +264,3 @@ def eventually_processed(till: Till, deliver: Callable[[], int]) -> Callable[[in
         assert came.count() == count
 
     return run
-
