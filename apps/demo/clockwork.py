@@ -46,7 +46,9 @@ class Settling:
 
     def _check_time(self) -> None:
         if time.monotonic() > self.deadline:
-            raise Refused("clock_stuck", _("Работа партнёра не закончилась вовремя: загляните в очередь"), 503)
+            raise Refused(
+                "clock_stuck", _("Работа партнёра не закончилась вовремя: загляните в очередь"), 503
+            )
 
     def _is_busy(self) -> bool:
         """Whether a worker has something of the partner in hand."""

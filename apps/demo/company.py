@@ -75,7 +75,13 @@ SHOPS = (
         Decimal(25),
         ("KINO", "AUDIO", "FIT", "KIDS", "CLOUD"),
     ),
-    Shop("sandbox", "Песочница", "#2563eb", "Здесь можно пробовать всё: время идёт по вашей команде", is_sandbox=True),
+    Shop(
+        "sandbox",
+        "Песочница",
+        "#2563eb",
+        "Здесь можно пробовать всё: время идёт по вашей команде",
+        is_sandbox=True,
+    ),
 )
 ADMIN_PASSWORD = "admin-demo-password"
 STAFF = (
@@ -169,7 +175,9 @@ def partner(shop: Shop) -> Partner:
 def api_key(partner: Partner) -> str:
     """A key with every right in the partner's API channel, as text to be shown once."""
     with in_partner(partner):
-        _key, text = ApiKey.issue(Channel.objects.get(code="api"), Scope.values, name="Демо", actor="seed_demo")
+        _key, text = ApiKey.issue(
+            Channel.objects.get(code="api"), Scope.values, name="Демо", actor="seed_demo"
+        )
     return text
 
 

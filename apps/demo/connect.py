@@ -78,7 +78,11 @@ def _wanted(where: Addresses, shop: str, secret: str) -> list[tuple[str, str, st
             "sms",
             "apps.notifications.sms_aero.SmsAero",
             "SMS Aero",
-            {"email": "demo@armor.localhost", "api_key": "demo-key", "base_url": f"{url.get('smsaero', '')}/v2"},
+            {
+                "email": "demo@armor.localhost",
+                "api_key": "demo-key",
+                "base_url": f"{url.get('smsaero', '')}/v2",
+            },
         ),
     ]
 

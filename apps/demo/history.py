@@ -101,7 +101,9 @@ class Sale:
     card: str = GOOD_CARD
 
 
-def live_through(partner: Partner, *, days: int, sales: int, seed: int, addresses: Addresses | None = None) -> int:
+def live_through(
+    partner: Partner, *, days: int, sales: int, seed: int, addresses: Addresses | None = None
+) -> int:
     """Gives a partner `days` of past with so many sales; returns how many orders were paid."""
     gateway = (addresses or Addresses()).control("yookassa")
     dice = random.Random(seed)

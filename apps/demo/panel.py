@@ -75,7 +75,10 @@ def _payments() -> list[Line]:
 
 def _messages() -> list[Line]:
     rows = Message.objects.order_by("-id")[:LONG]
-    return [Line(clock.local(row.created_at), row.subject or row.text[:80], row.get_channel_display()) for row in rows]
+    return [
+        Line(clock.local(row.created_at), row.subject or row.text[:80], row.get_channel_display())
+        for row in rows
+    ]
 
 
 def _work(partner: Partner) -> list[Line]:

@@ -50,6 +50,8 @@ class Player:
     partner: Partner
     system: PartnerSystem
     offers: list[int]
+    at_once: list[int]
+    """Those of the offers whose first paid month begins without a trial."""
 
 
 @dataclass
@@ -87,12 +89,15 @@ class Simulation:
         """A partner is made as staff would; from then on all goes through HTTP."""
         with in_public():
             mark = uuid4().hex[:6]
-            shop = company.Shop(f"sim-{mark}", f"Симуляция {number + 1}-{mark}", "#0369a1", "", is_sandbox=True)
+            shop = company.Shop(
+                f"sim-{mark}", f"Симуляция {number + 1}-{mark}", "#0369a1", "", is_sandbox=True
+            )
             partner = company.partner(shop)
             key = company.api_key(partner)
         system = PartnerSystem(self.world, partner.host, key)
         offers = [offer for offer in _all(system, "offers/") if _is_monthly(offer)]
-        return Player(partner, system, [offer["id"] for offer in offers])
+        at_once = [offer["id"] for offer in offers if not offer["trial_days"]]
+        return Player(partner, system, [offer["id"] for offer in offers], at_once)
 
     def _faults(self) -> None:
         """A few things will go wrong in the coming month."""
@@ -104,19 +109,23 @@ class Simulation:
     def _buy(self, player: Player) -> None:
         number = self.counted["customers"]
         phone, email = f"+7900{self.dice.randrange(10**7):07d}", f"buyer{number}-{uuid4().hex[:6]}@example.ru"
-        name, offer = self.dice.choice(company_people()), self.dice.choice(player.offers)
+        # Whoever comes first stays: even a short run has somebody to renew.
+        offers, cards = (player.offers, CARDS) if number else (player.at_once, CARDS[:1])
+        name, offer, card = (self.dice.choice(choices) for choices in (company_people(), offers, cards))
         self.counted["customers"] += 1
         try:
             if number % 2:
                 shopper = Shopper(self.world, player.partner.host, meanwhile=lambda: self._push(player))
                 page = shopper.buy(offer, email=email, phone=phone, name=name)
             else:
-                page = self._by_api(player, offer, {"external_id": f"c-{uuid4().hex}", "email": email, "name": name})
+                page = self._by_api(
+                    player, offer, {"external_id": f"c-{uuid4().hex}", "email": email, "name": name}
+                )
         except (Refusal, httpx.HTTPError) as error:
             self.counted["not_sold"] += 1
             self.say(f"{player.partner.slug}: {error}")
             return
-        self.world.outside.control("yookassa").pay(page, card=self.dice.choice(CARDS))
+        self.world.outside.control("yookassa").pay(page, card=card)
         self._settle(player)
 
     def _by_api(self, player: Player, offer: int, customer: dict[str, str]) -> str:
@@ -207,7 +216,9 @@ class Simulation:
         for player in self.players:
             with in_partner(player.partner):
                 found += Payment.objects.filter(state__in=["created", "sending", "unknown"]).count()
-                found += Fulfilment.objects.filter(state__in=["queued", "in_progress", "retry", "unknown"]).count()
+                found += Fulfilment.objects.filter(
+                    state__in=["queued", "in_progress", "retry", "unknown"]
+                ).count()
                 found += Message.objects.filter(state__in=["queued", "sending"]).count()
         return found
 

@@ -57,7 +57,10 @@ class Shopper:
     def __init__(self, world: World, host: str, *, meanwhile: Callable[[], None] = lambda: None) -> None:
         self._meanwhile = meanwhile
         self._client = httpx.Client(
-            base_url=_direct(world.base_url), headers={"Host": _host(world, host)}, timeout=TIMEOUT, trust_env=False
+            base_url=_direct(world.base_url),
+            headers={"Host": _host(world, host)},
+            timeout=TIMEOUT,
+            trust_env=False,
         )
         self._cookies: dict[str, str] = {}
 
@@ -84,7 +87,9 @@ class Shopper:
     def _request(self, method: str, path: str, **request: Any) -> httpx.Response:
         # Kept by hand: an address of 127.0.0.1 with another Host would not get the host's cookies back.
         cookies = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
-        answer = self._client.request(method, path, headers={"Cookie": cookies} if cookies else None, **request)
+        answer = self._client.request(
+            method, path, headers={"Cookie": cookies} if cookies else None, **request
+        )
         if answer.status_code >= 400 and method == "GET":
             raise Refusal(f"{path}: {answer.status_code}")
         self._cookies.update(answer.cookies.items())

@@ -4,25 +4,23 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('partners', '0001_initial'),
+        ("partners", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='SandboxPartner',
-            fields=[
-            ],
+            name="SandboxPartner",
+            fields=[],
             options={
-                'verbose_name': 'песочница',
-                'verbose_name_plural': 'пульт демонстрации',
-                'proxy': True,
-                'indexes': [],
-                'constraints': [],
+                "verbose_name": "песочница",
+                "verbose_name_plural": "пульт демонстрации",
+                "proxy": True,
+                "indexes": [],
+                "constraints": [],
             },
-            bases=('partners.partner',),
+            bases=("partners.partner",),
         ),
     ]

@@ -23,7 +23,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--partners", type=int, default=self.partners)
-        parser.add_argument("--customers", type=int, default=self.customers, help="per partner, over all months")
+        parser.add_argument(
+            "--customers", type=int, default=self.customers, help="per partner, over all months"
+        )
         parser.add_argument("--months", type=int, default=self.months)
         parser.add_argument("--seed", type=int, default=1)
         parser.add_argument("--base-url", default="", help="a running system; by default one is made here")
@@ -45,7 +47,8 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps({"seed": options["seed"], **summary}, ensure_ascii=False, indent=2))
         if summary["violations"] or summary["differences"]:
             raise CommandError(
-                f"{len(summary['violations'])} violations, {len(summary['differences'])} differences", returncode=1
+                f"{len(summary['violations'])} violations, {len(summary['differences'])} differences",
+                returncode=1,
             )
 
     def after_month(self, here: World, options: dict[str, Any]) -> Callable[[], None]:

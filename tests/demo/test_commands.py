@@ -1,0 +1,85 @@
+"""The demonstration's commands, each a process of its own, on a database of their own and real simulators."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+from django.conf import settings
+
+from apps.sandbox.process import Simulator
+
+SIMULATORS = ("yookassa", "smsaero", "provider", "mailbox")
+
+
+@dataclass(frozen=True)
+class Manage:
+    """manage.py in an environment of its own."""
+
+    environment: dict[str, str]
+
+    @property
+    def logins(self) -> str:
+        """What the seed wrote down for people."""
+        return (Path(self.environment["ARMOR_VAR"]) / "demo-logins.txt").read_text()
+
+    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-W", "ignore", "manage.py", *words]
+        return subprocess.run(
+            command, cwd=settings.BASE_DIR, env=self.environment, capture_output=True, text=True, timeout=300
+        )
+
+
+@pytest.fixture(scope="module")
+def run(
+    tmp_path_factory: pytest.TempPathFactory,
+    yookassa_process: Simulator,
+    smsaero_process: Simulator,
+    provider_process: Simulator,
+    mailbox_process: Simulator,
+) -> Iterator[Manage]:
+    """Runs manage.py beside the suite's own database, so that nobody else meets the demonstration's connections."""
+    server, name = os.environ["TEST_DATABASE_URL"], f"armor_demo_{uuid4().hex[:8]}"
+    processes = (yookassa_process, smsaero_process, provider_process, mailbox_process)
+    environment = {
+        **os.environ,
+        "DATABASE_URL": urlunsplit(urlsplit(server)._replace(path="/" + name)),
+        "BROKER_URL": "",
+        "ARMOR_VAR": str(tmp_path_factory.mktemp("var")),
+        "ARMOR_SMTP_PORT": str(mailbox_process.smtp_port),
+        **{f"ARMOR_{key.upper()}_URL": one.url for key, one in zip(SIMULATORS, processes, strict=True)},
+    }
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{os.environ["ARMOR_TEST_TEMPLATE"]}"')
+        yield Manage(environment)
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def test_seed_gives_a_lived_in_platform_and_changes_nothing_the_second_time(run: Manage) -> None:
+    first = run("seed_demo", "--sales", "1", "--days", "33")
+    assert first.returncode == 0, first.stderr[-3000:]
+    assert "27 тарифов" in first.stdout and "«Песочница»: оплачено заказов — 1" in first.stdout
+    logins = run.logins
+    assert "admin / admin-demo-password" in logins and logins.count("Ключ API") == 4
+    second = run("seed_demo")
+    assert second.returncode == 0, second.stderr[-3000:]
+    assert "партнёр" not in second.stdout and "оплачено" not in second.stdout
+    assert run.logins == logins
+    audited = run("audit")
+    assert audited.returncode == 0, audited.stderr[-3000:]
+
+
+def test_simulated_months_leave_nothing_that_does_not_hold(run: Manage) -> None:
+    done = run("simulate", "--partners", "1", "--customers", "3", "--months", "2", "--seed", "7")
+    assert done.returncode == 0, done.stderr[-3000:]
+    summary = json.loads(done.stdout)
+    assert summary["customers"] == 3 and summary["orders"] >= 2 and summary["renewals"] >= 1
+    assert summary["ours"] == summary["register"] != "0"
+    assert summary["violations"] == [] and summary["open"] == 0
