@@ -192,9 +192,7 @@ class OfferAdmin(console.ConsoleAdmin):
     @action(description=_("Предложить партнёру"), url_path="offer", permissions=["add"])
     def offer_many(self, request: HttpRequest) -> HttpResponse:
         """Lets a partner sell many tariffs at once."""
-        form = OfferForm(
-            request.POST or None, initial={"tariffs": OfferForm.base_fields["tariffs"].queryset.all()}
-        )
+        form = OfferForm(request.POST or None)
         if form.is_valid():
             partner, tariffs = form.cleaned_data["partner"], form.cleaned_data["tariffs"]
             offers.put_on_sale(partner_id=partner.pk, tariffs=tariffs)

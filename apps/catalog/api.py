@@ -111,7 +111,8 @@ class OfferFilter(filters.FilterSet):
 class OfferPages(CursorPages):
     """In the order of the shop window."""
 
-    ordering = ("sort", "id")
+    def get_ordering(self, request: Any, queryset: Any, view: Any) -> tuple[str, ...]:
+        return ("sort", "id")
 
 
 @extend_schema_view(

@@ -152,7 +152,7 @@ class ParameterForm(forms.ModelForm):
         in_force = Tariff.objects.filter(
             product_id=self.instance.product_id, current__parameters__has_key=code
         )
-        for version in (tariff.current for tariff in in_force.select_related("current")):
+        for version in TariffVersion.objects.filter(pk__in=in_force.values("current")):
             try:
                 parameters.check(version.parameters[code], kind, cleaned.get("choices") or [])
             except ValueError as error:

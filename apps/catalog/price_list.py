@@ -102,9 +102,11 @@ class Reader:
         }
         is_bundle = values[DELIVERY] == Delivery.BUNDLE
         values[PROVIDER] = cell(PROVIDER, lambda value: self._provider(value, is_bundle), "")
-        pairs = cell(PARAMETERS, pairs_of, {})
-        parts = cell(PARAMETERS, lambda _value: self._parts(pairs.pop(PARTS, ""), is_bundle), ())
-        values[PARAMETERS] = cell(PARAMETERS, lambda _value: self._typed(values[PRODUCT_CODE], pairs), {})
+        none: dict[str, str] = {}
+        no_parts: tuple[str, ...] = ()
+        pairs = cell(PARAMETERS, pairs_of, none)
+        parts = cell(PARAMETERS, lambda _value: self._parts(pairs.pop(PARTS, ""), is_bundle), no_parts)
+        values[PARAMETERS] = cell(PARAMETERS, lambda _value: self._typed(values[PRODUCT_CODE], pairs), none)
         line = Line({column: values[column] for column in COLUMNS}, parts)
         self._check_neighbours(line, number, errors)
         if errors:

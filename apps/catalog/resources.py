@@ -218,7 +218,7 @@ def _shown(value: Any) -> str:
 
 def _providers() -> models.QuerySet[Any]:
     # Neighbour apps do not import each other; the foreign key knows the model.
-    provider: type[models.Model] = Product._meta.get_field("provider").related_model  # type: ignore[assignment]
+    provider: type[models.Model] = Product._meta.get_field("provider").related_model
     return provider._default_manager.filter(is_archived=False)
 
 

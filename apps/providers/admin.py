@@ -108,8 +108,9 @@ class KeyPoolAdmin(console.ConsoleAdmin):
     def load_keys(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Adds keys; those that were left out are named."""
         pool = KeyPool.objects.get(pk=object_id)
-        form = LoadForm(request.POST or None, request.FILES or None)
-        if request.method != "POST" or not form.is_valid():
+        sent = (request.POST, request.FILES) if request.method == "POST" else ()
+        form = LoadForm(*sent)
+        if not form.is_valid():
             return console.form_page(self, request, form, _("Загрузить ключи: %s") % pool)
         loaded = keys.load(pool=pool, content=form.content())
         counts = {"added": loaded.added, "rejected": len(loaded.rejected)}
