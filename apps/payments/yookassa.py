@@ -35,7 +35,7 @@ STATUSES = {
 class Settings:
     """A shop at YooKassa."""
 
-    shop_id: str = setting(_("shopId"))
+    shop_id: str = setting(_("номер магазина (shopId)"))
     secret_key: str = setting(_("секретный ключ"), secret=True)
     base_url: str = setting(_("адрес API"), default="https://api.yookassa.ru/v3")
 
