@@ -146,6 +146,7 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_NAME = "armor_staff"
 SESSION_COOKIE_HTTPONLY = True
 CSRF_COOKIE_NAME = "armor_csrf"

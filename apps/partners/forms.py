@@ -95,6 +95,7 @@ class OwnStaffForm(forms.ModelForm):
     class Meta:
         model = StaffRole
         fields = ("role",)
+        widgets = {"role": UnfoldAdminSelectWidget}
 
     def clean(self) -> dict[str, Any]:
         given: dict[str, Any] = super().clean() or self.cleaned_data

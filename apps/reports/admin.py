@@ -21,6 +21,12 @@ from apps.reports.models import Sales, Search
 
 SHOWN_ROWS = 500
 SHOWN_BARS = 40
+PARTS = {
+    "database": _("База данных"),
+    "web": _("Веб-сервер"),
+    "worker": _("Исполнитель работ"),
+    "beat": _("Планировщик"),
+}
 
 
 class Page(console.ReadOnlyAdmin):
@@ -140,5 +146,7 @@ class PeriodicTaskAdmin(console.ReadOnlyAdmin):
     def changelist_view(self, request: Any, extra_context: Any = None) -> HttpResponse:
         said = json.loads(healthz(request).content)
         for part, state in said["parts"].items():
-            (messages.success if state == "ok" else messages.error)(request, f"{part}: {state}")
+            well = state == "ok"
+            line = f"{PARTS.get(part, part)}: {_('работает') if well else _('не отвечает')}"
+            (messages.success if well else messages.error)(request, line)
         return super().changelist_view(request, {"title": _("Состояние системы"), **(extra_context or {})})

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from apps.catalog.models import Product
@@ -17,11 +18,19 @@ LONGEST = timedelta(days=366 * 3)
 _DAY = {"type": "date"}
 
 
+def _with_period(data: QueryDict) -> QueryDict:
+    """What was asked, with the current month where no days were."""
+    given, today = data.copy(), clock.today()
+    given["until"] = given.get("until") or f"{today:%Y-%m-%d}"
+    given["since"] = given.get("since") or given["until"][:8] + "01"
+    return given
+
+
 class SalesForm(forms.Form):
     """All fields may be left out: then it is the current month by day."""
 
-    since = forms.DateField(label=_("С"), required=False, widget=forms.DateInput(_DAY, format="%Y-%m-%d"))
-    until = forms.DateField(label=_("По"), required=False, widget=forms.DateInput(_DAY, format="%Y-%m-%d"))
+    since = forms.DateField(label=_("С"), widget=forms.DateInput(_DAY, format="%Y-%m-%d"))
+    until = forms.DateField(label=_("По"), widget=forms.DateInput(_DAY, format="%Y-%m-%d"))
     partner = forms.ModelChoiceField(
         Partner.objects.filter(is_sandbox=False), label=_("Партнёр"), required=False, empty_label=_("Все")
     )
@@ -34,10 +43,10 @@ class SalesForm(forms.Form):
         label=_("Строки"), required=False, choices=DIMENSIONS.items(), widget=forms.CheckboxSelectMultiple
     )
 
-    def __init__(self, data: Any, *, partner: Partner | None) -> None:
+    def __init__(self, data: QueryDict, *, partner: Partner | None) -> None:
         # A partner's console asks for its own, whatever the address says.
         self.own = partner
-        super().__init__(data)
+        super().__init__(_with_period(data))
         if partner is not None:
             del self.fields["partner"]
             sold = Product.objects.filter(tariffs__offers__partner=partner).distinct()
@@ -50,12 +59,10 @@ class SalesForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
-        today = clock.today()
-        given["until"] = given.get("until") or max(today, given.get("since") or today)
-        given["since"] = given.get("since") or given["until"].replace(day=1)
-        if given["since"] > given["until"]:
+        since, until = given.get("since"), given.get("until")
+        if since and until and since > until:
             self.add_error("since", _("Начало периода позже конца"))
-        elif given["until"] - given["since"] > LONGEST:
+        elif since and until and until - since > LONGEST:
             self.add_error("since", _("Период длиннее трёх лет"))
         return given
 
