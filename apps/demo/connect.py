@@ -1,6 +1,7 @@
 """Connections of the demonstration: each leads to a simulator, wherever it listens since the last start."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import httpx
@@ -27,7 +28,13 @@ class Addresses:
         """Hands on one simulator. Raises LookupError where its address is not known."""
         if not self.urls.get(name):
             raise LookupError(f"ARMOR_{name.upper()}_URL is not set")
-        return Control(self.urls[name])
+        return _control(self.urls[name])
+
+
+@cache
+def _control(url: str) -> Control:
+    """One client per simulator: its connections are kept and shared by threads."""
+    return Control(url)
 
 
 def connect(addresses: Addresses | None = None, *, webhooks_to: str = "") -> list[Connection]:

@@ -111,7 +111,11 @@ class Simulation:
         phone, email = f"+7900{self.dice.randrange(10**7):07d}", f"buyer{number}-{uuid4().hex[:6]}@example.ru"
         # Whoever comes first stays: even a short run has somebody to renew.
         offers, cards = (player.offers, CARDS) if number else (player.at_once, CARDS[:1])
-        name, offer, card = (self.dice.choice(choices) for choices in (company_people(), offers, cards))
+        name, offer, card = (
+            self.dice.choice(company_people()),
+            self.dice.choice(offers),
+            self.dice.choice(cards),
+        )
         self.counted["customers"] += 1
         try:
             if number % 2:

@@ -39,7 +39,8 @@ def test_a_day_passes_at_a_button(staff: Any, sandbox_partner: Partner) -> None:
     before = sandbox_partner.clock_at
     page = press(staff("manager"), sandbox_partner, "day")
     sandbox_partner.refresh_from_db()
-    assert before and sandbox_partner.clock_at == before + timedelta(days=1)
+    assert before
+    assert sandbox_partner.clock_at == before + timedelta(days=1)
     assert "Часы партнёра:" in page
     with in_public():
         assert Entry.objects.filter(action="demo.day", object_id=str(sandbox_partner.pk)).count() == 1
@@ -69,7 +70,8 @@ def test_faults_reach_the_simulator(
     press(browser, sandbox_partner, "provider_off")
     assert provider_sim.health()["on"] is False
     press(browser, sandbox_partner, "clear")
-    assert yookassa.faults() == [] and provider_sim.health()["on"] is True
+    assert yookassa.faults() == []
+    assert provider_sim.health()["on"] is True
     assert "ещё нет завершённых платежей" in press(browser, sandbox_partner, "webhook")
     assert "Воркер под присмотром не найден" in press(browser, sandbox_partner, "kill_worker")
 
