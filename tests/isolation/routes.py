@@ -1,0 +1,171 @@
+"""Every address, task and command with example arguments: what is not listed here fails the suite.
+
+In a path, `{order}` and the like are ids of the house that is asked about. `own` is what its owner is answered.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+ANYONE, KEY, CUSTOMER, STAFF = "anyone", "key", "customer", "staff"
+SAID_NO = frozenset({302, 401, 403, 404, 405})
+"""What a stranger is answered; 302 leads to a sign-in page."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One address: who may ask, how, and what the owner is answered."""
+
+    path: str
+    who: str = ANYONE
+    own: int = 200
+    method: str = "get"
+    data: Any = None
+
+    @property
+    def names_an_object(self) -> bool:
+        """Whether the address holds an id that only its partner may use."""
+        return "{" in self.path
+
+
+PARTNER: dict[str, Route] = {
+    "api/v1/^offers/$": Route("/api/v1/offers/", KEY),
+    "api/v1/^offers/(?P<pk>[^/.]+)/$": Route("/api/v1/offers/{offer}/", KEY),
+    "api/v1/^customers/$": Route("/api/v1/customers/", KEY),
+    "api/v1/^customers/(?P<pk>[^/.]+)/$": Route("/api/v1/customers/{customer}/", KEY),
+    "api/v1/^orders/$": Route("/api/v1/orders/", KEY),
+    "api/v1/^orders/(?P<pk>[^/.]+)/$": Route("/api/v1/orders/{order}/", KEY),
+    "api/v1/^subscriptions/$": Route("/api/v1/subscriptions/", KEY),
+    "api/v1/^subscriptions/(?P<pk>[^/.]+)/$": Route("/api/v1/subscriptions/{subscription}/", KEY),
+    "api/v1/^subscriptions/(?P<pk>[^/.]+)/cancel/$": Route(
+        "/api/v1/subscriptions/{subscription}/cancel/", KEY, method="post", data={}
+    ),
+    "api/v1/^subscriptions/(?P<pk>[^/.]+)/resume/$": Route(
+        "/api/v1/subscriptions/{subscription}/resume/", KEY, method="post", data={}
+    ),
+    "api/v1/^invoices/$": Route("/api/v1/invoices/", KEY),
+    "api/v1/^invoices/(?P<pk>[^/.]+)/$": Route("/api/v1/invoices/{invoice}/", KEY),
+    "api/v1/^invoices/(?P<pk>[^/.]+)/pdf/$": Route("/api/v1/invoices/{invoice}/pdf/", KEY),
+    "api/schema/": Route("/api/schema/"),
+    "api/docs/": Route("/api/docs/"),
+    "i18n/setlang/": Route("/i18n/setlang/", own=302, method="post", data={"language": "ru"}),
+    "language/": Route("/language/", own=302, method="post", data={"language": "ru"}),
+    # A channel's code is the same word at every partner, and names its own channel at each.
+    "feeds/<slug:code>.yml": Route("/feeds/web.yml"),
+    "": Route("/"),
+    "product/<str:code>/": Route("/product/{product}/"),
+    "legal/<slug:kind>/": Route("/legal/terms/"),
+    "theme.css": Route("/theme.css"),
+    "logo": Route("/logo"),
+    "checkout/<int:offer_id>/": Route("/checkout/{offer}/"),
+    "pay/<uuid:order_id>/": Route("/pay/{order}/", CUSTOMER, own=302),
+    "thanks/<uuid:order_id>/": Route("/thanks/{order}/", CUSTOMER),
+    "thanks/<uuid:order_id>/state/": Route("/thanks/{order}/state/", CUSTOMER),
+    "cabinet/": Route("/cabinet/", CUSTOMER),
+    "cabinet/sign-in/": Route("/cabinet/sign-in/"),
+    "cabinet/code/": Route("/cabinet/code/", own=302),
+    "cabinet/sign-out/": Route("/cabinet/sign-out/", own=302, method="post"),
+    "cabinet/invoices/<uuid:invoice_id>.pdf": Route("/cabinet/invoices/{invoice}.pdf", CUSTOMER),
+    # It is paid already.
+    "cabinet/invoices/<uuid:invoice_id>/pay/": Route(
+        "/cabinet/invoices/{invoice}/pay/", CUSTOMER, own=409, method="post"
+    ),
+    "cabinet/payments/<uuid:payment_id>/": Route("/cabinet/payments/{payment}/", CUSTOMER, own=302),
+    "cabinet/subscriptions/<uuid:subscription_id>/cancel/": Route(
+        "/cabinet/subscriptions/{subscription}/cancel/", CUSTOMER
+    ),
+    # It was never cancelled.
+    "cabinet/subscriptions/<uuid:subscription_id>/resume/": Route(
+        "/cabinet/subscriptions/{subscription}/resume/", CUSTOMER, own=409, method="post"
+    ),
+    "cabinet/cards/<uuid:method_id>/refuse/": Route("/cabinet/cards/{method}/refuse/", CUSTOMER),
+}
+
+PUBLIC: dict[str, Route] = {
+    "healthz": Route("/healthz"),
+    "hooks/<int:connection>/": Route(
+        "/hooks/{connection}/", method="post", data={"event": "payment.succeeded", "object": {"id": "nobody"}}
+    ),
+    "i18n/setlang/": Route("/i18n/setlang/", own=302, method="post", data={"language": "ru"}),
+    "": Route("/", own=302),
+}
+
+COMMON_ADMIN = {
+    "": Route("/admin/", STAFF),
+    "search/": Route("/admin/search/?s=7701", STAFF),
+    "login/": Route("/admin/login/"),
+    "logout/": Route("/admin/logout/", own=302),
+    "password_change/": Route("/admin/password_change/", STAFF),
+    "password_change/done/": Route("/admin/password_change/done/", STAFF),
+    "autocomplete/": Route("/admin/autocomplete/", STAFF, own=403),
+    "jsi18n/": Route("/admin/jsi18n/", STAFF),
+    "r/<path:content_type_id>/<path:object_id>/": Route(
+        "/admin/r/1/00000000-0000-0000-0000-000000000000/", STAFF, own=404
+    ),
+    "(?P<url>.*)$": Route("/admin/nothing-here/", STAFF, own=404),
+}
+"""What every AdminSite has; a list and a page per model, and the page of an app, are walked by registry."""
+
+PARTNER_ACTIONS = {
+    "core/workitem/<path:object_id>/take/",
+    "core/workitem/<path:object_id>/give-back/",
+    "payments/payment/<path:object_id>/refund/",
+    "payments/payment/<path:object_id>/ask/",
+    "payments/paymentmethod/<path:object_id>/refuse/",
+    "billing/subscription/<path:object_id>/cancel/",
+    "billing/subscription/<path:object_id>/resume/",
+    "billing/invoice/<path:object_id>/pdf/",
+    "orders/fulfilment/<path:object_id>/retry/",
+    "orders/fulfilment/<path:object_id>/hand-over/",
+    "callcenters/calllist/<path:object_id>/csv/",
+    "callcenters/calllist/<path:object_id>/results/",
+}
+"""Pages of one object in a partner's console, beside those that every model has."""
+
+OPERATOR_ACTIONS = {
+    "core/workitem/<path:object_id>/take/",
+    "core/workitem/<path:object_id>/give-back/",
+    "partners/partner/migrations/",
+    "auth/user/<id>/password/",
+    "connectors/connection/<path:object_id>/check/",
+    "catalog/tariff/<path:object_id>/new-version/",
+    "catalog/tariff/process_import/",
+    "catalog/tariff/import/",
+    "catalog/tariff/export/",
+    "catalog/offer/offer/",
+    "providers/keypool/<path:object_id>/load-keys/",
+    "reports/search/calls/",
+}
+
+TASKS = {"core.work", "core.tick", "core.audit", "core.housekeeping"}
+"""Celery's tasks take no arguments: each serves all partners, and ends in the public schema."""
+
+DUE = {
+    "orders.fulfil": "fulfilment",
+    "notifications.send": "message",
+    "notifications.follow": "message",
+    "billing.renew": "subscription",
+    "billing.notice": "subscription",
+    "billing.trial_end": "subscription",
+    "billing.expire": "invoice",
+    "billing.recognise": "invoice",
+    "payments.send": "payment",
+    "payments.sweep": "payment",
+    "payments.settle": "payment",
+    "payments.reconcile": "payment",
+    "payments.refund": "payment",
+    "payments.refund_sweep": "payment",
+    # The platform's own, about its own objects: of no partner.
+    "connectors.inbound": "",
+    "connectors.partitions": "",
+}
+"""Due work by kind, and whose id it takes."""
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "audit": ("--partner", "{slug}"),
+    "migrate_all": ("--list",),
+    "seed_demo": ("--sales", "0"),
+    "sandbox_connect": (),
+    "simulate": ("--partners", "1", "--customers", "1", "--months", "1", "--seed", "1"),
+    "soak": (),
+}
+"""Own management commands; each works on partners that it is named, or on all."""
