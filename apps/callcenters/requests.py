@@ -22,7 +22,7 @@ def open_request(*, customer: Customer, subject: str, text: str, actor: str = ""
         )
         journal.record("request.opened", KIND, made.pk, actor=actor)
         # The subject is the customer's words: it stays in the partner's schema.
-        work.open(KIND, made.pk, _("Обращение клиента"))
+        work.open(KIND, made.pk, str(_("Обращение клиента")))
     return made
 
 
@@ -39,7 +39,7 @@ def move(*, request_id: UUID, state: str, answer: str = "", actor: str = "") -> 
             "request.moved", KIND, request.pk, actor=actor, data={"from": was, "to": str(request.state)}
         )
         if request.state in OPEN:
-            work.open(KIND, request.pk, _("Обращение клиента"))
+            work.open(KIND, request.pk, str(_("Обращение клиента")))
         else:
             work.close(KIND, request.pk)
     return request

@@ -275,6 +275,9 @@ class StaffAdmin(UserAdmin, console.ConsoleAdmin):
         (_("Входы"), {"fields": ("last_login", "date_joined")}),
     )
 
+    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
+        return console.ConsoleAdmin.has_add_permission(self, request, obj)
+
     def has_change_permission(self, request: Any, obj: Any = None) -> bool:
         above = isinstance(obj, User) and obj.is_superuser and not request.user.is_superuser
         return super().has_change_permission(request, obj) and not above

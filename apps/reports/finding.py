@@ -64,7 +64,7 @@ def _read(keys: Iterable[tuple[int, Any]], reader: Any) -> list[tuple[Partner, A
     theirs: dict[int, list[Any]] = defaultdict(list)
     for partner_id, key in keys:
         theirs[partner_id].append(key)
-    read = []
+    read: list[tuple[Partner, Any, Any]] = []
     for partner in Partner.objects.filter(pk__in=theirs):
         with in_partner(partner):
             read.extend((partner, key, shown) for key in theirs[partner.pk] if (shown := reader(key)))

@@ -22,7 +22,7 @@ def _with_period(data: QueryDict) -> QueryDict:
     """What was asked, with the current month where no days were."""
     given, today = data.copy(), clock.today()
     given["until"] = given.get("until") or f"{today:%Y-%m-%d}"
-    given["since"] = given.get("since") or given["until"][:8] + "01"
+    given["since"] = given.get("since") or f"{given['until']}"[:8] + "01"
     return given
 
 
@@ -50,12 +50,19 @@ class SalesForm(forms.Form):
         if partner is not None:
             del self.fields["partner"]
             sold = Product.objects.filter(tariffs__offers__partner=partner).distinct()
-            self.fields["product"].queryset = sold
+            self.fields["product"] = forms.ModelChoiceField(
+                sold, label=_("Продукт"), required=False, empty_label=_("Все")
+            )
             own = [(code, name) for code, name in Channel.objects.values_list("code", "name")]
             self.fields["channel"] = forms.ChoiceField(
                 label=_("Канал"), required=False, choices=[("", _("Все")), *own]
             )
-            self.fields["by"].choices = [pair for pair in DIMENSIONS.items() if pair[0] != "partner"]
+            self.fields["by"] = forms.MultipleChoiceField(
+                label=_("Строки"),
+                required=False,
+                choices=[pair for pair in DIMENSIONS.items() if pair[0] != "partner"],
+                widget=forms.CheckboxSelectMultiple,
+            )
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
