@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from xml.sax.saxutils import XMLGenerator
+from xml.sax.xmlreader import AttributesImpl
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -86,7 +87,7 @@ class Feed:
         self._close("offer")
 
     def _open(self, tag: str, **attributes: str) -> None:
-        self.xml.startElement(tag, attributes)
+        self.xml.startElement(tag, AttributesImpl(attributes))
 
     def _close(self, tag: str) -> None:
         self.xml.endElement(tag)

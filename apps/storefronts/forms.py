@@ -88,7 +88,7 @@ class CheckoutForm(AccessibleForm):
 
     def renewed(self) -> "CheckoutForm":
         """The same answers with today's price and a new key: the consents are to be given again."""
-        data = self.data.copy()
+        data = dict(self.data.items())
         data["price"], data["currency"] = f"{self.version.price:.2f}", self.version.currency
         data["request_key"] = str(uuid7())
         data.pop("recurring", None)

@@ -1,6 +1,5 @@
 """A press of «Оплатить» becomes one order, however often it is pressed; and where that order stands."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -35,19 +34,29 @@ class Agreed:
     user_agent: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contacts:
+    """What a stranger typed of themselves."""
+
+    phone: str = ""
+    email: str = ""
+    name: str = ""
+    language: str = "ru"
+
+
 def buy(
     *,
     request_key: UUID,
     offer: Offer,
     channel: Channel,
     customer: Customer | None,
-    contacts: Mapping[str, str],
+    contacts: Contacts,
     agreed: Agreed,
     return_url: str,
 ) -> Order:
     """One order for one request key: a second press waits for the first and gets the same order.
 
-    `customer` is who is signed in; a stranger is registered by `contacts` (phone, email, name, language).
+    `customer` is who is signed in; a stranger is registered by `contacts`.
     Raises Refused, and nothing is sold.
     """
     with transaction.atomic():
@@ -67,7 +76,7 @@ def buy(
         if not is_first:
             return _same(checkout, offer)
         checkout.order = place_order(
-            customer=customer or customers.register(**contacts),
+            customer=customer or _register(contacts),
             offer=offer,
             channel_id=channel.pk,
             channel_code=channel.code,
@@ -77,6 +86,12 @@ def buy(
         )
         checkout.save(update_fields=["order"])
     return checkout.order
+
+
+def _register(contacts: Contacts) -> Customer:
+    return customers.register(
+        phone=contacts.phone, email=contacts.email, name=contacts.name, language=contacts.language
+    )
 
 
 def _same(checkout: Checkout, offer: Offer) -> Order:
@@ -107,21 +122,16 @@ def progress(order: Order) -> Progress:
     if order.state == OrderState.CANCELLED or (payment is not None and payment.is_lost):
         return Progress("failed", reason=_reason(payment))
     if order.state == OrderState.AWAITING_PAYMENT and not (payment and payment.is_paid):
-        return Progress("unpaid", payment.confirmation_url) if _is_sent(payment) else Progress("paying")
+        page = payment.confirmation_url if payment else ""
+        return Progress("unpaid", page) if page else Progress("paying")
     return Progress("preparing")
 
 
 def services_of(order: Order) -> list[Service]:
     """What the buyer got."""
     return list(
-        Service.objects.filter(subscription_id=order.subscription_id)
-        .exclude(state=ServiceState.OFF)
-        .order_by("id")
+        Service.objects.filter(subscription=order.subscription).exclude(state=ServiceState.OFF).order_by("id")
     )
-
-
-def _is_sent(payment: Payment | None) -> bool:
-    return payment is not None and bool(payment.confirmation_url)
 
 
 def _reason(payment: Payment | None) -> Any:

@@ -1,15 +1,18 @@
 """A partner that sells two products through its storefront: keys from a pool, paid at the YooKassa simulator."""
 
 import itertools
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.conf import settings
+from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.db import connection
 from django.test import Client
+from django.test.testcases import LiveServerThread
 
 from apps.catalog.models import Category, Delivery, Offer, Product
 from apps.connectors.models import Connection
@@ -106,3 +109,34 @@ def form_of() -> Callable[..., dict[str, Any]]:
         return {name: value for name, value in {**hidden, **agreed, **answers}.items() if value is not None}
 
     return make
+
+
+@pytest.fixture
+def site() -> Iterator[Callable[[Partner], str]]:
+    """The web served on a real port, over real threads; gives a partner's address there."""
+    server = LiveServerThread("127.0.0.1", StaticFilesHandler)
+    server.daemon = True
+    server.start()
+    server.is_ready.wait(60)
+    assert not server.error, server.error
+    yield lambda partner: f"http://{partner.host}:{server.port}"
+    server.terminate()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A headless Chromium: the one that `make test` found, else the machine's."""
+    api = pytest.importorskip("playwright.sync_api")
+    names = (os.environ.get("ARMOR_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if name and (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("NO CHROMIUM HERE: THE SCREENS WERE NOT TESTED")
+    # Playwright keeps an event loop in this thread; Django would take every query of the test for a blunder.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    try:
+        with api.sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+            yield browser
+            browser.close()
+    finally:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]

@@ -100,9 +100,10 @@ def sign_out(request: Any) -> HttpResponse:
 @require_safe
 @own
 def cabinet(request: Any) -> HttpResponse:
+    bought = [_shown(one) for one in _subscriptions(request)]
     context = {
-        "subscriptions": [_shown(one) for one in _subscriptions(request)],
-        "methods": PaymentMethod.objects.filter(customer=request.customer, is_active=True),
+        "subscriptions": bought,
+        "methods": [_used(one, bought) for one in _cards(request)],
         "invoices": [_listed(one) for one in _invoices(request)],
     }
     return show(request, "cabinet.html", context)
@@ -127,6 +128,15 @@ def _shown(subscription: Any) -> Any:
         one for one in subscription.services.all() if one.state != ServiceState.OFF
     ]
     return subscription
+
+
+def _cards(request: Any) -> Any:
+    return PaymentMethod.objects.filter(customer=request.customer, is_active=True)
+
+
+def _used(method: Any, bought: list[Any]) -> Any:
+    method.pays_for = [one.name for one in bought if one.is_live and one.method_id == method.pk]
+    return method
 
 
 def _invoices(request: Any) -> Any:

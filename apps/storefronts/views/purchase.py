@@ -54,13 +54,13 @@ def checkout(request: Any, offer_id: int) -> HttpResponse:
 
 def _buy(request: Any, offer: Offer, form: CheckoutForm) -> Order:
     given, texts = form.cleaned_data, consent_texts(form.version)
-    contacts = {name: given[name] for name in ("phone", "email", "name") if name in given}
+    typed = {name: given[name] for name in ("phone", "email", "name") if name in given}
     return purchases.buy(
         request_key=given["request_key"],
         offer=offer,
         channel=visitors.source(request, request.storefront),
         customer=form.buyer,
-        contacts={**contacts, "language": request.LANGUAGE_CODE},
+        contacts=purchases.Contacts(**typed, language=request.LANGUAGE_CODE),
         agreed=purchases.Agreed(
             price=form.shown_price(),
             currency=form.version.currency,
@@ -101,6 +101,9 @@ def _form_page(request: Any, offer: Offer, form: CheckoutForm, status: int = 200
         "terms_text": texts["terms"],
         "due_now": version.money,
         "button": _("Оплатить %(price)s") % later,
+        "trial": _("Отмените до %(date)s, и вернём всё.") % {"date": f"{anchor:%d.%m.%Y}"}
+        if version.trial_days
+        else "",
         "later": _("Следующее списание — %(price)s %(date)s, затем %(every)s. Предупредим за три дня.")
         % later,
     }
@@ -154,7 +157,7 @@ def _context(order: Order, stands: purchases.Progress) -> dict[str, Any]:
 
 def _own(request: Any, order_id: UUID) -> Order:
     """The order, for the browser that bought it or its customer; to all others there is none."""
-    order = get_object_or_404(Order.objects.select_related("invoice"), pk=order_id)
+    order = get_object_or_404(Order.objects.select_related("invoice", "subscription"), pk=order_id)
     if not visitors.may_see(request, order):
         raise Http404
     return order

@@ -50,6 +50,11 @@ class Shelf:
     category: Category
     cards: list[Card] = field(default_factory=list)
 
+    @property
+    def span(self) -> int:
+        """How many columns of three it fills on a desktop."""
+        return min(len(self.cards), 3)
+
 
 def about(product: Product, offers: list[Offer]) -> str:
     """The product's description; its first tariff's where it has none."""
