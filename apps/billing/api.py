@@ -67,7 +67,7 @@ INVOICE = {
 }
 
 
-class PeriodSerializer(serializers.Serializer[Any]):
+class SubscriptionPeriodSerializer(serializers.Serializer[Any]):
     """A billing period."""
 
     count = serializers.IntegerField(source="period_count")
@@ -80,7 +80,7 @@ class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
     customer = serializers.UUIDField(source="customer_id")
     offer = serializers.IntegerField(source="offer_id")
     tariff = serializers.CharField(source="tariff_version.tariff.code")
-    period = PeriodSerializer(source="*")
+    period = SubscriptionPeriodSerializer(source="*")
     ends_on = serializers.DateField(
         allow_null=True, help_text=_("Первый день без услуги, если больше не платить")
     )

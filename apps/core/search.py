@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from apps.core.models import SearchKey
-from apps.core.tenancy import current_partner_id
+from apps.core.tenancy import current_partner
 
 
 def normalised(text: str) -> str:
@@ -35,7 +35,7 @@ def index(kind: str, object_id: UUID, values: Iterable[str]) -> None:
     """Makes the current partner's object findable by each non-empty value."""
     SearchKey.objects.bulk_create(
         [
-            SearchKey(digest=digest(value), partner_id=current_partner_id(), kind=kind, object_id=object_id)
+            SearchKey(digest=digest(value), partner_id=current_partner().pk, kind=kind, object_id=object_id)
             for value in {normalised(value): value for value in values if value and value.strip()}.values()
         ],
         ignore_conflicts=True,
@@ -44,7 +44,7 @@ def index(kind: str, object_id: UUID, values: Iterable[str]) -> None:
 
 def forget(kind: str, object_id: UUID) -> None:
     """Makes the current partner's object unfindable."""
-    SearchKey.objects.filter(partner_id=current_partner_id(), kind=kind, object_id=object_id).delete()
+    SearchKey.objects.filter(partner_id=current_partner().pk, kind=kind, object_id=object_id).delete()
 
 
 def find(text: str) -> QuerySet[SearchKey]:

@@ -38,10 +38,12 @@ def in_partner(partner: "Partner | int") -> Iterator["Partner"]:
     before = connection.tenant
     if isinstance(partner, int):
         with in_public():
-            partner = apps.get_model("partners.Partner").objects.get(pk=partner)
-    connection.set_tenant(partner)
+            found: Partner = apps.get_model("partners.Partner").objects.get(pk=partner)
+    else:
+        found = partner
+    connection.set_tenant(found)
     try:
-        yield partner
+        yield found
     finally:
         connection.set_tenant(before)
 

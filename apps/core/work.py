@@ -1,6 +1,7 @@
 """The staff's one queue over all partners."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from apps.core import clock
@@ -8,13 +9,13 @@ from apps.core.models import WorkItem
 from apps.core.tenancy import current_partner_id
 
 
-def open(kind: str, object_id: UUID, reason: str, *, deadline_at: datetime | None = None) -> None:
+def open(kind: str, object_id: UUID, reason: Any, *, deadline_at: datetime | None = None) -> None:
     """Puts an object of the current partner into the queue, once; a later reason replaces the earlier."""
     open_for(current_partner_id(), kind, object_id, reason, deadline_at=deadline_at)
 
 
 def open_for(
-    partner_id: int | None, kind: str, object_id: UUID, reason: str, *, deadline_at: datetime | None = None
+    partner_id: int | None, kind: str, object_id: UUID, reason: Any, *, deadline_at: datetime | None = None
 ) -> None:
     """The same for a partner by id, or None for the platform itself."""
     WorkItem.objects.bulk_create(
