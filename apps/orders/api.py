@@ -3,6 +3,7 @@
 import hashlib
 from typing import Any
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
@@ -198,18 +199,20 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         given.is_valid(raise_exception=True)
         data = given.validated_data
         key: Any = request.auth
-        customer, _is_new = customers.find_or_register(**data["customer"], verified=True)
-        order = place_order(
-            customer=customer,
-            offer=data["offer"],
-            quantity=data["quantity"],
-            channel_id=key.channel_id,
-            channel_code=key.channel_code,
-            expected_price=data.get("expected_price"),
-            return_url=data["return_url"],
-            actor=actor_of(request),
-            request_key=_request_key(request),
-        )
+        # A refused order registers nobody.
+        with transaction.atomic():
+            customer, _is_new = customers.find_or_register(**data["customer"], verified=True)
+            order = place_order(
+                customer=customer,
+                offer=data["offer"],
+                quantity=data["quantity"],
+                channel_id=key.channel_id,
+                channel_code=key.channel_code,
+                expected_price=data.get("expected_price"),
+                return_url=data["return_url"],
+                actor=actor_of(request),
+                request_key=_request_key(request),
+            )
         open_payment_page(order)
         order = self.get_queryset().get(pk=order.pk)
         return Response(OrderSerializer(order).data, status=status.HTTP_201_CREATED)
