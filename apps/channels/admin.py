@@ -56,7 +56,7 @@ class IssueForm(forms.ModelForm):
     """For which channel, what for, and what it may do."""
 
     scopes = forms.MultipleChoiceField(
-        label=_("права"), choices=Scope.choices, widget=UnfoldAdminCheckboxSelectMultipleWidget
+        label=_("Права"), choices=Scope.choices, widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
 
     class Meta:

@@ -18,7 +18,7 @@ class StorefrontForm(forms.ModelForm):
     """Takes a logo as a file and keeps it in the row."""
 
     logo_file = forms.FileField(
-        label=_("логотип"),
+        label=_("Логотип"),
         required=False,
         widget=UnfoldAdminImageFieldWidget,
         help_text=_("PNG, JPEG, WebP или SVG до 300 КБ. Без логотипа покажем первые буквы названия."),
