@@ -51,6 +51,8 @@ def _configure(sender: Celery, **_: Any) -> None:
     )
     if url.startswith("pgmq"):
         sender.conf.broker_transport_options = {
+            # Given in full, for pgmq would otherwise take the database of DATABASE_URL.
+            "conn_string": "postgresql" + url.removeprefix("pgmq"),
             "init_extension": False,
             "use_notify": True,
             "visibility_timeout": 60,

@@ -13,7 +13,7 @@ from tests.connectors.echo import Echo
 def test_own_before_the_operators_and_never_a_test_one_for_a_live_partner(
     connection, partner, sandbox_partner
 ):
-    kind = "callcenter"
+    kind = "channel"
     with in_public():
         Connection.objects.filter(kind=kind).delete()
         plain = {"kind": kind, "connector": ECHO}

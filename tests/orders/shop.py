@@ -44,7 +44,9 @@ class Shop:
     ) -> Offer:
         """A new product of one tariff, on sale; `keys` of them in a pool where it is delivered by key."""
         code = f"{self.partner.slug}-{next(_numbers)}".upper()
-        category, _is_new = Category.objects.get_or_create(code="test", defaults={"name": {"ru": "Разное"}})
+        category, _is_new = Category.objects.get_or_create(
+            code="shop-test", defaults={"name": {"ru": "Товары проверки"}}
+        )
         stock = terms.pop("keys", 0)
         # A provider without a connection delivers from our own pools.
         own = Provider.objects.create(code=code.lower(), name=f"Ключи {code}") if stock else self.provider
