@@ -195,7 +195,10 @@ class EmbeddedPostgres:
         # C.UTF-8 sorts by code point and, unlike plain C, knows the case of Cyrillic letters
         command: list[str | Path] = [
             *self._prefix,
-            *[self._binaries / "initdb", "-D", unfinished, "-U", SUPERUSER, "--encoding=UTF8"],
+            self._binaries / "initdb",
+            "-D",
+            unfinished,
+            *["-U", SUPERUSER, "--encoding=UTF8"],
             *["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"],
             *["--auth=scram-sha-256", f"--pwfile={password}", "--no-sync", "--no-instructions"],
             *[

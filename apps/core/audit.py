@@ -47,10 +47,8 @@ def run(partner_ids: Iterable[int] | None = None) -> Iterator[Violation]:
         for checked in _of("public"):
             for text in checked.check():
                 yield Violation(checked.name, "", text)
-        partners = apps.get_model("partners.Partner").objects.order_by("pk")
-        if partner_ids is not None:
-            partners = partners.filter(pk__in=partner_ids)
-        partners = list(partners)
+        everyone = apps.get_model("partners.Partner").objects.order_by("pk")
+        partners = list(everyone if partner_ids is None else everyone.filter(pk__in=partner_ids))
     for partner in partners:
         with in_partner(partner):
             found = [Violation(c.name, partner.slug, text) for c in _of("partner") for text in c.check()]

@@ -46,7 +46,9 @@ class Partner(TenantMixin):
     )
     name = models.CharField(_("название"), max_length=120)
     status = models.CharField(_("состояние"), max_length=10, choices=Status, default=Status.LIVE)
-    legal_entity = models.ForeignKey(LegalEntity, models.PROTECT, verbose_name=_("юридическое лицо"))
+    legal_entity = models.ForeignKey(
+        LegalEntity, models.PROTECT, related_name="+", verbose_name=_("юридическое лицо")
+    )
     time_zone = models.CharField(_("часовой пояс"), max_length=40, default="Europe/Moscow")
     is_sandbox = models.BooleanField(_("песочница"), default=False)
     clock_at = models.DateTimeField(_("часы песочницы"), null=True, blank=True)

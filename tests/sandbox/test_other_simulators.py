@@ -59,7 +59,8 @@ def test_provider(state: Path) -> None:
 
         longer = {"extension_id": "e1", "period_end": "2027-01-27"}
         extended = [api.post("/activations/r1/extend", json=longer).json() for _ in range(2)]
-        assert extended[0] == extended[1] and extended[0]["period_end"] == "2027-01-27"
+        assert extended[0] == extended[1]
+        assert extended[0]["period_end"] == "2027-01-27"
         assert [api.post("/activations/r1/cancel").json()["status"] for _ in range(2)] == ["canceled"] * 2
         assert (
             api.post("/activations/r1/extend", json=longer | {"extension_id": "e2"}).json()["code"]
@@ -69,7 +70,8 @@ def test_provider(state: Path) -> None:
         control.fault("out_of_stock")
         assert ask("r2").json()["code"] == "out_of_stock"
         control.switch(on=False)
-        assert ask("r2").status_code == 503 and api.get("/activations/r2").status_code == 503
+        assert ask("r2").status_code == 503
+        assert api.get("/activations/r2").status_code == 503
         control.switch(on=True)
         control.fault("drop_answer")
         with pytest.raises(httpx.TransportError):
@@ -97,7 +99,8 @@ def test_mailbox(state: Path) -> None:
     control.fault("reject")
     with pytest.raises(smtplib.SMTPDataError) as refused:
         send()
-    assert refused.value.smtp_code == 451 and control.messages() == []
+    assert refused.value.smtp_code == 451
+    assert control.messages() == []
     control.fault("refuse", match={"to": "anna@example.com"})
     with pytest.raises(smtplib.SMTPRecipientsRefused):
         send()
@@ -112,7 +115,8 @@ def test_mailbox(state: Path) -> None:
     send()
     found = httpx.get(f"{simulator.url}/messages", params={"to": "Anna@example.com"}).json()["items"]
     assert [row["subject"] for row in found] == ["Ваш ключ"] * 3
-    assert "1A2B" in found[0]["text"] and "<h1>" in found[0]["html"]
+    assert "1A2B" in found[0]["text"]
+    assert "<h1>" in found[0]["html"]
     assert found[0]["attachments"] == [{"name": "счёт.pdf", "type": "application/pdf", "bytes": 4}]
     assert "Ваш ключ" in httpx.get(simulator.url).text
     assert "1A2B" in httpx.get(f"{simulator.url}/messages/{found[0]['id']}").text

@@ -133,6 +133,7 @@ class Migration(migrations.Migration):
                     "legal_entity",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
                         to="partners.legalentity",
                         verbose_name="юридическое лицо",
                     ),
