@@ -54,9 +54,10 @@ def _configure(sender: Celery, **_: Any) -> None:
             # Given in full, for pgmq would otherwise take the database of DATABASE_URL.
             "conn_string": "postgresql" + url.removeprefix("pgmq"),
             "init_extension": False,
-            "use_notify": True,
+            # Its notifications re-create a trigger at every connection, and deadlock when several connect at once.
+            "use_notify": False,
             "visibility_timeout": 60,
-            "polling_interval": 1,
+            "polling_interval": 0.25,
             "wait_time_seconds": 0,
             "pool_size": 4,
         }
