@@ -5,9 +5,11 @@ from django.views.generic import RedirectView
 
 from apps.core.console import operator_site
 from apps.core.health import healthz
+from apps.partners.certificates import tls_check
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
+    path("internal/tls-check", tls_check, name="tls-check"),
     path("hooks/", include("apps.connectors.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", operator_site.urls),

@@ -16,6 +16,8 @@ from apps.partners.models import Domain, Partner
 from apps.partners.rights import Rights
 
 Next = Callable[[HttpRequest], HttpResponse]
+# Asked by the proxy and by monitors, which know no host of ours.
+_ANY_HOST = {"/healthz", "/internal/tls-check"}
 _SWITCHED = re.compile(r"^/p/([a-z][a-z0-9-]*)(/admin(?:/.*)?)$")
 
 
@@ -46,7 +48,7 @@ class PartnerMiddleware:
     def place(self, request: HttpRequest) -> tuple[str, Partner | None]:
         """The URLconf and the partner; an empty URLconf for an unknown host."""
         host = request.get_host().rsplit(":", 1)[0].lower().rstrip(".")
-        if host == settings.PUBLIC_HOST or request.path == "/healthz":
+        if host == settings.PUBLIC_HOST or request.path in _ANY_HOST:
             return self.switched(request) or (settings.PUBLIC_SCHEMA_URLCONF, None)
         domain = Domain.objects.select_related("tenant__legal_entity").filter(domain=host).first()
         if domain is None or domain.tenant.status == Partner.Status.CLOSED:

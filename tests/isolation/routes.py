@@ -82,6 +82,7 @@ PARTNER: dict[str, Route] = {
 
 PUBLIC: dict[str, Route] = {
     "healthz": Route("/healthz"),
+    "internal/tls-check": Route("/internal/tls-check?domain=localhost"),
     "hooks/<int:connection>/": Route(
         "/hooks/{connection}/", method="post", data={"event": "payment.succeeded", "object": {"id": "nobody"}}
     ),

@@ -41,6 +41,13 @@ def test_roles_are_of_one_partner_and_sessions_of_one_host(
     assert own.get(f"/p/{partner.slug}/admin/orders/order/", SERVER_NAME="localhost").status_code == 302
 
 
+def test_certificates_are_asked_for_our_hosts_only(client_for: Any, partner: Partner) -> None:
+    ask = client_for()
+    for host, status in {partner.host: 200, "localhost": 200, "nobody.example": 404, "": 404}.items():
+        answer = ask.get("/internal/tls-check", {"domain": host}, SERVER_NAME="web")
+        assert answer.status_code == status, host
+
+
 def test_health_is_told_on_any_host(client_for: Any, partner: Partner) -> None:
     answer = client_for(partner).get("/healthz")
     assert answer.json()["parts"]["database"] == "ok"
