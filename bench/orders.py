@@ -8,6 +8,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,8 @@ class Floor(APIView):
 
 def _anew(value: Any, marker: str, fresh: dict[UUID, UUID]) -> Any:
     """The same value of another order: its own ids and its own customer."""
+    if isinstance(value, list):
+        return [_anew(part, marker, fresh) for part in value]
     if isinstance(value, UUID):
         return fresh.setdefault(value, uuid4()) if value in _own else value
     if isinstance(value, bytes | memoryview) and len(value) == 32:
@@ -76,6 +79,15 @@ def _anew(value: Any, marker: str, fresh: dict[UUID, UUID]) -> Any:
 
 
 _own: set[UUID] = set()
+
+
+def _ids(values: Any) -> Iterator[UUID]:
+    """The ids among values, in lists too: many rows go in one statement."""
+    for value in values:
+        if isinstance(value, UUID):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _ids(value)
 
 
 def _record(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -147,7 +159,9 @@ def order_api() -> dict[str, float]:
         post("/api/v1/orders/")
         with connection.execute_wrapper(_record):
             post("/api/v1/orders/")
-        # Ids that belong to the order itself are the first value of some row.
-        first = {params[0] for _sql, params in _inserts if params and isinstance(params[0], UUID)}
-        _own.update(first)
+        # Every id in these rows is the order's own, but for those of the channel.
+        with in_partner(partner):
+            shared = set(Channel.objects.values_list("pk", flat=True))
+        _own.update(_ids(params for _sql, params in _inserts))
+        _own.difference_update(shared)
         return in_turn(ours, floor, rounds=3, each=ORDERS)
