@@ -103,7 +103,11 @@ def _plan(database: str, broker: str) -> tuple[dict[str, str], dict[str, Program
         "ARMOR_SMTP_PORT": str(ports["smtp"]),
         **{f"ARMOR_{name.upper()}_URL": f"http://127.0.0.1:{ports[name]}" for name in SIMULATORS},
     }
-    programs = [_simulator(name, ports) for name in SIMULATORS] + [_web(web), _worker(), _beat()]
+    programs = [_simulator(name, ports) for name in SIMULATORS] + [
+        web_program(web),
+        worker_program(),
+        beat_program(),
+    ]
     return env, {program.name: program for program in programs}
 
 
@@ -113,7 +117,7 @@ def _simulator(name: str, ports: dict[str, int]) -> Program:
     return Program(name, [*command, "--state", str(VAR / "sandbox"), *extra], port=ports[name])
 
 
-def _web(port: int) -> Program:
+def web_program(port: int) -> Program:
     host = os.environ.get("ARMOR_HOST", "127.0.0.1")
     size = os.environ.get("ARMOR_WEB_PROCESSES", "2")
     options = ["--worker-class=gthread", "--threads=8", f"--workers={size}"]
@@ -123,14 +127,14 @@ def _web(port: int) -> Program:
     return Program("web", command, port=port)
 
 
-def _worker() -> Program:
+def worker_program() -> Program:
     size = os.environ.get("ARMOR_WORKER_PROCESSES", "2")
     lonely = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     options = ["--loglevel=WARNING", f"--concurrency={size}", "--prefetch-multiplier=1", *lonely]
     return Program("worker", [sys.executable, "-m", "celery", "-A", "armor", "worker", *options])
 
 
-def _beat() -> Program:
+def beat_program() -> Program:
     options = ["--loglevel=WARNING", "--scheduler=django", "--pidfile="]
     return Program("beat", [sys.executable, "-m", "celery", "-A", "armor", "beat", *options])
 

@@ -21,7 +21,7 @@ class Control:
         return self._call("GET", "/_control/health")
 
     def fault(self, kind: str, **fields: Any) -> dict[str, Any]:
-        """Plan a fault. Fields: times, match, seconds, reason, committed, copies, altered."""
+        """Plan a fault. Fields: times, match, seconds, reason, committed, before, copies, altered."""
         return self._call("POST", "/_control/faults", {"kind": kind, **fields})
 
     def faults(self) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ class Fault:
     seconds: float | None = None
     reason: str | None = None
     committed: bool = False
+    before: bool = False
     copies: int = 2
     altered: dict[str, Any] = field(default_factory=dict)
     id: int = field(default_factory=lambda: next(_ids))
@@ -60,6 +61,7 @@ class Faults:
         facts: dict[str, Any],
         *,
         committed: bool | None = None,
+        before: bool | None = None,
         named: bool = False,
     ) -> Fault | None:
         """The first fault of these kinds that matches, used up by one; `named`: it must name the operation."""
@@ -70,6 +72,8 @@ class Faults:
             if named and fault.match.get("operation") != facts.get("operation"):
                 continue
             if committed is not None and fault.committed != committed:
+                continue
+            if before is not None and fault.before != before:
                 continue
             fault.times -= 1
             if fault.times <= 0:

@@ -97,6 +97,8 @@ class Service:
         if fault := self.faults.take(["delay"], facts):
             entry.fault = "delay"
             await asyncio.sleep(1.0 if fault.seconds is None else fault.seconds)
+        if fault := self.faults.take(["hold"], facts, before=True):
+            await self._hold(entry, fault)
         if not self.is_on:
             entry.fault = "off"
             return self.refusal(503)
@@ -108,7 +110,7 @@ class Service:
     async def _after(
         self, request: web.Request, entry: Entry, facts: dict[str, Any], response: web.Response
     ) -> web.Response:
-        if fault := self.faults.take(["hold"], facts):
+        if fault := self.faults.take(["hold"], facts, before=False):
             await self._hold(entry, fault)
         if self.faults.take(["drop_answer"], facts):
             entry.fault, entry.state = "drop_answer", "dropped"

@@ -131,6 +131,32 @@ def test_held_answer_is_seen_in_flight(yookassa: Control, shop: Shop) -> None:
     assert eventually(lambda: yookassa.log(idempotence_key="gone", state="abandoned"))
 
 
+def test_held_request_is_not_done_before_its_release(yookassa: Control, shop: Shop) -> None:
+    method = shop.paid(yookassa, "kept-first")["payment_method"]["id"]
+    yookassa.fault("hold", before=True, match={"operation": "create_payment"})
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(
+            f"{yookassa.base_url}/v3/payments",
+            json={"amount": ORDER["amount"], "capture": True, "payment_method_id": method},
+            auth=(SHOP, SECRET),
+            headers={"Idempotence-Key": "kept"},
+            timeout=0.3,
+        )
+    (held,) = yookassa.log(idempotence_key="kept", state="in_flight", held=True)
+    assert not held["committed"]
+
+    def made() -> list[dict[str, Any]]:
+        rows = yookassa.register(shop=SHOP)["payments"]
+        return [row for row in rows if row["idempotence_key"] == "kept"]
+
+    assert made() == []
+    assert yookassa.release() == 1
+    # Its sender is gone, and the request arrives all the same: once, whoever repeats it.
+    assert eventually(lambda: yookassa.log(idempotence_key="kept", state="abandoned", committed=True))
+    assert shop.charge(method, "kept").json()["id"] == made()[0]["id"]
+    assert len(made()) == 1
+
+
 def test_charge_left_pending_is_settled_later(yookassa: Control, shop: Shop, hooks: Hooks) -> None:
     method = shop.paid(yookassa, "pending-first")["payment_method"]["id"]
     yookassa.fault("pending", seconds=0.1)
