@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, status, viewsets
@@ -28,7 +29,7 @@ ANSWER = {
     "erased_at": None,
 }
 KEY = OpenApiParameter(
-    "Idempotency-Key", str, OpenApiParameter.HEADER, description="Повтор с ним ничего не делает заново"
+    "Idempotency-Key", str, OpenApiParameter.HEADER, description=_("Повтор с ним ничего не делает заново")
 )
 
 
@@ -69,13 +70,15 @@ class CustomerFilter(filters.FilterSet):
 
 @extend_schema_view(
     list=extend_schema(
-        summary="Клиенты", examples=[OpenApiExample("Клиент", value=ANSWER, response_only=True)]
+        summary=_("Клиенты"),
+        examples=[OpenApiExample("customer", summary=_("Клиент"), value=ANSWER, response_only=True)],
     ),
     retrieve=extend_schema(
-        summary="Клиент", examples=[OpenApiExample("Клиент", value=ANSWER, response_only=True)]
+        summary=_("Клиент"),
+        examples=[OpenApiExample("customer", summary=_("Клиент"), value=ANSWER, response_only=True)],
     ),
 )
-@extend_schema(tags=["Клиенты"])
+@extend_schema(tags=["customers"])
 class CustomerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Customer]):
     """Customers of the partner: by phone, e-mail or the partner's own id."""
 
@@ -85,15 +88,24 @@ class CustomerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     required_scopes = {"GET": "customers:read", "POST": "customers:write", "PATCH": "customers:write"}
 
     @extend_schema(
-        summary="Найти или зарегистрировать клиента",
-        description="Нужно хотя бы одно: phone, email или external_id. Клиент с любым из них находится и "
-        "дополняется недостающим (200), иначе регистрируется (201). Принадлежат разным клиентам: 409.",
+        summary=_("Найти или зарегистрировать клиента"),
+        description=_(
+            "Нужно хотя бы одно: phone, email или external_id. Клиент с любым из них находится и "
+            "дополняется недостающим (200), иначе регистрируется (201). Принадлежат разным клиентам: 409."
+        ),
         parameters=[KEY],
         responses={200: CustomerSerializer, 201: CustomerSerializer},
         examples=[
-            OpenApiExample("Анна", value=ANNA, request_only=True),
-            OpenApiExample("Только номер партнёра", value={"external_id": "client-1042"}, request_only=True),
-            OpenApiExample("Клиент", value=ANSWER, response_only=True, status_codes=["200", "201"]),
+            OpenApiExample("anna", summary=_("С телефоном и почтой"), value=ANNA, request_only=True),
+            OpenApiExample(
+                "external",
+                summary=_("Только номер партнёра"),
+                value={"external_id": "client-1042"},
+                request_only=True,
+            ),
+            OpenApiExample(
+                "customer", summary=_("Клиент"), value=ANSWER, response_only=True, status_codes=["200", "201"]
+            ),
         ],
     )
     @idempotent
@@ -103,11 +115,13 @@ class CustomerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         return Response(self.get_serializer(customer).data, status=code)
 
     @extend_schema(
-        summary="Изменить клиента",
-        description="Меняется только то, что прислано; пустая строка удаляет.",
+        summary=_("Изменить клиента"),
+        description=_("Меняется только то, что прислано; пустая строка удаляет."),
         examples=[
-            OpenApiExample("Новый телефон", value={"phone": "+79161234568"}, request_only=True),
-            OpenApiExample("Клиент", value=ANSWER, response_only=True),
+            OpenApiExample(
+                "phone", summary=_("Новый телефон"), value={"phone": "+79161234568"}, request_only=True
+            ),
+            OpenApiExample("customer", summary=_("Клиент"), value=ANSWER, response_only=True),
         ],
     )
     def partial_update(self, request: Request, pk: str) -> Response:

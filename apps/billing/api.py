@@ -113,10 +113,16 @@ class CancelSerializer(serializers.Serializer[Any]):
 
 @extend_schema_view(
     list=extend_schema(
-        summary=_("Подписки"), examples=[OpenApiExample("Подписка", SUBSCRIPTION, response_only=True)]
+        summary=_("Подписки"),
+        examples=[
+            OpenApiExample("subscription", summary=_("Подписка"), value=SUBSCRIPTION, response_only=True)
+        ],
     ),
     retrieve=extend_schema(
-        summary=_("Подписка"), examples=[OpenApiExample("Подписка", SUBSCRIPTION, response_only=True)]
+        summary=_("Подписка"),
+        examples=[
+            OpenApiExample("subscription", summary=_("Подписка"), value=SUBSCRIPTION, response_only=True)
+        ],
     ),
 )
 @extend_schema(tags=["subscriptions"])
@@ -139,8 +145,18 @@ class SubscriptionsViewSet(
         request=CancelSerializer,
         responses=SubscriptionSerializer,
         examples=[
-            OpenApiExample("В конце периода", {"at_period_end": True}, request_only=True),
-            OpenApiExample("Подписка", {**SUBSCRIPTION, "cancel_at_period_end": True}, response_only=True),
+            OpenApiExample(
+                "at_period_end",
+                summary=_("В конце периода"),
+                value={"at_period_end": True},
+                request_only=True,
+            ),
+            OpenApiExample(
+                "subscription",
+                summary=_("Подписка"),
+                value={**SUBSCRIPTION, "cancel_at_period_end": True},
+                response_only=True,
+            ),
         ],
     )
     @action(detail=True, methods=["post"])
@@ -158,7 +174,9 @@ class SubscriptionsViewSet(
         description=_("Пока не кончился оплаченный период."),
         request=None,
         responses=SubscriptionSerializer,
-        examples=[OpenApiExample("Подписка", SUBSCRIPTION, response_only=True)],
+        examples=[
+            OpenApiExample("subscription", summary=_("Подписка"), value=SUBSCRIPTION, response_only=True)
+        ],
     )
     @action(detail=True, methods=["post"])
     @idempotent
@@ -215,8 +233,14 @@ class PdfRenderer(renderers.BaseRenderer):
 
 
 @extend_schema_view(
-    list=extend_schema(summary=_("Счета"), examples=[OpenApiExample("Счёт", INVOICE, response_only=True)]),
-    retrieve=extend_schema(summary=_("Счёт"), examples=[OpenApiExample("Счёт", INVOICE, response_only=True)]),
+    list=extend_schema(
+        summary=_("Счета"),
+        examples=[OpenApiExample("invoice", summary=_("Счёт"), value=INVOICE, response_only=True)],
+    ),
+    retrieve=extend_schema(
+        summary=_("Счёт"),
+        examples=[OpenApiExample("invoice", summary=_("Счёт"), value=INVOICE, response_only=True)],
+    ),
 )
 @extend_schema(tags=["invoices"])
 class InvoicesViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Invoice]):

@@ -57,7 +57,7 @@ class IncomingCalls(Connector):
         expected = hmac.new(self.config.secret.encode(), message.body, "sha256").hexdigest()
         given = message.headers.get("x-signature", "")
         if not self.config.secret or not hmac.compare_digest(expected.encode(), given.encode()):
-            raise ForgedMessage("Подпись не сошлась")
+            raise ForgedMessage(_("Подпись не сошлась"))
         told = _read(message.body)
         references = self._references(told)
         return Received(
@@ -98,13 +98,13 @@ def _read(body: bytes) -> dict[str, str]:
         told = {name: str(told.get(name) or "") for name in ("call_id", "phone", "state", "at", "agent")}
         moment = parse_datetime(told["at"])
     except (ValueError, AttributeError) as error:
-        raise ForgedMessage(f"Не разобрать: {error}") from error
+        raise ForgedMessage(_("Не разобрать: %s") % error) from error
     if not told["call_id"] or len(told["call_id"]) > 100 or told["state"] not in CallState.values:
-        raise ForgedMessage("Нужны call_id и state: ringing, answered, ended или missed")
+        raise ForgedMessage(_("Нужны call_id и state: ringing, answered, ended или missed"))
     if moment is None or moment.tzinfo is None:
-        raise ForgedMessage("at: нужен момент с часовым поясом, как 2026-11-27T10:00:00+03:00")
+        raise ForgedMessage(_("at: нужен момент с часовым поясом, как 2026-11-27T10:00:00+03:00"))
     if not search.normalised(told["phone"]).startswith("+"):
-        raise ForgedMessage("phone: нужен номер телефона")
+        raise ForgedMessage(_("phone: нужен номер телефона"))
     return told
 
 

@@ -116,8 +116,12 @@ class OfferPages(CursorPages):
 
 
 @extend_schema_view(
-    list=extend_schema(summary=_("Предложения"), examples=[OpenApiExample("Предложение", EXAMPLE)]),
-    retrieve=extend_schema(summary=_("Предложение"), examples=[OpenApiExample("Предложение", EXAMPLE)]),
+    list=extend_schema(
+        summary=_("Предложения"), examples=[OpenApiExample("offer", summary=_("Предложение"), value=EXAMPLE)]
+    ),
+    retrieve=extend_schema(
+        summary=_("Предложение"), examples=[OpenApiExample("offer", summary=_("Предложение"), value=EXAMPLE)]
+    ),
 )
 @extend_schema(tags=["offers"])
 class OffersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Offer]):

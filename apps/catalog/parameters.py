@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 UNLIMITED = "unlimited"
 """The value of a whole-number parameter without a limit: «безлимит»."""
 _WORDS = {UNLIMITED: "безлимит", True: "да", False: "нет"}
+_ON_SCREEN = {UNLIMITED: _("безлимит"), True: _("да"), False: _("нет")}
 
 
 class Kind(models.TextChoices):
@@ -81,10 +82,15 @@ def write(value: Any) -> str:
     return str(_WORDS.get(value, value)) if isinstance(value, bool | str) else str(value)
 
 
+def in_words(value: Any) -> str:
+    """A value as a page shows it, in the active language."""
+    return str(_ON_SCREEN.get(value, value)) if isinstance(value, bool | str) else str(value)
+
+
 def shown(declared: Iterable["ProductParameter"], values: Mapping[str, Any]) -> list[Shown]:
     """The given values in the order of their declarations."""
     return [
-        Shown(one.code, str(one.name), one.kind, values[one.code], write(values[one.code]))
+        Shown(one.code, str(one.name), one.kind, values[one.code], in_words(values[one.code]))
         for one in declared
         if one.code in values
     ]

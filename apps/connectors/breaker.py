@@ -5,6 +5,7 @@ import time
 from datetime import timedelta
 
 from django.db.models import F, Q
+from django.utils.translation import gettext as _
 
 from apps.connectors.base import ConnectorError
 from apps.connectors.models import Connection
@@ -29,7 +30,7 @@ def enter(connection: Connection) -> None:
         if _failures.get(connection.pk, 0) < FAILURES:
             return
         if now < _closed_until.get(connection.pk, 0):
-            raise ConnectorError(f"«{connection.name}» не отвечает, ждём", retry=True, code="breaker")
+            raise ConnectorError(_("«%s» не отвечает, ждём") % connection.name, retry=True, code="breaker")
         # This call tries; the others wait for what it finds.
         _closed_until[connection.pk] = now + PAUSE_SECONDS
 

@@ -12,6 +12,7 @@ import httpcore
 import httpx
 from django.conf import settings
 from django.db import connection as database
+from django.utils.translation import gettext as _
 
 from apps.connectors import breaker, exchange
 from apps.connectors.base import ConnectorError
@@ -50,7 +51,7 @@ def request(
     if database.in_atomic_block:
         raise RuntimeError("No call outside while a transaction is open")
     if not connection.is_enabled:
-        raise ConnectorError(f"Подключение «{connection.name}» выключено", retry=True)
+        raise ConnectorError(_("Подключение «%s» выключено") % connection.name, retry=True)
     breaker.enter(connection)
     sent = httpx.Request(
         method, url, json=json, data=dict(data) if data else None, params=params, headers=headers
@@ -85,7 +86,7 @@ def _send(
         refused = isinstance(error.__cause__, PrivateAddress)
         raise ConnectorError(str(error) or type(error).__name__, retry=not refused) from error
     except httpx.HTTPError as error:
-        raise ConnectorError(f"Нет ответа: {error!r}", retry=reading, unknown=not reading) from error
+        raise ConnectorError(_("Нет ответа: %r") % error, retry=reading, unknown=not reading) from error
     # The content is decoded already, so what described its transfer no longer holds.
     kept = [(k, v) for k, v in answer.headers.items() if k not in {"content-encoding", "content-length"}]
     return httpx.Response(answer.status_code, headers=kept, content=content, request=sent)
@@ -105,11 +106,11 @@ def _read(answer: httpx.Response, deadline: float) -> bytes:
 
 def _judge(answer: httpx.Response) -> None:
     if answer.status_code == 429:
-        error = ConnectorError("Слишком много запросов (429)", retry=True, code="429")
+        error = ConnectorError(_("Слишком много запросов (429)"), retry=True, code="429")
     elif answer.status_code >= 500:
         reading = answer.request.method in _READING
         code = str(answer.status_code)
-        error = ConnectorError(f"Сбой у сервиса ({code})", retry=reading, unknown=not reading, code=code)
+        error = ConnectorError(_("Сбой у сервиса (%s)") % code, retry=reading, unknown=not reading, code=code)
     else:
         return
     error.answer = answer

@@ -86,7 +86,7 @@ class Connection(models.Model):
     def open(self) -> Any:
         """The connector, ready for calls. Raises ConnectorError where the connection is switched off."""
         if not self.is_enabled:
-            raise ConnectorError(f"Подключение «{self.name}» выключено", retry=True)
+            raise ConnectorError(_("Подключение «%s» выключено") % self.name, retry=True)
         return self.reader()
 
     def reader(self) -> Any:

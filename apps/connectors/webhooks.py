@@ -10,6 +10,7 @@ from django.db import connection as database
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
@@ -108,8 +109,8 @@ def process(message_id: UUID) -> None:
     reference = _find(message.connection, received)
     take = _receivers.get(message.connection.kind)
     if reference is None or take is None:
-        _finish(message, InboundState.UNMATCHED, error="Не найдено, о чём это сообщение")
-        work.open(TASK, message.pk, f"{message.connection.name}: сообщение не опознано")
+        _finish(message, InboundState.UNMATCHED, error=_("Не найдено, о чём это сообщение"))
+        work.open(TASK, message.pk, _("%s: сообщение не опознано") % message.connection.name)
         return
     with in_partner(reference.partner_id), transaction.atomic():
         take(reference, received)

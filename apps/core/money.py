@@ -6,6 +6,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 KOPECK = Decimal("0.01")
 
@@ -70,4 +71,4 @@ def amount_field(verbose_name: Any, **options: Any) -> models.DecimalField:
 
 def currency_field() -> models.CharField:
     """A column for the currency of the amounts beside it: char(3)."""
-    return models.CharField("валюта", max_length=3, default="RUB")
+    return models.CharField(_("валюта"), max_length=3, default="RUB")

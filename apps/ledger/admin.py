@@ -1,5 +1,6 @@
 """Console: the ledger, to be read."""
 
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateFilter
 
 from apps.core import console
@@ -35,6 +36,6 @@ class TransferAdmin(console.ReadOnlyAdmin):
     list_filter_submit = True
     list_select_related = ("partner",)
     search_fields = ("document_id", "customer_id", "subscription_id")
-    search_help_text = "Номер (UUID) документа, клиента или подписки целиком"
+    search_help_text = _("Номер (UUID) документа, клиента или подписки целиком")
     ordering = ("-id",)
     show_full_result_count = False

@@ -39,7 +39,7 @@ class SmsAero(MessageSender):
 
     def send(self, message: Outgoing, /) -> Receipt:
         if len(message.text) > LONGEST:
-            raise ConnectorError(f"Текст длиннее {LONGEST} знаков")
+            raise ConnectorError(_("Текст длиннее %d знаков") % LONGEST)
         body = {"number": _number(message), "text": message.text, "sign": self.config.sign}
         return Receipt("sent", provider_id=str(self._call("sms/send", **body)["id"]))
 
@@ -90,7 +90,9 @@ def _document(answer: httpx.Response) -> dict[str, Any]:
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        raise ConnectorError("SMS Aero ответил не по протоколу", unknown=True, code=str(answer.status_code))
+        raise ConnectorError(
+            str(_("SMS Aero ответил не по протоколу")), unknown=True, code=str(answer.status_code)
+        )
     return document
 
 

@@ -53,7 +53,7 @@ class Smtp(MessageSender):
         try:
             letter = self._letter(message)
         except ValueError as error:
-            raise ConnectorError(f"Письмо не составить: {error}") from error
+            raise ConnectorError(_("Письмо не составить: %s") % error) from error
         with self._session() as server:
             _step(server.mail, self.config.from_email)
             _step(server.rcpt, message.to)
@@ -63,7 +63,7 @@ class Smtp(MessageSender):
                 raise _refusal(error.smtp_code, error.smtp_error) from error
             except OSError as error:
                 # The server may have taken the letter before the line broke.
-                raise ConnectorError(f"Связь прервалась: {error}", unknown=True) from error
+                raise ConnectorError(_("Связь прервалась: %s") % error, unknown=True) from error
             if code != 250:
                 raise _refusal(code, answer)
         return Receipt("sent", provider_id=str(letter["Message-ID"]))
@@ -92,9 +92,11 @@ class Smtp(MessageSender):
         try:
             server = self._connect()
         except smtplib.SMTPAuthenticationError as error:
-            raise ConnectorError(f"Сервер не принял имя и пароль: {error.smtp_code}", retry=True) from error
+            raise ConnectorError(
+                _("Сервер не принял имя и пароль: %s") % error.smtp_code, retry=True
+            ) from error
         except OSError as error:
-            raise ConnectorError(f"Почтовый сервер недоступен: {error}", retry=True) from error
+            raise ConnectorError(_("Почтовый сервер недоступен: %s") % error, retry=True) from error
         try:
             yield server
         finally:
@@ -128,7 +130,7 @@ def _step(command: Any, address: str) -> None:
     try:
         code, answer = command(address)
     except OSError as error:
-        raise ConnectorError(f"Почтовый сервер прервал связь: {error}", retry=True) from error
+        raise ConnectorError(_("Почтовый сервер прервал связь: %s") % error, retry=True) from error
     if code not in (250, 251):
         raise _refusal(code, answer)
 
@@ -143,4 +145,4 @@ def _refuse_private(host: str, port: int) -> None:
         return
     for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         if not ipaddress.ip_address(str(found[4][0]).partition("%")[0]).is_global:
-            raise ConnectorError(f"{host}: частный адрес")
+            raise ConnectorError(_("%s: частный адрес") % host)

@@ -146,7 +146,10 @@ class OrderFilter(filters.FilterSet):
 
 
 @extend_schema_view(
-    list=extend_schema(summary=_("Заказы"), examples=[OpenApiExample("Заказ", ANSWER, response_only=True)]),
+    list=extend_schema(
+        summary=_("Заказы"),
+        examples=[OpenApiExample("order", summary=_("Заказ"), value=ANSWER, response_only=True)],
+    ),
     retrieve=extend_schema(
         summary=_("Заказ"),
         examples=[
@@ -189,8 +192,10 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
             )
         ],
         examples=[
-            OpenApiExample("Новый заказ", ORDER, request_only=True),
-            OpenApiExample("Заказ", ANSWER, response_only=True, status_codes=["201"]),
+            OpenApiExample("new_order", summary=_("Новый заказ"), value=ORDER, request_only=True),
+            OpenApiExample(
+                "order", summary=_("Заказ"), value=ANSWER, response_only=True, status_codes=["201"]
+            ),
         ],
     )
     @idempotent

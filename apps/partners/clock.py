@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from apps.core import due
 from apps.core.errors import Refused
 from apps.partners.models import Partner
@@ -15,9 +17,9 @@ def move(partner: Partner, moment: datetime, *, settle: Callable[[], Any]) -> No
     Raises Refused for a partner that is no sandbox, and for a moment in its past.
     """
     if not partner.is_sandbox or partner.clock_at is None:
-        raise Refused("not_sandbox", "Часы двигаются только в песочнице", 400)
+        raise Refused("not_sandbox", _("Часы двигаются только в песочнице"), 400)
     if moment < partner.clock_at:
-        raise Refused("clock_backwards", "Часы песочницы идут только вперёд", 400)
+        raise Refused("clock_backwards", _("Часы песочницы идут только вперёд"), 400)
     settle()
     while (step := due.next_at(partner.pk)) is not None and step <= moment:
         _set(partner, max(step, partner.clock_at))

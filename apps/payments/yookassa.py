@@ -93,7 +93,7 @@ class YooKassa(Gateway):
             payment_id = str(thing["payment_id"] if event.startswith("refund.") else thing["id"])
             number = str((thing.get("metadata") or {}).get("reference", ""))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ForgedMessage(f"Не похоже на уведомление ЮKassa: {error!r}") from error
+            raise ForgedMessage(_("Не похоже на уведомление ЮKassa: %r") % error) from error
         # Digits in other scripts are digits for str, and a number longer than a bigint is no number of ours.
         known = number.isascii() and number.isdigit() and len(number) < 19
         return Received(
@@ -184,7 +184,7 @@ def _payment(found: dict[str, Any]) -> GatewayPayment:
             fee=amount.amount - _money(income).amount if income else Decimal("0.00"),
         )
     except (KeyError, ValueError, TypeError, InvalidOperation) as error:
-        raise ConnectorError(f"Непонятный ответ: {error!r}", unknown=True) from error
+        raise ConnectorError(_("Непонятный ответ: %r") % error, unknown=True) from error
 
 
 def _refund(found: dict[str, Any]) -> GatewayRefund:
@@ -198,7 +198,7 @@ def _refund(found: dict[str, Any]) -> GatewayRefund:
             reason=_reason(found),
         )
     except (KeyError, ValueError, TypeError, InvalidOperation) as error:
-        raise ConnectorError(f"Непонятный ответ: {error!r}", unknown=True) from error
+        raise ConnectorError(_("Непонятный ответ: %r") % error, unknown=True) from error
 
 
 def _reason(found: dict[str, Any]) -> str:

@@ -78,10 +78,10 @@ class HttpProvider(ProviderConnector):
             return found
         if answer.is_success:
             # It did something, and we do not know what: ask before going on.
-            raise ConnectorError("Поставщик ответил не по протоколу", unknown=True)
+            raise ConnectorError(str(_("Поставщик ответил не по протоколу")), unknown=True)
         code, message = str((found or {}).get("code", "")), str((found or {}).get("message", ""))
         raise ConnectorError(
-            message or f"Поставщик отказал ({answer.status_code})",
+            message or _("Поставщик отказал (%d)") % answer.status_code,
             retry=code in _LATER,
             code=code or str(answer.status_code),
         )
@@ -99,10 +99,10 @@ def _provisioned(activation: dict[str, Any]) -> Provisioned:
     status = activation.get("status")
     if status == "failed":
         raise ConnectorError(
-            f"Поставщик отказал: {activation.get('reason')}", code=str(activation.get("reason"))
+            _("Поставщик отказал: %s") % activation.get("reason"), code=str(activation.get("reason"))
         )
     if status not in {Status.ACTIVE, Status.PENDING, Status.CANCELED}:
-        raise ConnectorError(f"Неизвестное состояние у поставщика: {status}", unknown=True)
+        raise ConnectorError(_("Неизвестное состояние у поставщика: %s") % status, unknown=True)
     return Provisioned(
         Status(status),
         key=str(activation.get("key") or ""),

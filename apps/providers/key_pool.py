@@ -39,7 +39,7 @@ class KeyPool(ProviderConnector):
     def extend(self, request_id: UUID, *, extension_id: UUID, period_end: date) -> Provisioned:
         key = ActivationKey.objects.filter(request_id=request_id).select_related("pool").first()
         if key is None or key.state != ActivationKey.State.SOLD:
-            raise ConnectorError("Ключа у этого запроса нет", code="not_active")
+            raise ConnectorError(str(_("Ключа у этого запроса нет")), code="not_active")
         if key.pool.renewal == Renewal.SAME_KEY:
             return _provisioned(key)
         return self._take(key.pool.sku, extension_id)
@@ -53,7 +53,7 @@ class KeyPool(ProviderConnector):
         pool = Pool.objects.filter(sku=sku, is_test=is_test).first()
         key = keys.take(pool=pool, request_id=request_id) if pool else None
         if key is None:
-            raise ConnectorError(f"Нет свободных ключей {sku}", retry=True, code="out_of_stock")
+            raise ConnectorError(_("Нет свободных ключей %s") % sku, retry=True, code="out_of_stock")
         return _provisioned(key)
 
 

@@ -73,7 +73,7 @@ class KeyPool(models.Model):
         constraints = [models.UniqueConstraint("sku", "is_test", name="providers_keypool_once")]
 
     def __str__(self) -> str:
-        return f"{self.sku} (песочница)" if self.is_test else self.sku
+        return _("%s (песочница)") % self.sku if self.is_test else self.sku
 
     @property
     def work_id(self) -> uuid.UUID:

@@ -9,17 +9,20 @@ from typing import Any
 
 import xlsxwriter
 from django.http import HttpResponse
+from django.utils.translation import gettext_lazy as _
 
 from apps.catalog.cells import guarded
 from apps.reports.sales import DIMENSIONS, MEASURES, Question, Row
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-CURRENCY = "Валюта"
+CURRENCY = _("Валюта")
 
 
 def headings(by: Sequence[str]) -> list[str]:
     """The first line."""
-    return [str(DIMENSIONS[name]) for name in by] + [str(text) for text in MEASURES.values()] + [CURRENCY]
+    return (
+        [str(DIMENSIONS[name]) for name in by] + [str(text) for text in MEASURES.values()] + [str(CURRENCY)]
+    )
 
 
 def as_csv(question: Question, rows: Sequence[Row]) -> HttpResponse:
@@ -35,7 +38,7 @@ def as_xlsx(question: Question, rows: Sequence[Row]) -> HttpResponse:
     """Dates are dates, sums are numbers, text is never a formula."""
     out = io.BytesIO()
     with xlsxwriter.Workbook(out, {"constant_memory": True, "in_memory": False}) as book:
-        sheet = book.add_worksheet("Продажи")
+        sheet = book.add_worksheet(str(_("Продажи")))
         bold = book.add_format({"bold": True, "bottom": 1})
         formats = {
             date: book.add_format({"num_format": "dd.mm.yyyy"}),
