@@ -1,6 +1,7 @@
 """Settings from the environment, with one clear error for a value that cannot be used."""
 
 import os
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -33,6 +34,14 @@ def number(name: str, default: int) -> int:
 def words(name: str, default: str = "") -> list[str]:
     """A list separated by commas."""
     return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
+
+
+def networks(name: str, default: str = "") -> list[str]:
+    """IP addresses and networks, separated by commas."""
+    try:
+        return [str(ip_network(word)) for word in words(name, default)]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must hold IP addresses or networks: {error}") from None
 
 
 def database(url: str) -> dict[str, Any]:

@@ -28,6 +28,8 @@ if PRODUCTION and not (SECRET_KEY and ENCRYPTION_KEYS and SEARCH_KEY):
 PUBLIC_HOST = os.environ.get("ARMOR_PUBLIC_HOST", "localhost")
 PUBLIC_SCHEME = os.environ.get("ARMOR_PUBLIC_SCHEME", "https" if PRODUCTION else "http")
 PUBLIC_PORT = os.environ.get("ARMOR_PUBLIC_PORT", "" if PRODUCTION else str(PORT))
+# Whose X-Forwarded-For is believed: addresses and networks of our own proxies.
+TRUSTED_PROXIES = env.networks("ARMOR_TRUSTED_PROXIES", "" if PRODUCTION else "127.0.0.0/8,::1")
 # The tenant middleware answers only hosts with a Domain row, so Django's own list stays open.
 ALLOWED_HOSTS = ["*"]
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from apps import notifications
 from apps.accounts import contacts
 from apps.accounts.models import Customer, CustomerSession, SignInCode
-from apps.core import clock
+from apps.core import addresses, clock, throttle
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner_id
 
@@ -25,15 +25,17 @@ COOKIE = "armor_customer"
 SESSION = timedelta(days=30)
 CODE = timedelta(minutes=10)
 CODES_AN_HOUR = 5
+# A mobile network puts many customers behind one address.
+CODES_TO_ADDRESS = throttle.Limit("accounts.codes", 30, timedelta(hours=1))
 ATTEMPTS = 5
 _LOCK = 7_410_001
 
 
-def request_code(contact: str) -> None:
+def request_code(contact: str, *, address: str | None = None) -> None:
     """Sends a six-digit code to a customer's phone or e-mail; does the same but send for anybody else.
 
-    Raises Refused: `bad_contact`, `bad_phone`, `bad_email`, or `too_many_codes` (429) at the sixth within
-    an hour.
+    Raises Refused: `bad_contact`, `bad_phone`, `bad_email`, or `too_many_codes` (429) at the sixth for one contact
+    within an hour, and where the IP `address` has asked for too many in all.
     """
     phone, email = contacts.either(contact)
     digest, now = _digest(phone or email), clock.wall()
@@ -43,6 +45,8 @@ def request_code(contact: str) -> None:
         recent = SignInCode.objects.filter(contact_digest=digest, created_at__gt=now - timedelta(hours=1))
         if recent.count() >= CODES_AN_HOUR:
             raise Refused("too_many_codes", _("Слишком много кодов подряд. Попробуйте через час"), status=429)
+        if address:
+            _count(address)
         sent = SignInCode(contact_digest=digest, created_at=now, expires_at=now + CODE)
         code = f"{secrets.randbelow(1_000_000):06d}"
         sent.code_hash = _code_hash(sent, code)
@@ -148,6 +152,15 @@ def _open(customer: Customer) -> str:
 def _customer(phone: str, email: str) -> Customer | None:
     wanted = {"phone": phone} if phone else {"email": email}
     return Customer.objects.filter(erased_at=None, **wanted).first()
+
+
+def _count(address: str) -> None:
+    """At all partners together: who pumps messages does not mind whose customers they go to."""
+    throttle.take(
+        [(CODES_TO_ADDRESS, addresses.household(address))],
+        code="too_many_codes",
+        message=_("Слишком много кодов с вашего адреса. Попробуйте через %(minutes)d мин."),
+    )
 
 
 def _lock(digest: str) -> None:

@@ -4,22 +4,29 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin
 from unfold.sites import UnfoldAdminSite
 
+from apps.core.staff_sign_in import TOO_MANY, StaffSignInForm
+
 
 class Console(UnfoldAdminSite):
     """An admin site whose rights are the staff's roles, re-read at each request."""
 
     login_template = None
+    login_form = StaffSignInForm
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         response = super().login(request, extra_context)
         if request.user.is_authenticated:
             request.session["host"] = request.get_host()
+        form = (getattr(response, "context_data", None) or {}).get("form")
+        if form is not None and form.is_bound and form.has_error(NON_FIELD_ERRORS, TOO_MANY):
+            response.status_code = 429
         return response
 
 

@@ -119,6 +119,16 @@ class WorkItem(models.Model):
         ]
 
 
+class Attempt(models.Model):
+    """A try that is counted against a limit: a keyed digest of who tried, never a name or an address."""
+
+    digest = models.CharField(max_length=64)
+    made_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["digest", "made_at"], name="core_attempt_recent")]
+
+
 class Heartbeat(models.Model):
     """When a part of the platform (worker, beat) was last seen alive, by the wall clock."""
 

@@ -4,7 +4,7 @@ import time
 
 from celery import shared_task
 
-from apps.core import clock, due, events, models, wake
+from apps.core import clock, due, events, models, throttle, wake
 
 BUDGET = 20.0
 """Seconds that one message may work before it hands over to the next."""
@@ -44,7 +44,8 @@ def tick() -> None:
     work()
 
 
-@shared_task(name="core.audit")
+# Long, and come again by themselves: a broker that waited for their end would hand them out twice.
+@shared_task(name="core.audit", acks_late=False)
 def audit() -> None:
     """The nightly audit: each rule that does not hold stands in the staff's queue."""
     import uuid
@@ -59,10 +60,11 @@ def audit() -> None:
         )
 
 
-@shared_task(name="core.housekeeping")
+@shared_task(name="core.housekeeping", acks_late=False)
 def housekeeping() -> None:
-    """Drops what is no longer needed: events that every handler has had, for 30 days."""
+    """Drops what is no longer needed: events that every handler has had, for 30 days; tries that were counted."""
     from datetime import timedelta
 
     old = clock.wall() - timedelta(days=30)
     models.Event.objects.filter(occurred_at__lt=old, deliveries=None).delete()
+    throttle.housekeeping()

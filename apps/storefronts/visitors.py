@@ -48,11 +48,6 @@ def source(request: HttpRequest, storefront: Storefront) -> Channel:
     return sent_by or storefront.channel
 
 
-def address(request: HttpRequest) -> str | None:
-    """The visitor's IP address."""
-    return request.META.get("REMOTE_ADDR") or None
-
-
 def _set(response: HttpResponse, name: str, value: str) -> None:
     response.set_signed_cookie(
         name,

@@ -13,6 +13,7 @@ from django.utils import timezone
 from apps.accounts import customers, sign_in
 from apps.accounts.models import CustomerSession, SignInCode
 from apps.core.errors import Refused
+from apps.core.models import Attempt
 from apps.core.tenancy import in_partner
 from apps.notifications.models import Message
 from apps.partners.models import Partner
@@ -123,6 +124,23 @@ def test_five_codes_an_hour(partner: Partner) -> None:
     assert refusal(lambda: sign_in.request_code("anna@example.ru")) == "too_many_codes"
     SignInCode.objects.update(created_at=timezone.now() - timedelta(hours=2))
     sign_in.request_code("anna@example.ru")
+
+
+def test_an_address_has_a_limit_of_its_own_over_all_partners(partner: Partner) -> None:
+    limit = sign_in.CODES_TO_ADDRESS.count
+    for number in range(limit - 1):
+        sign_in.request_code(f"n{number}@example.ru", address="2001:db8::1")
+    with in_partner(make_partner()):
+        sign_in.request_code("anna@example.ru", address="2001:db8::2")
+        for address in ("2001:db8::1", "2001:db8::ffff"):
+            assert (
+                refusal(lambda address=address: sign_in.request_code("b@example.ru", address=address))
+                == "too_many_codes"
+            )
+    assert SignInCode.objects.count() == limit - 1
+    sign_in.request_code("boris@example.ru", address="2001:db8:0:1::1")
+    Attempt.objects.update(made_at=timezone.now() - timedelta(hours=2))
+    sign_in.request_code("vera@example.ru", address="2001:db8::1")
 
 
 def test_eight_requests_at_once_are_five_codes(partner: Partner) -> None:

@@ -17,6 +17,7 @@ from apps.accounts import sign_in as accounts
 from apps.billing import invoices as billing
 from apps.billing import pdf, subscriptions
 from apps.billing.models import Invoice, InvoiceState, Subscription, SubscriptionState
+from apps.core import addresses
 from apps.core.errors import Refused
 from apps.orders.models import ServiceState
 from apps.payments import methods
@@ -57,7 +58,7 @@ def sign_in(request: Any) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         contact = form.cleaned_data["contact"].strip()
         try:
-            accounts.request_code(contact)
+            accounts.request_code(contact, address=addresses.of(request))
         except Refused as refused:
             form.refuse(refused)
             return show(request, "sign_in.html", {"form": form}, status=refused.status)

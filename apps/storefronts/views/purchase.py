@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from apps.accounts import sign_in
 from apps.billing import periods
 from apps.catalog.models import Offer, TariffVersion
-from apps.core import clock
+from apps.core import addresses, clock
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
 from apps.orders.models import Order
@@ -65,7 +65,7 @@ def _buy(request: Any, offer: Offer, form: CheckoutForm) -> Order:
             price=form.shown_price(),
             currency=form.version.currency,
             consents=[{"purpose": purpose, "text": text} for purpose, text in texts.items()],
-            ip=visitors.address(request),
+            ip=addresses.of(request),
             user_agent=request.headers.get("User-Agent", ""),
         ),
         return_url=f"{request.scheme}://{request.get_host()}/thanks/{{order}}/",
