@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help tools venv requirements browser run test lint soak bench
+.PHONY: help tools venv requirements texts browser run test lint soak bench
 
 help:
 	@sed -n 1,2p Makefile
@@ -27,6 +27,10 @@ requirements: venv
 	  --custom-compile-command "make requirements" requirements.in -o requirements.txt
 	$(BIN)/uv pip compile -q --python-version 3.11 --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make requirements" requirements-dev.in -o requirements-dev.txt
+
+# Brings locale/ up to date with the sources, and says what still has to be translated.
+texts: venv
+	@$(BIN)/python -m armor.texts
 
 run: venv
 	@exec $(BIN)/python -m armor.supervisor

@@ -154,8 +154,9 @@ class OrderFilter(filters.FilterSet):
         summary=_("Заказ"),
         examples=[
             OpenApiExample(
-                "Исполненный заказ",
-                {**ANSWER, "state": "done", "services": [SERVICE]},
+                "completed",
+                summary=_("Исполненный заказ"),
+                value={**ANSWER, "state": "done", "services": [SERVICE]},
                 response_only=True,
             )
         ],
