@@ -203,7 +203,9 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "ARMOR API",
-    "DESCRIPTION": "Продажа цифровых продуктов по подписке: предложения, клиенты, заказы, подписки, счета.",
+    "DESCRIPTION": _(
+        "Продажа цифровых продуктов по подписке: предложения, клиенты, заказы, подписки, счета."
+    ),
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
