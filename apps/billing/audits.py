@@ -1,15 +1,19 @@
 """What must hold of subscriptions and invoices, derived from the data itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import F, OuterRef, Subquery, Sum
 
 from apps.billing.models import LIVE, Invoice, InvoiceLine, InvoicePayment, InvoiceState, Subscription
+from apps.billing.postings import CREDIT, KIND
 from apps.core import audit
-from apps.core.models import Due
+from apps.core.models import Delivery, Due
 from apps.core.tenancy import current_partner, current_partner_id
 from apps.ledger.models import Account, Transfer
+from apps.payments.models import PaymentState, Refund, RefundState
 
 # Lines of one subscription, void ones aside, whose days overlap.
 _OVERLAPS = """
@@ -42,7 +46,7 @@ def invoice_adds_up() -> Iterator[str]:
 @audit.rule("billing.paid-means-paid")
 def paid_means_paid() -> Iterator[str]:
     """A paid invoice has one payment of its amount that came; one that came pays its invoice or goes back."""
-    links = InvoicePayment.objects.select_related("invoice", "payment")
+    links, told = InvoicePayment.objects.select_related("invoice", "payment"), set(_told())
     paid = {link.invoice_id: link.payment for link in links.filter(failed=False)}
     for invoice in Invoice.objects.filter(state__in=[InvoiceState.PAID, InvoiceState.REFUNDED]):
         payment = paid.get(invoice.pk)
@@ -50,32 +54,78 @@ def paid_means_paid() -> Iterator[str]:
         if payment is None or wrong or payment.state not in {"succeeded", "refunded"}:
             yield f"Invoice {invoice.number} is {invoice.state} without a payment of {invoice.money}"
     for link in links.filter(payment__state="succeeded", invoice__state__in=["open", "void"]):
-        if not link.payment.refunds.exists() and not _is_being_handled(link):
+        if not link.payment.refunds.exists() and link.payment_id not in told:
             yield f"Payment {link.payment_id} came for invoice {link.invoice.number}, which is {link.invoice.state}"
-
-
-def _is_being_handled(link: InvoicePayment) -> bool:
-    """The news of a payment may still be on its way to us."""
-    from apps.core.models import Delivery
-
-    return Delivery.objects.filter(partner_id=current_partner_id(), event__object_id=link.payment_id).exists()
 
 
 @audit.rule("billing.posted")
 def posted() -> Iterator[str]:
-    """What the ledger holds of an invoice is its amount while it is owed or paid, and nothing otherwise."""
-    mine = Transfer.objects.filter(partner_id=current_partner().pk, document_kind="invoice")
-    rows = mine.values("document_id", "debit", "credit").annotate(total=Sum("amount"))
-    owed: dict[object, object] = {}
-    for row in rows:
-        sign = (row["debit"] == Account.RECEIVABLE) - (row["credit"] == Account.RECEIVABLE)
-        owed[row["document_id"]] = owed.get(row["document_id"], 0) + sign * row["total"]
+    """What the ledger holds of an invoice is its amount while it is owed or paid, less what was given back of it."""
+    owed, back = _owed(), _given_back()
     for invoice in Invoice.objects.exclude(state=InvoiceState.DRAFT):
-        holds = invoice.total if invoice.state in {InvoiceState.OPEN, InvoiceState.PAID} else 0
-        if owed.pop(invoice.pk, 0) != holds:
-            yield f"Invoice {invoice.number} is {invoice.state}, and the ledger does not hold {holds} of it"
+        held, less = owed.pop(invoice.pk, Decimal(0)), back.get(invoice.pk, Decimal(0))
+        is_right = {
+            InvoiceState.OPEN: held == invoice.total and not less,
+            InvoiceState.PAID: held == invoice.total > less,
+        }.get(InvoiceState(invoice.state), held == less)
+        if not is_right:
+            sums = f"{held} less {less} of {invoice.total}"
+            yield f"Invoice {invoice.number} is {invoice.state}, and the ledger holds {sums}"
     for document in owed:
         yield f"The ledger holds postings of invoice {document}, which is not there"
+
+
+def _owed() -> dict[UUID, Decimal]:
+    """By invoice: what the ledger says its customer owes, or owed before paying."""
+    mine = Transfer.objects.filter(partner_id=current_partner().pk, document_kind=KIND)
+    owed: dict[UUID, Decimal] = {}
+    for document, debit, credit, amount in mine.values_list("document_id", "debit", "credit", "amount"):
+        sign = (debit == Account.RECEIVABLE) - (credit == Account.RECEIVABLE)
+        owed[document] = owed.get(document, Decimal(0)) + sign * amount
+    return owed
+
+
+def _given_back() -> dict[UUID, Decimal]:
+    """By invoice: what the ledger says was taken off it."""
+    credited, back = _credited(), dict[UUID, Decimal]()
+    links = InvoicePayment.objects.filter(payment__refunds__in=list(credited))
+    for invoice, refund in links.values_list("invoice_id", "payment__refunds"):
+        back[invoice] = back.get(invoice, Decimal(0)) + credited.get(refund, Decimal(0))
+    return back
+
+
+def _credited() -> dict[UUID, Decimal]:
+    """By refund: what was taken off its invoice."""
+    mine = Transfer.objects.filter(
+        partner_id=current_partner().pk, document_kind=CREDIT, credit=Account.RECEIVABLE
+    )
+    return dict(mine.values_list("document_id").annotate(total=Sum("amount")))
+
+
+@audit.rule("billing.refund-credited")
+def refund_credited() -> Iterator[str]:
+    """What went back of a paid invoice is taken off it, once; all of it gone, the invoice is refunded."""
+    credited, told = _credited(), set(_told())
+    back = Refund.objects.filter(
+        payment__invoice_payment__failed=False,
+        payment__invoice_payment__invoice__state__in=[InvoiceState.PAID, InvoiceState.REFUNDED],
+    ).select_related("payment__invoice_payment__invoice")
+    for refund in back:
+        invoice = refund.payment.invoice_payment.invoice
+        if refund.pk in told or refund.payment_id in told:
+            continue
+        found, is_made = credited.get(refund.pk), refund.state == RefundState.SUCCEEDED
+        # A trial's is credited when it is cancelled, before its money has gone.
+        if found != refund.amount if is_made else found and invoice.state == InvoiceState.PAID:
+            yield f"Refund {refund.pk} of {refund.amount} is {refund.state}, and {found} is credited"
+        if refund.payment.state == PaymentState.REFUNDED and invoice.state != InvoiceState.REFUNDED:
+            yield f"Invoice {invoice.number} is {invoice.state}, and all its money went back"
+
+
+def _told() -> Iterable[UUID]:
+    """What news is still on its way about."""
+    waiting = Delivery.objects.filter(partner_id=current_partner_id())
+    return waiting.values_list("event__object_id", flat=True)
 
 
 @audit.rule("billing.live-is-planned")

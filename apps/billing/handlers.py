@@ -1,4 +1,4 @@
-"""What billing does when payments end and when its days come."""
+"""What billing does when payments end or go back, when customers leave, and when its days come."""
 
 from uuid import UUID
 
@@ -17,6 +17,21 @@ def settle_invoice(event: Event) -> None:
 @events.on("payments.PaymentFailed")
 def free_invoice(event: Event) -> None:
     renewals.failed(event.object_id)
+
+
+@events.on("payments.RefundSucceeded")
+def credit_invoice(event: Event) -> None:
+    renewals.refunded(event.object_id)
+
+
+@events.on("payments.MethodRefused")
+def charge_no_more(event: Event) -> None:
+    renewals.method_refused(event.object_id)
+
+
+@events.on("accounts.CustomerErased")
+def let_go(event: Event) -> None:
+    renewals.customer_erased(event.object_id)
 
 
 due.task(subscriptions.RENEW)(renewals.renew)

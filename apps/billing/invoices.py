@@ -24,7 +24,7 @@ from apps.core.money import vat_inside
 from apps.core.tenancy import current_partner
 from apps.ledger.ledger import Owner
 from apps.payments import payments
-from apps.payments.models import Payment, PaymentMethod
+from apps.payments.models import Payment, PaymentMethod, Refund, RefundState
 from apps.policies import numbering, vat
 
 KIND = "billing.Invoice"
@@ -165,8 +165,10 @@ def void(invoice: Invoice) -> None:
         raise Refused("invoice_closed", _("Аннулировать можно только неоплаченный счёт"))
     invoice.state, invoice.closed_at = InvoiceState.VOID, clock.now()
     invoice.save(update_fields=["state", "closed_at"])
-    postings.taken_back(invoice, "void")
+    postings.taken_back(invoice)
     due.cancel(EXPIRE, invoice.pk)
+    for link in InvoicePayment.objects.filter(invoice=invoice, failed=False):
+        payments.call_off(link.payment_id)
     events.publish(
         "billing.InvoiceVoided",
         invoice.pk,
@@ -176,15 +178,26 @@ def void(invoice: Invoice) -> None:
 
 
 def refund(invoice: Invoice, *, reason: str, actor: str = "") -> None:
-    """Gives back the whole of a locked paid invoice, before its period is over."""
+    """Gives back the whole of a locked paid invoice, or what is left of it."""
     if invoice.state != InvoiceState.PAID:
         raise Refused("invoice_not_paid", _("Вернуть можно только оплаченный счёт"))
     payment = InvoicePayment.objects.select_related("payment").get(invoice=invoice, failed=False).payment
-    payments.refund(payment=payment, amount=invoice.money, reason=reason, actor=actor, key=invoice.pk)
+    if payment.refundable():
+        payments.refund(payment=payment, reason=reason, actor=actor, key=invoice.pk)
+    take_back(invoice, payment.refunds.exclude(state=RefundState.FAILED))
+    if invoice.state == InvoiceState.PAID:
+        raise RuntimeError(f"Invoice {invoice.number} is given back in full and not credited in full")
+
+
+def take_back(invoice: Invoice, refunds: Iterable[Refund]) -> None:
+    """Credits a locked paid invoice with refunds, each once; with the last kopeck it is refunded."""
+    for made in refunds:
+        if not postings.is_credited(made):
+            postings.credited(invoice, made.amount, document_id=made.pk)
+    if invoice.state != InvoiceState.PAID or postings.credited_so_far(invoice) < invoice.total:
+        return
     invoice.state, invoice.closed_at = InvoiceState.REFUNDED, clock.now()
     invoice.save(update_fields=["state", "closed_at"])
-    postings.taken_back(invoice, "refund")
-    postings.share_taken_back(invoice)
     due.cancel(RECOGNISE, invoice.pk)
     events.publish("billing.InvoiceRefunded", invoice.pk, subscription_id=invoice.subscription_id)
 

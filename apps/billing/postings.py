@@ -1,14 +1,21 @@
 """What an invoice writes to the ledger at each step of its life."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from uuid import UUID
+
+from django.db.models import QuerySet, Sum
 
 from apps.billing.models import Invoice, InvoiceLine
 from apps.core import clock
 from apps.core.money import rounded
+from apps.core.tenancy import current_partner
 from apps.ledger.ledger import Account, Owner, Posting, Sale, post
+from apps.ledger.models import Transfer
+from apps.payments.models import Refund
 
-KIND = "invoice"
+KIND, CREDIT = "invoice", "credit"
 
 
 def issued(invoice: Invoice) -> None:
@@ -16,18 +23,12 @@ def issued(invoice: Invoice) -> None:
     _post(invoice, [posting for line in _lines(invoice) for posting in _debt(invoice, line)])
 
 
-def taken_back(invoice: Invoice, name: str) -> None:
-    """The mirror of `issued`: the invoice was void or its money went back. `name` says which."""
+def taken_back(invoice: Invoice) -> None:
+    """The mirror of `issued`: the invoice is void."""
     _post(
         invoice,
         [
-            replace(
-                posting,
-                debit=posting.credit,
-                credit=posting.debit,
-                name=f"{name}-{posting.name}",
-                kind=Sale.REFUND if name == "refund" else posting.kind,
-            )
+            replace(posting, debit=posting.credit, credit=posting.debit, name=f"void-{posting.name}")
             for line in _lines(invoice)
             for posting in _debt(invoice, line)
         ],
@@ -51,31 +52,94 @@ def paid(invoice: Invoice) -> None:
     )
 
 
-def share_taken_back(invoice: Invoice) -> None:
-    """The money went back to the customer, so the partner has not earned its share."""
+def credited(invoice: Invoice, amount: Decimal, *, document_id: UUID) -> None:
+    """So much of a paid invoice is owed no more, nor earned by anybody: `amount` of it went back.
+
+    `document_id` is the refund's: it credits once. Parts are counted from the running total, so that the parts of
+    an invoice that went back piece by piece add up to the whole of it to the last kopeck.
+    """
+    before = credited_so_far(invoice)
+    done = _recognised_lines(invoice)
     _post(
         invoice,
         [
-            replace(
-                _base(invoice, line),
-                debit=Account.PARTNER_PAYABLE,
-                credit=Account.PARTNER_SHARE,
-                amount=share(line),
-                name=f"refund-share-{line.position}",
-                kind=Sale.REFUND,
-            )
-            for line in _lines(invoice)
+            posting
+            for line, was, becomes in _parts(invoice, before, before + amount)
+            for posting in _credit(invoice, line, was, becomes, is_earned=line.position in done)
         ],
+        kind=CREDIT,
+        document_id=document_id,
     )
 
 
+def is_credited(refund: Refund) -> bool:
+    """Whether a refund has been taken off its invoice already."""
+    return _mine().filter(document_kind=CREDIT, document_id=refund.pk).exists()
+
+
+def credited_so_far(invoice: Invoice) -> Decimal:
+    """What stands in the ledger as given back of an invoice."""
+    refunds = Refund.objects.filter(payment__invoice_payment__invoice=invoice).values_list("pk", flat=True)
+    found = _mine().filter(document_kind=CREDIT, document_id__in=list(refunds), credit=Account.RECEIVABLE)
+    return found.aggregate(total=Sum("amount"))["total"] or Decimal("0.00")
+
+
+def _credit(
+    invoice: Invoice, line: InvoiceLine, was: Decimal, becomes: Decimal, *, is_earned: bool
+) -> list[Posting]:
+    vat = _part(line.vat, line, becomes) - _part(line.vat, line, was)
+    base = replace(_base(invoice, line), credit=Account.RECEIVABLE, kind=Sale.REFUND)
+    income = Account.REVENUE if is_earned else Account.DEFERRED
+    return [
+        replace(base, debit=income, amount=becomes - was - vat, name=f"credit-net-{line.position}"),
+        replace(base, debit=Account.VAT, amount=vat, name=f"credit-vat-{line.position}"),
+        replace(
+            base,
+            debit=Account.PARTNER_PAYABLE,
+            credit=Account.PARTNER_SHARE,
+            amount=_part(share(line), line, becomes) - _part(share(line), line, was),
+            name=f"credit-share-{line.position}",
+        ),
+    ]
+
+
+def _parts(
+    invoice: Invoice, before: Decimal, after: Decimal
+) -> Iterator[tuple[InvoiceLine, Decimal, Decimal]]:
+    """Each line with what is credited of it at either total of the invoice."""
+    below = Decimal(0)
+    for line in _lines(invoice):
+        above = below + line.amount
+        was, becomes = (
+            rounded(above * total / invoice.total) - rounded(below * total / invoice.total)
+            for total in (before, after)
+        )
+        yield line, was, becomes
+        below = above
+
+
+def _part(whole: Decimal, line: InvoiceLine, credited: Decimal) -> Decimal:
+    return rounded(whole * credited / line.amount) if line.amount else Decimal(0)
+
+
+def _recognised_lines(invoice: Invoice) -> set[int]:
+    names = _mine().filter(document_id=invoice.pk, posting__startswith="recognised-")
+    return {int(name.rpartition("-")[2]) for name in names.values_list("posting", flat=True)}
+
+
+def _mine() -> QuerySet[Transfer]:
+    return Transfer.objects.filter(partner_id=current_partner().pk)
+
+
 def recognised(invoice: Invoice, line: InvoiceLine) -> None:
-    """The period is over: deferred income is revenue now."""
+    """The period is over: deferred income is revenue now, what was given back of it aside."""
+    so_far = credited_so_far(invoice)
+    [back] = [was for found, was, _same in _parts(invoice, so_far, so_far) if found.pk == line.pk]
     posting = replace(
         _base(invoice, line),
         debit=Account.DEFERRED,
         credit=Account.REVENUE,
-        amount=line.amount - line.vat,
+        amount=line.amount - line.vat - (back - _part(line.vat, line, back)),
         name=f"recognised-{line.position}",
     )
     _post(invoice, [posting])
@@ -117,5 +181,8 @@ def _lines(invoice: Invoice) -> list[InvoiceLine]:
     return list(invoice.lines.all())
 
 
-def _post(invoice: Invoice, postings: list[Posting]) -> None:
-    post(KIND, invoice.pk, postings, occurred_at=clock.now(), business_date=clock.today())
+def _post(
+    invoice: Invoice, postings: list[Posting], *, kind: str = KIND, document_id: UUID | None = None
+) -> None:
+    document_id = document_id or invoice.pk
+    post(kind, document_id, postings, occurred_at=clock.now(), business_date=clock.today())

@@ -1,11 +1,12 @@
 """Renewals: notice three days ahead, one charge per period, three more tries after a failure, then the end."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from apps import journal
 from apps.billing import invoices, letters, periods, subscriptions
 from apps.billing.models import (
     Invoice,
@@ -17,7 +18,7 @@ from apps.billing.models import (
 )
 from apps.core import clock, due, events, faults
 from apps.payments import payments
-from apps.payments.models import PaymentMethod
+from apps.payments.models import CONSENT_REVOKED, PaymentMethod, Refund, RefundState
 
 RETRY_AFTER_DAYS = (1, 2, 2)
 """Days between attempts: on days 1, 3 and 5 after the first one."""
@@ -50,6 +51,8 @@ def _charge(subscription: Subscription) -> None:
         subscription=subscription, lines__period_start=start, state__in=["draft", "open"]
     ).first()
     if invoice is not None and InvoicePayment.objects.filter(invoice=invoice, failed=False).exists():
+        # A page that nobody pays counts as no attempt of ours: without this look it would be the last one.
+        due.schedule(subscriptions.RENEW, subscription.pk, _tomorrow(subscription))
         return
     is_new = invoice is None
     if invoice is None:
@@ -62,7 +65,12 @@ def _charge(subscription: Subscription) -> None:
     if is_new:
         invoices.issue(invoice)
     if method is None:
-        not_paid(subscription, invoices.locked(invoice.pk), "no_method")
+        reason = CONSENT_REVOKED if subscription.method_id else "no_method"
+        not_paid(subscription, invoices.locked(invoice.pk), reason)
+
+
+def _tomorrow(subscription: Subscription) -> datetime:
+    return periods.work_moment(subscription.pk, clock.today() + timedelta(days=1))
 
 
 def _usable_method(subscription: Subscription) -> PaymentMethod | None:
@@ -93,6 +101,37 @@ def paid(payment_id: UUID) -> None:
         move = subscriptions.start if invoice.purpose == InvoicePurpose.NEW else subscriptions.extend
         move(subscription, invoice, link.payment)
     invoices.mark_paid(invoice)
+    # Events have no order: the money may have gone back before we heard that it came.
+    _take_back(link, subscription, invoice)
+
+
+def refunded(refund_id: UUID) -> None:
+    """Money of a payment went back: its invoice is credited; one given back in full pays for nothing any more."""
+    refund = Refund.objects.get(pk=refund_id)
+    link = (
+        InvoicePayment.objects.select_related("payment", "invoice").filter(payment=refund.payment_id).first()
+    )
+    if link is None:
+        return
+    subscription = (
+        subscriptions.locked(link.invoice.subscription_id) if link.invoice.subscription_id else None
+    )
+    invoice = invoices.locked(link.invoice_id)
+    link.refresh_from_db(fields=["failed"])
+    # What came for a void or unpaid invoice was never credited to it; the payment's own postings even out.
+    if not link.failed and invoice.state in {InvoiceState.PAID, InvoiceState.REFUNDED}:
+        _take_back(link, subscription, invoice)
+
+
+def _take_back(link: InvoicePayment, subscription: Subscription | None, invoice: Invoice) -> None:
+    was_paid = invoice.state == InvoiceState.PAID
+    invoices.take_back(invoice, link.payment.refunds.filter(state=RefundState.SUCCEEDED))
+    if subscription is None or not was_paid or invoice.state != InvoiceState.REFUNDED:
+        return
+    pays_for_now = invoice.lines.filter(period_end=subscription.current_period_end).exists()
+    if subscription.is_live and pays_for_now:
+        # As with any cancellation, the days of a trial are a gift that stays.
+        subscriptions.cancel(subscription, at_period_end=subscription.state == SubscriptionState.TRIAL)
 
 
 def _give_back(link: InvoicePayment) -> None:
@@ -143,8 +182,35 @@ def notice(subscription_id: UUID) -> None:
     with transaction.atomic():
         subscription = subscriptions.locked(subscription_id)
         is_coming = subscription.is_live and not subscription.cancel_at_period_end
+        # The letter says that the card will be charged: one that was refused will not be.
+        is_coming = is_coming and _usable_method(subscription) is not None
         if is_coming and subscription.current_period_end and clock.today() < subscription.current_period_end:
             letters.renewal_ahead(subscription)
+
+
+def method_refused(method_id: UUID) -> None:
+    """The customer took a method back: its subscriptions lapse when what is paid is over, unless paid by hand."""
+    mine = Subscription.objects.live().filter(method_id=method_id).values_list("pk", flat=True)
+    for subscription_id in mine.order_by("pk"):
+        subscription = subscriptions.locked(subscription_id)
+        if subscription.is_live and subscription.method_id == method_id:
+            due.cancel(subscriptions.NOTICE, subscription.pk)
+            journal.record("subscription.method_refused", subscriptions.KIND, subscription.pk)
+
+
+def customer_erased(customer_id: UUID) -> None:
+    """Nothing is charged to somebody who is gone: what runs is cancelled, what nobody has paid yet is off."""
+    theirs = Subscription.objects.filter(customer_id=customer_id).values_list("pk", flat=True)
+    for subscription_id in theirs.order_by("pk"):
+        subscription = subscriptions.locked(subscription_id)
+        if subscription.is_live:
+            subscriptions.cancel(subscription, actor="erasure")
+        elif subscription.state == SubscriptionState.PENDING:
+            for invoice in subscription.invoices.select_for_update(no_key=True).filter(
+                state=InvoiceState.OPEN
+            ):
+                invoices.void(invoice)
+            subscriptions.end(subscription, SubscriptionState.ENDED, "erased")
 
 
 def expire(invoice_id: UUID) -> None:

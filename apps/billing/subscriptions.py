@@ -115,7 +115,9 @@ def cancel(subscription: Subscription, *, at_period_end: bool = True, actor: str
     """
     with transaction.atomic():
         subscription = locked(subscription.pk)
-        if subscription.cancelled_at and (subscription.cancel_at_period_end or not subscription.is_live):
+        if subscription.cancelled_at and not subscription.is_live:
+            return subscription
+        if subscription.cancel_at_period_end and at_period_end:
             return subscription
         if not subscription.is_live:
             raise Refused("subscription_not_live", _("Эта подписка уже не действует"))

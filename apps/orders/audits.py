@@ -78,3 +78,14 @@ def awaiting_has_invoice() -> Iterator[str]:
             yield f"Order {order.pk} has no invoice of {order.money}"
         elif order.state == OrderState.AWAITING_PAYMENT and order.created_at < long_ago:
             yield f"Order {order.number} has waited for its payment for 30 days"
+
+
+@audit.rule("orders.erased-keep-no-key")
+def erased_keep_no_key() -> Iterator[str]:
+    """Nothing that opens a product is kept of an erased customer, once the news has come here."""
+    told = set(
+        Delivery.objects.filter(partner_id=current_partner_id()).values_list("event__object_id", flat=True)
+    )
+    for service in Service.objects.filter(customer__erased_at__isnull=False).exclude(customer__in=told):
+        if service.key or service.url:
+            yield f"Service {service.pk} of an erased customer still has what opens it"

@@ -86,9 +86,18 @@ def _claim(fulfilment_id: UUID) -> tuple[Fulfilment, bool] | None:
             # What is not there yet is not extended: the first request goes first.
             _later(fulfilment, _F.RETRY, timedelta(minutes=10), _("Ждёт подключения услуги"))
             return None
+        if _is_overtaken(fulfilment):
+            _close(fulfilment, _F.DONE, reason=_("Уже продлено на больший срок"))
+            return None
         is_repeated = fulfilment.state in {_F.UNKNOWN, _F.IN_PROGRESS}
         history.change(fulfilment, _F.IN_PROGRESS, attempts=fulfilment.attempts + 1)
     return fulfilment, is_repeated
+
+
+def _is_overtaken(fulfilment: Fulfilment) -> bool:
+    """A later renewal was done first: to extend now would shorten what the customer has paid for."""
+    until, wanted = fulfilment.service.active_until, fulfilment.period_end
+    return fulfilment.action == _A.EXTEND and bool(until and wanted and wanted < until)
 
 
 def _ask(fulfilment: Fulfilment, *, is_repeated: bool) -> Provisioned:
@@ -126,6 +135,8 @@ def _provision(connector: ProviderConnector, service: Service, period_end: date)
 
 def _record(fulfilment_id: UUID, answer: Provisioned) -> None:
     fulfilment = _locked(fulfilment_id)
+    if fulfilment.state == _F.REVOKED and fulfilment.action == _A.PROVISION:
+        _take_back_again(fulfilment)
     if fulfilment.state != _F.IN_PROGRESS:
         return
     if fulfilment.action == _A.CANCEL and answer.status in {Status.CANCELED, Status.ACTIVE}:
@@ -139,13 +150,25 @@ def _record(fulfilment_id: UUID, answer: Provisioned) -> None:
         _call_staff(fulfilment, reason)
 
 
+def _take_back_again(provision: Fulfilment) -> None:
+    """The provider answers after we called it off: it may have had the cancellation first, and made it after that."""
+    again = Fulfilment.objects.select_for_update(no_key=True).filter(
+        service=provision.service, action=_A.CANCEL
+    )
+    for cancellation in again:
+        history.change(cancellation, _F.QUEUED, reason=_("Поставщик ответил после отзыва"), done_at=None)
+        due.schedule(FULFIL, cancellation.pk, clock.wall(), wall=True)
+
+
 def _deliver(fulfilment: Fulfilment, answer: Provisioned, *, actor: str = "") -> None:
-    service = Service.objects.select_for_update(no_key=True).get(pk=fulfilment.service_id)
+    service = Service.objects.select_for_update(no_key=True, of=("self",)).get(pk=fulfilment.service_id)
     has_news = bool(answer.key and answer.key != service.key) or fulfilment.action == _A.PROVISION
-    service.key = answer.key or service.key
-    service.url = answer.url or service.url
-    service.instructions = answer.instructions or service.instructions
-    service.active_until = fulfilment.period_end
+    if not service.customer.erased_at:
+        service.key = answer.key or service.key
+        service.url = answer.url or service.url
+        service.instructions = answer.instructions or service.instructions
+    # Extensions come in any order: none of them shortens.
+    service.active_until = max(filter(None, (service.active_until, fulfilment.period_end)), default=None)
     service.activated_at = service.activated_at or clock.now()
     history.change(service, _S.ACTIVE, actor=actor)
     _close(fulfilment, _F.DONE, actor=actor)
@@ -166,6 +189,8 @@ def _finish_order(order_id: UUID, *, actor: str) -> None:
 
 def _not_done(fulfilment_id: UUID, error: ConnectorError, *, is_repeated: bool) -> None:
     fulfilment = _locked(fulfilment_id)
+    if fulfilment.state == _F.REVOKED and fulfilment.action == _A.PROVISION and error.unknown:
+        _take_back_again(fulfilment)
     if fulfilment.state != _F.IN_PROGRESS:
         return
     is_spent = fulfilment.attempts >= PATIENCE
@@ -238,6 +263,8 @@ def revoke_open(service: Service) -> bool:
 
 
 def _locked(fulfilment_id: UUID) -> Fulfilment:
+    # The service first, as whoever ends it locks it: in the other order the two would wait for each other.
+    Service.objects.select_for_update(no_key=True).get(fulfilments=fulfilment_id)
     rows = Fulfilment.objects.select_for_update(no_key=True, of=("self",)).select_related("service")
     return rows.get(pk=fulfilment_id)
 

@@ -23,3 +23,8 @@ def cancel_what_was_not_paid(event: Event) -> None:
 @events.on("billing.SubscriptionEnded")
 def switch_off(event: Event) -> None:
     services.subscription_ended(event.object_id)
+
+
+@events.on("accounts.CustomerErased")
+def forget_keys(event: Event) -> None:
+    services.customer_erased(event.object_id)

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
@@ -46,7 +46,7 @@ def place_order(
 
     `expected_price` is what the customer saw for one piece. In `return_url`, `{order}` becomes the order's id.
     A second call with the same `request_key` gives the first order. Raises Refused: `offer_closed`,
-    `sales_stopped`, `bad_quantity`, `price_changed`, `request_key_reused`, `no_connection`.
+    `sales_stopped`, `bad_quantity`, `price_changed`, `request_key_reused`, `no_connection`, `customer_erased`.
     """
     if request_key and (earlier := _earlier(request_key, customer, offer)):
         return earlier
@@ -84,9 +84,16 @@ def open_payment_page(order: Order) -> Payment | None:
     payment = payments.send(payment.pk)
     # The worker may have been first: then its answer is on the way.
     while payment.state == PaymentState.SENDING and time.monotonic() < deadline:
+        _let_others_use_the_connection()
         time.sleep(0.05)
         payment.refresh_from_db()
     return payment
+
+
+def _let_others_use_the_connection() -> None:
+    # Those who wait for a slow gateway would else hold the whole pool, and nobody could be served at all.
+    if not connection.in_atomic_block:
+        connection.close()
 
 
 def _place(
@@ -98,6 +105,7 @@ def _place(
     return_url: str,
     **given: Any,
 ) -> Order:
+    _check_known(customer)
     version = offer.current_version()
     if expected_price is not None and expected_price != version.price:
         raise Refused("price_changed", _("Цена изменилась: обновите страницу"), price=str(version.price))
@@ -169,6 +177,12 @@ def _offer_on_sale(offer: Offer | int) -> Offer:
     if found is None:
         raise Refused("offer_closed", _("Это предложение больше не продаётся"), status=404)
     return found
+
+
+def _check_known(customer: Customer) -> None:
+    """Locked, as erasure locks it: what is ordered before that is cancelled by it, and nothing is ordered after."""
+    if Customer.objects.select_for_update(no_key=True).get(pk=customer.pk).erased_at:
+        raise Refused("customer_erased", _("Данные этого клиента стёрты"))
 
 
 def _checked(quantity: int) -> int:

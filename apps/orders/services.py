@@ -1,5 +1,6 @@
 """Services follow money: made when an order is paid, extended by a renewal, off when the subscription is over."""
 
+from typing import Any
 from uuid import UUID
 
 from django.utils import translation
@@ -14,7 +15,7 @@ from apps.orders import fulfilment, history
 from apps.orders.models import FulfilmentAction, Order, OrderState, Service, ServiceState
 from apps.orders.placing import place_order
 
-__all__ = ["expire_order", "invoice_paid", "place_order", "subscription_ended"]
+__all__ = ["customer_erased", "expire_order", "invoice_paid", "place_order", "subscription_ended"]
 
 
 def invoice_paid(invoice_id: UUID) -> None:
@@ -35,7 +36,7 @@ def _deliver_order(order: Order, invoice: Invoice, subscription: Subscription) -
     if order.state != OrderState.AWAITING_PAYMENT:
         return
     if not subscription.is_live:
-        history.change(order, OrderState.CANCELLED, reason=_("Подписка завершена"), closed_at=clock.now())
+        _cancel(order, _("Подписка завершена"))
         return
     versions = TariffVersion.objects.select_related("tariff__product").in_bulk(order.terms["deliver"])
     line = invoice.lines.all()[0]
@@ -91,12 +92,24 @@ def subscription_ended(subscription_id: UUID) -> None:
             fulfilment.add(service, FulfilmentAction.CANCEL)
     order = Order.objects.select_for_update(no_key=True).filter(subscription_id=subscription_id).first()
     if order is not None and order.state == OrderState.IN_PROGRESS:
-        history.change(order, OrderState.CANCELLED, reason=_("Подписка завершена"), closed_at=clock.now())
+        _cancel(order, _("Подписка завершена"))
 
 
 def expire_order(order_id: UUID) -> None:
     """Its invoice was not paid in time."""
     order = Order.objects.select_for_update(no_key=True).filter(pk=order_id).first()
     if order is not None and order.state == OrderState.AWAITING_PAYMENT:
-        history.change(order, OrderState.CANCELLED, reason=_("Не оплачен в срок"), closed_at=clock.now())
-        events.publish("orders.OrderCancelled", order.pk, customer_id=order.customer_id)
+        _cancel(order, _("Не оплачен в срок"))
+
+
+def customer_erased(customer_id: UUID) -> None:
+    """Keys and personal links of an erased customer go; what was sold, when and for how much stays."""
+    mine = Service.objects.select_for_update(no_key=True).filter(customer_id=customer_id)
+    for service in mine.order_by("pk"):
+        service.key = service.url = service.instructions = ""
+        service.save(update_fields=["key", "url", "instructions"])
+
+
+def _cancel(order: Order, reason: Any) -> None:
+    history.change(order, OrderState.CANCELLED, reason=reason, closed_at=clock.now())
+    events.publish("orders.OrderCancelled", order.pk, customer_id=order.customer_id)

@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
 
 from apps.connectors.models import Connection, GatewayReference
 from apps.core import audit, clock
-from apps.core.models import Due, WorkItem
+from apps.core.models import Delivery, Due, WorkItem
 from apps.core.tenancy import current_partner
 from apps.ledger.ledger import Account
 from apps.ledger.models import Transfer
+from apps.payments.methods import HIDDEN
 from apps.payments.models import OPEN, Payment, PaymentMethod, PaymentState, Refund, RefundState
 
 CAPTURED = [PaymentState.SUCCEEDED, PaymentState.REFUNDED]
@@ -67,6 +69,14 @@ def refused_method_rests() -> Iterator[str]:
         yield f"Payment {payment.pk} came after method {payment.method_id} was refused, and was kept"
     for payment in charges.filter(created_at__gt=F("method__refused_at")).exclude(gateway_id=""):
         yield f"Payment {payment.pk} was made after method {payment.method_id} had been refused"
+
+
+@audit.rule("payments.erased-keep-no-method")
+def erased_keep_no_method() -> Iterator[str]:
+    """What an erased customer paid by can neither be charged nor recognised, once the news has come here."""
+    left = PaymentMethod.objects.filter(customer__erased_at__isnull=False)
+    for method in left.exclude(customer_id__in=_told()).filter(Q(refused_at=None) | ~Q(title=HIDDEN)):
+        yield f"Method {method.pk} belongs to an erased customer and is {method}"
 
 
 @audit.rule("payments.unwanted-returned")
@@ -133,6 +143,12 @@ def _transfers(kind: str, posting: str | None = None) -> QuerySet[Transfer]:
         partner_id=current_partner().pk, document_kind=kind, document_id=OuterRef("pk")
     )
     return found.filter(posting=posting) if posting else found
+
+
+def _told() -> list[UUID]:
+    """What news is still on its way about."""
+    waiting = Delivery.objects.filter(partner_id=current_partner().pk)
+    return list(waiting.values_list("event__object_id", flat=True))
 
 
 def _work(kind: str) -> QuerySet[WorkItem]:

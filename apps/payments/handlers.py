@@ -5,8 +5,9 @@ from uuid import UUID
 from apps.connectors import webhooks
 from apps.connectors.base import Kind, Received
 from apps.connectors.models import GatewayReference
-from apps.core import clock, due
-from apps.payments import payments, refunds
+from apps.core import clock, due, events
+from apps.core.models import Event
+from apps.payments import methods, payments, refunds, timing
 
 
 @due.task("payments.send")
@@ -42,7 +43,17 @@ def sweep_refund(object_id: UUID) -> None:
 @due.task("payments.reconcile")
 def reconcile(object_id: UUID) -> None:
     """Reads a payment's refunds because a message spoke of one."""
+    # Messages come in any order: what is not known to have come cannot have gone back.
+    payment = payments.settle(object_id)
+    if payment.is_open:
+        raise due.Retry(timing.next_look(payment))
     refunds.reconcile(object_id)
+
+
+@events.on("accounts.CustomerErased")
+def erase_methods(event: Event) -> None:
+    """Money documents stay; what a charge could be made by goes."""
+    methods.erase(event.object_id)
 
 
 @webhooks.receiver(Kind.PAYMENT)

@@ -15,6 +15,8 @@ from apps.core.money import Money, amount_field, currency_field
 
 CONSENT_REVOKED = "permission_revoked"
 """Decline reason of a charge by a method that the customer has refused."""
+CALLED_OFF = "called_off"
+"""Decline reason of a payment that was not sent yet when it was wanted no more."""
 
 
 class Purpose(models.TextChoices):

@@ -20,11 +20,11 @@ from apps.core.tenancy import current_partner
 from apps.payments import methods, timing
 from apps.payments.gateway import Gateway, GatewayPayment, PaymentRequest
 from apps.payments.methods import refuse_method
-from apps.payments.models import CONSENT_REVOKED, Payment, PaymentMethod, PaymentState, Purpose
+from apps.payments.models import CALLED_OFF, CONSENT_REVOKED, Payment, PaymentMethod, PaymentState, Purpose
 from apps.payments.recording import fail, record
 from apps.payments.refunds import refund
 
-__all__ = ["FAULT_POINTS", "refund", "refuse_method", "send", "settle", "start", "sweep"]
+__all__ = ["FAULT_POINTS", "call_off", "refund", "refuse_method", "send", "settle", "start", "sweep"]
 
 FAULT_POINTS = (
     "payments.claimed-not-sent",
@@ -134,6 +134,14 @@ def _claim(payment_id: UUID) -> Payment | None:
         payment.save(update_fields=["state", "claimed_at"])
         # Should we die from here on, this asks what became of it.
         due.schedule(SWEEP, payment.pk, clock.wall() + timing.IN_FLIGHT, wall=True)
+    return payment
+
+
+def call_off(payment_id: UUID) -> Payment:
+    """What has certainly not been sent is not sent any more, in the caller's transaction; all else goes its way."""
+    payment = Payment.locked(payment_id)
+    if payment.state == PaymentState.CREATED:
+        fail(payment, CALLED_OFF)
     return payment
 
 

@@ -84,8 +84,9 @@ def _cancel(payment: Payment, seen: GatewayPayment) -> None:
 def fail(payment: Payment, reason: str) -> None:
     """Ends a locked payment without money, and says so."""
     payment.move(PaymentState.FAILED)
-    payment.decline_reason, payment.settled_at, payment.confirmation_url = reason, clock.now(), ""
-    payment.save(update_fields=["state", "decline_reason", "settled_at", "confirmation_url"])
+    payment.decline_reason, payment.settled_at = reason, clock.now()
+    _leave_page(payment)
+    payment.save(update_fields=["state", "decline_reason", "settled_at", "confirmation_url", "return_url"])
     _close(payment)
     events.publish("payments.PaymentFailed", payment.pk, customer_id=payment.customer_id)
 
@@ -96,7 +97,8 @@ def _succeed(payment: Payment, seen: GatewayPayment) -> None:
     late = payment.state == PaymentState.FAILED
     refused = payment.is_charge and payment.method is not None and _refused(payment.method)
     payment.move(PaymentState.REFUNDED if late or refused else PaymentState.SUCCEEDED)
-    payment.fee, payment.settled_at, payment.confirmation_url = seen.fee, clock.now(), ""
+    payment.fee, payment.settled_at = seen.fee, clock.now()
+    _leave_page(payment)
     if refused:
         payment.decline_reason = CONSENT_REVOKED
     methods.save_method(payment, seen)
@@ -110,6 +112,11 @@ def _succeed(payment: Payment, seen: GatewayPayment) -> None:
     refunds.give_back_all(payment, reason=str(reason))
     if not late:
         events.publish("payments.PaymentFailed", payment.pk, customer_id=payment.customer_id)
+
+
+def _leave_page(payment: Payment) -> None:
+    # Where the customer comes back to is the partner's own address, and may say who they are.
+    payment.confirmation_url = payment.return_url = ""
 
 
 def _refused(method: PaymentMethod) -> bool:

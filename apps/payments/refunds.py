@@ -243,7 +243,7 @@ def reconcile(payment_id: UUID) -> None:
     Raises ConnectorError.
     """
     payment = Payment.objects.get(pk=payment_id)
-    if not payment.gateway_id:
+    if payment.state not in {PaymentState.SUCCEEDED, PaymentState.REFUNDED}:
         return
     gateway: Gateway = payment.connection.open()
     listed = gateway.refunds_of(payment.gateway_id)

@@ -19,7 +19,7 @@ from apps.partners.models import Partner
 HELD = (Account.CLEARING, Account.PARTNER_PAYABLE, Account.BANK)
 """Where a customer's money is: at the platform's gateway, at the partner's own, in the bank."""
 TAKEN = Q(debit__in=HELD, credit=Account.RECEIVABLE)
-GIVEN_BACK = Q(debit=Account.REFUND, credit__in=HELD)
+GIVEN_BACK = Q(debit=Account.RECEIVABLE, credit__in=HELD)
 
 DIMENSIONS = {
     "day": _("День"),

@@ -12,8 +12,9 @@ from pypdf import PdfReader
 
 from apps.billing import invoices, pdf
 from apps.billing.models import Invoice, InvoiceLine, InvoicePayment, InvoicePurpose, Subscription
-from apps.core import audit
+from apps.core import audit, clock
 from apps.core.models import Due
+from apps.payments.models import Payment, Refund
 from tests.orders.shop import Shop
 
 
@@ -89,6 +90,10 @@ def test_each_rule_finds_its_corruption(shop: Shop, corrupt: Callable[[str], Non
         f" (SELECT id FROM billing_invoice WHERE subscription_id = '{three}')"
     )
     corrupt("UPDATE billing_invoice SET state = 'void' WHERE state = 'open'")
+    # Given back, and the invoice knows nothing of it.
+    payment = Payment.objects.get(invoice_payment__invoice__subscription=one, purpose="new")
+    now = clock.now()
+    Refund.objects.create(payment=payment, amount=1, reason="-", state="succeeded", created_at=now)
     Due.objects.filter(kind="billing.renew", object_id=three).delete()
     corrupt(
         f"UPDATE billing_subscription SET cancelled_at = created_at + interval '1 day' WHERE id = '{one}'"

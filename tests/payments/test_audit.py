@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
+from apps.accounts.models import Customer
 from apps.connectors.models import Connection
 from apps.core import audit, clock
 from apps.core.models import Due
@@ -60,6 +61,10 @@ def untold(books: Books) -> None:
     later(books.waiting, timedelta(hours=25))
 
 
+def erased_and_kept(books: Books) -> None:
+    Customer.objects.filter(pk=books.till.customer.pk).update(erased_at=clock.now())
+
+
 CORRUPTIONS: list[tuple[str, Callable[[Books], Any]]] = [
     ("payments.refunds-within-payment", lambda books: change(books.paid, amount=Decimal("10.00"))),
     ("payments.refunds-within-payment", refunded_without_money),
@@ -74,6 +79,7 @@ CORRUPTIONS: list[tuple[str, Callable[[Books], Any]]] = [
         ),
     ),
     ("payments.refused-method-rests", refused_before),
+    ("payments.erased-keep-no-method", erased_and_kept),
     ("payments.unwanted-returned", lambda books: change(books.paid, state="refunded")),
     ("payments.open-is-watched", lambda books: Due.objects.filter(object_id=books.waiting.pk).delete()),
     ("payments.open-is-watched", untold),

@@ -25,7 +25,8 @@ PERIOD = {"since": "2031-03-01", "until": "2031-03-31"}
 
 def pay(amount, *, kind="new", day=DAY, refund=False, **dimensions):
     """One payment or refund in the current partner's name."""
-    held, other = Account.CLEARING, Account.REFUND if refund else Account.RECEIVABLE
+    # As payments post them: a refund is the mirror of a payment.
+    held, other = Account.CLEARING, Account.RECEIVABLE
     debit, credit = (other, held) if refund else (held, other)
     posting = Posting(
         name="paid", debit=debit, credit=credit, amount=Decimal(amount), kind=kind, **dimensions
