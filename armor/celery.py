@@ -6,6 +6,8 @@ from typing import Any
 from celery import Celery, Task
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "armor.settings")
+PATIENCE = 2
+"""Seconds for which whoever has something to say waits for a broker that does not answer."""
 
 
 class CleanTask(Task):
@@ -35,7 +37,14 @@ def _configure(sender: Celery, **_: Any) -> None:
     url = settings.BROKER_URL
     sender.conf.update(
         broker_url=url or "memory://",
+        broker_transport_options=_transport(url),
+        broker_connection_timeout=PATIENCE,
         broker_connection_retry_on_startup=True,
+        # The worker looks for a lost broker for ever, rather than end after some hours.
+        broker_connection_max_retries=None,
+        task_default_queue=settings.BROKER_QUEUE,
+        # The tables are what must survive; a message need not be written to the broker's disk.
+        task_default_delivery_mode="transient",
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
@@ -49,8 +58,15 @@ def _configure(sender: Celery, **_: Any) -> None:
             "housekeeping": {"task": "core.housekeeping", "schedule": 3600.0},
         },
     )
+
+
+def _transport(url: str) -> dict[str, Any]:
+    """One more try at once, then an error: by default a page would wait for many of them."""
+    options: dict[str, Any] = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
+    if url.startswith("redis"):
+        options |= {"socket_connect_timeout": PATIENCE, "socket_timeout": 30, "socket_keepalive": True}
     if url.startswith("pgmq"):
-        sender.conf.broker_transport_options = {
+        options |= {
             # Given in full, for pgmq would otherwise take the database of DATABASE_URL.
             "conn_string": "postgresql" + url.removeprefix("pgmq"),
             "init_extension": False,
@@ -60,7 +76,9 @@ def _configure(sender: Celery, **_: Any) -> None:
             "polling_interval": 0.25,
             "wait_time_seconds": 0,
             "pool_size": 4,
+            "pool_timeout": PATIENCE,
         }
+    return options
 
 
 def _nightly() -> Any:

@@ -185,6 +185,7 @@ MEDIA_ROOT = VAR_DIR / "media"
 
 # Celery only wakes: what is true stands in our tables.
 BROKER_URL = os.environ.get("BROKER_URL", "")
+BROKER_QUEUE = os.environ.get("ARMOR_QUEUE", "armor")
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
 REST_FRAMEWORK = {

@@ -1,10 +1,16 @@
 """Tells a worker, after commit, that something waits. Losing the message costs seconds: beat looks as well."""
 
 import logging
+import time
 
 from django.db import transaction
 
 log = logging.getLogger(__name__)
+QUIET = 10.0
+"""Seconds for which a broker that failed is left alone, so that its fall does not slow every page down."""
+STALE = 60
+"""Seconds after which nobody needs a message any more: beat has looked several times."""
+_left_alone_until = 0.0
 
 
 def after_commit() -> None:
@@ -16,13 +22,30 @@ def after_commit() -> None:
 
 
 def _wake() -> None:
+    global _left_alone_until
     from django.conf import settings
 
-    if not settings.BROKER_URL:
+    if not settings.BROKER_URL or time.monotonic() < _left_alone_until:
         return
     from apps.core.tasks import work
 
     try:
-        work.apply_async(retry=False)
+        work.apply_async(retry=False, expires=STALE)
     except Exception as error:  # the broker only wakes: what is true stands in the tables
-        log.warning("The broker did not take the wake-up: %s", error)
+        _left_alone_until = time.monotonic() + QUIET
+        log.warning("The broker did not take the wake-up, and is left alone for %.0f s: %s", QUIET, error)
+
+
+def broker_answers() -> bool:
+    """Whether the broker lets us in now, over a connection made for the question."""
+    from celery import current_app
+
+    once = {**current_app.conf.broker_transport_options, "max_retries": 0, "pool_size": 1}
+    broker = current_app.connection_for_write(transport_options=once)
+    try:
+        broker.ensure_connection(max_retries=0)
+    except Exception:
+        return False
+    finally:
+        broker.release()
+    return True
