@@ -7,7 +7,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from armor import env
+from armor import env, pool
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("ARMOR_VAR", BASE_DIR / "var"))
@@ -136,6 +136,7 @@ DATABASES = {
                 "max_size": env.number("ARMOR_DB_POOL", 12),
                 "max_lifetime": env.number("ARMOR_DB_MAX_LIFETIME", 900),
                 "timeout": 30,
+                "reset": pool.forget_schema,
             },
         },
         "TEST": {"MIGRATE": True},

@@ -1,24 +1,36 @@
-"""Two partners with the same customer, each with something of everything, and words that must not cross over."""
+"""Two partners with the same customers, each with something of everything, and words that must not cross over."""
 
 from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.test import Client
 
 from apps.accounts import customers, sign_in
-from apps.accounts.models import CustomerSession
+from apps.accounts.models import Customer, CustomerSession
 from apps.billing.models import Subscription
-from apps.callcenters import requests
-from apps.callcenters.models import CallList, IncomingCall
+from apps.callcenters import lists, requests
+from apps.callcenters.models import IncomingCall
 from apps.channels.models import ApiKey, Channel, Scope
 from apps.core import clock, work
-from apps.core.tenancy import in_partner
+from apps.core.money import Money
+from apps.core.tasks import run_once
+from apps.core.tenancy import in_partner, in_public
 from apps.notifications.models import Message
 from apps.orders.models import Fulfilment, Order, Service
-from apps.partners.models import Partner
+from apps.partners.models import Partner, StaffRole
+from apps.payments import payments
 from apps.payments.models import Payment, PaymentMethod
+from apps.sandbox.control import Control
+from apps.sandbox.process import Simulator
+from apps.storefronts.models import Checkout, Storefront
+from tests.conftest import make_partner
 from tests.isolation.routes import CUSTOMER, KEY, STAFF
-from tests.orders.shop import Shop
+from tests.orders.shop import Shop, open_shop
+
+MARKERS = "Заря7Q", "Кедр9W"
 
 
 @dataclass
@@ -33,7 +45,7 @@ class House:
     staff: Client
     operator: Client
     tables: list[Any] = field(
-        default_factory=lambda: [Order, Subscription, Payment, PaymentMethod, Service, Message]
+        default_factory=lambda: [Order, Subscription, Payment, PaymentMethod, Service, Message, Storefront]
     )
 
     def state(self) -> list[Any]:
@@ -53,47 +65,90 @@ class House:
         return made
 
 
-def furnish(shop: Shop, marker: str, staff: Client, operator: Client) -> House:
+def open_house(
+    marker: str, gateway: Simulator, provider: Simulator, mailbox: Simulator, *, keys: int = 3
+) -> House:
+    """A partner that has sold, with one member of staff of its own and one of the platform's."""
+    made = make_partner(is_sandbox=True, tagline={"ru": f"Слоган {marker}"})
+    with in_partner(made):
+        shop = open_shop(
+            made, Control(gateway.url), Control(provider.url), mailbox, partial(_deliver, made), _stay
+        )
+        return _furnish(shop, marker, keys)
+
+
+def sign_in_staff(at: Partner | None, *, of: Partner | None) -> Client:
+    """A member of staff signed in at a host, with the administrator's role of a partner or of the platform."""
+    host = at.host if at else "localhost"
+    with in_public():
+        name = f"{host}-{'own' if of else 'operator'}-{User.objects.count()}"
+        user = User.objects.create(username=name, is_staff=True)
+        StaffRole.objects.create(user=user, partner=of, role="admin")
+        client = Client(SERVER_NAME=host, raise_request_exception=False)
+        client.force_login(user)
+        session = client.session
+        session["host"] = host
+        session.save()
+    client.user = user  # type: ignore[attr-defined]
+    return client
+
+
+def _stay(partner: Partner, moment: Any) -> None:
+    raise AssertionError("Time stands still here")
+
+
+def _deliver(partner: Partner) -> int:
+    with in_public():
+        while run_once(partner_id=partner.pk):
+            pass
+    return 0
+
+
+def _furnish(shop: Shop, marker: str, keys: int) -> House:
     """A sale of everything under the marker, for a customer whom the other house has too."""
     partner = shop.partner
-    with in_partner(partner):
-        offer = shop.offer(delivery="key", keys=3)
-        product = offer.tariff.product
-        product.name = {"ru": f"Товар {marker}"}
-        product.save()
-        customer = customers.register(
-            phone="+79161112233", email="ivan@example.ru", external_id="A-1", name=f"Иван {marker}"
-        )
-        order = shop.order(offer, customer=customer, channel_code="web")
-        payment = shop.pay(order)
-        key, text = ApiKey.issue(Channel.objects.get(code="api"), Scope.values, name=f"Ключ {marker}")
-        service = Service.objects.get()
-        ids = {
-            "slug": partner.slug,
-            "offer": offer.pk,
-            "product": product.code,
-            "customer": customer.pk,
-            "order": order.pk,
-            "subscription": order.subscription_id,
-            "invoice": order.invoice_id,
-            "payment": payment.pk,
-            "method": PaymentMethod.objects.get().pk,
-            "fulfilment": Fulfilment.objects.get().pk,
-            "message": Message.objects.order_by("pk").first().pk,
-            "connection": payment.connection_id,
-        }
-        work.open("orders.Fulfilment", ids["fulfilment"], f"Разобраться {marker}")
-        _call_centre(customer, payment.connection, marker)
-        session = sign_in._open(customer)
-        assert CustomerSession.objects.exists()
+    offer = shop.offer(delivery="key", keys=keys)
+    product = offer.tariff.product
+    product.name = {"ru": f"Товар {marker}"}
+    product.save()
+    customer = customers.register(
+        phone="+79161112233", email="ivan@example.ru", external_id="A-1", name=f"Иван {marker}"
+    )
+    order = shop.order(offer, customer=customer, channel_code="web")
+    payment = shop.pay(order)
+    key, text = ApiKey.issue(Channel.objects.get(code="api"), Scope.values, name=f"Ключ {marker}")
+    service = Service.objects.get()
+    ids = {
+        "slug": partner.slug,
+        "partner": partner.pk,
+        "offer": offer.pk,
+        "product": product.code,
+        "customer": customer.pk,
+        "order": order.pk,
+        "subscription": order.subscription_id,
+        "invoice": order.invoice_id,
+        "payment": payment.pk,
+        "method": PaymentMethod.objects.get().pk,
+        "fulfilment": Fulfilment.objects.get().pk,
+        "connection": payment.connection_id,
+        "tariff": offer.tariff_id,
+        "pool": product.provider.key_pools.get().pk,
+    }
+    work.open("orders.Fulfilment", ids["fulfilment"], f"Разобраться {marker}")
+    ids["list"] = _call_centre(customer, payment.connection, marker)
+    _consent_and_refund(shop, order, payment, marker)
+    ids["message"] = Message.objects.order_by("pk").first().pk
+    session = sign_in._open(customer)
+    assert CustomerSession.objects.exists()
     # The same address is known here and there, and is no secret; these are.
     markers = [marker, order.number, service.key, key.prefix]
+    staff, operator = sign_in_staff(partner, of=partner), sign_in_staff(None, of=None)
     return House(partner, ids, markers, text, session, staff, operator)
 
 
-def _call_centre(customer: Any, connection: Any, marker: str) -> None:
-    now = clock.wall()
-    CallList.objects.create(name=f"Список {marker}", created_at=now, created_by="admin")
+def _call_centre(customer: Customer, connection: Any, marker: str) -> Any:
+    found = Customer.objects.filter(pk=customer.pk)
+    made = lists.create(name=f"Список {marker}", script="", customers=found, actor="admin")
     requests.open_request(customer=customer, subject=f"Вопрос {marker}", text="Где ключ?")
     IncomingCall.objects.create(
         call_id="1",
@@ -101,5 +156,21 @@ def _call_centre(customer: Any, connection: Any, marker: str) -> None:
         customer=customer,
         connection=connection,
         state="ringing",
-        started_at=now,
+        started_at=clock.wall(),
     )
+    return made.pk
+
+
+def _consent_and_refund(shop: Shop, order: Order, payment: Payment, marker: str) -> None:
+    """What the customer agreed to, and a part of the money given back."""
+    text = f"Согласен {marker}"
+    Checkout.objects.create(
+        offer=order.offer,
+        price=order.price,
+        order=order,
+        consents=[{"purpose": purpose, "text": text} for purpose in ("terms", "recurring")],
+        placed_at=clock.now(),
+    )
+    part = Money(Decimal("10.00"), payment.currency)
+    payments.refund(payment=payment, amount=part, reason=f"Возврат {marker}", actor="admin")
+    shop.deliver()

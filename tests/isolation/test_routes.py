@@ -3,12 +3,10 @@
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.core.exceptions import ObjectDoesNotExist
 from django.core.management import call_command, get_commands
 from django.db import connection
@@ -17,24 +15,19 @@ from django.urls import get_resolver
 
 from apps.core import audit, due
 from apps.core.console import operator_site, partner_site
-from apps.core.tasks import beat, run_once
+from apps.core.tasks import beat
 from apps.core.tenancy import in_partner, in_public
 from apps.partners.middleware import PartnerMiddleware
-from apps.partners.models import Partner, StaffRole
 from apps.partners.rights import Rights
-from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
 from armor.celery import app
-from tests.conftest import make_partner
 from tests.isolation import routes
-from tests.isolation.houses import House, furnish
+from tests.isolation.houses import MARKERS, House, open_house, sign_in_staff
 from tests.isolation.routes import ANYONE, SAID_NO, STAFF, Route
-from tests.orders.shop import open_shop
 
 OF_A_MODEL = re.compile(
     r"^(?!password_change/)\w+/\w+/(|add/|<path:object_id>/(|history/|delete/|change/))$|^\^\(\?P<app_label>[\w|]+\)/\$$"
 )
-MARKERS = "Заря7Q", "Кедр9W"
 
 
 def patterns(urlconf: str) -> list[str]:
@@ -88,41 +81,9 @@ def houses(
     mailbox_process: Simulator,
 ) -> tuple[House, House]:
     """Two partners that sell to the same person."""
-    made = []
-    for marker in MARKERS:
-        partner = make_partner(is_sandbox=True, tagline={"ru": f"Слоган {marker}"})
-        with in_partner(partner):
-            gateway, provider = Control(yookassa_process.url), Control(provider_process.url)
-            shop = open_shop(partner, gateway, provider, mailbox_process, partial(_deliver, partner), _stay)
-            made.append(furnish(shop, marker, _staff(partner, of=partner), _staff(None, of=None)))
-    return made[0], made[1]
-
-
-def _stay(partner: Partner, moment: Any) -> None:
-    raise AssertionError("Time stands still here")
-
-
-def _deliver(partner: Partner) -> int:
-    with in_public():
-        while run_once(partner_id=partner.pk):
-            pass
-    return 0
-
-
-def _staff(at: Partner | None, *, of: Partner | None) -> Client:
-    """A member of staff signed in at a host, with the administrator's role of a partner or of the platform."""
-    host = at.host if at else "localhost"
-    with in_public():
-        name = f"{host}-{'own' if of else 'operator'}-{User.objects.count()}"
-        user = User.objects.create_user(name, password="long-enough-1", is_staff=True)
-        StaffRole.objects.create(user=user, partner=of, role="admin")
-        client = Client(SERVER_NAME=host, raise_request_exception=False)
-        client.force_login(user)
-        session = client.session
-        session["host"] = host
-        session.save()
-    client.user = user
-    return client
+    outside = yookassa_process, provider_process, mailbox_process
+    first, second = (open_house(marker, *outside) for marker in MARKERS)
+    return first, second
 
 
 def ask(client: Client, route: Route, ids: dict[str, Any]) -> tuple[int, str]:
@@ -260,7 +221,7 @@ def test_pages_that_every_console_has(houses: tuple[House, House]) -> None:
 def test_the_operators_host_is_the_operators(houses: tuple[House, House]) -> None:
     own, other = houses
     with in_public():
-        staff = _staff(None, of=own.partner)
+        staff = sign_in_staff(None, of=own.partner)
         for part in ("worker", "beat"):
             beat(part)
     anyone = Client(SERVER_NAME="localhost", raise_request_exception=False)
