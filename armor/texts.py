@@ -41,6 +41,7 @@ BARE = {
     "apps/sandbox": "simulators play foreign services, which speak Russian",
     "apps/demo/company.py": "names and texts of the demonstration's own data",
     "apps/demo/connect.py": "names of the demonstration's providers and connections",
+    "apps/demo/english.py": "the Russian that it translates",
     "apps/demo/history.py": "names of the demonstration's customers",
     "apps/demo/management": "what the terminal says while the demonstration is made",
     "apps/demo/simulation.py": "what the terminal says during a simulation",

@@ -15,6 +15,7 @@ from apps.catalog.offers import put_on_sale
 from apps.catalog.resources import TariffResource
 from apps.channels.models import ApiKey, Channel, Scope
 from apps.core.tenancy import in_partner
+from apps.demo import english
 from apps.partners.models import ContractTerms, LegalEntity, Partner, StaffRole
 from apps.partners.services import create_partner
 from apps.providers import keys
@@ -114,6 +115,7 @@ def catalogue(say: Say) -> None:
     result = TariffResource().import_data(PriceListCSV().create_dataset(content), dry_run=False)
     if result.problems():
         raise ValueError("; ".join(result.problems()))
+    english.translate_catalogue()
     say(f"каталог: {Tariff.objects.count()} тарифов по прайс-листу")
     for is_test in (False, True):
         for sku in KEY_SKUS:
@@ -128,7 +130,10 @@ def _fill(sku: str, *, is_test: bool) -> None:
         defaults={
             "provider": ensure("Щит Лабс"),
             "renewal": "same_key",
-            "instructions": {"ru": "Откройте приложение, выберите «Ввести ключ» и вставьте его."},
+            "instructions": {
+                "ru": "Откройте приложение, выберите «Ввести ключ» и вставьте его.",
+                "en": "Open the application, choose “Enter a key” and paste it.",
+            },
         },
     )
     if is_new:
@@ -158,7 +163,7 @@ def partner(shop: Shop) -> Partner:
         name=shop.name,
         is_sandbox=shop.is_sandbox,
         colour=shop.colour,
-        tagline={"ru": shop.tagline},
+        tagline={"ru": shop.tagline, "en": english.TAGLINES.get(shop.tagline, "")},
         support_email=f"help@{shop.slug}.localhost",
     )
     ContractTerms.objects.create(
