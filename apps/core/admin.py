@@ -47,7 +47,7 @@ class PartnerFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[WorkItem]) -> QuerySet[WorkItem]:
         value = self.value() or ""
-        return queryset.filter(partner_id=int(value)) if value.isdigit() else queryset
+        return queryset.filter(partner_id=int(value)) if value.isdecimal() else queryset
 
 
 class AgeFilter(admin.SimpleListFilter):

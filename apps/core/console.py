@@ -1,13 +1,16 @@
 """The two consoles: the operator's over public data, and a partner's, also opened by the operator at /p/<slug>/."""
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import NON_FIELD_ERRORS
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern
 from unfold.admin import ModelAdmin
 from unfold.sites import UnfoldAdminSite
 
@@ -28,6 +31,19 @@ class Console(UnfoldAdminSite):
         if form is not None and form.is_bound and form.has_error(NON_FIELD_ERRORS, TOO_MANY):
             response.status_code = 429
         return response
+
+
+    def get_urls(self) -> list[Any]:
+        patterns = super().get_urls()
+        for pattern in patterns:
+            if getattr(pattern, "name", "") == "view_on_site":
+                pattern.callback = self.admin_view(_nowhere)
+        return patterns
+
+
+def _nowhere(request: HttpRequest, content_type_id: str, object_id: str) -> HttpResponse:
+    """Django's way from an object to its page on the site: ours have none, and its look-up fails on a bad id."""
+    raise Http404
 
 
 class OperatorConsole(Console):
@@ -68,6 +84,27 @@ class ConsoleAdmin(ModelAdmin):
     show_full_result_count = False
     compressed_fields = True
     warn_unsaved_form = True
+
+    def get_urls(self) -> list[URLPattern]:
+        patterns: list[URLPattern] = super().get_urls()
+        for pattern in patterns:
+            pattern.callback = self._only_possible_ids(pattern.callback)
+        return patterns
+
+    def _only_possible_ids(self, view: Callable[..., Any]) -> Callable[..., Any]:
+        """Pages of one object answer 404 where the address holds what can be no id; «add» has none."""
+
+        @wraps(view)
+        def wrapper(request: Any, *args: Any, object_id: str | None = None, **kwargs: Any) -> Any:
+            if object_id is not None:
+                try:
+                    self.opts.pk.get_prep_value(self.opts.pk.to_python(unquote(object_id)))
+                except (ValidationError, ValueError) as error:
+                    raise Http404 from error
+                kwargs["object_id"] = object_id
+            return view(request, *args, **kwargs)
+
+        return wrapper
 
     def has_module_permission(self, request: Any) -> bool:
         return self.has_view_permission(request)

@@ -37,6 +37,9 @@ class PartnerMiddleware:
                 request.urlconf = settings.PUBLIC_SCHEMA_URLCONF
                 set_urlconf(request.urlconf)
                 return answer(request, 404, "unknown_host", _("По этому адресу ничего нет. Проверьте его."))
+            if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
+                # PostgreSQL's text holds no such character, so nothing of ours has it in its name.
+                return answer(request, 400, "bad_request", _("Запрос не получилось разобрать"))
             if partner is not None:
                 connection.set_tenant(partner)
             set_urlconf(request.urlconf)
