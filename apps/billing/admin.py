@@ -10,7 +10,6 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import TabularInline
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget
 
@@ -37,21 +36,10 @@ INVOICE_COLOURS = {
 }
 
 
-class Documents(TabularInline):
-    """Rows of a document: nobody adds or changes them by hand."""
+class Documents(console.ReadOnlyInline):
+    """Rows of a document, on a tab."""
 
-    extra = 0
-    can_delete = False
     tab = True
-
-    def has_view_permission(self, request: Any, obj: Any = None) -> bool:
-        return True
-
-    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
-        return False
 
 
 class InvoiceInline(Documents):

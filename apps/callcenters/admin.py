@@ -12,7 +12,6 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
 from apps.accounts.models import Customer
@@ -93,23 +92,13 @@ class CustomerRequestAdmin(console.ConsoleAdmin):
         return row.state, row.get_state_display()
 
 
-class TaskInline(TabularInline):
+class TaskInline(console.ReadOnlyInline):
     """The customers of a list and what came of the calls."""
 
     model = CallTask
     fields = readonly_fields = ("customer", "result", "called_at", "comment")
-    extra = 0
-    can_delete = False
+    view_roles = ("manager", "support")
     per_page = 50
-
-    def has_view_permission(self, request: Any, obj: Any = None) -> bool:
-        return bool(request.rights.may("manager", "support"))
-
-    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
-        return False
 
 
 @console.register(CallList, sites=(console.partner_site,))

@@ -10,7 +10,6 @@ from django.utils.translation import gettext_lazy as _
 from import_export.admin import ImportExportModelAdmin
 from import_export.results import Result, RowResult
 from import_export.tmp_storages import MediaStorage
-from unfold.admin import TabularInline
 from unfold.contrib.import_export.forms import ExportForm, ImportForm
 from unfold.decorators import action, display
 
@@ -18,7 +17,15 @@ from apps import journal
 from apps.catalog import offers
 from apps.catalog.formats import PriceListCSV, PriceListXLSX
 from apps.catalog.forms import OfferForm, ParameterForm, ProductForm, VersionForm
-from apps.catalog.models import Category, Offer, Product, ProductParameter, Tariff, TariffVersion
+from apps.catalog.models import (
+    Category,
+    Offer,
+    Product,
+    ProductParameter,
+    ProductPicture,
+    Tariff,
+    TariffVersion,
+)
 from apps.catalog.resources import TariffResource
 from apps.core import console
 
@@ -37,15 +44,11 @@ class CategoryAdmin(console.ConsoleAdmin):
         return str(category)
 
 
-class ParameterInline(TabularInline):
+class ParameterInline(console.ConsoleInline):
     """Parameters of a product."""
 
     model = ProductParameter
     form = ParameterForm
-    extra = 0
-
-    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
-        return False
 
 
 @console.register(Product, sites=OPERATOR)
@@ -60,30 +63,27 @@ class ProductAdmin(console.ConsoleAdmin):
     search_fields = ("code", "name__ru")
     inlines = (ParameterInline,)
 
+    def save_model(self, request: HttpRequest, obj: Product, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if form.picture:
+            ProductPicture.put(obj, *form.picture)
+
     @display(description=_("название"))
     def title(self, product: Product) -> str:
         return str(product)
 
 
-class VersionInline(TabularInline):
+class VersionInline(console.ReadOnlyInline):
     """Versions of a tariff, newest first."""
 
     model = TariffVersion
     fields = readonly_fields = (
         "number", "price", "period", "trial_days", "vat_code", "parameters", "published_at", "sold_at",
     )  # fmt: skip
-    extra = 0
-    can_delete = False
 
     @display(description=_("период"))
     def period(self, version: TariffVersion) -> str:
         return version.period
-
-    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
-        return False
 
 
 @console.register(Tariff, sites=OPERATOR)

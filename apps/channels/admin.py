@@ -8,7 +8,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
@@ -18,12 +17,15 @@ from apps.core import console
 from apps.core.tenancy import current_partner
 
 
-class ChosenOffers(TabularInline):
+class ChosenOffers(console.ConsoleInline):
     """What the channel sells, where that is not everything."""
 
     model = ChannelOffer
-    extra = 0
     tab = True
+
+    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
+        # A choice is taken back the way it was made.
+        return self.has_change_permission(request, obj)
 
     def formfield_for_foreignkey(self, db_field: Any, request: Any, **options: Any) -> Any:
         if db_field.name == "offer":

@@ -11,7 +11,7 @@ from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern
-from unfold.admin import ModelAdmin
+from unfold.admin import ModelAdmin, TabularInline
 from unfold.sites import UnfoldAdminSite
 
 from apps.core.staff_sign_in import TOO_MANY, StaffSignInForm
@@ -31,7 +31,6 @@ class Console(UnfoldAdminSite):
         if form is not None and form.is_bound and form.has_error(NON_FIELD_ERRORS, TOO_MANY):
             response.status_code = 429
         return response
-
 
     def get_urls(self) -> list[Any]:
         patterns = super().get_urls()
@@ -75,11 +74,28 @@ def register(model: type[models.Model], *, sites: Sequence[admin.AdminSite]) -> 
     return wrapper
 
 
-class ConsoleAdmin(ModelAdmin):
-    """A ModelAdmin whose rights are roles: everybody here may look, `change_roles` may change. Nothing is deleted."""
+class RightsByRole:
+    """Rights are roles: everybody here may look, `change_roles` may change. Nothing is deleted."""
 
     change_roles: tuple[str, ...] = ("manager",)
     view_roles: tuple[str, ...] = ("manager", "support", "finance")
+
+    def has_view_permission(self, request: Any, obj: Any = None) -> bool:
+        return bool(request.rights.may(*self.view_roles))
+
+    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
+        return bool(request.rights.may(*self.change_roles))
+
+    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
+        return bool(request.rights.may(*self.change_roles))
+
+    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
+        return False
+
+
+class ConsoleAdmin(RightsByRole, ModelAdmin):
+    """A page of the console."""
+
     list_per_page = 50
     show_full_result_count = False
     compressed_fields = True
@@ -109,27 +125,31 @@ class ConsoleAdmin(ModelAdmin):
     def has_module_permission(self, request: Any) -> bool:
         return self.has_view_permission(request)
 
-    def has_view_permission(self, request: Any, obj: Any = None) -> bool:
-        return request.rights.may(*self.view_roles)
+
+class OnlyToLookAt:
+    """Nobody adds or changes anything by hand."""
 
     def has_add_permission(self, request: Any, obj: Any = None) -> bool:
-        return request.rights.may(*self.change_roles)
+        return False
 
     def has_change_permission(self, request: Any, obj: Any = None) -> bool:
-        return request.rights.may(*self.change_roles)
-
-    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
         return False
 
 
-class ReadOnlyAdmin(ConsoleAdmin):
+class ReadOnlyAdmin(OnlyToLookAt, ConsoleAdmin):
     """Documents and logs: to be looked at; what may be done with them are actions."""
 
-    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
-        return False
 
-    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
-        return False
+class ConsoleInline(RightsByRole, TabularInline):
+    """Rows on the page of what they belong to. Without roles of its own Django would show them to superusers only."""
+
+    extra = 0
+
+
+class ReadOnlyInline(OnlyToLookAt, ConsoleInline):
+    """Rows to be looked at."""
+
+    can_delete = False
 
 
 def form_page(

@@ -14,7 +14,6 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -36,22 +35,11 @@ STATUS_COLOURS = {
 LINK = '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>'
 
 
-class DomainInline(TabularInline):
+class DomainInline(console.ReadOnlyInline):
     """The partner's addresses, to be looked at."""
 
     model = Domain
     fields = readonly_fields = ("domain", "is_primary")
-    extra = 0
-    can_delete = False
-
-    def has_view_permission(self, request: Any, obj: Any = None) -> bool:
-        return True
-
-    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
-        return False
 
 
 @console.register(Partner, sites=(console.operator_site,))
