@@ -68,11 +68,19 @@ def migrate_column_200() -> dict[str, float]:
 
     def script() -> MigrationScript:
         position = next(positions)
+        sql = f"ALTER TABLE orders_order ADD COLUMN bench_{position} integer"
+        # As after migrating the template, which must know of every script.
+        with connection.cursor() as cursor:
+            cursor.execute(sql.replace("orders_order", "template.orders_order"))
+            cursor.execute(
+                "INSERT INTO template.django_migrations (app, name, applied) VALUES ('orders', %s, now())",
+                [f"{position}_bench"],
+            )
         return MigrationScript.objects.create(
             app="orders",
             name=f"{position}_bench",
             position=position,
-            sql=f"ALTER TABLE orders_order ADD COLUMN bench_{position} integer",
+            sql=sql,
         )
 
     def ours() -> None:

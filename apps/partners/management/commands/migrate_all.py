@@ -23,14 +23,18 @@ class Command(BaseCommand):
         with in_public():
             if options["list"]:
                 return self.show()
-            executor = MigrationExecutor(connection)
-            if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-                MigrateCommand().execute(**_defaults(verbosity=1 if options["progress"] else 0))
-            recorded = schemas.record_template()
-            if recorded:
-                self.stdout.write(f"template: {recorded} migrations recorded")
-            done = schemas.bring_all_up(self.step, threads=options["threads"])
-            self.stdout.write(f"partners: {done} brought up to date")
+            with schemas.alone():
+                self.migrate(**options)
+
+    def migrate(self, **options: Any) -> None:
+        executor = MigrationExecutor(connection)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            MigrateCommand().execute(**_defaults(verbosity=1 if options["progress"] else 0))
+        recorded = schemas.record_template()
+        if recorded:
+            self.stdout.write(f"template: {recorded} migrations recorded")
+        done = schemas.bring_all_up(self.step, threads=options["threads"])
+        self.stdout.write(f"partners: {done} brought up to date")
 
     def step(self, done: int, total: int) -> None:
         if done == total or done % 10 == 0:
