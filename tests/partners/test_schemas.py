@@ -15,12 +15,18 @@ from apps.partners.models import Domain, LegalEntity, MigrationScript, Partner
 from apps.partners.services import create_partner
 
 CATALOGUE = """
-SELECT 'column', table_name, column_name, data_type || coalesce(column_default, '') || is_nullable
-FROM information_schema.columns WHERE table_schema = %(schema)s
+SELECT 'column', attrelid::regclass::text, attname,
+    format_type(atttypid, atttypmod) || ' null ' || (NOT attnotnull)::text || ' identity ' || attidentity::text
+    || ' generated ' || attgenerated::text || ' default ' || coalesce(pg_get_expr(adbin, adrelid), '')
+    || ' collation ' || attcollation::text
+FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+WHERE relnamespace = %(schema)s::regnamespace AND relkind IN ('r', 'p') AND attnum > 0 AND NOT attisdropped
 UNION ALL SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = %(schema)s
 UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid)
 FROM pg_constraint WHERE connamespace = %(schema)s::regnamespace
-UNION ALL SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(pg_trigger.oid)
+UNION ALL SELECT 'trigger', tgrelid::regclass::text, tgname,
+    pg_get_triggerdef(pg_trigger.oid) || ' enabled ' || tgenabled::text
 FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
 WHERE relnamespace = %(schema)s::regnamespace AND NOT tgisinternal
 UNION ALL SELECT 'function', proname, '', pg_get_functiondef(oid)
@@ -43,6 +49,22 @@ def test_replayed_equals_migrated(partner: Partner) -> None:
         migrated, replayed = catalogue("template"), catalogue(partner.schema_name)
     assert len(migrated) > 300
     assert replayed == migrated
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE orders_order ALTER COLUMN name TYPE varchar(299)",
+        "ALTER TABLE billing_invoice DISABLE TRIGGER billing_invoice_issued",
+        "ALTER TABLE orders_order ALTER COLUMN quantity SET DEFAULT 1",
+        "ALTER TABLE journal_idempotentanswer ALTER COLUMN id SET GENERATED ALWAYS",
+    ],
+)
+def test_the_comparison_sees_what_differs(partner: Partner, change: str) -> None:
+    before = catalogue(partner.schema_name)
+    with connection.cursor() as cursor:
+        cursor.execute(change)
+    assert catalogue(partner.schema_name) != before
 
 
 def test_a_crash_leaves_nothing_behind(operator: LegalEntity) -> None:
