@@ -28,8 +28,9 @@ RUN mkdir -p var \
 USER 10001:10001
 ENV ARMOR_PRODUCTION=1 DJANGO_SETTINGS_MODULE=armor.settings
 EXPOSE 8000
+# Only web's own part: a worker or broker that is down is no reason to send customers away from here.
 HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=4 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=8)"]
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz?part=web&part=database', timeout=8)"]
 CMD ["gunicorn", "armor.wsgi", "--bind=0.0.0.0:8000", "--worker-class=gthread", "--workers=3", "--threads=8", \
      "--timeout=120", "--graceful-timeout=20", "--max-requests=20000", "--max-requests-jitter=2000", \
      "--worker-tmp-dir=/dev/shm", "--no-control-socket"]
