@@ -13,15 +13,39 @@ from apps.journal.models import Exchange
 def record(
     connection: Connection, sent: httpx.Request, answer: httpx.Response | None, error: str, started: float
 ) -> None:
-    """Writes the line; `started` is of time.monotonic()."""
+    """Writes the line of a call over HTTP; `started` is of time.monotonic()."""
+    note(
+        connection,
+        method=sent.method,
+        url=str(sent.url),
+        request=sent.content,
+        status=answer.status_code if answer is not None else None,
+        response=answer.content if answer is not None else b"",
+        error=error,
+        started=started,
+    )
+
+
+def note(
+    connection: Connection,
+    *,
+    method: str,
+    url: str,
+    request: bytes,
+    status: int | None,
+    response: bytes,
+    error: str,
+    started: float,
+) -> None:
+    """Writes the line of a call in any protocol."""
     Exchange.objects.create(
         at=clock.wall(),
         connection_id=connection.pk,
-        method=sent.method,
-        url=masking.url(str(sent.url))[:500],
-        request=masking.body(sent.content),
-        status=answer.status_code if answer is not None else None,
-        response=masking.body(answer.content) if answer is not None else "",
-        error=error[:200],
+        method=method,
+        url=masking.url(url)[:500],
+        request=masking.body(request),
+        status=status,
+        response=masking.body(response),
+        error=masking.text(error)[:200],
         milliseconds=int((time.monotonic() - started) * 1000),
     )

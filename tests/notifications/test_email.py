@@ -3,20 +3,28 @@
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
+from email import message_from_bytes, policy
+from email.header import decode_header, make_header
+from email.utils import parseaddr
 from typing import Any
 
 import pytest
 from django.db import transaction
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from apps import notifications
+from apps.connectors import breaker
 from apps.connectors.models import Connection
 from apps.core import clock
 from apps.core.ids import uuid7
 from apps.core.models import WorkItem
 from apps.core.money import Money
 from apps.core.tenancy import in_public
-from apps.notifications import delivery, texts, types
+from apps.journal.models import Exchange
+from apps.notifications import delivery, smtp, texts, types
 from apps.notifications.models import Message, State
+from apps.notifications.sender import Outgoing
 from apps.policies.models import MessageTemplate
 from apps.sandbox.control import Control
 from tests.notifications.connections import bring_near
@@ -195,3 +203,57 @@ def test_a_code_is_gone_from_the_log_once_it_has_left(
     message.refresh_from_db()
     assert (message.state, message.subject, message.text, message.html) == (State.SENT, "", "", "")
     assert mailbox.messages(to="code@example.ru")[0]["subject"].startswith("654321")
+
+
+RUSSIAN = st.text(
+    st.sampled_from('абвгдеёжзийклмнопрстуфхцчшщъыьэюяАБЯ «»,.:;()-–—№₽\xa0abcXYZ0123456789"<>@=?_')
+)
+SENDER = smtp.Smtp(smtp.Config(host="127.0.0.1", from_email="noreply@example.ru"), Connection())
+
+
+@given(subject=RUSSIAN.map(str.strip), sender=RUSSIAN.map(lambda text: " ".join(text.split())))
+@example(subject="Оплачено: Телемедицина онлайн, Базовый", sender="Банк «Заря»")
+@example(
+    subject="Продлим 27 декабря: Онлайн-кинотеатр Премьера, Месяц, 399,00 ₽ " * 3, sender="Банк Заря, АО " * 9
+)
+def test_every_subject_and_sender_arrives_as_it_was_written(subject: str, sender: str) -> None:
+    subject, sender = subject.strip(), " ".join(sender.split())
+    written = SENDER._letter(Outgoing(uuid7(), "anna@example.ru", subject, "Текст", "<p>Текст</p>", sender))
+    wire = written.as_bytes(policy=smtp.WIRE)
+    assert all(len(line) <= 998 and line.isascii() for line in wire.split(b"\r\n"))
+    # The older reader: the newer one loses letters between the encoded words of a name.
+    read = message_from_bytes(wire)
+    name, address = parseaddr(read["From"])
+    assert str(make_header(decode_header(read["Subject"]))) == subject
+    assert (str(make_header(decode_header(name))), address) == (sender, "noreply@example.ru")
+    assert message_from_bytes(wire, policy=policy.default)["Subject"] == subject
+
+
+@pytest.mark.parametrize("subject", ["Вам\r\nBcc: all@example.ru", "а\u2028б", "а\x00б"])
+def test_no_subject_becomes_a_header_of_its_own(subject: str) -> None:
+    with pytest.raises(ValueError, match="Subject"):
+        SENDER._letter(Outgoing(uuid7(), "anna@example.ru", subject, "Текст", "", "Банк"))
+
+
+def test_a_letter_is_a_call_outside_like_any_other(
+    email_connection: Connection, mailbox: Control, deliver: Callable[[], int]
+) -> None:
+    letter("health@example.ru")
+    deliver()
+    email_connection.refresh_from_db()
+    assert email_connection.last_ok_at is not None
+    sent = Exchange.objects.get(connection_id=email_connection.pk)
+    assert (sent.method, sent.status, sent.error) == ("SEND", 250, "")
+    assert "health@" not in f"{sent.request}{sent.response}"
+
+    for number in range(breaker.FAILURES):
+        mailbox.fault("drop", match={"to": f"down-{number}@example.ru"})
+        letter(f"down-{number}@example.ru")
+    deliver()
+    email_connection.refresh_from_db()
+    assert email_connection.last_error_at is not None
+    waits = letter("waits@example.ru")
+    deliver()
+    waits.refresh_from_db()
+    assert (waits.state, "не отвечает" in waits.error) == (State.QUEUED, True)
+    assert mailbox.messages(to="waits@example.ru") == []
