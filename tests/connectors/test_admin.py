@@ -72,8 +72,6 @@ def test_service_is_plugged_in_checked_and_switched_off(staff, connection, serve
         in staff.get(address("connectors_connection_check_now", made.pk), follow=True).content.decode()
     )
     assert staff.get(address("connectors_connection_changelist")).status_code == 200
-    with in_public():
-        made.delete()
 
 
 def test_message_is_processed_again_by_a_button(staff, connection):

@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.db import connection as db
 from django.db import transaction
 
 from apps.connectors import audits, webhooks
@@ -60,6 +61,8 @@ def test_planted_corruption_is_found(connection, rule, corrupt):
         Connection.objects.exclude(pk=connection.pk).filter(connector="tests.connectors.echo.Echo").update(
             kind="channel"
         )
+        with db.cursor() as cursor:
+            cursor.execute("SET LOCAL session_replication_role = replica")
         GatewayReference.objects.exclude(connection=connection).delete()
         InboundMessage.objects.exclude(connection=connection).delete()
         webhooks.store(connection, method="POST", query="", headers={}, body=b"{}")
