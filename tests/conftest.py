@@ -186,6 +186,7 @@ def _control(process: Simulator) -> Iterator[Control]:
     control.clear()
     yield control
     control.clear()
+    control.close()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The one HTTP client for calls outside: timeouts, no private addresses, a breaker, a line in the journal."""
 
+import atexit
 import ipaddress
 import os
 import socket
@@ -147,6 +148,14 @@ def _is_public(address: str) -> bool:
 # (55 requests a second with 200 connections in one). By process: a socket must not be shared after a fork.
 _clients: dict[tuple[int, int | None], httpx.Client] = {}
 _lock = threading.Lock()
+
+
+@atexit.register
+def _close() -> None:
+    # Its own only: what a parent opened before a fork is the parent's to close.
+    for (process, _connection), client in _clients.items():
+        if process == os.getpid():
+            client.close()
 
 
 def _client(connection: Connection) -> httpx.Client:

@@ -37,6 +37,11 @@ def task(kind: str) -> Callable[[Task], Task]:
     return register
 
 
+def kinds(app: str = "") -> list[str]:
+    """Every registered kind, or those of one app."""
+    return sorted(kind for kind in _tasks if kind.startswith(f"{app}.") or not app)
+
+
 def schedule(kind: str, object_id: UUID, at: datetime, *, wall: bool = False) -> None:
     """Plans `kind` for an object, replacing its earlier plan, in the caller's transaction.
 

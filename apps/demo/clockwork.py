@@ -8,14 +8,14 @@ import httpx
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from apps.core import clock, models
+from apps.core import clock, due, models
 from apps.core.errors import Refused
 from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner
 from apps.demo.connect import Addresses
 from apps.partners import clock as partner_clock
 from apps.partners.models import Partner
-from apps.payments.models import Payment, PaymentState
+from apps.payments.models import Payment, Refund
 
 PATIENCE_SECONDS = 90.0
 ASK_AGAIN = 3
@@ -60,14 +60,19 @@ class Settling:
         return mine.filter(in_hand | ready).exists() or waiting.exists()
 
     def _hurry(self) -> int:
-        """Asks now about payments of which nobody knows: a moved clock would leave their own time behind."""
+        """Asks now about money of which nobody knows: a moved clock would leave its own time behind."""
         with in_partner(self.partner):
-            unknown = [PaymentState.CREATED, PaymentState.UNKNOWN]
-            ids: list[UUID] = list(Payment.objects.filter(state__in=unknown).values_list("pk", flat=True))
+            ids: list[UUID] = [
+                row
+                for model in (Payment, Refund)
+                for row in model._default_manager.filter(state__in=["created", "unknown"]).values_list(
+                    "pk", flat=True
+                )
+            ]
         if not ids:
             return 0
         mine = models.Due.objects.filter(partner_id=self.partner.pk, object_id__in=ids, lease=None)
-        return mine.filter(kind__in=["payments.sweep", "payments.send"]).update(due_at=clock.wall())
+        return mine.filter(kind__in=due.kinds("payments")).update(due_at=clock.wall(), leased_until=None)
 
 
 def move(partner: Partner, moment: datetime, *, seconds: float = PATIENCE_SECONDS) -> None:
@@ -79,7 +84,7 @@ def move(partner: Partner, moment: datetime, *, seconds: float = PATIENCE_SECOND
 def simulators_follow(moment: datetime, addresses: Addresses | None = None) -> None:
     """Lets the gateway's clock follow, never back, and not while a live payment depends on its memory."""
     sandboxes = Partner.objects.filter(is_sandbox=True).values("pk")
-    open_elsewhere = models.Due.objects.filter(kind__in=["payments.sweep", "payments.send"])
+    open_elsewhere = models.Due.objects.filter(kind__in=due.kinds("payments"))
     if open_elsewhere.exclude(partner_id__in=sandboxes).exists():
         return
     try:

@@ -1,5 +1,6 @@
 """Connections of the demonstration: each leads to a simulator, wherever it listens since the last start."""
 
+import atexit
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -13,6 +14,8 @@ from apps.providers.models import Provider
 from apps.sandbox.control import Control
 
 LIVE_SHOP, TEST_SHOP = ("100500", "demo_secret"), ("100600", "sandbox_secret")
+LIVE_TOKEN, TEST_TOKEN = "demo-token", "sandbox-token"
+"""At the provider. Sandboxes have their own account, so that what is switched off there stops no live sale."""
 OVER_API = ("Доктор рядом", "Премьера Медиа", "Слово", "Правовед", "Облако плюс")
 """Providers of the price list that are asked over HTTP; keys of the others lie in pools."""
 
@@ -34,7 +37,9 @@ class Addresses:
 @cache
 def _control(url: str) -> Control:
     """One client per simulator: its connections are kept and shared by threads."""
-    return Control(url)
+    control = Control(url)
+    atexit.register(control.close)
+    return control
 
 
 def connect(addresses: Addresses | None = None, *, webhooks_to: str = "") -> list[Connection]:
@@ -47,7 +52,9 @@ def connect(addresses: Addresses | None = None, *, webhooks_to: str = "") -> lis
     operator = LegalEntity.objects.get(is_operator=True)
     made = []
     for is_test, (shop, secret) in ((False, LIVE_SHOP), (True, TEST_SHOP)):
-        for kind, connector, name, config in _wanted(where, shop, secret):
+        for kind, connector, name, config in _wanted(
+            where, shop, secret, TEST_TOKEN if is_test else LIVE_TOKEN
+        ):
             connection = _put(kind, connector, f"{name} (песочница)" if is_test else name, is_test, config)
             Connection.objects.filter(pk=connection.pk).update(legal_entity=operator)
             made.append(connection)
@@ -59,7 +66,9 @@ def connect(addresses: Addresses | None = None, *, webhooks_to: str = "") -> lis
     return made
 
 
-def _wanted(where: Addresses, shop: str, secret: str) -> list[tuple[str, str, str, dict[str, Any]]]:
+def _wanted(
+    where: Addresses, shop: str, secret: str, token: str
+) -> list[tuple[str, str, str, dict[str, Any]]]:
     url = {name: address.rstrip("/") for name, address in where.urls.items()}
     smtp = {"host": "127.0.0.1", "port": where.smtp_port, "encryption": ""}
     return [
@@ -73,7 +82,7 @@ def _wanted(where: Addresses, shop: str, secret: str) -> list[tuple[str, str, st
             "provider",
             "apps.providers.http_provider.HttpProvider",
             "Поставщики по API",
-            {"base_url": url.get("provider", ""), "token": "demo-token"},
+            {"base_url": url.get("provider", ""), "token": token},
         ),
         (
             "email",

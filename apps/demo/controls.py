@@ -15,7 +15,7 @@ from apps.core import clock
 from apps.core.errors import Refused
 from apps.core.tenancy import in_partner
 from apps.demo import clockwork
-from apps.demo.connect import TEST_SHOP, Addresses
+from apps.demo.connect import TEST_SHOP, TEST_TOKEN, Addresses
 from apps.partners.models import Partner
 from apps.payments.models import Payment
 from apps.sandbox.control import Control
@@ -117,15 +117,15 @@ def webhook(partner: Partner, given: Mapping[str, str]) -> str:
 
 @_button
 def provider_off(partner: Partner, given: Mapping[str, str]) -> str:
-    """The provider answers 503 until it is on again."""
-    Addresses().control("provider").switch(on=False)
+    """The provider answers 503 to the sandboxes' connection until it is on again; live partners notice nothing."""
+    Addresses().control("provider").switch(on=False, account=TEST_TOKEN)
     return _("Поставщик выключен: выдача будет повторяться, потом встанет в очередь")
 
 
 @_button
 def provider_on(partner: Partner, given: Mapping[str, str]) -> str:
     """The provider answers again."""
-    Addresses().control("provider").switch(on=True)
+    Addresses().control("provider").switch(on=True, account=TEST_TOKEN)
     return _("Поставщик снова отвечает")
 
 
@@ -134,6 +134,7 @@ def clear(partner: Partner, given: Mapping[str, str]) -> str:
     """Nothing goes wrong any more."""
     _gateway().clear()
     Addresses().control("provider").clear()
+    Addresses().control("provider").switch(on=True, account=TEST_TOKEN)
     return _("Запланированные сбои сняты")
 
 

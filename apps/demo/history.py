@@ -19,6 +19,7 @@ from apps.core.tenancy import in_partner
 from apps.demo.connect import Addresses
 from apps.orders.models import Order
 from apps.orders.services import place_order
+from apps.partners import clock as partner_clock
 from apps.partners.models import Partner
 from apps.payments import payments
 from apps.sandbox.control import GOOD_CARD, Control
@@ -51,13 +52,7 @@ class Past:
 
     def until(self, moment: datetime) -> None:
         """Walks to `moment`: what is due on the way is done at its own moment."""
-        self.settle()
-        while (step := due.next_at(self.partner.pk)) is not None and step <= moment:
-            self._set(max(step, self.now))
-            for row in due.claim(100, partner_id=self.partner.pk, until=self.now):
-                due.run(row)
-            self.settle()
-        self._set(moment)
+        partner_clock.walk(self.partner, moment, settle=self.settle)
 
     def settle(self) -> None:
         """Delivers and sends until nothing is left."""
@@ -78,11 +73,6 @@ class Past:
         if not self.partner.is_sandbox:
             Partner.objects.filter(pk=self.partner.pk).update(clock_at=None)
             self._mine().update(is_sandbox=False)
-
-    @property
-    def now(self) -> datetime:
-        """Where the partner's clock stands."""
-        return self.partner.clock_at or clock.wall()
 
     def _mine(self) -> "models.models.QuerySet[models.Due]":
         return models.Due.objects.filter(partner_id=self.partner.pk)

@@ -83,6 +83,8 @@ class Simulation:
         summary = self._summary()
         summary["seconds"] = round(time.monotonic() - began, 1)
         summary["violations"] = self._violations()
+        for player in self.players:
+            player.system.close()
         return summary
 
     def _player(self, number: int) -> Player:
@@ -119,8 +121,10 @@ class Simulation:
         self.counted["customers"] += 1
         try:
             if number % 2:
-                shopper = Shopper(self.world, player.partner.host, meanwhile=lambda: self._push(player))
-                page = shopper.buy(offer, email=email, phone=phone, name=name)
+                with Shopper(
+                    self.world, player.partner.host, meanwhile=lambda: self._push(player)
+                ) as shopper:
+                    page = shopper.buy(offer, email=email, phone=phone, name=name)
             else:
                 page = self._by_api(
                     player, offer, {"external_id": f"c-{uuid4().hex}", "email": email, "name": name}

@@ -4,7 +4,7 @@ import html
 import re
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -29,6 +29,10 @@ class PartnerSystem:
             timeout=TIMEOUT,
             trust_env=False,
         )
+
+    def close(self) -> None:
+        """Lets its connections go."""
+        self._client.close()
 
     def order(self, offer: int, customer: dict[str, str], key: str) -> dict[str, Any]:
         """Orders for a customer; `key` makes a repeated call harmless."""
@@ -63,6 +67,12 @@ class Shopper:
             trust_env=False,
         )
         self._cookies: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self._client.close()
 
     def buy(self, offer: int, *, email: str, phone: str, name: str) -> str:
         """Fills in the checkout; returns the address of the gateway's page."""

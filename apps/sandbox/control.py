@@ -15,10 +15,15 @@ class Control:
         self.base_url = base_url.rstrip("/")
         self._client = httpx.Client(base_url=self.base_url, timeout=timeout, trust_env=False)
 
+    def close(self) -> None:
+        """Lets its connections go."""
+        self._client.close()
+
     # -- every simulator -----------------------------------------------------------------------------
 
-    def health(self) -> dict[str, Any]:
-        return self._call("GET", "/_control/health")
+    def health(self, *, account: str = "") -> dict[str, Any]:
+        """Its name, clock, and whether it is on (for an account)."""
+        return self._call("GET", "/_control/health", params={"account": account} if account else None)
 
     def fault(self, kind: str, **fields: Any) -> dict[str, Any]:
         """Plan a fault. Fields: times, match, seconds, reason, committed, before, copies, altered."""
@@ -49,9 +54,9 @@ class Control:
         """What really happened there."""
         return self._call("GET", "/_control/register", params=query)
 
-    def switch(self, *, on: bool) -> None:
-        """Off: 503 for every API call."""
-        self._call("PUT", "/_control/switch", {"on": on})
+    def switch(self, *, on: bool, account: str = "") -> None:
+        """Off: 503 for every API call, or for those of one account (a provider's token)."""
+        self._call("PUT", "/_control/switch", {"on": on, "account": account})
 
     def set_clock(self, now: datetime | None) -> None:
         """Move its clock; None returns to the wall clock."""

@@ -74,7 +74,15 @@ class Service:
 
     @property
     def is_on(self) -> bool:
-        return (self.store.get("switch", "switch") or {"on": True})["on"]
+        return self._switched_on("switch")
+
+    def _switched_on(self, whom: str) -> bool:
+        return (self.store.get("switch", whom) or {"on": True})["on"]
+
+    def _is_on_for(self, facts: dict[str, Any]) -> bool:
+        """A simulator may be off for everybody, or for one account (`facts["account"]`) only."""
+        account = facts.get("account")
+        return self.is_on and (not account or self._switched_on(f"account:{account}"))
 
     async def serve(
         self, request: web.Request, facts: dict[str, Any], act: Callable[[Entry], web.Response]
@@ -99,7 +107,7 @@ class Service:
             await asyncio.sleep(1.0 if fault.seconds is None else fault.seconds)
         if fault := self.faults.take(["hold"], facts, before=True):
             await self._hold(entry, fault)
-        if not self.is_on:
+        if not self._is_on_for(facts):
             entry.fault = "off"
             return self.refusal(503)
         if fault := self.faults.take(["http_500", "http_429", "http_503"], facts, committed=False):
@@ -147,7 +155,8 @@ class Service:
         router.add_get("/_control/register", self._register)
 
     async def _health(self, request: web.Request) -> web.Response:
-        return web.json_response({"name": self.name, "on": self.is_on, "now": stamp(self.clock.now())})
+        is_on = self._is_on_for(dict(request.query))
+        return web.json_response({"name": self.name, "on": is_on, "now": stamp(self.clock.now())})
 
     async def _list_faults(self, request: web.Request) -> web.Response:
         return web.json_response({"items": self.faults.as_json()})
@@ -185,8 +194,10 @@ class Service:
         return await self._show_clock(request)
 
     async def _switch(self, request: web.Request) -> web.Response:
-        self.store.put("switch", "switch", {"on": bool((await json_body(request)).get("on", True))})
-        return web.json_response({"on": self.is_on})
+        wanted = await json_body(request)
+        whom = f"account:{wanted['account']}" if wanted.get("account") else "switch"
+        self.store.put("switch", whom, {"on": bool(wanted.get("on", True))})
+        return web.json_response({"on": self._switched_on(whom)})
 
     async def _register(self, request: web.Request) -> web.Response:
         return web.json_response(self.register(dict(request.query)))

@@ -3,12 +3,17 @@
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from django.contrib.auth.models import User
 
+from apps.core import due
 from apps.core.tenancy import in_public
+from apps.demo import panel
+from apps.demo.connect import LIVE_TOKEN, TEST_TOKEN
 from apps.journal.models import Entry
 from apps.partners.models import Partner, StaffRole
+from apps.sandbox.control import Control
 
 PAGE = "/admin/demo/sandboxpartner/"
 
@@ -55,23 +60,35 @@ def test_the_clock_never_goes_back(staff: Any, sandbox_partner: Partner) -> None
     assert sandbox_partner.clock_at == before
 
 
+def answered(provider: Control, *tokens: str) -> list[int]:
+    """What the provider says to each account."""
+    url = f"{provider.base_url}/v1/ping"
+    return [
+        httpx.get(url, headers={"Authorization": f"Bearer {token}"}, trust_env=False).status_code
+        for token in tokens
+    ]
+
+
+def test_every_kind_of_due_work_has_a_name() -> None:
+    assert set(panel.KINDS) == set(due.kinds())
+
+
 def test_faults_reach_the_simulator(
     staff: Any, sandbox_partner: Partner, yookassa: Any, provider_sim: Any, settings: Any
 ) -> None:
-    settings.SANDBOX_URLS = {
-        "yookassa": yookassa.base_url,
-        "provider": provider_sim.base_url,
-        "smsaero": "",
-        "mailbox": "",
-    }
+    # The others are not there: the page does without them.
+    settings.SANDBOX_URLS = {"yookassa": yookassa.base_url, "provider": provider_sim.base_url}
     browser = staff("manager")
     assert "отказ банка" in press(browser, sandbox_partner, "decline")
     assert [fault["kind"] for fault in yookassa.faults()] == ["decline"]
     press(browser, sandbox_partner, "provider_off")
-    assert provider_sim.health()["on"] is False
+    # Only for sandboxes: what live partners sell goes on.
+    assert provider_sim.health(account=TEST_TOKEN)["on"] is False
+    assert provider_sim.health(account=LIVE_TOKEN)["on"] is True
+    assert answered(provider_sim, TEST_TOKEN, LIVE_TOKEN) == [503, 200]
     press(browser, sandbox_partner, "clear")
     assert yookassa.faults() == []
-    assert provider_sim.health()["on"] is True
+    assert answered(provider_sim, TEST_TOKEN, LIVE_TOKEN) == [200, 200]
     assert "ещё нет завершённых платежей" in press(browser, sandbox_partner, "webhook")
     assert "Воркер под присмотром не найден" in press(browser, sandbox_partner, "kill_worker")
 

@@ -61,6 +61,7 @@ class Provider(Service):
             known = self.store.get("activations", key) or {}
             facts = {"operation": operation, "request_id": key, "sku": body.get("sku") or known.get("sku")}
             facts["customer_ref"] = body.get("customer_ref") or known.get("customer_ref")
+            facts["account"] = request.headers.get("Authorization", "").partition(" ")[2]
 
             def answer(entry: Entry) -> web.Response:
                 kind, _, token = request.headers.get("Authorization", "").partition(" ")
