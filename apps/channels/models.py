@@ -110,6 +110,10 @@ class ApiKey(UUIDModel):
         """The code of the key's channel."""
         return self.channel.code
 
+    def offers(self) -> OfferQuerySet:
+        """What may be seen and ordered with this key."""
+        return self.channel.offers()
+
     @classmethod
     def issue(
         cls, channel: Channel, scopes: Iterable[str], *, name: str = "", actor: str = ""

@@ -211,6 +211,7 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
             order = place_order(
                 customer=customer,
                 offer=data["offer"],
+                sold=key.offers(),
                 quantity=data["quantity"],
                 channel_id=key.channel_id,
                 channel_code=key.channel_code,

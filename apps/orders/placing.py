@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.accounts.models import Customer
 from apps.billing import invoices, subscriptions
 from apps.billing.models import InvoicePurpose
-from apps.catalog.models import Delivery, Offer, TariffVersion
+from apps.catalog.models import Delivery, Offer, OfferQuerySet, TariffVersion
 from apps.core import clock, events, faults, search
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
@@ -34,6 +34,7 @@ def place_order(
     *,
     customer: Customer,
     offer: Offer | int,
+    sold: OfferQuerySet | None = None,
     quantity: int = 1,
     channel_id: UUID | None = None,
     channel_code: str = "",
@@ -44,7 +45,8 @@ def place_order(
 ) -> Order:
     """Takes an order and starts its payment; `order.payment()` has the page to send the customer to, once sent.
 
-    `expected_price` is what the customer saw for one piece. In `return_url`, `{order}` becomes the order's id.
+    `sold` is what the channel sells, where that is not everything. `expected_price` is what the customer saw for
+    one piece. In `return_url`, `{order}` becomes the order's id.
     A second call with the same `request_key` gives the first order. Raises Refused: `offer_closed`,
     `sales_stopped`, `bad_quantity`, `price_changed`, `request_key_reused`, `no_connection`, `customer_erased`.
     """
@@ -54,7 +56,7 @@ def place_order(
         with transaction.atomic():
             order = _place(
                 customer=customer,
-                offer=_offer_on_sale(offer),
+                offer=_offer_on_sale(offer, sold),
                 quantity=_checked(quantity),
                 channel_id=channel_id,
                 channel_code=channel_code,
@@ -167,13 +169,14 @@ def _number(order: Order) -> None:
     search.index(KIND, order.pk, [order.number])
 
 
-def _offer_on_sale(offer: Offer | int) -> Offer:
+def _offer_on_sale(offer: Offer | int, sold: OfferQuerySet | None = None) -> Offer:
     """The partner's offer as it stands now: what the caller holds may be an hour old, or another partner's."""
     partner = current_partner()
     if partner.status in {Partner.Status.STOPPED, Partner.Status.CLOSED}:
         raise Refused("sales_stopped", _("Продажи сейчас остановлены"))
     key = offer.pk if isinstance(offer, Offer) else offer
-    found = Offer.objects.on_sale(partner.pk).filter(pk=key).first()
+    offers = Offer.objects.on_sale(partner.pk) if sold is None else sold
+    found = offers.filter(pk=key).first()
     if found is None:
         raise Refused("offer_closed", _("Это предложение больше не продаётся"), status=404)
     return found

@@ -5,9 +5,10 @@ from xml.etree import ElementTree
 import pytest
 from django.core.exceptions import ValidationError
 
-from apps.channels.models import ApiKey, Channel, ChannelOffer, Kind
+from apps.channels.models import ApiKey, Channel, ChannelOffer, Kind, Scope
 from apps.core.tenancy import in_partner, in_public
 from apps.journal.models import Entry
+from apps.orders.models import Order
 from apps.partners.services import create_partner
 from tests.storefronts.conftest import client_for, shop
 
@@ -76,3 +77,26 @@ def test_the_feed_lists_what_the_channel_sells(shop, client_for):
     assert [offer.get("id") for offer in chosen.findall("shop/offers/offer")] == [str(shop.trial.pk)]
     Channel.objects.filter(pk=channel.pk).update(is_active=False)
     assert client_for(shop.partner).get("/feeds/market.yml").status_code == 404
+
+
+def test_a_channels_choice_binds_its_keys(shop, client_for):
+    channel = Channel.objects.get(code="api")
+    _key, plaintext = ApiKey.issue(channel, ["offers:read", "orders:write"])
+    api = client_for(shop.partner)
+    listed = api.get(OFFERS, headers=bearer(plaintext)).json()["results"]
+    assert {offer["id"] for offer in listed} == {shop.offer.pk, shop.trial.pk}
+
+    ChannelOffer.objects.create(channel=channel, offer=shop.offer)
+    listed = api.get(OFFERS, headers=bearer(plaintext)).json()["results"]
+    assert [offer["id"] for offer in listed] == [shop.offer.pk]
+    assert api.get(f"{OFFERS}{shop.trial.pk}/", headers=bearer(plaintext)).status_code == 404
+    # What is chosen comes as far as the gateway, which is not there.
+    for offer, status, code in ((shop.trial, 404, "offer_closed"), (shop.offer, 503, "no_connection")):
+        asked = {
+            "offer": offer.pk,
+            "customer": {"external_id": "client-1"},
+            "return_url": "https://bank.example/{order}",
+        }
+        answer = api.post("/api/v1/orders/", asked, "application/json", headers=bearer(plaintext))
+        assert (answer.status_code, answer.json()["title"]) == (status, code)
+    assert not Order.objects.exists()
