@@ -126,7 +126,9 @@ def _place(
     invoices.pay(invoice, return_url=return_url.replace("{order}", str(order.pk)))
     order.subscription, order.invoice = subscription, invoice
     history.change(order, OrderState.AWAITING_PAYMENT, actor=order.actor)
-    version.mark_sold(clock.wall())
+    # The parts of a bundle are sold with it. In one order, so that two sales do not wait for each other.
+    for sold in sorted({version.pk, *order.terms["deliver"]}):
+        TariffVersion(pk=sold).mark_sold(clock.wall())
     events.publish("orders.OrderPlaced", order.pk, customer_id=customer.pk, channel_id=order.channel_id)
     invoices.issue(invoice)
     _number(order)
