@@ -63,9 +63,11 @@ class CustomerSession(UUIDModel):
     """A signed-in browser: its cookie holds the token, the row only the token's hash."""
 
     customer = models.ForeignKey(Customer, models.CASCADE, related_name="sessions")
-    token_hash = models.CharField(max_length=64, unique=True)
+    token_hash = models.CharField(max_length=64)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
 
     class Meta:
         verbose_name, verbose_name_plural = _("вход клиента"), _("входы клиентов")
+        # Not unique=True: that would make a second index of each text, for LIKE.
+        constraints = [models.UniqueConstraint("token_hash", name="accounts_session_token")]

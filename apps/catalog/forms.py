@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminImageFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectMultipleWidget,
     UnfoldAdminSelectWidget,
@@ -17,8 +18,12 @@ from unfold.widgets import (
 
 from apps.catalog import parameters
 from apps.catalog.models import Delivery, PeriodUnit, Product, ProductParameter, Tariff, TariffVersion
+from apps.core import pictures
 from apps.partners.models import Partner
 from apps.policies import vat
+
+MAX_PICTURE = 1000
+"""KiB."""
 
 
 class VersionForm(forms.Form):
@@ -114,9 +119,17 @@ class OfferForm(forms.Form):
 
 
 class ProductForm(forms.ModelForm):
-    """A product; its VAT rate is one of those that staff have set."""
+    """A product and its picture; its VAT rate is one of those that staff have set."""
 
     vat_code = forms.ChoiceField(label=_("НДС"), widget=UnfoldAdminSelectWidget)
+    picture_file = forms.FileField(
+        label=_("Картинка"),
+        required=False,
+        widget=UnfoldAdminImageFieldWidget,
+        help_text=_(
+            "PNG, JPEG или WebP до 1000 КБ: для витрин и товарных фидов. Без неё нарисуем по категории."
+        ),
+    )
 
     class Meta:
         model = Product
@@ -135,6 +148,14 @@ class ProductForm(forms.ModelForm):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.fields["vat_code"].choices = vat.choices()  # type: ignore[attr-defined]
+        self.picture: tuple[bytes, str] | None = None
+
+    def clean_picture_file(self) -> Any:
+        """Read here: its bytes are what is checked and what is kept."""
+        if file := self.cleaned_data["picture_file"]:
+            content = file.read()
+            self.picture = content, pictures.checked(content, max_kib=MAX_PICTURE)
+        return file
 
 
 class ParameterForm(forms.ModelForm):

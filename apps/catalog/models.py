@@ -1,5 +1,6 @@
 """Products, tariffs, their immutable versions and what each partner offers of them (public)."""
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -78,6 +79,36 @@ class Product(models.Model):
 
     def __str__(self) -> str:
         return str(self.name)
+
+    @property
+    def picture_version(self) -> str:
+        """Of the picture it has; empty where it has none."""
+        return getattr(getattr(self, "picture", None), "version", "")
+
+
+class ProductPicture(models.Model):
+    """How a product looks in shop windows and feeds. Apart from the product: lists do not carry its bytes."""
+
+    product = models.OneToOneField(
+        Product, models.CASCADE, primary_key=True, related_name="picture", verbose_name=_("продукт")
+    )
+    # In the row, not in a folder of files: every web host has it, and a backup too.
+    content = models.BinaryField(_("картинка"))
+    type = models.CharField(max_length=20)
+    version = models.CharField(max_length=12)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("картинка продукта"), _("картинки продуктов")
+
+    def __str__(self) -> str:
+        return self.version
+
+    @classmethod
+    def put(cls, product: Product, content: bytes, type: str) -> "ProductPicture":
+        """Gives a product its picture, in place of the former; addresses carry the version."""
+        version = hashlib.sha256(content).hexdigest()[:12]
+        values = {"content": content, "type": type, "version": version}
+        return cls.objects.update_or_create(product=product, defaults=values)[0]
 
 
 class ProductParameter(models.Model):
@@ -255,9 +286,11 @@ class OfferQuerySet(models.QuerySet["Offer"]):
     """Offers with all that a shop window shows, in two queries."""
 
     def with_terms(self) -> "OfferQuerySet":
-        """Together with tariff, current version, product, category; parameters prefetched."""
-        return self.select_related("tariff__current", "tariff__product__category").prefetch_related(
-            "tariff__product__parameters"
+        """Together with tariff, current version, product, category, the picture's version; parameters prefetched."""
+        return (
+            self.select_related("tariff__current", "tariff__product__category", "tariff__product__picture")
+            .defer("tariff__product__picture__content")
+            .prefetch_related("tariff__product__parameters")
         )
 
     def on_sale(self, partner_id: int) -> "OfferQuerySet":

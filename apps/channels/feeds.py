@@ -78,6 +78,9 @@ class Feed:
         self._text("price", f"{version.price:.2f}")
         self._text("currencyId", version.currency)
         self._text("categoryId", str(product.category_id))
+        if version_of_picture := product.picture_version:
+            picture = reverse("storefronts:picture", args=[product.code])
+            self._text("picture", self.absolute(f"{picture}?v={version_of_picture}"))
         if description := str(tariff.description) or str(product.description):
             self._text("description", description[:MAX_DESCRIPTION])
         self._text("sales_notes", "Подписка: списывается каждый период")

@@ -35,7 +35,7 @@ class Kind(models.TextChoices):
 class Channel(UUIDModel):
     """Where an order came from. Its code goes with the order, the payment and the ledger for good."""
 
-    code = models.SlugField(_("код"), max_length=40, unique=True)
+    code = models.SlugField(_("код"), max_length=40, db_index=False)
     name = models.CharField(_("название"), max_length=100)
     kind = models.CharField(_("вид"), max_length=12, choices=Kind.choices)
     is_active = models.BooleanField(_("работает"), default=True)
@@ -44,6 +44,12 @@ class Channel(UUIDModel):
     class Meta:
         verbose_name, verbose_name_plural = _("канал продаж"), _("каналы продаж")
         ordering = ["id"]
+        # Not unique=True: that would make a second index of each text, for LIKE.
+        constraints = [
+            models.UniqueConstraint(
+                "code", name="channels_code", violation_error_message=_("Канал с таким кодом уже есть")
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -79,7 +85,6 @@ class Scope(models.TextChoices):
     SUBSCRIPTIONS_READ = "subscriptions:read", _("Подписки: чтение")
     SUBSCRIPTIONS_WRITE = "subscriptions:write", _("Подписки: изменение")
     INVOICES_READ = "invoices:read", _("Счета: чтение")
-    CALLS_WRITE = "calls:write", _("Звонки: события")
 
 
 class ApiKey(UUIDModel):
@@ -89,7 +94,7 @@ class ApiKey(UUIDModel):
         Channel, models.PROTECT, related_name="keys", db_index=False, verbose_name=_("канал продаж")
     )
     name = models.CharField(_("для чего"), max_length=100, blank=True)
-    prefix = models.CharField(_("начало ключа"), max_length=12, unique=True, editable=False)
+    prefix = models.CharField(_("начало ключа"), max_length=12, editable=False)
     secret_hash = models.CharField(max_length=64, editable=False)
     scopes = ArrayField(
         models.CharField(max_length=40, choices=Scope.choices), verbose_name=_("права"), default=list
@@ -101,6 +106,7 @@ class ApiKey(UUIDModel):
     class Meta:
         verbose_name, verbose_name_plural = _("ключ API"), _("ключи API")
         ordering = ["-id"]
+        constraints = [models.UniqueConstraint("prefix", name="channels_key_prefix")]
 
     def __str__(self) -> str:
         return f"armor_{self.prefix}_…"

@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.fields import EncryptedField, PublicReference
 from apps.core.models import UUIDModel
+from apps.notifications import types
 from apps.policies.models import Channel
 
 
@@ -20,7 +21,7 @@ class State(models.TextChoices):
 class Message(UUIDModel):
     """One message to one customer by one channel. `key` says what it is about: the same key is sent once."""
 
-    key = models.CharField(max_length=120, unique=True)
+    key = models.CharField(max_length=120)
     type = models.CharField(_("сообщение"), max_length=40)
     channel = models.CharField(_("канал"), max_length=10, choices=Channel.choices)
     language = models.CharField(_("язык"), max_length=2, default="ru")
@@ -45,6 +46,8 @@ class Message(UUIDModel):
     class Meta:
         verbose_name, verbose_name_plural = _("сообщение"), _("журнал сообщений")
         ordering = ["-id"]
+        # Not unique=True: that would make a second index of each text, for LIKE.
+        constraints = [models.UniqueConstraint("key", name="notifications_key")]
         indexes = [
             models.Index("customer_ref", name="notifications_customer"),
             # Which SMS the service has told us about: an unknown one is looked for among the rest.
@@ -54,7 +57,8 @@ class Message(UUIDModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.type} · {self.get_channel_display()}"
+        titles = dict(types.choices())
+        return f"{titles.get(self.type, self.type)} · {self.get_channel_display()}"
 
     def wipe_texts(self) -> None:
         """Empties what was written, in memory: the caller saves."""

@@ -27,8 +27,9 @@ EXPLAINED = {
     "partner_name": _("название партнёра"),
     "colour": _("цвет партнёра"),
     "cabinet_url": _("ссылка на личный кабинет"),
+    "logo_url": _("ссылка на логотип партнёра"),
 }
-ALWAYS = ("partner_name", "colour", "cabinet_url")
+ALWAYS = ("partner_name", "colour", "cabinet_url", "logo_url")
 """Put into every message by `look.of_partner`; a sender may give its own."""
 
 

@@ -137,6 +137,9 @@ class StaffRole(models.Model):
             )
         ]
 
+    def __str__(self) -> str:
+        return f"{self.user}: {self.get_role_display()}"
+
 
 class MigrationScript(models.Model):
     """The SQL of one migration of partner apps, recorded on the template and replayed in each partner."""

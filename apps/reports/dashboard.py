@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from apps.billing.models import Subscription
 from apps.callcenters.models import CustomerRequest
 from apps.core import clock, links
 from apps.core.admin import item_link
+from apps.core.health import UNSETTLED
 from apps.core.models import WorkItem
 from apps.core.money import Money
 from apps.ledger.models import Account, Sale, Transfer
@@ -39,7 +40,7 @@ def dashboard(request: Any, context: dict[str, Any]) -> dict[str, Any]:
     context["chart"] = _chart(partner) if money else ""
     context["report_url"] = links.list_of(Sales) if money else ""
     context["work_url"] = links.list_of(WorkItem)
-    context["kinds"], context["oldest"] = _queue(partner)
+    context["kinds"], context["oldest"], context["unsettled"] = _queue(partner)
     context["latest"] = _latest(partner)
     if partner is not None:
         context["storefront_url"] = partner.url("/")
@@ -169,7 +170,8 @@ def _items(partner: Partner | None) -> QuerySet[WorkItem]:
     return WorkItem.objects.filter(partner_id=partner.pk) if partner else WorkItem.objects.all()
 
 
-def _queue(partner: Partner | None) -> tuple[list[dict[str, Any]], str]:
+def _queue(partner: Partner | None) -> tuple[list[dict[str, Any]], str, str]:
+    """Lines by kind, how long the oldest waits, and how long the oldest of those that nobody could settle."""
     lines = list(
         _items(partner).order_by().values("kind").annotate(size=Count("pk"), oldest=Min("opened_at"))
     )
@@ -185,8 +187,13 @@ def _queue(partner: Partner | None) -> tuple[list[dict[str, Any]], str]:
         }
         for line in sorted(lines, key=lambda line: -line["size"])
     ]
+    unsettled = [line for line in lines if line["kind"] in UNSETTLED]
+    return kinds, _oldest(lines, now), _oldest(unsettled, now)
+
+
+def _oldest(lines: list[dict[str, Any]], now: datetime) -> str:
     oldest = min((line["oldest"] for line in lines), default=None)
-    return kinds, timesince(oldest, now, depth=1) if oldest else ""
+    return timesince(oldest, now, depth=1) if oldest else ""
 
 
 def _latest(partner: Partner | None) -> list[dict[str, Any]]:

@@ -8,10 +8,12 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminColorInputWidget, UnfoldAdminImageFieldWidget
 
-from apps.core import console
+from apps.core import console, pictures
 from apps.core.tenancy import current_partner
-from apps.storefronts import logos
 from apps.storefronts.models import Checkout, Storefront
+
+MAX_LOGO = 300
+"""KiB."""
 
 
 class StorefrontForm(forms.ModelForm):
@@ -48,7 +50,7 @@ class StorefrontForm(forms.ModelForm):
         file = self.cleaned_data["logo_file"]
         if file:
             content = file.read()
-            self.instance.logo_type = logos.checked(content)
+            self.instance.logo_type = pictures.checked(content, max_kib=MAX_LOGO, drawing=True)
             self.instance.logo = content
         return file
 

@@ -7,6 +7,7 @@ WHITE, INK = "#ffffff", "#0e1116"
 LIGHT_PAGE, DARK_PAGE = "#f6f7f9", "#0f1217"
 # The lightest card text may stand on in dark mode, and the tinted grounds: contrast is held against the worst.
 DARK_CARD = "#1c2230"
+LETTER = "#f1f5f9"
 READABLE = 4.5
 
 
@@ -61,6 +62,11 @@ def palette(colour: str) -> Palette:
         deep=_until_readable(mix(colour, "#0b1020", 0.78), WHITE, "#000000", ratio=6),
         second=_until_readable(mix(_turned(colour, 0.09), "#0b1020", 0.72), WHITE, "#000000", ratio=6),
     )
+
+
+def in_letters(colour: str) -> str:
+    """The colour, darkened until it reads as text on a letter's grey ground, and white reads on it."""
+    return _until_readable(colour, LETTER, "#000000")
 
 
 def _until_readable(colour: str, ground: str, towards: str, ratio: float = READABLE) -> str:

@@ -9,6 +9,7 @@ app_name = "storefronts"
 urlpatterns = [
     path("", shop.catalogue, name="catalogue"),
     path("product/<str:code>/", shop.product, name="product"),
+    path("product/<str:code>/picture", shop.picture, name="picture"),
     path("legal/<slug:kind>/", shop.legal, name="legal"),
     path("theme.css", shop.theme, name="theme"),
     path("logo", shop.logo, name="logo"),

@@ -53,6 +53,8 @@ PARTNER: dict[str, Route] = {
     "feeds/<slug:code>.yml": Route("/feeds/web.yml"),
     "": Route("/"),
     "product/<str:code>/": Route("/product/{product}/"),
+    # The products of the houses have none; tests/storefronts/test_pictures.py has.
+    "product/<str:code>/picture": Route("/product/{product}/picture", own=404),
     "legal/<slug:kind>/": Route("/legal/terms/"),
     "theme.css": Route("/theme.css"),
     "logo": Route("/logo"),

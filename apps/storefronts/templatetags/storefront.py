@@ -6,7 +6,7 @@ from typing import Any
 from django import template
 
 from apps.catalog import periods
-from apps.catalog.models import Category
+from apps.catalog.models import Product
 from apps.storefronts import words
 
 register = template.Library()
@@ -27,7 +27,7 @@ def days(count: int) -> str:
 
 
 @register.inclusion_tag("storefronts/art.html")
-def art(category: Category) -> dict[str, Any]:
-    """The illustration of a category."""
-    motif = words.motif(category)
-    return {"motif": motif, "file": f"storefronts/art/{motif}.svg"}
+def art(product: Product) -> dict[str, Any]:
+    """A product's picture, or the illustration of its category."""
+    motif = words.motif(product.category)
+    return {"motif": motif, "file": f"storefronts/art/{motif}.svg", "product": product}

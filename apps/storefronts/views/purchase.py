@@ -19,7 +19,7 @@ from apps.orders.models import Order
 from apps.storefronts import purchases, visitors
 from apps.storefronts.forms import CheckoutForm
 from apps.storefronts.pages import page, sales_are_open, show
-from apps.storefronts.words import every_period
+from apps.storefronts.words import every_period, in_trial_words
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -101,9 +101,7 @@ def _form_page(request: Any, offer: Offer, form: CheckoutForm, status: int = 200
         "terms_text": texts["terms"],
         "due_now": version.money,
         "button": _("Оплатить %(price)s") % later,
-        "trial": _("Отмените до %(date)s, и вернём всё.") % {"date": f"{anchor:%d.%m.%Y}"}
-        if version.trial_days
-        else "",
+        "trial": in_trial_words(version.trial_days, anchor) if version.trial_days else "",
         "later": _("Следующее списание — %(price)s %(date)s, затем %(every)s. Предупредим за три дня.")
         % later,
     }

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_safe
 
-from apps.catalog.models import Category, Delivery, Offer, Product, TariffVersion
+from apps.catalog.models import Category, Delivery, Offer, Product, ProductPicture, TariffVersion
+from apps.core import pictures
 from apps.core.tenancy import current_partner
 from apps.storefronts import colours, visitors
 from apps.storefronts.pages import page, sales_are_open, show
@@ -15,8 +17,6 @@ from apps.storefronts.words import delivery_in_words
 
 LEGAL = ("terms", "recurring", "privacy")
 FOR_GOOD, FOR_A_WHILE = "public, max-age=31536000, immutable", "public, max-age=300"
-# A logo that somebody opens by itself must not run what it may contain.
-LOGO_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 
 @dataclass
@@ -105,6 +105,17 @@ def product(request: Any, code: str) -> HttpResponse:
 
 @require_safe
 @page
+def picture(request: Any, code: str) -> HttpResponse:
+    """The picture of a product that is sold here."""
+    sold = Offer.objects.on_sale(current_partner().pk).filter(tariff__product__code=code)
+    found = get_object_or_404(ProductPicture, product__in=sold.order_by().values("tariff__product"))
+    keep = FOR_GOOD if request.GET.get("v") == found.version else FOR_A_WHILE
+    headers = {"Cache-Control": keep, **pictures.HEADERS}
+    return HttpResponse(bytes(found.content), content_type=found.type, headers=headers)
+
+
+@require_safe
+@page
 def legal(request: Any, kind: str) -> HttpResponse:
     """The partner's own text, or the usual one; versions of what was agreed to stand in Checkout."""
     if kind not in LEGAL:
@@ -133,11 +144,7 @@ def theme(request: Any) -> HttpResponse:
 @page
 def logo(request: Any) -> HttpResponse:
     """The uploaded logo, or the first letters of the name on the partner's colour."""
-    headers = {
-        "Cache-Control": _how_long(request),
-        "Content-Security-Policy": LOGO_POLICY,
-        "X-Content-Type-Options": "nosniff",
-    }
+    headers = {"Cache-Control": _how_long(request), **pictures.HEADERS}
     storefront = request.storefront
     if storefront.logo:
         return HttpResponse(bytes(storefront.logo), content_type=storefront.logo_type, headers=headers)
