@@ -100,3 +100,10 @@ def test_a_channels_choice_binds_its_keys(shop, client_for):
         answer = api.post("/api/v1/orders/", asked, "application/json", headers=bearer(plaintext))
         assert (answer.status_code, answer.json()["title"]) == (status, code)
     assert not Order.objects.exists()
+
+
+def test_a_key_has_no_right_that_opens_nothing():
+    from armor.urls_partner import router
+
+    used = {scope for _path, view, _name in router.registry for scope in view.required_scopes.values()}
+    assert used == set(Scope.values)
