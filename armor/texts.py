@@ -98,15 +98,33 @@ def collect(files: Iterable[Path], root: Path) -> Iterator[Text]:
     """Every text that is wrapped in gettext, in the order of the sources."""
     for file in files:
         source = file.read_text()
-        if file.suffix != ".py":
-            # What templatize leaves of a template is Python but for its indentation.
-            source = "\n".join(line.lstrip() for line in templatize(source).splitlines())
-        for _line, function, said, _comments in extract_python(BytesIO(source.encode()), _KEYWORDS, (), {}):
-            texts = [said] if isinstance(said, str) else list(said or ())
-            context = texts.pop(0) if function and "pgettext" in function else None
+        for function, texts in _of_python(source) if file.suffix == ".py" else _of_template(source):
+            context = texts.pop(0) if "pgettext" in function else None
             if texts and texts[0]:
-                plural = texts[1] if function and "ngettext" in function else None
+                plural = texts[1] if "ngettext" in function else None
                 yield (context, texts[0]), plural, file.relative_to(root).as_posix()
+
+
+def _of_python(source: str) -> Iterator[tuple[str, list[str]]]:
+    """Calls of gettext with their texts; by the syntax tree, for Babel does not look into f-strings."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    for call in sorted(calls, key=lambda node: (node.lineno, node.col_offset)):
+        given = [
+            arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
+        ]
+        if given and _called(call) in _KEYWORDS:
+            yield _called(call), given
+
+
+def _called(call: ast.Call) -> str:
+    return str(getattr(call.func, "id", getattr(call.func, "attr", "")))
+
+
+def _of_template(source: str) -> Iterator[tuple[str, list[str]]]:
+    # What templatize leaves of a template is Python but for its indentation.
+    source = "\n".join(line.lstrip() for line in templatize(source).splitlines())
+    for _line, function, said, _comments in extract_python(BytesIO(source.encode()), _KEYWORDS, (), {}):
+        yield function or "", [said] if isinstance(said, str) else [text for text in said or () if text]
 
 
 def ours() -> list[Text]:

@@ -1,0 +1,88 @@
+"""What a reader sees of a page, and which of its Russian is data rather than a text of ours."""
+
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+from django.apps import apps
+from django.db import models
+
+from apps.callcenters import lists
+from apps.catalog import price_list
+
+CYRILLIC = re.compile("[А-Яа-яЁё]")
+READ_ALOUD = ("placeholder", "title", "aria-label", "alt", "data-confirm")
+# A language is called by its own name, and so are the columns of a Russian file.
+OWN_NAMES = {"русский", "по-русски", *map(str.lower, (*price_list.COLUMNS, *lists.COLUMNS))}
+
+
+class Page(HTMLParser):
+    """Collects the texts of a page, attributes that are shown included."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self._inside = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        self._inside = tag if tag in {"script", "style"} else ""
+        self.texts += [given[name] or "" for name in READ_ALOUD if name in given]
+        if given.get("type") == "submit":
+            self.texts.append(given.get("value") or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if not self._inside:
+            self.texts.append(data)
+
+
+def stored() -> list[str]:
+    """Every Russian string in the public tables and the current partner's, the longest first."""
+    found = set(OWN_NAMES)
+    for model in apps.get_models():
+        names = [
+            field.name
+            for field in model._meta.concrete_fields
+            if isinstance(field, models.CharField | models.TextField | models.JSONField)
+        ]
+        for row in model._default_manager.values_list(*names) if names else ():
+            for text in _strings(row):
+                found |= {_plain(line) for line in (text, *text.splitlines()) if CYRILLIC.search(line)}
+    return sorted(found, key=len, reverse=True)
+
+
+def leftovers(page: str, data: list[str]) -> list[str]:
+    """The texts of a page that are still Russian when the data is taken out."""
+    texts = {_plain(text) for text in Page(page).texts if CYRILLIC.search(text)}
+    return sorted(text for text in texts if CYRILLIC.search(_without(text, data)))
+
+
+def _without(text: str, data: list[str]) -> str:
+    for value in data:
+        text = text.replace(value, "")
+    return text
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+        if value[:1] in {"{", "["}:
+            try:
+                yield from _strings(json.loads(value))
+            except ValueError:
+                pass
+    elif isinstance(value, dict):
+        yield from _strings(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _strings(one)

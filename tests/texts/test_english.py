@@ -1,0 +1,112 @@
+"""Everything a reader of English meets is in English: both consoles, the storefront, the cabinet and the API's page."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from apps.accounts import sign_in
+from apps.accounts.models import Customer
+from apps.core import console
+from apps.core.tenancy import in_public
+from tests.orders.shop import Shop
+from tests.texts.reading import leftovers, stored
+
+ENGLISH = {"HTTP_ACCEPT_LANGUAGE": "en"}
+
+
+@pytest.fixture
+def sold(shop: Shop) -> Shop:
+    """A shop that has sold, so that no list is empty."""
+    offer = shop.offer(delivery="key", keys=3)
+    shop.buy(offer, customer=shop.customer())
+    return shop
+
+
+def russian(client: Client, path: str, data: list[str]) -> Iterator[str]:
+    """Russian texts of a page in English, each with its address."""
+    answer = client.get(path, **ENGLISH)
+    assert answer.status_code in {200, 403, 404}, f"{path}: {answer.status_code}"
+    yield from (f"{path}: {text}" for text in leftovers(answer.content.decode(), data))
+
+
+def console_pages(client: Client, site: console.Console, start: str) -> Iterator[str]:
+    """The first page, and of each model the list, the first object and the form of a new one."""
+    yield f"{start}/admin/"
+    yield f"{start}/admin/password_change/"
+    for model in site._registry:
+        path = f"{start}/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        yield path
+        page = client.get(path, **ENGLISH).content.decode()
+        links = [
+            link.split("?")[0] for link in re.findall(r'href="([^"]+/(?:change|add)/(?:\?[^"]*)?)"', page)
+        ]
+        for ending in ("/change/", "/add/"):
+            yield from [link for link in links if link.startswith(path) and link.endswith(ending)][:1]
+
+
+@pytest.mark.parametrize("whose", ["operator", "switched", "partner"])
+def test_console(sold: Shop, staff: Callable[..., Any], whose: str) -> None:
+    data = stored()
+    client = staff(sold.partner if whose == "partner" else None)
+    site = console.operator_site if whose == "operator" else console.partner_site
+    start = f"/p/{sold.partner.slug}" if whose == "switched" else ""
+    with in_public():
+        paths = [*dict.fromkeys(console_pages(client, site, start))]
+        found = [text for path in paths for text in russian(client, path, data)]
+    assert len(paths) > 20
+    assert not found, "\n".join(found)
+
+
+def test_pages_of_the_console_beside_its_lists(
+    sold: Shop, staff: Callable[..., Any], client_for: Callable[..., Client]
+) -> None:
+    data = stored()
+    client = staff(None)
+    found = []
+    with in_public():
+        for path in (
+            "/admin/catalog/tariff/import/",
+            "/admin/partners/partner/migrations/",
+            "/admin/reports/search/?q=nobody",
+            "/admin/reports/search/calls/",
+            "/admin/reports/sales/",
+            f"/admin/demo/sandboxpartner/?partner={sold.partner.slug}",
+            "/admin/nothing/",
+        ):
+            found += russian(client, path, data)
+        found += russian(client_for(), "/admin/login/", data)
+    assert not found, "\n".join(found)
+
+
+def test_storefront_and_cabinet(sold: Shop, client_for: Callable[..., Client]) -> None:
+    data = stored()
+    browser = client_for(sold.partner)
+    product = re.search(r'href="(/product/[^"]+)"', browser.get("/", **ENGLISH).content.decode())
+    assert product
+    page = browser.get(product[1], **ENGLISH).content.decode()
+    checkout = re.findall(r'href="(/checkout/[^"]+|/buy/[^"]+)"', page)
+    signed_in = client_for(sold.partner)
+    signed_in.cookies[sign_in.COOKIE] = sign_in._open(Customer.objects.get())
+    cabinet = signed_in.get("/cabinet/", **ENGLISH).content.decode()
+    own = [link for link in re.findall(r'href="(/cabinet/[^"]+)"', cabinet) if not link.endswith(".pdf")]
+    found = []
+    for path in (
+        "/",
+        product[1],
+        *checkout,
+        "/legal/terms/",
+        "/legal/privacy/",
+        "/legal/recurring/",
+        "/none/",
+    ):
+        found += russian(browser, path, data)
+    for path in ("/cabinet/sign-in/", "/api/docs/"):
+        found += russian(client_for(sold.partner), path, data)
+    for path in ("/cabinet/", *dict.fromkeys(own)):
+        found += russian(signed_in, path, data)
+    assert checkout
+    assert own
+    assert not found, "\n".join(found)
