@@ -124,7 +124,7 @@ def _of_template(source: str) -> Iterator[tuple[str, list[str]]]:
     # What templatize leaves of a template is Python but for its indentation.
     source = "\n".join(line.lstrip() for line in templatize(source).splitlines())
     for _line, function, said, _comments in extract_python(BytesIO(source.encode()), _KEYWORDS, (), {}):
-        yield function or "", [said] if isinstance(said, str) else [text for text in said or () if text]
+        yield str(function or ""), [said] if isinstance(said, str) else [text for text in said or () if text]
 
 
 def ours() -> list[Text]:
