@@ -4,8 +4,10 @@ import os
 from typing import Any
 
 from celery import Celery, Task
+from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "armor.settings")
+TRANSPORT_ALIASES["pgmq"] = "armor.queue:Transport"
 PATIENCE = 2
 """Seconds for which whoever has something to say waits for a broker that does not answer."""
 
