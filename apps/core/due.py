@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
@@ -15,7 +16,7 @@ from apps.core.tenancy import current_partner, current_partner_id, in_partner, i
 log = logging.getLogger(__name__)
 Task = Callable[[UUID], None]
 _tasks: dict[str, Task] = {}
-LEASE = timedelta(minutes=3)
+LEASE = timedelta(seconds=settings.LEASE_SECONDS)
 """Longer than any task: a task's outside calls have time-outs far below it."""
 
 

@@ -2,11 +2,13 @@
 
 from datetime import datetime, timedelta
 
+from django.conf import settings
+
 from apps.connectors.models import Connection
 from apps.core import clock
 from apps.payments.models import Payment, Refund, elapsed
 
-IN_FLIGHT = timedelta(seconds=45)
+IN_FLIGHT = timedelta(seconds=settings.IN_FLIGHT_SECONDS)
 """Longer than one call: until then a claimed row may still be in another worker's hands."""
 KEY_KEPT = timedelta(hours=23)
 """For which a POST may be repeated under its key: YooKassa keeps keys for 24 hours."""
