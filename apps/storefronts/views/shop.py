@@ -36,7 +36,8 @@ class Card:
 
     @property
     def trial_days(self) -> int:
-        return max(offer.current_version().trial_days for offer in self.offers)
+        """Of the tariff whose price is shown, not of another one."""
+        return self.version.trial_days
 
     @property
     def about(self) -> str:
