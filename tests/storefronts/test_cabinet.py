@@ -7,9 +7,15 @@ import pytest
 from apps.accounts import customers, sign_in
 from apps.accounts.models import Customer
 from apps.billing.models import Invoice, Subscription
+from apps.core.tenancy import in_public
 from apps.notifications.models import Message
+from apps.orders.models import Order
+from apps.payments import payments
 from apps.payments.models import PaymentMethod
+from apps.providers.models import ActivationKey
 from tests.storefronts.test_purchase import buy
+
+DECLINED = "5555555555554600"
 
 
 @pytest.fixture
@@ -91,3 +97,41 @@ def test_erasure_takes_the_address_from_the_consent(shop, client_for, gateway, f
     proof = Checkout.objects.get()
     assert proof.ip is None
     assert proof.consents
+
+
+def test_a_declined_first_payment_can_be_paid_in_the_cabinet(
+    shop, client_for, gateway, form_of, deliver, signed_in
+):
+    browser = client_for(shop.partner)
+    address = f"/checkout/{shop.offer.pk}/"
+    answer = browser.post(address, form_of(browser.get(address)))
+    deliver()
+    gateway.pay(browser.get(answer.url).url, card=DECLINED)
+    order = Order.objects.get()
+    payments.settle(order.payment().pk)
+    deliver()
+    assert "Деньги не списаны" in browser.get(f"/thanks/{order.pk}/").content.decode()
+
+    cabinet = signed_in(shop.partner, Customer.objects.get())
+    pay = f"/cabinet/invoices/{order.invoice_id}/pay/"
+    page = cabinet.get("/cabinet/").content.decode()
+    assert "Выставлен" in page
+    assert pay in page
+    payment_page = cabinet.post(pay).url
+    deliver()
+    gateway.pay(cabinet.get(payment_page).url)
+    payments.settle(order.payment().pk)
+    deliver()
+    page = cabinet.get("/cabinet/").content.decode()
+    assert f"SHIELD-M{shop.number}-0" in page
+    assert pay not in page
+
+
+def test_what_is_paid_and_not_delivered_yet_says_so(shop, client_for, gateway, form_of, deliver, signed_in):
+    with in_public():
+        ActivationKey.objects.filter(pool__sku=shop.offer.tariff.code).delete()
+    buy(client_for(shop.partner), shop.offer, form_of, deliver, gateway)
+    page = signed_in(shop.partner, Customer.objects.get()).get("/cabinet/").content.decode()
+    assert "Активна" in page
+    assert "Подключается" in page
+    assert "SHIELD-" not in page

@@ -156,9 +156,11 @@ def _listed(invoice: Any) -> Any:
     invoice.by = paid[0].method.title if paid and paid[0].method else ""
     invoice.mark = MARKS.get(invoice.state, "")
     subscription = invoice.subscription
-    invoice.may_be_paid = (
-        invoice.state == InvoiceState.OPEN and subscription is not None and subscription.is_live
+    # A first sale whose card was declined can be paid until its days are over, as a renewal can.
+    awaited = subscription is not None and (
+        subscription.is_live or subscription.state == SubscriptionState.PENDING
     )
+    invoice.may_be_paid = invoice.state == InvoiceState.OPEN and awaited
     return invoice
 
 
