@@ -39,5 +39,5 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
             "type": "http",
             "scheme": "bearer",
             "bearerFormat": "armor_<prefix>_<secret>",
-            "description": _("Ключ API канала продаж. Выдаётся в консоли: Интеграции → Ключи API."),
+            "description": str(_("Ключ API канала продаж. Выдаётся в консоли: Интеграции → Ключи API.")),
         }
