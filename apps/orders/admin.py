@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.html import format_html_join
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget, UnfoldAdminURLInputWidget
@@ -64,7 +65,8 @@ class HistoryAdmin(console.ReadOnlyAdmin):
                     f"{clock.local(line.at):%d.%m.%Y %H:%M}",
                     labels.get(line.became, line.became),
                     line.actor,
-                    line.reason,
+                    # Written down in Russian by whoever did it; what is a text of ours is shown in the reader's language.
+                    gettext(line.reason),
                 )
                 for line in history.of(row)
             ),
