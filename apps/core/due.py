@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists
 
 from apps.core import clock, faults, models, wake, work
 from apps.core.events import PATIENCE, backoff
@@ -75,26 +75,41 @@ def cancel(kind: str, object_id: UUID) -> None:
 def claim(
     limit: int = 20, *, partner_id: int | None = None, until: datetime | None = None
 ) -> list[models.Due]:
-    """Takes up to `limit` rows whose moment has come, under a lease, in one statement's commit.
+    """Takes up to `limit` rows whose moment has come, under one lease, in one statement.
 
     Without `until`, what goes by the wall clock; with it, what goes by one sandbox partner's clock.
     """
     now = clock.wall()
-    ready = models.Due.objects.filter(Q(leased_until=None) | Q(leased_until__lt=now))
-    if partner_id is not None:
-        ready = ready.filter(partner_id=partner_id)
-    ready = ready.filter(is_sandbox=until is not None, due_at__lte=until or now)
-    with in_public(), transaction.atomic():
-        rows = list(ready.select_for_update(skip_locked=True).order_by("due_at")[:limit])
-        for row in rows:
-            row.lease, row.leased_until = uuid4(), now + LEASE
-        models.Due.objects.bulk_update(rows, ["lease", "leased_until"])
-    return rows
+    sql = _CLAIM.format(own_clock="" if until else "NOT", partner="" if partner_id is None else _OF_PARTNER)
+    values = {"now": now, "until": until or now, "partner": partner_id, "limit": limit}
+    with in_public():
+        rows = list(models.Due.objects.raw(sql, {**values, "lease": uuid4(), "leased_until": now + LEASE}))
+    # What an UPDATE returns has no order.
+    return sorted(rows, key=lambda row: (row.due_at, row.pk))
+
+
+# MATERIALIZED: a plan that ran the choice again for each row would take more than the limit.
+_CLAIM = """
+WITH ready AS MATERIALIZED (
+    SELECT id FROM core_due
+    WHERE {own_clock} is_sandbox AND due_at <= %(until)s AND (leased_until IS NULL OR leased_until < %(now)s) {partner}
+    ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+UPDATE core_due SET lease = %(lease)s, leased_until = %(leased_until)s
+FROM ready WHERE core_due.id = ready.id RETURNING core_due.*
+"""
+_OF_PARTNER = "AND partner_id = %(partner)s"
 
 
 def run(row: models.Due) -> bool:
-    """Does one claimed row; True where it was done. A failure is put off, and stands in the queue in the end."""
+    """Does one claimed row; True where it was done. A failure is put off, and stands in the queue in the end.
+
+    False as well where the row is no longer ours: those before it in the batch took longer than the lease, or it
+    was planned anew.
+    """
     faults.at("core.due-claimed")
+    if not _renewed(row):
+        return False
     try:
         if row.partner_id is None:
             with in_public():
@@ -113,7 +128,24 @@ def run(row: models.Due) -> bool:
     # Planned anew by the task itself: the lease is gone, and the row stays.
     with in_public():
         _held(row).delete()
+        _close(row)
     return True
+
+
+def _renewed(row: models.Due) -> bool:
+    with in_public():
+        return bool(_held(row).update(leased_until=clock.wall() + LEASE))
+
+
+def _close(row: models.Due) -> None:
+    """Nothing of the object fails any more: staff need not look. Other work of it may still."""
+    failing = models.Due.objects.filter(
+        partner_id=row.partner_id, object_id=row.object_id, attempts__gte=PATIENCE
+    )
+    waiting = models.WorkItem.objects.filter(
+        partner_id=row.partner_id, kind="core.due", object_id=row.object_id
+    )
+    waiting.exclude(Exists(failing)).delete()
 
 
 def _held(row: models.Due) -> "models.models.QuerySet[models.Due]":
@@ -123,13 +155,13 @@ def _held(row: models.Due) -> "models.models.QuerySet[models.Due]":
 def _postpone(row: models.Due, error: Exception) -> None:
     row.attempts += 1
     with in_public(), transaction.atomic():
-        _held(row).update(
+        held = _held(row).update(
             attempts=row.attempts,
             error=repr(error)[:2000],
             lease=None,
             leased_until=clock.wall() + backoff(row.attempts),
         )
-        if row.attempts == PATIENCE:
+        if held and row.attempts == PATIENCE:
             work.open_for(row.partner_id, "core.due", row.object_id, f"{row.kind}: {error}")
 
 

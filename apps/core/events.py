@@ -99,6 +99,16 @@ def _run(delivery: models.Delivery) -> None:
         with in_partner(delivery.partner_id):
             handler(delivery.event)
     delivery.delete()
+    if delivery.attempts >= PATIENCE:
+        _close(delivery)
+
+
+def _close(delivery: models.Delivery) -> None:
+    """Staff need not look at an event any more, unless another handler of it still fails."""
+    from apps.core import work
+
+    if not models.Delivery.objects.filter(event=delivery.event_id, attempts__gte=PATIENCE).exists():
+        work.close_for(delivery.partner_id, "core.delivery", delivery.event_id)
 
 
 def _postpone(delivery: models.Delivery, error: Exception) -> None:

@@ -11,8 +11,19 @@ from django.db import connections
 from apps.core import clock, due, faults
 from apps.core.models import Due, WorkItem
 from apps.partners.models import Partner
+from tests.accounts.at_once import at_once
 
-KIND = "tests.job"
+KIND, OTHER = "tests.job", "tests.other"
+
+
+class Failing:
+    """A task that fails until it works."""
+
+    works = False
+
+    def __call__(self, identity: uuid.UUID) -> None:
+        if not self.works:
+            raise ValueError("no")
 
 
 @pytest.fixture
@@ -94,6 +105,83 @@ def test_what_keeps_failing_stands_in_the_queue(partner: Partner) -> None:
         run_all(partner)
     due._tasks.pop(KIND)
     assert WorkItem.objects.get(partner_id=partner.pk).object_id == identity
+
+
+def test_what_works_in_the_end_leaves_the_queue(partner: Partner, done: list[uuid.UUID]) -> None:
+    identity = plan()
+    due._tasks[OTHER] = seen = Failing()
+    due.schedule(OTHER, identity, clock.wall(), wall=True)
+    failing = due._tasks[KIND] = Failing()
+    for _ in range(due.PATIENCE):
+        Due.objects.filter(partner_id=partner.pk).update(leased_until=None)
+        run_all(partner)
+    failing.works = True
+    Due.objects.filter(partner_id=partner.pk).update(leased_until=None)
+    run_all(partner)
+    # The other work of the object fails on.
+    assert WorkItem.objects.get(partner_id=partner.pk).object_id == identity
+    seen.works = True
+    Due.objects.filter(partner_id=partner.pk).update(leased_until=None)
+    run_all(partner)
+    due._tasks.pop(OTHER)
+    assert not WorkItem.objects.filter(partner_id=partner.pk).exists()
+    assert not Due.objects.filter(partner_id=partner.pk).exists()
+
+
+def test_a_batch_that_outlasts_its_lease_does_nothing_twice(partner: Partner, done: list[uuid.UUID]) -> None:
+    first, second = plan(seconds=-2), plan(seconds=-1)
+    slow = due.claim(20, partner_id=partner.pk)
+    assert [row.object_id for row in slow] == [first, second]
+    assert len({row.lease for row in slow}) == 1
+    due.run(slow[0])
+    # The first one took longer than the lease: another worker comes.
+    Due.objects.filter(partner_id=partner.pk).update(leased_until=clock.wall() - timedelta(seconds=1))
+    run_all(partner)
+    assert done == [first, second]
+    assert not due.run(slow[1])
+    assert done == [first, second]
+
+
+def test_a_lease_counts_from_the_start_of_its_own_work(partner: Partner, done: list[uuid.UUID]) -> None:
+    identity = plan()
+    [row] = due.claim(20, partner_id=partner.pk)
+    ended = Due.objects.filter(partner_id=partner.pk)
+    ended.update(leased_until=clock.wall() - timedelta(seconds=1))
+    due._tasks[KIND] = lambda identity: done.extend([identity, *(r.object_id for r in due.claim(20))])
+    due.run(row)
+    assert done == [identity]
+
+
+def test_what_is_planned_anew_meanwhile_waits_for_its_new_moment(
+    partner: Partner, done: list[uuid.UUID]
+) -> None:
+    identity = plan()
+    [row] = due.claim(20, partner_id=partner.pk)
+    due.schedule(KIND, identity, clock.wall() + timedelta(days=1), wall=True)
+    assert not due.run(row)
+    assert done == []
+
+
+def without_locks(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(due, "_CLAIM", due._CLAIM.replace("FOR UPDATE SKIP LOCKED", ""))
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_claimers_at_once_need_the_lock(
+    partner: Partner, done: list[uuid.UUID], monkeypatch: pytest.MonkeyPatch, locked: bool
+) -> None:
+    """Two choose before either writes: with the lock each row is one's, without it both have all of them."""
+    if not locked:
+        without_locks(monkeypatch)
+    # Between the choice and the write, as on a server that is busy.
+    slow = due._CLAIM.replace("FROM ready WHERE", "FROM ready, (SELECT pg_sleep(1)) AS busy WHERE")
+    monkeypatch.setattr(due, "_CLAIM", slow)
+    for _ in range(4):
+        plan()
+    claimed = at_once(partner, [lambda: due.claim(2, partner_id=partner.pk)] * 2)
+    rows = [row.pk for batch in claimed for row in batch]
+    assert len(rows) == 4
+    assert len(set(rows)) == (4 if locked else 2)
 
 
 def test_the_tick_leaves_a_sandbox_clock_alone(sandbox_partner: Partner, done: list[uuid.UUID]) -> None:

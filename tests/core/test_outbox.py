@@ -1,6 +1,7 @@
 """Events: delivered once per handler, whatever crashes, and never lost."""
 
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -12,6 +13,8 @@ from apps.core.models import Delivery, SearchKey, WorkItem
 from apps.core.search import index
 from apps.core.tenancy import in_partner
 from apps.partners.models import Partner
+from tests.accounts.at_once import at_once
+from tests.orders.races import without_lock
 
 TYPE = "tests.Happened"
 
@@ -85,6 +88,11 @@ def test_a_poisoned_event_waits_apart_and_ends_in_the_queue(
     assert writes(identity) == 0
     assert writes(good) == 1
     assert WorkItem.objects.filter(partner_id=partner.pk, kind="core.delivery").count() == 1
+    # Mended, it leaves the queue.
+    events._handlers[TYPE] = {name: lambda event: None for name in events._handlers[TYPE]}
+    Delivery.objects.filter(partner_id=partner.pk).update(next_at=events.clock.wall())
+    assert events.deliver_one(partner.pk)
+    assert not WorkItem.objects.filter(partner_id=partner.pk, kind="core.delivery").exists()
 
 
 def test_sixteen_deliverers_deliver_each_event_once(partner: Partner, handled: list[uuid.UUID]) -> None:
@@ -103,6 +111,26 @@ def test_sixteen_deliverers_deliver_each_event_once(partner: Partner, handled: l
     for thread in threads:
         thread.join()
     assert sorted(handled) == sorted(expected)
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_deliverers_at_once_need_the_lock(
+    partner: Partner, monkeypatch: pytest.MonkeyPatch, locked: bool
+) -> None:
+    """Two look before either is done: with the lock it is one's, without it both handle the event."""
+    if not locked:
+        without_lock(monkeypatch, Delivery)
+    handled: list[uuid.UUID] = []
+
+    @events.on(TYPE)
+    def slow(event: events.Event) -> None:
+        handled.append(event.object_id)
+        time.sleep(1)
+
+    identity = happen()
+    at_once(partner, [lambda: events.deliver_one(partner.pk)] * 2)
+    events._handlers.pop(TYPE)
+    assert handled == [identity] * (1 if locked else 2)
 
 
 def test_a_handler_runs_in_the_partner_that_spoke(partner: Partner, handled: list[uuid.UUID]) -> None:
