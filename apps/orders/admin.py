@@ -65,7 +65,7 @@ class HistoryAdmin(console.ReadOnlyAdmin):
                     f"{clock.local(line.at):%d.%m.%Y %H:%M}",
                     labels.get(line.became, line.became),
                     line.actor,
-                    # Written down in Russian by whoever did it; what is a text of ours is shown in the reader's language.
+                    # Written down in Russian; what is a text of ours is shown in the reader's language.
                     gettext(line.reason),
                 )
                 for line in history.of(row)
