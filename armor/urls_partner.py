@@ -8,6 +8,7 @@ from apps.accounts import api as accounts
 from apps.billing import api as billing
 from apps.catalog import api as catalog
 from apps.core.console import partner_site
+from apps.core.problems import problems
 from apps.orders import api as orders
 
 router = SimpleRouter()
@@ -18,6 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include(router.urls)),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/docs/problems", problems, name="problems"),
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", partner_site.urls),
     path("feeds/", include("apps.channels.urls")),

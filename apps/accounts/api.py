@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -28,9 +28,6 @@ ANSWER = {
     "created_at": "2026-11-27T09:15:00Z",
     "erased_at": None,
 }
-KEY = OpenApiParameter(
-    "Idempotency-Key", str, OpenApiParameter.HEADER, description=_("Повтор с ним ничего не делает заново")
-)
 
 
 class CustomerSerializer(serializers.ModelSerializer[Customer]):
@@ -93,7 +90,6 @@ class CustomerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
             "Нужно хотя бы одно: phone, email или external_id. Клиент с любым из них находится и "
             "дополняется недостающим (200), иначе регистрируется (201). Принадлежат разным клиентам: 409."
         ),
-        parameters=[KEY],
         responses={200: CustomerSerializer, 201: CustomerSerializer},
         examples=[
             OpenApiExample("anna", summary=_("С телефоном и почтой"), value=ANNA, request_only=True),

@@ -47,4 +47,6 @@ def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
         idempotency.finish(answer, status=response.status_code, body=response.data)
         return response
 
+    # The API's description tells of the header wherever it is honoured.
+    wrapper.is_idempotent = True  # type: ignore[attr-defined]
     return wrapper

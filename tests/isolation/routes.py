@@ -47,6 +47,7 @@ PARTNER: dict[str, Route] = {
     "api/v1/^invoices/(?P<pk>[^/.]+)/pdf/$": Route("/api/v1/invoices/{invoice}/pdf/", KEY),
     "api/schema/": Route("/api/schema/"),
     "api/docs/": Route("/api/docs/"),
+    "api/docs/problems": Route("/api/docs/problems"),
     "i18n/setlang/": Route("/i18n/setlang/", own=302, method="post", data={"language": "ru"}),
     "language/": Route("/language/", own=302, method="post", data={"language": "ru"}),
     # A channel's code is the same word at every partner, and names its own channel at each.

@@ -1,0 +1,103 @@
+"""The API's description tells of errors and safe repeats; every code of an error is explained."""
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLResolver
+
+from apps.channels.models import ApiKey, Channel, Scope
+from apps.core.problems import CODES
+
+APPS = Path(__file__).parents[2] / "apps"
+# What only pages and consoles refuse.
+NOT_API = {"demo", "sandbox", "callcenters", "reports", "storefronts", "notifications"}
+NOT_API_FILES = {"sign_in.py", "fulfilment.py", "refunds.py", "services.py", "clock.py"}
+
+
+@pytest.fixture
+def described(partner: Any, client_for: Callable[..., Client]) -> dict[str, Any]:
+    answer = client_for(partner).get("/api/schema/", {"format": "json"})
+    assert answer.status_code == 200
+    return dict(answer.json())
+
+
+def operations(described: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    paths = described["paths"].items()
+    return [(path, method, said) for path, methods in paths for method, said in methods.items()]
+
+
+def test_every_operation_has_errors_and_repeatable_ones_say_so(described: dict[str, Any]) -> None:
+    found = operations(described)
+    assert len(found) > 10
+    for path, method, said in found:
+        content = said["responses"]["4XX"]["content"]["application/problem+json"]
+        assert content["schema"] == {"$ref": "#/components/schemas/Problem"}, (path, method)
+    repeatable = {
+        path
+        for path, method, said in found
+        if any(
+            one["name"] == "Idempotency-Key" and one["in"] == "header" for one in said.get("parameters", [])
+        )
+    }
+    assert repeatable == {
+        "/api/v1/customers/",
+        "/api/v1/orders/",
+        "/api/v1/subscriptions/{id}/cancel/",
+        "/api/v1/subscriptions/{id}/resume/",
+    }
+
+
+def refused() -> set[str]:
+    """Codes of every Refused that an API call may end in."""
+    found = set()
+    for path in APPS.rglob("*.py"):
+        if path.relative_to(APPS).parts[0] in NOT_API or path.name in NOT_API_FILES:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Refused":
+                code = node.args[0]
+                found |= {str(code.value)} if isinstance(code, ast.Constant) else set()
+    return found
+
+
+def test_the_page_of_codes_explains_every_one(partner: Any, client_for: Callable[..., Client]) -> None:
+    assert refused() - set(CODES) == set()
+    client = client_for(partner)
+    problem = client.get("/api/v1/orders/").json()
+    page, _hash, code = problem["type"].partition("#")
+    answer = client.get(page)
+    assert answer.status_code == 200
+    assert f'id="{code}"' in answer.content.decode()
+
+
+def test_a_method_that_nobody_answers_is_405_and_one_without_scope_is_not_open(
+    partner: Any, client_for: Callable[..., Client]
+) -> None:
+    _key, text = ApiKey.issue(Channel.objects.get(code="api"), Scope.values)
+    _narrow, other = ApiKey.issue(Channel.objects.get(code="api"), ["offers:read"])
+    client = client_for(partner)
+    for secret in (text, other):
+        bearer = {"authorization": f"Bearer {secret}"}
+        answer = client.put("/api/v1/orders/", {}, "application/json", headers=bearer)
+        assert (answer.status_code, answer.json()["title"]) == (405, "method_not_allowed")
+        assert "POST" in answer["Allow"]
+    assert client.put("/api/v1/orders/", {}, "application/json").status_code == 401
+    refused = client.post(
+        "/api/v1/orders/", {}, "application/json", headers={"authorization": f"Bearer {other}"}
+    )
+    assert refused.status_code == 403
+
+
+def test_every_method_of_every_view_names_its_scope() -> None:
+    from armor.urls_partner import router, urlpatterns
+
+    assert any(isinstance(found, URLResolver) for found in urlpatterns)
+    for pattern in router.urls:
+        view = pattern.callback
+        for method in view.actions:
+            if method != "head":
+                assert method.upper() in view.cls.required_scopes, (pattern.pattern, method)
