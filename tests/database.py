@@ -84,4 +84,6 @@ def pytest_unconfigure() -> None:
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "armor.settings")
 os.environ["ARMOR_VAR"] = tempfile.mkdtemp(prefix="armor-var-")
+# Whitenoise warns of a folder of static files that is not there.
+Path(os.environ["ARMOR_VAR"], "static").mkdir()
 _prepare()
