@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from apps.accounts.models import Customer
 from apps.billing import subscriptions
 from apps.billing.api import pdf_answer
 from apps.billing.models import Invoice, InvoiceLine, InvoicePayment, Subscription
@@ -173,6 +174,21 @@ class InvoiceAdmin(console.ReadOnlyAdmin):
     @action(description=_("Открыть PDF"), url_path="pdf", permissions=["view"])
     def pdf(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         return pdf_answer(get_object_or_404(Invoice, pk=object_id))
+
+
+class SubscriptionsOfCustomer(console.Belongings):
+    model = Subscription
+    fields = ("name", "state", "price", "current_period_end", "cancel_at_period_end", "channel_code")
+    verbose_name_plural = _("Подписки")
+
+
+class InvoicesOfCustomer(console.Belongings):
+    model = Invoice
+    fields = ("number", "business_date", "purpose", "state", "total", "paid_at")
+    verbose_name_plural = _("Счета")
+
+
+console.show_below(Customer, SubscriptionsOfCustomer, InvoicesOfCustomer)
 
 
 def _who(request: HttpRequest) -> str:

@@ -225,8 +225,29 @@ class IncomingCallAdmin(console.ReadOnlyAdmin):
 
     @display(description=_("клиент"))
     def who(self, row: IncomingCall) -> Any:
-        return customer_link(row.customer)
+        return customer_link(row.customer) if row.customer else _("Неизвестный номер")
 
     @display(description=_("состояние"), label=CALL_COLOURS)
     def shown_state(self, row: IncomingCall) -> tuple[str, Any]:
         return row.state, row.get_state_display()
+
+
+class RequestsOfCustomer(console.Belongings):
+    """What the customer asked for."""
+
+    model = CustomerRequest
+    fields = ("subject", "state", "created_at", "closed_at")
+    verbose_name_plural = _("Обращения")
+    view_roles = CustomerRequestAdmin.view_roles
+
+
+class CallsOfCustomer(console.Belongings):
+    """When the customer called, and who answered."""
+
+    model = IncomingCall
+    fields = ("started_at", "phone", "state", "agent", "ended_at")
+    verbose_name_plural = _("Звонки")
+    view_roles = IncomingCallAdmin.view_roles
+
+
+console.show_below(Customer, RequestsOfCustomer, CallsOfCustomer)

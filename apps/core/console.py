@@ -152,6 +152,24 @@ class ReadOnlyInline(OnlyToLookAt, ConsoleInline):
     can_delete = False
 
 
+class Belongings(ReadOnlyInline):
+    """What somebody has, newest first, each line a link to its own page."""
+
+    tab = True
+    show_change_link = True
+    per_page = 20
+    ordering = ("-id",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields
+
+
+def show_below(model: type[models.Model], *inlines: type[Belongings]) -> None:
+    """Adds rows to the partner's page of a model that stands below and knows nothing of them."""
+    page = partner_site.get_model_admin(model)
+    page.inlines = (*page.inlines, *inlines)
+
+
 def form_page(
     model_admin: ModelAdmin, request: HttpRequest, form: Any, title: Any, **context: Any
 ) -> TemplateResponse:

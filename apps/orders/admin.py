@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget, UnfoldAdminURLInputWidget
 
+from apps.accounts.models import Customer
 from apps.billing.admin import Documents
 from apps.core import clock, console
 from apps.core.errors import Refused
@@ -181,6 +182,22 @@ class ServiceAdmin(HistoryAdmin):
     @display(description=_("состояние"), label=SERVICE_COLOURS, ordering="state")
     def shown_state(self, row: Service) -> tuple[str, Any]:
         return row.state, row.get_state_display()
+
+
+class OrdersOfCustomer(console.Belongings):
+    model = Order
+    fields = ("number", "created_at", "name", "total", "state", "channel_code")
+    verbose_name_plural = _("Заказы")
+
+
+class ServicesOfCustomer(console.Belongings):
+    model = Service
+    fields = ("name", "state", "active_until", "activated_at")
+    verbose_name_plural = _("Услуги")
+    view_roles = ServiceAdmin.view_roles
+
+
+console.show_below(Customer, OrdersOfCustomer, ServicesOfCustomer)
 
 
 def _done(request: HttpRequest, row: Fulfilment, change: Callable[[], None]) -> HttpResponse:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWidget
 
+from apps.accounts.models import Customer
 from apps.core import console
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
@@ -48,6 +49,15 @@ class MoneyAdmin(console.ReadOnlyAdmin):
     def has_money_permission(self, request: Any, object_id: Any = None) -> bool:
         """Who may move money: finance, and administrators."""
         return bool(request.rights.may(*MONEY_ROLES))
+
+
+class PaymentsOfCustomer(console.Belongings):
+    model = Payment
+    fields = ("created_at", "amount", "state", "purpose", "decline_reason", "description")
+    verbose_name_plural = _("Платежи")
+
+
+console.show_below(Customer, PaymentsOfCustomer)
 
 
 class RefundForm(forms.Form):
