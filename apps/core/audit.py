@@ -2,10 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import NAMESPACE_URL, uuid5
 
 from django.apps import apps
 
+from apps.core import work
 from apps.core.tenancy import in_partner, in_public
+
+if TYPE_CHECKING:
+    from apps.partners.models import Partner
 
 Rule = Callable[[], Iterable[str]]
 
@@ -43,16 +49,35 @@ def rule(name: str, *, scope: str = "partner") -> Callable[[Rule], Rule]:
 
 def run(partner_ids: Iterable[int] | None = None) -> Iterator[Violation]:
     """Checks the platform and every partner (or the given ones)."""
+    yield from of_platform()
+    with in_public():
+        everyone = apps.get_model("partners.Partner").objects.order_by("pk")
+        partners = list(everyone if partner_ids is None else everyone.filter(pk__in=partner_ids))
+    yield from of_partners(partners)
+
+
+def of_platform() -> Iterator[Violation]:
+    """Checks what stands in the public schema."""
     with in_public():
         for checked in _of("public"):
             for text in checked.check():
                 yield Violation(checked.name, "", text)
-        everyone = apps.get_model("partners.Partner").objects.order_by("pk")
-        partners = list(everyone if partner_ids is None else everyone.filter(pk__in=partner_ids))
+
+
+def of_partners(partners: Iterable["Partner"]) -> Iterator[Violation]:
+    """Checks these partners' schemas."""
     for partner in partners:
         with in_partner(partner):
             found = [Violation(c.name, partner.slug, text) for c in _of("partner") for text in c.check()]
         yield from found
+
+
+def put_into_queue(violations: Iterable[Violation]) -> None:
+    """Each stands in the staff's queue, once."""
+    for violation in violations:
+        name = f"{violation.rule}|{violation.partner}|{violation.text}"
+        text = f"{violation.rule} [{violation.partner}] {violation.text}"
+        work.open_for(None, "core.audit", uuid5(NAMESPACE_URL, name), text)
 
 
 def _of(scope: str) -> list[_Rule]:

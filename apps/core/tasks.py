@@ -4,7 +4,9 @@ import time
 
 from celery import shared_task
 
-from apps.core import clock, due, events, models, throttle, wake
+from apps.core import audit as auditor
+from apps.core import clock, due, events, handlers, models, slices, wake
+from apps.core import housekeeping as keeper
 
 BUDGET = 20.0
 """Seconds that one message may work before it hands over to the next."""
@@ -47,24 +49,13 @@ def tick() -> None:
 # Long, and come again by themselves: a broker that waited for their end would hand them out twice.
 @shared_task(name="core.audit", acks_late=False)
 def audit() -> None:
-    """The nightly audit: each rule that does not hold stands in the staff's queue."""
-    import uuid
-
-    from apps.core import audit as auditor
-    from apps.core import work as queue
-
-    for violation in auditor.run():
-        identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{violation.rule}|{violation.partner}|{violation.text}")
-        queue.open_for(
-            None, "core.audit", identity, f"{violation.rule} [{violation.partner}] {violation.text}"
-        )
+    """The nightly audit: each rule that does not hold stands in the staff's queue. Partners follow by slices."""
+    slices.plan(handlers.AUDIT)
+    auditor.put_into_queue(auditor.of_platform())
 
 
 @shared_task(name="core.housekeeping", acks_late=False)
 def housekeeping() -> None:
-    """Drops what is no longer needed: events that every handler has had, for 30 days; tries that were counted."""
-    from datetime import timedelta
-
-    old = clock.wall() - timedelta(days=30)
-    models.Event.objects.filter(occurred_at__lt=old, deliveries=None).delete()
-    throttle.housekeeping()
+    """Drops what is no longer needed. Partners follow by slices."""
+    slices.plan(handlers.TIDY)
+    keeper.of_platform()

@@ -33,6 +33,8 @@ KINDS = {
     "payments.reconcile": _("Чтение возвратов"),
     "connectors.inbound": _("Разбор уведомления"),
     "connectors.partitions": _("Новый месяц журнала"),
+    "core.audit": _("Ночная проверка"),
+    "core.tidy": _("Уборка устаревшего"),
 }
 """Every kind of due work in words; a test holds it against the registry."""
 FAULTS = {"decline": _("отказ банка"), "drop_answer": _("потеря ответа")}

@@ -28,6 +28,8 @@ class Entry(UUIDModel):
 class IdempotentAnswer(models.Model):
     """The answer to the first request with a key; a repeated request gets it again."""
 
+    # A plain number for a key, alone among a partner's rows: it never leaves the schema, nothing refers to it, and it
+    # is found by scope and key.
     scope = models.CharField(max_length=60)
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)

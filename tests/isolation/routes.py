@@ -161,6 +161,8 @@ DUE = {
     # The platform's own, about its own objects: of no partner.
     "connectors.inbound": "",
     "connectors.partitions": "",
+    "core.audit": "",
+    "core.tidy": "",
 }
 """Due work by kind, and whose id it takes."""
 
