@@ -42,7 +42,7 @@ lint: venv
 	@tools/lint
 
 soak: venv
-	@exec $(BIN)/python manage.py soak $(SOAK_ARGS)
+	@tools/soak $(SOAK_ARGS)
 
 bench: venv
 	@exec $(BIN)/python -m bench

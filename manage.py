@@ -3,9 +3,13 @@
 
 import os
 import sys
+from pathlib import Path
+
+from armor import running
 
 
 def main() -> None:
+    running.join(Path(__file__).resolve().parent)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "armor.settings")
     from django.core.management import execute_from_command_line
 

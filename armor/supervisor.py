@@ -19,6 +19,7 @@ from typing import TextIO
 import psycopg
 from psycopg import sql
 
+from armor import running
 from armor.ports import free_port, is_free
 from armor.postgres import EmbeddedPostgres, PostgresError, ensure_database, prepare_broker
 from armor.programs import Program, StepFailed, Stopped, Supervisor, accepts
@@ -41,7 +42,8 @@ def main() -> int:
         with _only_one(), _embedded() as server:
             database, broker = _addresses(server)
             env, programs = _plan(database, broker)
-            with Supervisor(folder=BASE, env=env, run_dir=VAR / "run") as supervisor:
+            run_dir = VAR / "run"
+            with running.known(VAR, env), Supervisor(folder=BASE, env=env, run_dir=run_dir) as supervisor:
                 if server:
                     supervisor.watch(partial(_keep_alive, server, supervisor))
                 return _run(supervisor, programs, database)

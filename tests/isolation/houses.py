@@ -12,8 +12,10 @@ from apps.accounts import customers, sign_in
 from apps.accounts.models import Customer, CustomerSession
 from apps.billing.models import Subscription
 from apps.callcenters import lists, requests
+from apps.callcenters.incoming import KIND
 from apps.callcenters.models import IncomingCall
 from apps.channels.models import ApiKey, Channel, Scope
+from apps.connectors.models import GatewayReference
 from apps.core import clock, work
 from apps.core.money import Money
 from apps.core.tasks import run_once
@@ -150,7 +152,7 @@ def _call_centre(customer: Customer, connection: Any, marker: str) -> Any:
     found = Customer.objects.filter(pk=customer.pk)
     made = lists.create(name=f"Список {marker}", script="", customers=found, actor="admin")
     requests.open_request(customer=customer, subject=f"Вопрос {marker}", text="Где ключ?")
-    IncomingCall.objects.create(
+    call = IncomingCall.objects.create(
         call_id="1",
         phone=customer.phone,
         customer=customer,
@@ -158,6 +160,7 @@ def _call_centre(customer: Customer, connection: Any, marker: str) -> Any:
         state="ringing",
         started_at=clock.wall(),
     )
+    GatewayReference.allot(connection, KIND, call.pk)
     return made.pk
 
 

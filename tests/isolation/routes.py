@@ -20,6 +20,8 @@ class Route:
     own: int = 200
     method: str = "get"
     data: Any = None
+    tells: bool = False
+    """Whether the owner's answer holds the word planted at its house: then a leak could be seen there."""
 
     @property
     def names_an_object(self) -> bool:
@@ -28,46 +30,46 @@ class Route:
 
 
 PARTNER: dict[str, Route] = {
-    "api/v1/^offers/$": Route("/api/v1/offers/", KEY),
-    "api/v1/^offers/(?P<pk>[^/.]+)/$": Route("/api/v1/offers/{offer}/", KEY),
-    "api/v1/^customers/$": Route("/api/v1/customers/", KEY),
-    "api/v1/^customers/(?P<pk>[^/.]+)/$": Route("/api/v1/customers/{customer}/", KEY),
-    "api/v1/^orders/$": Route("/api/v1/orders/", KEY),
-    "api/v1/^orders/(?P<pk>[^/.]+)/$": Route("/api/v1/orders/{order}/", KEY),
-    "api/v1/^subscriptions/$": Route("/api/v1/subscriptions/", KEY),
-    "api/v1/^subscriptions/(?P<pk>[^/.]+)/$": Route("/api/v1/subscriptions/{subscription}/", KEY),
+    "api/v1/^offers/$": Route("/api/v1/offers/", KEY, tells=True),
+    "api/v1/^offers/(?P<pk>[^/.]+)/$": Route("/api/v1/offers/{offer}/", KEY, tells=True),
+    "api/v1/^customers/$": Route("/api/v1/customers/", KEY, tells=True),
+    "api/v1/^customers/(?P<pk>[^/.]+)/$": Route("/api/v1/customers/{customer}/", KEY, tells=True),
+    "api/v1/^orders/$": Route("/api/v1/orders/", KEY, tells=True),
+    "api/v1/^orders/(?P<pk>[^/.]+)/$": Route("/api/v1/orders/{order}/", KEY, tells=True),
+    "api/v1/^subscriptions/$": Route("/api/v1/subscriptions/", KEY, tells=True),
+    "api/v1/^subscriptions/(?P<pk>[^/.]+)/$": Route("/api/v1/subscriptions/{subscription}/", KEY, tells=True),
     "api/v1/^subscriptions/(?P<pk>[^/.]+)/cancel/$": Route(
         "/api/v1/subscriptions/{subscription}/cancel/", KEY, method="post", data={}
     ),
     "api/v1/^subscriptions/(?P<pk>[^/.]+)/resume/$": Route(
         "/api/v1/subscriptions/{subscription}/resume/", KEY, method="post", data={}
     ),
-    "api/v1/^invoices/$": Route("/api/v1/invoices/", KEY),
-    "api/v1/^invoices/(?P<pk>[^/.]+)/$": Route("/api/v1/invoices/{invoice}/", KEY),
-    "api/v1/^invoices/(?P<pk>[^/.]+)/pdf/$": Route("/api/v1/invoices/{invoice}/pdf/", KEY),
+    "api/v1/^invoices/$": Route("/api/v1/invoices/", KEY, tells=True),
+    "api/v1/^invoices/(?P<pk>[^/.]+)/$": Route("/api/v1/invoices/{invoice}/", KEY, tells=True),
+    "api/v1/^invoices/(?P<pk>[^/.]+)/pdf/$": Route("/api/v1/invoices/{invoice}/pdf/", KEY, tells=True),
     "api/schema/": Route("/api/schema/"),
     "api/docs/": Route("/api/docs/"),
     "api/docs/problems": Route("/api/docs/problems"),
     "i18n/setlang/": Route("/i18n/setlang/", own=302, method="post", data={"language": "ru"}),
     "language/": Route("/language/", own=302, method="post", data={"language": "ru"}),
     # A channel's code is the same word at every partner, and names its own channel at each.
-    "feeds/<slug:code>.yml": Route("/feeds/web.yml"),
-    "": Route("/"),
-    "product/<str:code>/": Route("/product/{product}/"),
+    "feeds/<slug:code>.yml": Route("/feeds/web.yml", tells=True),
+    "": Route("/", tells=True),
+    "product/<str:code>/": Route("/product/{product}/", tells=True),
     # The products of the houses have none; tests/storefronts/test_pictures.py has.
     "product/<str:code>/picture": Route("/product/{product}/picture", own=404),
     "legal/<slug:kind>/": Route("/legal/terms/"),
     "theme.css": Route("/theme.css"),
     "logo": Route("/logo"),
-    "checkout/<int:offer_id>/": Route("/checkout/{offer}/"),
+    "checkout/<int:offer_id>/": Route("/checkout/{offer}/", tells=True),
     "pay/<uuid:order_id>/": Route("/pay/{order}/", CUSTOMER, own=302),
-    "thanks/<uuid:order_id>/": Route("/thanks/{order}/", CUSTOMER),
+    "thanks/<uuid:order_id>/": Route("/thanks/{order}/", CUSTOMER, tells=True),
     "thanks/<uuid:order_id>/state/": Route("/thanks/{order}/state/", CUSTOMER),
-    "cabinet/": Route("/cabinet/", CUSTOMER),
+    "cabinet/": Route("/cabinet/", CUSTOMER, tells=True),
     "cabinet/sign-in/": Route("/cabinet/sign-in/"),
     "cabinet/code/": Route("/cabinet/code/", own=302),
     "cabinet/sign-out/": Route("/cabinet/sign-out/", own=302, method="post"),
-    "cabinet/invoices/<uuid:invoice_id>.pdf": Route("/cabinet/invoices/{invoice}.pdf", CUSTOMER),
+    "cabinet/invoices/<uuid:invoice_id>.pdf": Route("/cabinet/invoices/{invoice}.pdf", CUSTOMER, tells=True),
     # It is paid already.
     "cabinet/invoices/<uuid:invoice_id>/pay/": Route(
         "/cabinet/invoices/{invoice}/pay/", CUSTOMER, own=409, method="post"
@@ -125,20 +127,53 @@ PARTNER_ACTIONS = {
 }
 """Pages of one object in a partner's console, beside those that every model has."""
 
-OPERATOR_ACTIONS = {
-    "core/workitem/<path:object_id>/take/",
-    "core/workitem/<path:object_id>/give-back/",
-    "partners/partner/migrations/",
-    "auth/user/<id>/password/",
-    "connectors/connection/<path:object_id>/check/",
-    "catalog/tariff/<path:object_id>/new-version/",
-    "catalog/tariff/process_import/",
-    "catalog/tariff/import/",
-    "catalog/tariff/export/",
-    "catalog/offer/offer/",
-    "providers/keypool/<path:object_id>/load-keys/",
-    "reports/search/calls/",
+OPERATOR_ACTIONS: dict[str, Route] = {
+    "core/workitem/<path:object_id>/take/": Route("/admin/core/workitem/{workitem}/take/", own=302),
+    "core/workitem/<path:object_id>/give-back/": Route("/admin/core/workitem/{workitem}/give-back/", own=302),
+    "partners/partner/migrations/": Route("/admin/partners/partner/migrations/"),
+    "auth/user/<id>/password/": Route("/admin/auth/user/{user}/password/"),
+    "connectors/connection/<path:object_id>/check/": Route(
+        "/admin/connectors/connection/{connection}/check/", own=302
+    ),
+    "catalog/tariff/<path:object_id>/new-version/": Route("/admin/catalog/tariff/{tariff}/new-version/"),
+    # It takes what the import's preview has confirmed.
+    "catalog/tariff/process_import/": Route("/admin/catalog/tariff/process_import/", own=405),
+    "catalog/tariff/import/": Route("/admin/catalog/tariff/import/"),
+    "catalog/tariff/export/": Route("/admin/catalog/tariff/export/"),
+    "catalog/offer/offer/": Route("/admin/catalog/offer/offer/"),
+    "providers/keypool/<path:object_id>/load-keys/": Route("/admin/providers/keypool/{pool}/load-keys/"),
+    "reports/search/calls/": Route("/admin/reports/search/calls/", tells=True),
 }
+"""Pages of the operator's console, of one object or of all, beside those that every model has."""
+
+OPERATOR_FILES = (
+    Route("/admin/catalog/tariff/export/", method="post", data={"format": "0"}, tells=True),
+    Route("/admin/catalog/tariff/export/", method="post", data={"format": "1"}, tells=True),
+    # Sandbox partners are left out of these.
+    Route("/admin/reports/sales/?by=product&format=csv"),
+    Route("/admin/reports/sales/?by=product&format=xlsx"),
+)
+PARTNER_FILES = (
+    Route("/admin/reports/sales/?by=product&format=csv", STAFF, tells=True),
+    Route("/admin/reports/sales/?by=product&format=xlsx", STAFF, tells=True),
+    Route("/admin/billing/invoice/{invoice}/pdf/", STAFF, tells=True),
+    Route("/admin/callcenters/calllist/{list}/csv/", STAFF, tells=True),
+)
+"""What leaves a console as a file."""
+
+NARROWED = (
+    Route("/admin/reports/sales/?by=product&partner={other_partner}", STAFF),
+    Route("/admin/reports/sales/?by=product&format=csv&partner={other_partner}", STAFF),
+    Route("/admin/core/workitem/?partner={other_partner}", STAFF),
+    Route("/admin/partners/staffrole/?q=operator", STAFF),
+    Route(
+        "/admin/autocomplete/?app_label=callcenters&model_name=customerrequest&field_name=customer&term=Иван",
+        STAFF,
+    ),
+    Route("/admin/accounts/customer/?q=79161112233", STAFF),
+    Route("/admin/search/?s=Иван", STAFF),
+)
+"""Lists of a partner's console, asked for another partner's rows."""
 
 TASKS = {"core.work", "core.tick", "core.audit", "core.housekeeping"}
 """Celery's tasks take no arguments: each serves all partners, and ends in the public schema."""

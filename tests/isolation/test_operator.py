@@ -1,0 +1,153 @@
+"""The operator's console and host are the operator's: a partner's staff and strangers get nothing there."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from apps import journal
+from apps.core import clock
+from apps.core.console import operator_site, partner_site
+from apps.core.models import WorkItem
+from apps.core.tasks import beat
+from apps.core.tenancy import in_public
+from apps.journal.models import Exchange
+from apps.partners.models import ContractTerms
+from apps.policies.models import MessageTemplate
+from tests.isolation import routes
+from tests.isolation.asking import ask
+from tests.isolation.conftest import Pair
+from tests.isolation.houses import House, sign_in_staff
+from tests.isolation.routes import SAID_NO, Route
+
+pytestmark = pytest.mark.xdist_group("isolation")
+LISTS = {"demo/sandboxpartner", "reports/sales", "reports/search"}
+"""Pages in place of a list: without rows to look at one by one."""
+BOTH = tuple(
+    f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+    for model in operator_site._registry.keys() & partner_site._registry.keys()
+)
+"""What a partner's own console has at the same address, which is about its own (test_console.py)."""
+
+
+@pytest.fixture(scope="module")
+def furnished(houses: Pair) -> Pair:
+    """Something of everything on the operator's side too."""
+    own, _other = houses
+    with in_public():
+        for part in ("worker", "beat"):
+            beat(part)
+        every = IntervalSchedule.objects.get_or_create(every=5, period=IntervalSchedule.SECONDS)[0]
+        PeriodicTask.objects.get_or_create(name="tick", task="core.tick", interval=every)
+        journal.record("partner.changed", "partners.Partner", own.partner.pk, actor="admin")
+        Exchange.objects.create(
+            at=clock.wall(),
+            connection_id=own.ids["connection"],
+            method="GET",
+            url="https://bank.example",
+            milliseconds=1,
+        )
+        MessageTemplate.objects.get_or_create(type="orders.delivered", channel="email", body_text="Ключ")
+        ContractTerms.objects.get_or_create(
+            partner=own.partner, number="1", valid_from=date(2020, 1, 1), share_percent=Decimal(10)
+        )
+    Client(SERVER_NAME="localhost").post(
+        f"/hooks/{own.ids['connection']}/", {"event": "payment.succeeded"}, "application/json"
+    )
+    return houses
+
+
+def strangers(house: House, other: House) -> list[tuple[Client, str]]:
+    """Nobody; a partner's staff with a session of the public host, there and in the other's console; and those
+    with the session of their own host, there and at home. Each with what stands before an operator's address.
+    """
+    elsewhere = Client(SERVER_NAME="localhost", raise_request_exception=False)
+    elsewhere.cookies = house.staff.cookies.copy()
+    staff = sign_in_staff(None, of=house.partner)
+    nobody = Client(SERVER_NAME="localhost", raise_request_exception=False)
+    return [
+        (nobody, ""),
+        (staff, ""),
+        (staff, f"/p/{other.partner.slug}"),
+        (elsewhere, ""),
+        (house.staff, ""),
+    ]
+
+
+def refused(house: House, other: House, routes: Iterable[Route]) -> list[Any]:
+    """Who is answered more than no, or told something, at addresses of the operator's."""
+    found = []
+    for client, before in strangers(house, other):
+        for route in routes:
+            if client is house.staff and route.path.startswith(BOTH):
+                continue
+            asked = replace(route, path=before + route.path)
+            status, text = ask(client, asked, {})
+            if status not in SAID_NO or any(marker in text for marker in house.markers + other.markers):
+                found.append((asked.path, client.defaults["SERVER_NAME"], status))
+    return found
+
+
+def test_the_public_hosts_own_pages_tell_nothing(furnished: Pair) -> None:
+    own, other = furnished
+    anyone = Client(SERVER_NAME="localhost", raise_request_exception=False)
+    for route in routes.PUBLIC.values():
+        status, text = ask(anyone, route, own.ids)
+        assert status == route.own, (route.path, text[:500])
+        assert not any(marker in text for marker in own.markers + other.markers)
+
+
+def operator_pages() -> list[tuple[str, set[int]]]:
+    """Each page of each model of the operator's console, with what its own staff is answered."""
+    found: list[tuple[str, set[int]]] = []
+    for model in operator_site._registry:
+        name = f"{model._meta.app_label}/{model._meta.model_name}"
+        found.append((f"/admin/{name}/", {200}))
+        if name in LISTS:
+            continue
+        row = model._default_manager.order_by("pk").first()
+        assert row is not None, f"{name} has no example row"
+        paths = [f"/admin/{name}/{row.pk}/{page}" for page in ("change/", "history/", "delete/")]
+        found += [(path, {200, 403}) for path in [f"/admin/{name}/add/", *paths]]
+    return found
+
+
+def test_a_page_of_the_operators_console_is_the_operators(furnished: Pair) -> None:
+    own, other = furnished
+    with in_public():
+        listed = operator_pages()
+    found: list[Any] = refused(own, other, [Route(path) for path, _expected in listed])
+    for path, expected in listed:
+        status, _text = ask(own.operator, Route(path), {})
+        if status not in expected:
+            found.append((path, status))
+    assert found == []
+
+
+def test_a_button_of_the_operators_console_is_the_operators(furnished: Pair) -> None:
+    """What the operator's press does, and a stranger's does not: the work is taken."""
+    own, other = furnished
+    with in_public():
+        item = WorkItem.objects.get(kind="orders.Fulfilment", object_id=own.ids["fulfilment"])
+    ids = {**own.ids, "workitem": item.pk, "user": own.staff.user.pk}  # type: ignore[attr-defined]
+    listed = [
+        replace(route, path=route.path.format(**ids))
+        for route in (*routes.OPERATOR_ACTIONS.values(), *routes.OPERATOR_FILES)
+    ]
+    found: list[Any] = refused(own, other, listed)
+    found += refused(own, other, [replace(route, method="post") for route in listed])
+    item.refresh_from_db()
+    assert item.owner_id is None
+    for route in listed:
+        status, text = ask(own.operator, route, {})
+        if status != route.own or (route.tells and own.markers[0] not in text):
+            found.append((route.path, "operator", status))
+        item.refresh_from_db()
+        if route.path.endswith("/take/"):
+            assert item.owner_id == own.operator.user.pk  # type: ignore[attr-defined]
+    assert found == []
