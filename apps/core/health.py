@@ -12,6 +12,7 @@ from django.db.models import Min
 from django.http import HttpRequest, JsonResponse
 
 from apps.core import clock, wake
+from apps.core.ids import made_at
 from apps.core.models import Delivery, Heartbeat, WorkItem
 
 STALE = timedelta(seconds=90)
@@ -72,12 +73,13 @@ def _accepts(url: str) -> bool:
 def _lags() -> dict[str, Any]:
     now = clock.wall()
     oldest_event = Delivery.objects.aggregate(at=Min("event__occurred_at"))["at"]
-    # A payment, refund or delivery that nobody could settle yet stands in the queue under these kinds.
-    waiting = WorkItem.objects.filter(kind__in=UNSETTLED)
-    oldest = waiting.aggregate(at=Min("opened_at"))["at"]
+    # A payment, refund or delivery that nobody could settle yet stands in the queue under these kinds. It has been
+    # unknown for longer than it stands there: its key tells since when.
+    waiting = WorkItem.objects.filter(kind__in=UNSETTLED).order_by("object_id")
+    oldest = waiting.values_list("object_id", flat=True).first()
     return {
         "outbox_lag_seconds": _age(now, oldest_event),
-        "oldest_unknown_seconds": _age(now, oldest),
+        "oldest_unknown_seconds": _age(now, oldest and made_at(oldest)),
     }
 
 

@@ -3,7 +3,7 @@
 import os
 import time
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 
 
 def uuid7() -> uuid.UUID:
@@ -17,3 +17,8 @@ def uuid7() -> uuid.UUID:
 def floor(moment: datetime) -> uuid.UUID:
     """Below every key made at `moment` or later, above every earlier one."""
     return uuid.UUID(int=int(moment.timestamp() * 1000) << 80)
+
+
+def made_at(key: uuid.UUID) -> datetime:
+    """When a key of `uuid7` was made, by the wall clock, to the millisecond."""
+    return datetime.fromtimestamp((key.int >> 80) / 1000, UTC)
