@@ -4,17 +4,18 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
 from apps.callcenters.models import CallState, IncomingCall
 from apps.connectors import webhooks
 from apps.connectors.base import Connector, ForgedMessage, Inbound, Kind, Received, setting
-from apps.connectors.models import GatewayReference
+from apps.connectors.models import Connection, GatewayReference, InboundMessage, InboundState
 from apps.core import clock, search
 from apps.core.ids import uuid7
 from apps.core.tenancy import in_partner
@@ -38,7 +39,10 @@ class IncomingCallsConfig:
 
 
 class IncomingCalls(Connector):
-    """`POST /hooks/<connection>/` with `{"call_id", "phone", "state", "at", "agent"?}`."""
+    """`POST /hooks/<connection>/` with `{"call_id", "phone", "state", "at", "agent"?}`.
+
+    `agent` is the login of the member of staff at whose open page the customer's card opens.
+    """
 
     kind = Kind.CALLCENTER
     title = _("Колл-центр: входящие звонки")
@@ -65,6 +69,7 @@ class IncomingCalls(Connector):
             gateway_id=told["call_id"],
             type=told["state"],
             data={**told, "references": [reference.pk for reference in references]},
+            concerns_nobody=not references,
         )
 
     def _references(self, told: Mapping[str, str]) -> list[GatewayReference]:
@@ -132,6 +137,7 @@ def _record(reference: GatewayReference, told: Mapping[str, str]) -> None:
             "agent": told["agent"][:150],
             "started_at": moment,
             "ended_at": moment if state in _OVER else None,
+            "told_at": moment,
         },
     )
     if not is_new:
@@ -142,10 +148,50 @@ def _move(call_id: UUID, state: CallState, moment: datetime, agent: str) -> None
     """Events come in any order: a call never goes back, and begins with the earliest of them."""
     call = IncomingCall.objects.select_for_update().get(pk=call_id)
     call.started_at = min(call.started_at, moment)
-    if _RANK.index(state) > _RANK.index(CallState(call.state)):
-        call.state, call.agent = state, agent[:150] or call.agent
-        call.ended_at = moment if state in _OVER else None
-    call.save(update_fields=["started_at", "state", "agent", "ended_at"])
+    further = _RANK.index(state) - _RANK.index(CallState(call.state))
+    # The same state told later: the call was put through to another agent.
+    if further > 0 or (further == 0 and (call.told_at is None or moment > call.told_at)):
+        call.state, call.agent, call.told_at = state, agent[:150] or call.agent, moment
+        if further > 0:
+            call.ended_at = moment if state in _OVER else None
+    call.save(update_fields=["started_at", "state", "agent", "ended_at", "told_at"])
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A call from a number that no partner knows: read from the messages themselves, kept nowhere else."""
+
+    call_id: str
+    phone: str
+    state: CallState
+    agent: str
+    started_at: datetime
+
+
+def news() -> QuerySet[InboundMessage]:
+    """What call centres told within a day, latest first."""
+    centres = list(Connection.objects.filter(kind=Kind.CALLCENTER).values_list("pk", flat=True))
+    if not centres:
+        return InboundMessage.objects.none()
+    since = clock.wall() - timedelta(days=1)
+    told = InboundMessage.objects.filter(state=InboundState.DONE, received_at__gte=since)
+    return told.filter(connection__in=centres).order_by("-received_at")
+
+
+def strangers(most: int) -> list[Stranger]:
+    """The latest calls of unknown numbers."""
+    found: dict[tuple[int, str], Stranger] = {}
+    for message in news().filter(reference=None)[:most]:
+        told = _read(message.raw().body)
+        key, moment = (message.connection_id, told["call_id"]), parse_datetime(told["at"]) or clock.wall()
+        state, known = CallState(told["state"]), found.get(key)
+        if known is not None:
+            moment = min(moment, known.started_at)
+            state = max(state, known.state, key=_RANK.index)
+        found[key] = Stranger(
+            told["call_id"], search.normalised(told["phone"])[:20], state, told["agent"], moment
+        )
+    return list(found.values())
 
 
 def _customer(phone: str, partner_id: int) -> UUID | None:

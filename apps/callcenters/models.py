@@ -91,6 +91,7 @@ class IncomingCall(UUIDModel):
     agent = models.CharField(_("сотрудник КЦ"), max_length=150, blank=True)
     started_at = models.DateTimeField(_("начался"))
     ended_at = models.DateTimeField(_("закончился"), null=True)
+    told_at = models.DateTimeField(_("время последнего события"), null=True, editable=False)
 
     class Meta:
         verbose_name, verbose_name_plural = _("звонок"), _("звонки")

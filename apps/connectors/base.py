@@ -70,6 +70,8 @@ class Received:
     """The other side's id of the object, where it does not."""
     type: str = ""
     data: dict[str, Any] = field(default_factory=dict)
+    concerns_nobody: bool = False
+    """Genuine, and about nothing of ours: it is kept, and nobody has to do anything about it."""
 
 
 def setting(label: Any, *, secret: bool = False, default: Any = MISSING, help_text: Any = "") -> Any:

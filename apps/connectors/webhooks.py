@@ -106,6 +106,10 @@ def process(message_id: UUID) -> None:
     except ForgedMessage as error:
         _finish(message, InboundState.REJECTED, error=str(error))
         return
+    if received.concerns_nobody:
+        _finish(message, InboundState.DONE)
+        work.close(TASK, message.pk)
+        return
     reference = _find(message.connection, received)
     take = _receivers.get(message.connection.kind)
     if reference is None or take is None:

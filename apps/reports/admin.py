@@ -114,29 +114,32 @@ class SearchAdmin(Page):
         return self.show(request, "reports/search.html", title=_("Поиск"), text=text, found=found)
 
     def calls(self, request: HttpRequest) -> HttpResponse:
-        """The latest calls; as JSON with `?after=<number>`, which the page asks every few seconds."""
+        """The latest calls; as JSON with `?news=<word>`, which the page asks every other second.
+
+        The answer is empty while there is no news since that word.
+        """
         if not self.has_view_permission(request):
             raise PermissionDenied
-        after = request.GET.get("after", "")
-        if after.isascii() and after.isdigit():
-            fresh = finding.recent_calls(after=int(after))
-            return JsonResponse({"calls": [_as_json(call, request.user.get_username()) for call in fresh]})
-        calls = finding.recent_calls()
-        last = calls[0].number if calls else 0
-        return self.show(request, "reports/calls.html", title=_("Звонки"), calls=calls, last=last)
+        news, username = finding.news_of_calls(), request.user.get_username()
+        if "news" not in request.GET:
+            context = {"calls": finding.recent_calls(), "news": news, "username": username}
+            return self.show(request, "reports/calls.html", title=_("Звонки"), **context)
+        calls = finding.recent_calls() if request.GET["news"] != news else []
+        return JsonResponse({"news": news, "calls": [_as_json(call, username) for call in calls]})
 
 
-def _as_json(found: finding.Call, username: str) -> dict[str, Any]:
+def _as_json(call: finding.Call, username: str) -> dict[str, Any]:
     return {
-        "number": found.number,
-        "partner": found.partner.name,
-        "phone": found.call.phone,
-        "customer": found.customer,
-        "state": found.call.get_state_display(),
-        "at": f"{clock.local(found.call.started_at):%d.%m %H:%M:%S}",
-        "card": found.card,
-        # A call that names its agent opens in that agent's browser only.
-        "mine": found.call.agent in {"", username},
+        "number": call.number,
+        "partner": call.partner,
+        "phone": call.phone,
+        "customer": call.customer,
+        "state": call.state,
+        "agent": call.agent,
+        "at": f"{clock.local(call.started_at):%d.%m %H:%M}",
+        "card": call.card,
+        # The card opens for the agent who is named, and for nobody else.
+        "mine": call.is_live and call.agent == username,
     }
 
 

@@ -3,16 +3,19 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from apps.callcenters.incoming import KIND as CALL
-from apps.callcenters.models import IncomingCall
+from apps.callcenters import incoming
+from apps.callcenters.models import CallState, IncomingCall
 from apps.connectors.models import GatewayReference
 from apps.core import links, search
 from apps.core.tenancy import in_partner
 from apps.partners.models import Partner
 
+LIVE = (CallState.RINGING, CallState.ANSWERED)
 MOST = 50
 """A number that more objects share is no number."""
 
@@ -29,13 +32,18 @@ class Found:
 
 @dataclass(frozen=True)
 class Call:
-    """A recent call; `card` opens the customer."""
+    """A recent call; `card` opens the customer, where there is one."""
 
-    number: int
-    partner: Partner
-    call: IncomingCall
-    customer: str
-    card: str
+    number: str
+    """The same for each news of one call."""
+    phone: str
+    state: str
+    agent: str
+    started_at: datetime
+    is_live: bool
+    partner: str = ""
+    customer: str = ""
+    card: str = ""
 
 
 def find(text: str) -> list[Found]:
@@ -48,15 +56,36 @@ def find(text: str) -> list[Found]:
     return found
 
 
-def recent_calls(*, after: int = 0) -> list[Call]:
-    """The latest calls over all partners, newest first; `after` is the number of the last one known."""
-    references = GatewayReference.objects.filter(kind=CALL, pk__gt=after).order_by("-pk")[:MOST]
+def news_of_calls() -> str:
+    """Changes whenever a call centre has told anything new: one query, which a page may ask every other second."""
+    told = incoming.news().values_list("pk", "copies")[:MOST]
+    return sha256(repr(list(told)).encode()).hexdigest()[:16]
+
+
+def recent_calls() -> list[Call]:
+    """The latest calls over all partners and of unknown numbers, newest first."""
+    references = GatewayReference.objects.filter(kind=incoming.KIND).order_by("-pk")[:MOST]
     keys = [(reference.partner_id, reference) for reference in references]
-    calls = []
-    for partner, reference, call in _read(keys, _call):
-        card = links.to("accounts.Customer", call.customer_id, slug=partner.slug) if call.customer_id else ""
-        calls.append(Call(reference.pk, partner, call, str(call.customer or ""), card))
-    return sorted(calls, key=lambda call: -call.number)
+    calls = [_known(*row) for row in _read(keys, _call)]
+    for call in incoming.strangers(MOST):
+        number, live = f"s-{call.call_id}", call.state in LIVE
+        calls.append(Call(number, call.phone, str(call.state.label), call.agent, call.started_at, live))
+    return sorted(calls, key=lambda call: call.started_at, reverse=True)[:MOST]
+
+
+def _known(partner: Partner, reference: GatewayReference, call: IncomingCall) -> Call:
+    card = links.to("accounts.Customer", call.customer_id, slug=partner.slug) if call.customer_id else ""
+    return Call(
+        str(reference.pk),
+        call.phone,
+        call.get_state_display(),
+        call.agent,
+        call.started_at,
+        call.state in LIVE,
+        partner.name,
+        str(call.customer or ""),
+        card,
+    )
 
 
 def _read(keys: Iterable[tuple[int, Any]], reader: Any) -> list[tuple[Partner, Any, Any]]:

@@ -116,12 +116,57 @@ def test_call_finds_the_customer_at_every_partner_and_never_goes_back(call_centr
     assert IncomingCall.objects.get().ended_at is not None
 
 
-def test_forged_call_is_rejected_and_a_strangers_waits_for_staff(call_centre, partner):
+def test_forged_call_is_rejected(call_centre, partner):
     customers.register(phone="+79161234577")
     assert call(call_centre, secret="guess", state="ringing") == "rejected"
     assert call(call_centre, state="whispering") == "rejected"
-    assert call(call_centre, state="ringing", phone="+79990000000") == "unmatched"
     assert not IncomingCall.objects.exists()
+
+
+def told(client, news=""):
+    """What the open page of calls asks for."""
+    with in_public():
+        return client.get("/admin/reports/search/calls/", {"news": news}).json()
+
+
+def test_a_stranger_is_listed_and_is_nobodys_task(call_centre, partner, staff):
+    waiting = set(WorkItem.objects.values_list("pk", flat=True))
+    for state in ("ringing", "missed"):
+        assert call(call_centre, call_id="s-1", state=state, phone="+79990000000") == "done"
+    assert set(WorkItem.objects.values_list("pk", flat=True)) == waiting
+    assert not IncomingCall.objects.exists()
+    client = staff(None, "support")
+    [found] = [one for one in told(client)["calls"] if one["phone"] == "+79990000000"]
+    assert (found["state"], found["card"], found["mine"]) == ("пропущен", "", False)
+    with in_public():
+        page = client.get("/admin/reports/search/calls/").content.decode()
+    assert "Неизвестный номер" in page
+    assert f"<strong>{client.user.username}</strong>" in page
+
+
+def test_a_card_opens_for_the_agent_who_is_named_and_for_the_next_one(call_centre, partner, staff):
+    customers.register(phone="+79161234599", name="Зоя")
+    lena, petr = staff(None, "support"), staff(None, "support")
+
+    def mine(client):
+        return {one["mine"] for one in told(client)["calls"] if one["phone"] == "+79161234599"}
+
+    asked = {"call_id": "c-7", "phone": "+79161234599"}
+    call(call_centre, **asked, state="ringing", at="2026-03-01T10:00:00+03:00")
+    assert (mine(lena), mine(petr)) == ({False}, {False})
+    news = told(lena)["news"]
+    assert told(lena, news)["calls"] == []
+    answered = {**asked, "state": "answered", "agent": lena.user.username}
+    call(call_centre, **answered, at="2026-03-01T10:00:05+03:00")
+    assert (mine(lena), mine(petr)) == ({True}, {False})
+    # Put through to a colleague; news that is late changes nothing.
+    put_through = {**answered, "agent": petr.user.username}
+    call(call_centre, **put_through, at="2026-03-01T10:02:00+03:00")
+    call(call_centre, **answered, at="2026-03-01T10:01:00+03:00")
+    assert (mine(lena), mine(petr)) == ({False}, {True})
+    assert told(petr, news)["news"] != news
+    call(call_centre, **asked, state="ended", at="2026-03-01T10:05:00+03:00")
+    assert (mine(lena), mine(petr)) == ({False}, {False})
 
 
 def test_request_is_in_the_queue_until_it_is_solved(partner):
