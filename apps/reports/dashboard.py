@@ -191,7 +191,7 @@ def _queue(partner: Partner | None) -> tuple[list[dict[str, Any]], str, str]:
     return kinds, _oldest(lines, now), _oldest(unsettled, now)
 
 
-def _oldest(lines: list[dict[str, Any]], now: datetime) -> str:
+def _oldest(lines: list[Any], now: datetime) -> str:
     oldest = min((line["oldest"] for line in lines), default=None)
     return timesince(oldest, now, depth=1) if oldest else ""
 
