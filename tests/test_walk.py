@@ -1,6 +1,7 @@
 """The story of ARMOR in code: a price list becomes a sale, a key, a renewal and a line in finance's report.
 
-Read it top to bottom. Everything is real: schemas, webhooks' re-reading, the gateway and the mail over sockets.
+Read it top to bottom. Everything is real: schemas, the web that takes the gateway's webhooks, gateway and mail
+over sockets.
 """
 
 from datetime import timedelta
@@ -12,14 +13,21 @@ from apps.accounts.models import Customer
 from apps.billing.models import InvoiceState, SubscriptionState
 from apps.catalog.models import Offer, Tariff
 from apps.channels.models import ApiKey, Channel
+from apps.connectors.models import Connection, InboundMessage
 from apps.core import audit, clock
+from apps.core.tenancy import in_partner
 from apps.orders.models import Order
-from apps.payments import payments
+from apps.partners.services import create_partner
 from apps.providers import keys, services
 from apps.providers.models import KeyPool, Provider
 from apps.reports import sales
 from tests.catalog.conftest import PROVIDERS, read, run
-from tests.orders.shop import GOOD, Shop
+from tests.conftest import eventually
+from tests.orders.shop import GOOD, Shop, open_shop
+from tests.storefronts.conftest import site
+from tests.test_crash_points import hurry_public
+
+__all__ = ["site"]
 
 SCOPES = [
     "offers:read",
@@ -31,13 +39,40 @@ SCOPES = [
 ]
 
 
-def test_a_subscription_is_sold_delivered_and_renewed(shop: Shop, mailbox: Any, client_for: Any) -> None:
+def test_a_subscription_is_sold_delivered_and_renewed(
+    operator: Any,
+    site: Any,
+    yookassa: Any,
+    provider_sim: Any,
+    mailbox: Any,
+    mailbox_process: Any,
+    deliver: Any,
+    move_clock: Any,
+    client_for: Any,
+) -> None:
     # Staff import the provider's price list and load the keys that they bought.
     for name in PROVIDERS:
         services.ensure(name)
     imported = run(read("price-list.csv"))
     assert not imported.has_errors()
     tariff = Tariff.objects.get(code="AVIRUS-M")
+
+    # They create the partner: a bank, live at once, here in the sandbox. Its gateway sends webhooks to our web.
+    bank = create_partner(slug="walk-bank", name="Банк Прогулка", is_sandbox=True)
+    assert client_for(bank).get("/").status_code == 200
+    with in_partner(bank):
+        shop = open_shop(bank, yookassa, provider_sim, mailbox_process, deliver, move_clock)
+        gateway = Connection.objects.get(partner=bank, kind="payment")
+        web = site(bank).replace(f"{bank.slug}.", "", 1)
+        yookassa.add_shop(bank.slug, "test_secret", f"{web}/hooks/{gateway.pk}/")
+        try:
+            the_story(shop, tariff, mailbox, client_for)
+        finally:
+            yookassa.set_clock(None)
+
+
+def the_story(shop: Shop, tariff: Tariff, mailbox: Any, client_for: Any) -> None:
+    """From the bank's first order to the auditor."""
     pool, _ = KeyPool.objects.get_or_create(
         provider=Provider.objects.get(name="Щит Лабс"), sku="AVIRUS-M", is_test=True
     )
@@ -67,10 +102,11 @@ def test_a_subscription_is_sold_delivered_and_renewed(shop: Shop, mailbox: Any, 
     again = api.post("/api/v1/orders/", order, "application/json", headers={"Idempotency-Key": "anna-1"})
     assert (again.status_code, again.json()["id"], Order.objects.count()) == (201, placed["id"], 1)
 
-    # She pays with the test card; the webhook has us re-read the payment at the gateway.
+    # She pays with the test card. The gateway's webhook comes to /hooks/, and has us re-read the payment there.
     shop.gateway.pay(placed["payment"]["confirmation_url"], card=GOOD)
-    payments.settle(placed["payment"]["id"])
-    shop.deliver()
+    eventually(lambda: is_done(shop, placed["id"]))
+    told = InboundMessage.objects.filter(connection__partner=shop.partner)
+    assert [message.state for message in told] == ["done"]
 
     # The key is hers, in the API and in her letter.
     bought = api.get(f"/api/v1/orders/{placed['id']}/").json()
@@ -111,3 +147,10 @@ def test_a_subscription_is_sold_delivered_and_renewed(shop: Shop, mailbox: Any, 
 
     # And the auditor finds that everything holds.
     assert [str(violation) for violation in audit.run([shop.partner.pk])] == []
+
+
+def is_done(shop: Shop, order_id: str) -> bool:
+    """Does what the worker would do with what came in, and looks."""
+    hurry_public()
+    shop.deliver()
+    return Order.objects.filter(pk=order_id, state="done").exists()
