@@ -9,6 +9,8 @@ from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
@@ -33,7 +35,7 @@ class ConnectionAdmin(console.ConsoleAdmin):
     list_filter = ("kind", "is_enabled", "is_test", "partner")
     list_select_related = ("partner",)
     search_fields = ("name",)
-    readonly_fields = ("last_ok_at", "last_error", "last_error_at")
+    readonly_fields = ("hook", "last_ok_at", "last_error", "last_error_at")
     actions_detail = ("check_now",)
 
     @display(description=_("состояние"), label=HEALTH)
@@ -44,6 +46,14 @@ class ConnectionAdmin(console.ConsoleAdmin):
         if error_at and (ok_at is None or error_at > ok_at):
             return "error", _("Ошибка")
         return ("ok", _("Работает")) if connection.last_ok_at else ("new", _("Не проверялось"))
+
+    @display(description=_("адрес для уведомлений"))
+    def hook(self, connection: Connection) -> Any:
+        """What to enter at the service: it tells us there."""
+        path = reverse("hook", args=[connection.pk], urlconf=settings.PUBLIC_SCHEMA_URLCONF)
+        port = f":{settings.PUBLIC_PORT}" if settings.PUBLIC_PORT else ""
+        url = f"{settings.PUBLIC_SCHEME}://{settings.PUBLIC_HOST}{port}{path}"
+        return format_html('<code class="select-all">{}</code>', url)
 
     @action(description=_("Проверить"), url_path="check", permissions=["change"])
     def check_now(self, request: HttpRequest, object_id: int) -> HttpResponse:
@@ -85,7 +95,9 @@ class ConnectionAdmin(console.ConsoleAdmin):
             (_("Настройки сервиса"), {"fields": setting_names(connector)}),
         ]
         if obj is not None:
-            sets.append((_("Состояние"), {"fields": list(self.readonly_fields)}))
+            takes = connector.receive is not Connector.receive
+            shown = [name for name in self.readonly_fields if takes or name != "hook"]
+            sets.append((_("Состояние"), {"fields": shown}))
         return sets
 
     def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:

@@ -4,6 +4,7 @@ from datetime import date
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.urls import reverse
@@ -53,6 +54,8 @@ def test_service_is_plugged_in_checked_and_switched_off(staff, connection, serve
     page = staff.get(change).content.decode()
     assert server.url in page
     assert "sesame" not in page
+    # Where the service is to send its notices.
+    assert f"{settings.PUBLIC_HOST}:{settings.PUBLIC_PORT}/hooks/{made.pk}/<" in page
     checked = staff.get(address("connectors_connection_check_now", made.pk), follow=True)
     assert "Отвечает" in checked.content.decode()
     with in_public():
