@@ -4,12 +4,14 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from apps.core.console import operator_site
+from apps.core.favicon import favicon
 from apps.core.health import healthz
 from apps.partners.certificates import tls_check
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("internal/tls-check", tls_check, name="tls-check"),
+    path("favicon.ico", favicon),
     path("hooks/", include("apps.connectors.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", operator_site.urls),

@@ -13,6 +13,8 @@ urlpatterns = [
     path("legal/<slug:kind>/", shop.legal, name="legal"),
     path("theme.css", shop.theme, name="theme"),
     path("logo", shop.logo, name="logo"),
+    # Consoles and the API's page of this host have no <link> to it.
+    path("favicon.ico", shop.logo),
     path("language/", set_language, name="language"),
     path("checkout/<int:offer_id>/", purchase.checkout, name="checkout"),
     path("pay/<uuid:order_id>/", purchase.pay, name="pay"),

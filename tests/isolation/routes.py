@@ -61,6 +61,7 @@ PARTNER: dict[str, Route] = {
     "legal/<slug:kind>/": Route("/legal/terms/"),
     "theme.css": Route("/theme.css"),
     "logo": Route("/logo"),
+    "favicon.ico": Route("/favicon.ico"),
     "checkout/<int:offer_id>/": Route("/checkout/{offer}/", tells=True),
     "pay/<uuid:order_id>/": Route("/pay/{order}/", CUSTOMER, own=302),
     "thanks/<uuid:order_id>/": Route("/thanks/{order}/", CUSTOMER, tells=True),
@@ -87,6 +88,7 @@ PARTNER: dict[str, Route] = {
 
 PUBLIC: dict[str, Route] = {
     "healthz": Route("/healthz"),
+    "favicon.ico": Route("/favicon.ico"),
     "internal/tls-check": Route("/internal/tls-check?domain=localhost"),
     "hooks/<int:connection>/": Route(
         "/hooks/{connection}/", method="post", data={"event": "payment.succeeded", "object": {"id": "nobody"}}

@@ -12,6 +12,12 @@ def test_a_new_partner_is_live_at_once(partner: Partner, client_for: Any) -> Non
     assert partner.name in answer.content.decode()
 
 
+def test_every_host_has_an_icon(client_for: Any, partner: Partner) -> None:
+    for client in (client_for(partner), client_for()):
+        answer = client.get("/favicon.ico")
+        assert (answer.status_code, answer["Content-Type"]) == (200, "image/svg+xml")
+
+
 def test_an_unknown_host_is_a_clear_page(client_for: Any, partner: Partner) -> None:
     client = client_for(partner)
     answer = client.get("/", SERVER_NAME="nobody.localhost")

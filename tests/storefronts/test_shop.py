@@ -45,6 +45,7 @@ def test_catalogue_product_and_prices_per_period(shop, client_for):
     assert "в год" in product
     assert f"/checkout/{shop.offer.pk}/" in product
     assert browser.get("/product/NOPE/").status_code == 404
+    assert browser.get("/favicon.ico").content == browser.get("/logo").content
     letters = browser.get("/logo")
     assert letters["Content-Type"] == "image/svg+xml"
     assert b"<text" in letters.content
