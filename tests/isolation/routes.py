@@ -93,6 +93,9 @@ PUBLIC: dict[str, Route] = {
     "hooks/<int:connection>/": Route(
         "/hooks/{connection}/", method="post", data={"event": "payment.succeeded", "object": {"id": "nobody"}}
     ),
+    "api/schema/": Route("/api/schema/"),
+    "api/docs/": Route("/api/docs/"),
+    "api/docs/problems": Route("/api/docs/problems"),
     "i18n/setlang/": Route("/i18n/setlang/", own=302, method="post", data={"language": "ru"}),
     "": Route("/", own=302),
 }

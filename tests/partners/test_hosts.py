@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.conf import settings
+
 from apps.partners.models import Partner
 from tests.conftest import make_partner
 
@@ -58,3 +60,14 @@ def test_health_is_told_on_any_host(client_for: Any, partner: Partner) -> None:
     answer = client_for(partner).get("/healthz")
     assert answer.json()["parts"]["database"] == "ok"
     assert {"outbox_lag_seconds", "oldest_unknown_seconds"} <= set(answer.json())
+
+
+def test_the_api_is_described_on_the_platforms_own_host_too(client_for: Any) -> None:
+    client = client_for(None)
+    assert "/api/schema/" in client.get("/api/docs/").content.decode()
+    schema = client.get("/api/schema/", headers={"accept": "application/vnd.oai.openapi+json"}).json()
+    assert "/api/v1/orders/" in schema["paths"]
+    [server] = schema["servers"]
+    assert f"{{partner}}.{settings.PUBLIC_HOST}" in server["url"]
+    assert client.get("/api/docs/problems").status_code == 200
+    assert client.get("/api/v1/orders/").status_code == 404
