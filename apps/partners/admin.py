@@ -39,7 +39,15 @@ class DomainInline(console.ReadOnlyInline):
     """The partner's addresses, to be looked at."""
 
     model = Domain
-    fields = readonly_fields = ("domain", "is_primary")
+    fields = readonly_fields = ("address", "primary")
+
+    @display(description=_("адрес"))
+    def address(self, domain: Domain) -> str:
+        return domain.domain
+
+    @display(description=_("основной"), boolean=True)
+    def primary(self, domain: Domain) -> bool:
+        return bool(domain.is_primary)
 
 
 @console.register(Partner, sites=(console.operator_site,))

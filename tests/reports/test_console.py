@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.auth.models import User
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from apps.accounts import customers
 from apps.callcenters import requests
@@ -156,3 +157,30 @@ def test_contract_in_force_is_not_changed(partner, staff):
         assert client.post(change, {"number": "2", "share_percent": 90}).status_code == 403
         terms.refresh_from_db()
     assert terms.number == "1"
+
+
+def test_the_consoles_own_words_are_russian(partner, staff):
+    boss = staff(None)
+    with in_public():
+        task, _is_new = PeriodicTask.objects.get_or_create(
+            name="health",
+            defaults={
+                "task": "core.tick",
+                "interval": IntervalSchedule.objects.create(every=5, period="seconds"),
+            },
+        )
+    listed = page(boss, "/admin/django_celery_beat/periodictask/").content.decode()
+    domains = page(boss, f"/admin/partners/partner/{partner.pk}/change/").content.decode()
+    queue = page(boss, "/admin/core/workitem/").content.decode()
+    for shown in (listed, domains, queue):
+        for word in ("Task Name", "Scheduler", "Is primary", ">Domain<", "Select value", "No results found"):
+            assert word not in shown, word
+        for word in ("Reset filters", ">Light<", ">Dark<", ">System<"):
+            assert word not in shown, word
+    assert "каждые 5 с" in listed
+    one = page(boss, f"/admin/django_celery_beat/periodictask/{task.pk}/change/")
+    assert "каждые 5 с" in one.content.decode()
+    assert partner.host in domains
+    # A number before a plural would be wrong for most numbers.
+    assert "моя работа\n" not in queue
+    assert "Всего: " in queue
