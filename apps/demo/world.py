@@ -31,12 +31,13 @@ class World:
 def world(*, base_url: str = "") -> Iterator[World]:
     """A running system at `base_url`, or a web server in a thread and simulators as processes, for as long as needed.
 
-    Connections are led to simulators of its own only where it started them.
+    Connections are led to the simulators, but those of a running system not to ones that were started here.
     """
     with ExitStack() as stack:
-        outside = Addresses() if settings.SANDBOX_URLS.get("yookassa") else stack.enter_context(_simulators())
+        are_up = bool(settings.SANDBOX_URLS.get("yookassa"))
+        outside = Addresses() if are_up else stack.enter_context(_simulators())
         address = base_url.rstrip("/") or stack.enter_context(_web_server())
-        if not base_url:
+        if are_up or not base_url:
             connect(outside, webhooks_to=address)
         yield World(address, outside, has_workers=bool(base_url))
 

@@ -89,3 +89,9 @@ def test_simulated_months_leave_nothing_that_does_not_hold(run: Manage) -> None:
     assert summary["ours"] == summary["register"] != "0"
     assert summary["violations"] == []
     assert summary["open"] == 0
+
+
+def test_a_simulation_that_sold_nothing_proves_nothing(run: Manage) -> None:
+    done = run("simulate", "--partners", "1", "--customers", "0", "--months", "1")
+    assert done.returncode == 1
+    assert "Nothing was sold" in done.stderr

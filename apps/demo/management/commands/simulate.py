@@ -1,6 +1,6 @@
 """Lets partners, customers and faults live for months through HTTP and the clock; prints a JSON summary, and audits.
 
-Exits with 1 where a rule does not hold or our payments are not those of the gateway's register.
+Exits with 1 where nothing was sold, a rule does not hold, or our payments are not those of the gateway's register.
 """
 
 import json
@@ -45,6 +45,8 @@ class Command(BaseCommand):
                 partners=options["partners"], customers=options["customers"], months=options["months"]
             )
         self.stdout.write(json.dumps({"seed": options["seed"], **summary}, ensure_ascii=False, indent=2))
+        if not summary["payments"]:
+            raise CommandError("Nothing was sold: this proves nothing", returncode=1)
         if summary["violations"] or summary["differences"]:
             raise CommandError(
                 f"{len(summary['violations'])} violations, {len(summary['differences'])} differences",
