@@ -49,7 +49,7 @@ def crowd(
         }
         command = [sys.executable, "-W", "ignore", "-m", "tests.isolation", *outside, *words]
         done = subprocess.run(
-            command, cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, timeout=3600
+            command, cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, timeout=2 * 3600
         )
         assert done.returncode == 0, done.stderr[-5000:]
         sys.stderr.write(f"{done.stdout}\n")
