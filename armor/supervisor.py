@@ -120,6 +120,7 @@ def _simulator(name: str, ports: dict[str, int]) -> Program:
 
 
 def web_program(port: int) -> Program:
+    """The web server on a port of this machine; as many processes as the environment says, 2 by default."""
     host = os.environ.get("ARMOR_HOST", "127.0.0.1")
     size = os.environ.get("ARMOR_WEB_PROCESSES", "2")
     options = ["--worker-class=gthread", "--threads=8", f"--workers={size}"]
@@ -130,6 +131,7 @@ def web_program(port: int) -> Program:
 
 
 def worker_program() -> Program:
+    """Celery's worker."""
     size = os.environ.get("ARMOR_WORKER_PROCESSES", "2")
     lonely = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     options = ["--loglevel=WARNING", f"--concurrency={size}", "--prefetch-multiplier=1", *lonely]
@@ -137,6 +139,7 @@ def worker_program() -> Program:
 
 
 def beat_program() -> Program:
+    """Celery's beat, its schedule in the database."""
     options = ["--loglevel=WARNING", "--scheduler=django", "--pidfile="]
     return Program("beat", [sys.executable, "-m", "celery", "-A", "armor", "beat", *options])
 
