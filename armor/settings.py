@@ -261,6 +261,8 @@ UNFOLD = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_LANGUAGES": True,
+    "STYLES": ["apps.reports.navigation.styles"],
+    "SCRIPTS": ["apps.reports.navigation.scripts"],
     "DASHBOARD_CALLBACK": "apps.reports.dashboard.dashboard",
     "SIDEBAR": {"show_search": False, "navigation": "apps.reports.navigation.navigation"},
     "COLORS": {

@@ -64,6 +64,22 @@ BARE = {
     "apps/storefronts/words.py:_ROOTS": "roots by which a category gets its picture",
     "armor/texts.py": "this alphabet",
 }
+# What packages say in Russian already, but badly: with our nouns in the wrong case, or under another name.
+RESAID = (
+    "Add %(name)s",
+    "Add %s",
+    "Change %s",
+    "View %s",
+    "Select %s",
+    "Select %s to change",
+    "Select %s to view",
+    "Add another %(verbose_name)s",
+    "The {name} “{obj}” was added successfully.",
+    "The {name} “{obj}” was changed successfully.",
+    "Successfully deleted %(count)d %(items)s.",
+    "Periodic Tasks",
+    "periodic tasks",
+)
 _KEYWORDS: dict[str, Any] = {
     **dict.fromkeys(("_", "gettext", "gettext_lazy", "gettext_noop"), None),
     **dict.fromkeys(("ngettext", "ngettext_lazy"), (1, 2)),
@@ -133,14 +149,15 @@ def ours() -> list[Text]:
 
 
 def theirs() -> list[Text]:
-    """What our packages say in English to a Russian reader, for want of a translation of their own."""
+    """What our packages say in English to a Russian reader, or in Russian that reads badly with our names."""
     files = (file for folder in THEIRS for file in _sources(folder))
     known = set().union(*(_said(folder / "locale/ru/LC_MESSAGES/django.mo") for folder in CATALOGUES))
-    return [
+    unsaid = [
         text
         for text in collect(files, _DJANGO.parent)
         if text[0] not in known and re.search("[A-Za-z]{2}", text[0][1])
     ]
+    return unsaid + [((None, text), None, "armor/texts.py") for text in RESAID]
 
 
 def _said(compiled: Path) -> set[Key]:

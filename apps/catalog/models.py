@@ -247,7 +247,10 @@ class TariffVersion(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.tariff_id}/{self.number}"
+        began = clock.local(self.published_at)
+        return _("{tariff}, № {number} от {date}").format(
+            tariff=self.tariff, number=self.number, date=f"{began:%d.%m.%Y}"
+        )
 
     @property
     def money(self) -> Money:

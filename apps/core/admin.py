@@ -9,7 +9,6 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
@@ -156,6 +155,4 @@ def item_link(item: WorkItem, partner_slug: str | None) -> SafeString | str:
     """A link to what the item is about, in its partner's console; plain text where there is no page."""
     slug = partner_slug or "" if current_partner_id() is None else ""
     name, url = links.title(item.kind), links.to(item.kind, item.object_id, slug=slug)
-    if not url:
-        return name
-    return format_html('<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', url, name)
+    return links.linked(name, url)

@@ -99,7 +99,15 @@ class ConsoleAdmin(RightsByRole, ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     compressed_fields = True
+    empty_value_display = "—"
     warn_unsaved_form = True
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        page = super().get_changelist_instance(request)
+        if not (page.query or page.has_active_filters):
+            # These are all, and the heading need not offer to show them.
+            page.full_result_count = page.result_count
+        return page
 
     def get_urls(self) -> list[URLPattern]:
         patterns: list[URLPattern] = super().get_urls()

@@ -6,6 +6,8 @@ from uuid import UUID
 from django.apps import apps
 from django.db.models import Model
 from django.urls import NoReverseMatch, get_script_prefix, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
@@ -16,7 +18,7 @@ _NAMES = {
     "connectors.inbound": _("Неопознанное сообщение"),
     "providers.low_stock": _("Ключи заканчиваются"),
 }
-_MODELS = {"connectors.inbound": "connectors.InboundMessage"}
+_MODELS = {"connectors.inbound": "connectors.InboundMessage", "payments.method": "payments.PaymentMethod"}
 _LISTS = {"providers.low_stock": "providers.KeyPool"}
 SWITCHED = "armor.urls_switched"
 
@@ -45,6 +47,13 @@ def to(kind: str, object_id: UUID | int | str, *, slug: str = "") -> str:
     if model is None or kind in {"core.due", "core.delivery"}:
         return ""
     return _reverse(model, "change", [object_id], slug)
+
+
+def linked(name: Any, url: str) -> SafeString | str:
+    """A name that leads to a page; plain text where there is none."""
+    if not url:
+        return str(name)
+    return format_html('<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', url, name)
 
 
 def list_of(model: type[Model], *, slug: str = "") -> str:

@@ -4,6 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.models import UUIDModel
+from apps.journal import words
 
 
 class Entry(UUIDModel):
@@ -22,7 +23,7 @@ class Entry(UUIDModel):
         indexes = [models.Index(fields=["object_id"], name="journal_entry_object")]
 
     def __str__(self) -> str:
-        return f"{self.action} {self.object_kind} {self.object_id}"
+        return words.action(self.action)
 
 
 class IdempotentAnswer(models.Model):
@@ -57,3 +58,6 @@ class Exchange(UUIDModel):
     class Meta:
         verbose_name, verbose_name_plural = _("обмен"), _("журнал обмена")
         ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.url}"

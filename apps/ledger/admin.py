@@ -1,10 +1,39 @@
 """Console: the ledger, to be read."""
 
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateFilter
+from unfold.decorators import display
 
-from apps.core import console
+from apps.core import console, links
+from apps.core.money import Money
 from apps.ledger.models import Transfer
+
+# What staff call the kinds of documents, and the model whose page shows each.
+DOCUMENTS = {
+    "invoice": (_("Счёт"), "billing.Invoice"),
+    "payment": (_("Платёж"), "payments.Payment"),
+    "refund": (_("Возврат"), "payments.Refund"),
+    "credit": (_("Корректировка счёта"), "payments.Refund"),
+}
+
+
+class DocumentFilter(admin.SimpleListFilter):
+    """By the document that was posted."""
+
+    title, parameter_name = _("документ"), "document"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(kind, title) for kind, (title, _model) in DOCUMENTS.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Transfer]) -> QuerySet[Transfer]:
+        return queryset.filter(document_kind=self.value()) if self.value() in DOCUMENTS else queryset
 
 
 @console.register(Transfer, sites=(console.operator_site,))
@@ -12,24 +41,15 @@ class TransferAdmin(console.ReadOnlyAdmin):
     """Transfers over all partners."""
 
     view_roles = ("manager", "finance")
-    list_display = (
-        "business_date",
-        "partner",
-        "document_kind",
-        "posting",
-        "debit",
-        "credit",
-        "amount",
-        "currency",
-        "kind",
-        "is_sandbox",
-    )
+    list_display = ("day", "partner", "document", "debit", "credit", "money", "kind", "is_sandbox")
+    readonly_fields = ("document",)
+    exclude = ("document_kind", "posting")
     list_filter = (
         ("business_date", RangeDateFilter),
         "debit",
         "credit",
         "kind",
-        "document_kind",
+        DocumentFilter,
         "partner",
         "is_sandbox",
     )
@@ -39,3 +59,18 @@ class TransferAdmin(console.ReadOnlyAdmin):
     search_help_text = _("Номер (UUID) документа, клиента или подписки целиком")
     ordering = ("-id",)
     show_full_result_count = False
+
+    @display(description=_("дата"), ordering="business_date")
+    def day(self, transfer: Transfer) -> str:
+        return f"{transfer.business_date:%d.%m.%Y}"
+
+    @display(description=_("документ"))
+    def document(self, transfer: Transfer) -> SafeString | str:
+        known = DOCUMENTS.get(transfer.document_kind)
+        if known is None:
+            return transfer.document_kind
+        return links.linked(known[0], links.to(known[1], transfer.document_id, slug=transfer.partner.slug))
+
+    @display(description=_("сумма"), ordering="amount")
+    def money(self, transfer: Transfer) -> SafeString:
+        return format_html('<span class="armor-sum">{}</span>', Money(transfer.amount, transfer.currency))

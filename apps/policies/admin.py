@@ -3,6 +3,8 @@
 from typing import Any
 
 from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
@@ -13,6 +15,15 @@ from apps import journal
 from apps.core import clock, console
 from apps.policies import messages
 from apps.policies.models import MessageTemplate, NumberSequence, VatRate
+
+# What staff call the kinds of documents that have numbers.
+DOCUMENTS = {
+    "credit_note": _("Корректировка счёта"),
+    "invoice": _("Счёт"),
+    "order": _("Заказ"),
+    "refund": _("Возврат"),
+    "settlement": _("Взаиморасчёты"),
+}
 
 
 class Journalled(console.ConsoleAdmin):
@@ -74,10 +85,27 @@ class VatRateAdmin(Journalled):
         return self.has_change_permission(request, obj)
 
 
+class DocumentFilter(admin.SimpleListFilter):
+    """By kind of document."""
+
+    title, parameter_name = _("вид документа"), "document"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return list(DOCUMENTS.items())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[NumberSequence]) -> QuerySet[NumberSequence]:
+        return queryset.filter(kind=self.value()) if self.value() else queryset
+
+
 @console.register(NumberSequence, sites=(console.operator_site,))
 class NumberSequenceAdmin(console.ReadOnlyAdmin):
     """What number was given out last."""
 
-    list_display = ("kind", "legal_entity", "partner", "year", "last")
-    list_filter = ("kind", "year", "legal_entity")
+    list_display = fields = ("document", "legal_entity", "partner", "year", "last")
+    readonly_fields = ("document",)
+    list_filter = (DocumentFilter, "year", "legal_entity")
     list_select_related = ("legal_entity", "partner")
+
+    @display(description=_("вид документа"), ordering="kind")
+    def document(self, sequence: NumberSequence) -> str:
+        return str(DOCUMENTS.get(sequence.kind, sequence.kind))

@@ -94,7 +94,7 @@ class NumberSequence(models.Model):
     last = models.PositiveIntegerField(_("последний номер"), default=0)
 
     class Meta:
-        verbose_name, verbose_name_plural = _("нумерация"), _("реквизиты и нумерация")
+        verbose_name, verbose_name_plural = _("нумерация"), _("нумерация")
         constraints = [
             models.UniqueConstraint(
                 fields=["partner", "kind", "legal_entity", "year"],
@@ -104,4 +104,4 @@ class NumberSequence(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.year}: {self.last}"
+        return f"{self.partner} · {self.year}"

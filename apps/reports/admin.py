@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
@@ -32,6 +31,12 @@ PARTS = {
     "smsaero": _("Симулятор SMS Aero"),
     "provider": _("Симулятор провайдера"),
     "mailbox": _("Почтовый ящик"),
+}
+TASKS = {
+    "core.tick": _("Списания, напоминания и сроки"),
+    "core.audit": _("Ночная сверка данных"),
+    "core.housekeeping": _("Уборка старых записей"),
+    "celery.backend_cleanup": _("Уборка ответов заданий"),
 }
 
 
@@ -149,22 +154,23 @@ class PeriodicTaskAdmin(console.ReadOnlyAdmin):
     """«Состояние системы»: what runs by the clock, and when it last did."""
 
     # The package's own headings are half English.
-    list_display = fields = ("title", "does", "when", "works", "ran_at", "runs")
+    list_display = fields = ("title", "when", "works", "ran_at", "runs")
     list_display_links = ("title",)
+    list_before_template = "reports/health.html"
     view_roles = ()
 
     @display(description=_("название"), ordering="name")
     def title(self, row: PeriodicTask) -> str:
-        return str(row.name)
-
-    @display(description=_("работа"), ordering="task")
-    def does(self, row: PeriodicTask) -> str:
-        return str(row.task)
+        return str(TASKS.get(row.task, row.name))
 
     @display(description=_("расписание"))
     def when(self, row: PeriodicTask) -> str:
         if row.interval:
             return _("каждые %d с") % row.schedule.run_every.total_seconds()
+        daily = row.crontab
+        if daily and daily.hour.isdecimal() and daily.minute.isdecimal():
+            time = f"{int(daily.hour):02d}:{int(daily.minute):02d}"
+            return _("ежедневно в {time}").format(time=time)
         return str(row.scheduler)
 
     @display(description=_("включена"), boolean=True)
@@ -181,8 +187,6 @@ class PeriodicTaskAdmin(console.ReadOnlyAdmin):
 
     def changelist_view(self, request: Any, extra_context: Any = None) -> HttpResponse:
         said = json.loads(healthz(request).content)
-        for part, state in said["parts"].items():
-            well = state == "ok"
-            line = f"{PARTS.get(part, part)}: {_('работает') if well else _('не отвечает')}"
-            (messages.success if well else messages.error)(request, line)
-        return super().changelist_view(request, {"title": _("Состояние системы"), **(extra_context or {})})
+        parts = [(PARTS.get(part, part), state == "ok") for part, state in said["parts"].items()]
+        title = _("Состояние системы")
+        return super().changelist_view(request, {"title": title, "parts": parts, **(extra_context or {})})

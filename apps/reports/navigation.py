@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.apps import apps
+from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -164,6 +165,16 @@ def switcher(request: Any) -> list[Item]:
     ]
     everything = {"title": _("Все партнёры"), "link": "/admin/partners/partner/", "icon": "list"}
     return [*platform, *partners, everything]
+
+
+def styles(request: Any) -> str:
+    """The consoles' own style sheet."""
+    return static("reports/console.css")
+
+
+def scripts(request: Any) -> str:
+    """The consoles' own script."""
+    return static("reports/console.js")
 
 
 def whose(request: Any) -> str:
