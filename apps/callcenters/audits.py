@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from apps.callcenters.models import OPEN, CustomerRequest, IncomingCall
+from apps.callcenters.models import OPEN, CustomerRequest
 from apps.callcenters.requests import KIND
-from apps.connectors.models import Connection
 from apps.core import audit
 from apps.core.models import WorkItem
 from apps.core.tenancy import current_partner_id
@@ -23,11 +22,3 @@ def request_in_queue() -> Iterator[str]:
         yield f"Request {key} is open, and in nobody's queue"
     for key in queued - waiting:
         yield f"Request {key} is in the queue, and is not open"
-
-
-@audit.rule("callcenters.call-connection-exists")
-def call_connection_exists() -> Iterator[str]:
-    """The connection that told of a call exists (no constraint holds it)."""
-    told = set(IncomingCall.objects.order_by().values_list("connection_id", flat=True).distinct())
-    for key in told - set(Connection.objects.filter(pk__in=told).values_list("pk", flat=True)):
-        yield f"Calls name connection {key}, which does not exist"

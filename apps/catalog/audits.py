@@ -8,6 +8,11 @@ from apps.catalog import parameters
 from apps.catalog.models import BundlePart, Delivery, Tariff, TariffVersion
 from apps.core import audit
 
+for _name in ("category", "product", "tariff", "offer"):
+    audit.guarded(f"catalog_{_name}", f"catalog_{_name}_kept")
+audit.guarded("catalog_tariffversion", "catalog_tariffversion_kept", "catalog_version_frozen")
+audit.guarded("catalog_bundlepart", "catalog_bundlepart_kept", "catalog_part_frozen")
+
 
 @audit.rule("catalog.newest-version-is-sold", scope="public")
 def newest_version_is_sold() -> Iterator[str]:

@@ -13,6 +13,10 @@ from apps.core import audit, clock
 from apps.core.models import Due
 from apps.partners.models import Partner
 
+audit.guarded("connectors_connection", "connectors_connection_kept")
+audit.guarded("connectors_gatewayreference", "connectors_gatewayreference_kept")
+audit.OBJECTS[TASK] = ("connectors_inboundmessage", "id")
+
 
 @audit.rule("connectors.connection-can-open", scope="public")
 def connection_can_open() -> Iterator[str]:

@@ -33,18 +33,30 @@ class Violation:
 
 
 RULES: dict[str, _Rule] = {}
+GUARDS: set[str] = set()
+"""Triggers of the public schema, as `table.trigger`; those of partners are compared with the template's."""
+OBJECTS: dict[str, tuple[str, str] | None] = {}
+"""Kinds of work items that are no model's label: where their objects stand, None where in no table."""
 
 
 def rule(name: str, *, scope: str = "partner") -> Callable[[Rule], Rule]:
-    """Registers a check that yields a line for each violation; run in each partner's schema, or once."""
+    """Registers a check that yields a line for each violation.
+
+    Run in each partner's schema (`partner`), once in the public one (`public`), or in both (`everywhere`).
+    """
 
     def register(check: Rule) -> Rule:
-        if scope not in {"partner", "public"} or name in RULES:
+        if scope not in {"partner", "public", "everywhere"} or name in RULES:
             raise ValueError(f"Rule {name} is there already, or its scope {scope} is unknown")
         RULES[name] = _Rule(name, check, scope)
         return check
 
     return register
+
+
+def guarded(table: str, *triggers: str) -> None:
+    """Declares triggers without which a public table would not be kept."""
+    GUARDS.update(f"{table}.{trigger}" for trigger in triggers)
 
 
 def run(partner_ids: Iterable[int] | None = None) -> Iterator[Violation]:
@@ -81,4 +93,4 @@ def put_into_queue(violations: Iterable[Violation]) -> None:
 
 
 def _of(scope: str) -> list[_Rule]:
-    return [checked for checked in RULES.values() if checked.scope == scope]
+    return [checked for checked in RULES.values() if checked.scope in {scope, "everywhere"}]

@@ -4,13 +4,16 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable
+from typing import TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Exists, Model, OuterRef, QuerySet
 
 from apps.core.models import SearchKey
 from apps.core.tenancy import current_partner
+
+_M = TypeVar("_M", bound=Model)
 
 
 def normalised(text: str) -> str:
@@ -45,6 +48,12 @@ def index(kind: str, object_id: UUID, values: Iterable[str]) -> None:
 def forget(kind: str, object_id: UUID) -> None:
     """Makes the current partner's object unfindable."""
     SearchKey.objects.filter(partner_id=current_partner().pk, kind=kind, object_id=object_id).delete()
+
+
+def unfindable(kind: str, rows: QuerySet[_M]) -> QuerySet[_M]:
+    """Those of the current partner's rows that no text finds."""
+    keys = SearchKey.objects.filter(partner_id=current_partner().pk, kind=kind, object_id=OuterRef("pk"))
+    return rows.filter(~Exists(keys))
 
 
 def find(text: str) -> QuerySet[SearchKey]:

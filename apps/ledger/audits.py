@@ -11,6 +11,7 @@ from apps.ledger.models import Account, Transfer
 from apps.partners.models import LegalEntity, Partner
 
 TRIGGER = "ledger_transfer_refuses"
+audit.guarded("ledger_transfer", TRIGGER)
 
 
 @audit.rule("ledger.transfer-whole", scope="public")

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 from django.db.models import Count, Q
 
-from apps.connectors.models import Connection
 from apps.core import audit, clock
 from apps.core.models import Due, WorkItem
 from apps.core.tenancy import current_partner_id
@@ -55,11 +54,3 @@ def codes_are_gone() -> Iterator[str]:
         Q(state__in=(State.SENT, State.DELIVERED, State.FAILED)) | Q(expires_at__lt=long_ago)
     ).iterator():
         yield f"Message {message.pk} still holds a code"
-
-
-@audit.rule("notifications.connection-exists")
-def connection_exists() -> Iterator[str]:
-    """Messages refer to connections that are there."""
-    used = set(Message.objects.exclude(connection=None).values_list("connection_id", flat=True).distinct())
-    for missing in used - set(Connection.objects.filter(pk__in=used).values_list("pk", flat=True)):
-        yield f"Messages refer to connection {missing}, which is not there"

@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from apps.billing.models import LIVE, Invoice
-from apps.core import audit, clock
+from django.db import connection
+from django.db.models import F, OuterRef, Q, Subquery
+
+from apps.billing.models import LIVE, Invoice, InvoiceLine
+from apps.core import audit, clock, search
 from apps.core.models import Delivery, Due, WorkItem
 from apps.core.tenancy import current_partner_id
 from apps.orders.models import (
@@ -16,6 +19,7 @@ from apps.orders.models import (
     Service,
     ServiceState,
 )
+from apps.orders.placing import KIND
 
 
 @audit.rule("orders.paid-is-fulfilled")
@@ -89,3 +93,49 @@ def erased_keep_no_key() -> Iterator[str]:
     for service in Service.objects.filter(customer__erased_at__isnull=False).exclude(customer__in=told):
         if service.key or service.url:
             yield f"Service {service.pk} of an erased customer still has what opens it"
+
+
+# Of the invoice and its line nothing changes once it is issued, of a version nothing once it is sold.
+_SOLD = """
+SELECT o.number, o.id
+FROM orders_order o
+LEFT JOIN billing_invoice i ON i.id = o.invoice_id
+LEFT JOIN billing_invoiceline l ON l.invoice_id = i.id AND l.position = 1
+LEFT JOIN public.catalog_tariffversion v ON v.id = o.tariff_version_id
+LEFT JOIN public.catalog_tariff t ON t.id = v.tariff_id
+LEFT JOIN public.catalog_offer f ON f.id = o.offer_id
+WHERE (o.price, o.total, o.quantity, o.currency, o.customer_id, o.legal_entity_id, o.tariff_version_id, o.product_id,
+    t.id, o.terms ->> 'vat_code')
+    IS DISTINCT FROM (v.price, l.amount, l.quantity, i.currency, i.customer_id, i.legal_entity_id, l.tariff_version_id,
+    t.product_id, f.tariff_id, v.vat_code)
+    OR o.total <> o.price * o.quantity OR l.product_id <> o.product_id
+    OR i.order_id IS DISTINCT FROM o.id OR i.subscription_id IS DISTINCT FROM o.subscription_id
+"""
+
+
+@audit.rule("orders.sold-as-ordered")
+def sold_as_ordered() -> Iterator[str]:
+    """An order says what was billed for it, at the price of the version that was sold."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SOLD)
+        for number, key in cursor.fetchall():
+            yield f"Order {number or key} is not what was sold and billed"
+
+
+@audit.rule("orders.service-within-paid")
+def service_within_paid() -> Iterator[str]:
+    """No service runs longer than its subscription is paid."""
+    paid = InvoiceLine.objects.filter(
+        subscription=OuterRef("subscription"), invoice__state__in=["paid", "refunded"]
+    )
+    until = Subquery(paid.order_by("-period_end").values("period_end")[:1])
+    services = Service.objects.exclude(active_until=None).annotate(paid_until=until)
+    for service in services.filter(Q(paid_until=None) | Q(active_until__gt=F("paid_until"))):
+        yield f"Service {service.pk} runs to {service.active_until}, paid is {service.paid_until}"
+
+
+@audit.rule("orders.findable")
+def findable() -> Iterator[str]:
+    """Every order is found by its number."""
+    for order in search.unfindable(KIND, Order.objects.exclude(number="")):
+        yield f"Order {order.number} is not found by its number"

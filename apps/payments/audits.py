@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
 
 from apps.connectors.models import Connection, GatewayReference
-from apps.core import audit, clock
+from apps.core import audit, clock, search
 from apps.core.models import Delivery, Due, WorkItem
 from apps.core.tenancy import current_partner
 from apps.ledger.ledger import Account
@@ -136,6 +137,60 @@ def gateway_payment_once() -> Iterator[str]:
     )
     for payment in Payment.objects.exclude(gateway_id="").filter(Exists(twins)):
         yield f"Payment {payment.pk}: another one has {payment.gateway_id} as well"
+
+
+# What each payment and refund must have in the ledger, side by side with what is there.
+_POSTED = """
+WITH money AS (
+    SELECT 'payment' AS document, p.id AS document_id, p.purpose AS kind, p.amount AS moved, p.*
+    FROM payments_payment p WHERE p.state IN ('succeeded', 'refunded')
+    UNION ALL
+    SELECT 'refund', r.id, 'refund', r.amount, p.*
+    FROM payments_refund r JOIN payments_payment p ON p.id = r.payment_id WHERE r.state = 'succeeded'
+), wanted AS (
+    SELECT m.document, m.document_id, one.posting, jsonb_build_array(one.debit, one.credit, one.sum, m.kind,
+        whose.owner, m.currency, m.connection_id, m.customer_id, m.subscription_id, m.channel_id, m.product_id,
+        m.tariff_version_id) AS entry
+    FROM money m
+    JOIN public.connectors_connection c ON c.id = m.connection_id
+    CROSS JOIN LATERAL (SELECT
+        CASE WHEN c.partner_id IS NULL THEN 'operator' ELSE 'partner' END AS owner,
+        CASE WHEN c.partner_id IS NULL THEN 'clearing' ELSE 'partner_payable' END AS held
+    ) AS whose
+    CROSS JOIN LATERAL (VALUES
+        ('payment', 'paid', whose.held, 'receivable', m.moved),
+        ('payment', 'fee', 'fee', whose.held, CASE whose.owner WHEN 'operator' THEN m.fee ELSE 0 END),
+        ('refund', 'refunded', 'receivable', whose.held, m.moved)
+    ) AS one (document, posting, debit, credit, sum)
+    WHERE one.document = m.document AND one.sum <> 0
+), held AS (
+    SELECT document_kind AS document, document_id, posting, jsonb_build_array(debit, credit, amount, kind, owner,
+        currency, connection_id, customer_id, subscription_id, channel_id, product_id, tariff_version_id) AS entry
+    FROM ledger_transfer WHERE partner_id = %s AND document_kind IN ('payment', 'refund')
+)
+SELECT document, document_id, posting, wanted.entry::text, held.entry::text
+FROM wanted FULL JOIN held USING (document, document_id, posting)
+WHERE wanted.entry IS DISTINCT FROM held.entry
+"""
+
+
+@audit.rule("payments.posted-as-paid")
+def posted_as_paid() -> Iterator[str]:
+    """Sum, fee, side and dimensions of what was paid and given back stand in the ledger as the documents say."""
+    with connection.cursor() as cursor:
+        cursor.execute(_POSTED, [current_partner().pk])
+        for document, key, posting, wanted, held in cursor.fetchall():
+            yield f"{document} {key}, {posting}: {held} in the ledger, and {wanted} by the document"
+
+
+@audit.rule("payments.findable")
+def findable() -> Iterator[str]:
+    """Payments and refunds are found by their numbers at the gateway."""
+    for payment in search.unfindable("payments.payment", Payment.objects.exclude(gateway_id="")):
+        yield f"Payment {payment.pk} is not found by {payment.gateway_id}"
+    made = Refund.objects.filter(state=RefundState.SUCCEEDED)
+    for refund in search.unfindable("payments.refund", made.exclude(gateway_id="")):
+        yield f"Refund {refund.pk} is not found by {refund.gateway_id}"
 
 
 def _transfers(kind: str, posting: str | None = None) -> QuerySet[Transfer]:

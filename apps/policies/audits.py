@@ -1,10 +1,17 @@
 """What must hold of what staff set."""
 
+import json
 from collections.abc import Iterator
 
+from django.apps import apps
+from django.db import connection
+
 from apps.core import audit, clock
-from apps.policies import messages, vat
+from apps.core.tenancy import current_partner
+from apps.policies import messages, numbering, vat
 from apps.policies.models import MessageTemplate
+
+audit.guarded("policies_vatrate", "policies_rate_begun", "policies_rate_kept")
 
 
 @audit.rule("policies.vat-rate-today", scope="public")
@@ -24,3 +31,34 @@ def template_renders() -> Iterator[str]:
         for name in ("subject", "body_text", "body_html"):
             if problem := messages.problem(template.type, getattr(template, name)):
                 yield f"Template {template.pk}, {name}: {problem}"
+
+
+# All but the last part of a number is that of its sequence.
+_NUMBERS = """
+WITH document AS ({documents}), made AS (
+    SELECT regexp_replace(number, '-[0-9]+$', '') AS prefix, count(DISTINCT number) AS count,
+        max(substring(number FROM '[0-9]+$')::bigint) AS last
+    FROM document WHERE number <> '' GROUP BY prefix
+), allotted AS (
+    SELECT last, concat(
+        COALESCE(%(letters)s::jsonb ->> kind, upper(left(kind, 1))), lpad((year %% 100)::text, 2, '0'),
+        '-', COALESCE(legal_entity_id, 0), '-', partner_id
+    ) AS prefix
+    FROM policies_numbersequence WHERE partner_id = %(partner)s
+)
+SELECT COALESCE(prefix, '?'), COALESCE(allotted.last, 0), COALESCE(made.count, 0), COALESCE(made.last, 0)
+FROM made FULL JOIN allotted USING (prefix)
+WHERE (made.count, made.last) IS DISTINCT FROM (allotted.last::bigint, allotted.last::bigint)
+"""
+
+
+@audit.rule("policies.numbers-without-gap")
+def numbers_without_gap() -> Iterator[str]:
+    """Of each sequence, every number up to the last stands on a document, and none above."""
+    tables = [apps.get_model(label)._meta.db_table for label in numbering.DOCUMENTS.values()]
+    documents = " UNION ALL ".join(f"SELECT number FROM {table}" for table in tables)  # noqa: S608 (names of models)
+    values = {"letters": json.dumps(numbering.LETTERS), "partner": current_partner().pk}
+    with connection.cursor() as cursor:
+        cursor.execute(_NUMBERS.format(documents=documents), values)
+        for prefix, last, count, highest in cursor.fetchall():
+            yield f"Of {last} numbers {prefix}, {count} stand on documents, the highest is {highest}"

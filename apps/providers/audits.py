@@ -5,7 +5,14 @@ from collections.abc import Iterator
 
 from apps.core import audit
 from apps.partners.models import Partner
+from apps.providers.keys import LOW_STOCK
 from apps.providers.models import ActivationKey, fingerprint
+
+audit.guarded("providers_activationkey", "providers_key_kept", "providers_key_sold_once")
+audit.guarded("providers_keypool", "providers_pool_kept")
+audit.guarded("providers_provider", "providers_provider_kept")
+# Its object is made of the pool's number, and stands in no table.
+audit.OBJECTS[LOW_STOCK] = None
 
 
 @audit.rule("providers.key-loaded-once", scope="public")

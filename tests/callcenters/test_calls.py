@@ -19,6 +19,7 @@ from apps.core.errors import Refused
 from apps.core.models import Due, WorkItem
 from apps.core.tenancy import in_partner, in_public
 from tests.conftest import make_partner
+from tests.planted import found
 
 SECRET = "sesame"
 
@@ -180,16 +181,24 @@ def test_request_is_in_the_queue_until_it_is_solved(partner):
     assert list(audits.request_in_queue()) == []
 
 
-def test_audit_finds_planted_corruption(partner, call_centre):
-    customer = customers.register(phone="+79161234577")
-    made = requests.open_request(customer=customer, subject="Вопрос", text="…")
-    WorkItem.objects.filter(object_id=made.pk).delete()
-    assert str(made.pk) in next(iter(audits.request_in_queue()))
-    CustomerRequest.objects.all().delete()
+def call_from_nowhere():
     IncomingCall.objects.create(
         connection_id=999_999, call_id="x", phone="+7", state="ringing", started_at="2026-03-01T10:00Z"
     )
-    assert "999999" in next(iter(audits.call_connection_exists()))
+
+
+CORRUPTIONS = [
+    ("callcenters.request-in-queue", lambda: WorkItem.objects.filter(kind=requests.KIND).delete()),
+    ("callcenters.request-in-queue", lambda: CustomerRequest.objects.all().delete()),
+    ("core.reference-exists", call_from_nowhere),
+]
+
+
+@pytest.mark.parametrize(("rule", "corrupt"), CORRUPTIONS)
+def test_audit_finds_planted_corruption(partner, rule, corrupt):
+    customer = customers.register(phone="+79161234577")
+    requests.open_request(customer=customer, subject="Вопрос", text="…")
+    assert len(found(rule, corrupt)) == 1
 
 
 def test_list_is_made_exported_and_read_back_in_the_console(partner, client_for, staff):

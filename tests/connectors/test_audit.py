@@ -42,17 +42,16 @@ def kept_too_long(connection):
     InboundMessage.objects.update(received_at=old, state=InboundState.DONE)
 
 
-@pytest.mark.parametrize(
-    ("rule", "corrupt"),
-    [
-        ("", lambda connection: None),
-        ("connectors.connection-can-open", unlisted),
-        ("connectors.connection-can-open", of_another_kind),
-        ("connectors.test-connection-apart", play_money_for_a_live_partner),
-        ("connectors.message-processed", unplanned),
-        ("connectors.message-dropped", kept_too_long),
-    ],
-)
+CORRUPTIONS = [
+    ("connectors.connection-can-open", unlisted),
+    ("connectors.connection-can-open", of_another_kind),
+    ("connectors.test-connection-apart", play_money_for_a_live_partner),
+    ("connectors.message-processed", unplanned),
+    ("connectors.message-dropped", kept_too_long),
+]
+
+
+@pytest.mark.parametrize(("rule", "corrupt"), [("", lambda connection: None), *CORRUPTIONS])
 def test_planted_corruption_is_found(connection, rule, corrupt):
     assert set(RULES) <= set(audit.RULES)
     GatewayReference.allot(connection, "payment", uuid4())

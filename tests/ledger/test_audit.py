@@ -62,22 +62,22 @@ def test_rules_are_registered_and_silent_over_a_good_ledger(partner):
         assert not any(found().values())
 
 
-@pytest.mark.parametrize(
-    ("rule", "changed", "statements"),
-    [
-        (
-            "ledger.transfer-whole",
-            {"amount": -5},
-            ["ALTER TABLE ledger_transfer DROP CONSTRAINT ledger_transfer_amount"],
-        ),
-        ("ledger.transfer-whole", {"debit": "pocket"}, []),
-        ("ledger.dimension-exists", {"seller_id": 999_999_999}, []),
-        ("ledger.dimension-exists", {"connection_id": 999_999_999}, []),
-        ("ledger.sandbox-apart", {"is_sandbox": True}, []),
-        ("ledger.append-only", {}, ["ALTER TABLE ledger_transfer DISABLE TRIGGER ledger_transfer_refuses"]),
-        ("ledger.append-only", {}, ["DROP TRIGGER ledger_transfer_refuses ON ledger_transfer"]),
-    ],
-)
+CORRUPTIONS = [
+    (
+        "ledger.transfer-whole",
+        {"amount": -5},
+        ["ALTER TABLE ledger_transfer DROP CONSTRAINT ledger_transfer_amount"],
+    ),
+    ("ledger.transfer-whole", {"debit": "pocket"}, []),
+    ("ledger.dimension-exists", {"seller_id": 999_999_999}, []),
+    ("ledger.dimension-exists", {"connection_id": 999_999_999}, []),
+    ("ledger.sandbox-apart", {"is_sandbox": True}, []),
+    ("ledger.append-only", {}, ["ALTER TABLE ledger_transfer DISABLE TRIGGER ledger_transfer_refuses"]),
+    ("ledger.append-only", {}, ["DROP TRIGGER ledger_transfer_refuses ON ledger_transfer"]),
+]
+
+
+@pytest.mark.parametrize(("rule", "changed", "statements"), CORRUPTIONS)
 def test_planted_corruption_is_found(partner, rule, changed, statements):
     with corrupted(*statements, transfer=row(partner, **changed)):
         assert {name for name, lines in found().items() if lines} == {rule}

@@ -10,6 +10,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from apps.connectors.base import ConnectorError
+from apps.core import audit
 from apps.core.models import WorkItem
 from apps.core.tenancy import in_partner, in_public
 from apps.providers import audits, keys, services
@@ -194,21 +195,25 @@ def to_a_live_partner(key, other):
     KeyPool.objects.filter(pk=key.pool_id).update(is_test=True)
 
 
+CORRUPTIONS = [
+    ("providers.key-sold-once", sold_twice),
+    ("providers.key-sold-once", free_again),
+    ("providers.key-sold-once", to_nobody),
+    ("providers.key-loaded-once", loaded_twice),
+    ("providers.test-keys-apart", to_a_live_partner),
+]
+
+
 def test_auditor_finds_each_planted_corruption(partner):
     pool = pool_of(2)
     key = keys.take(pool=pool, request_id=uuid4())
-    for rule, corrupt in (
-        (audits.key_sold_once, sold_twice),
-        (audits.key_sold_once, free_again),
-        (audits.key_sold_once, to_nobody),
-        (audits.key_loaded_once, loaded_twice),
-        (audits.test_keys_apart, to_a_live_partner),
-    ):
+    for rule, corrupt in CORRUPTIONS:
+        check = audit.RULES[rule].check
         with transaction.atomic():
             _without_guards()
-            assert list(rule()) == []
+            assert list(check()) == []
             corrupt(key, pool.keys.exclude(pk=key.pk).get())
-            assert list(rule()) != [], corrupt
+            assert list(check()) != [], corrupt
             transaction.set_rollback(True)
 
 

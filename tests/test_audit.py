@@ -1,0 +1,270 @@
+"""The auditor finds every corruption of a shop's books that is planted past code and triggers; a rule has one each."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from apps.billing import invoices
+from apps.billing.models import Subscription
+from apps.core import audit, clock
+from apps.core.ids import floor, uuid7
+from apps.core.models import Delivery, Due, Event, SearchKey, WorkItem
+from apps.core.money import Money
+from apps.partners.models import ContractTerms
+from apps.payments import payments
+from apps.payments.models import Payment
+from apps.sandbox.control import Control
+from tests.orders.shop import Shop
+from tests.planted import corrupted_rules, execute, found
+
+ONE = "(SELECT min(id::text)::uuid FROM billing_subscription WHERE state = 'active')"
+"""The shop's first subscription: its first month is over and earned, of its second a part went back."""
+FIRST = f"(SELECT id FROM billing_invoice WHERE purpose = 'new' AND subscription_id = {ONE})"
+SECOND = f"(SELECT id FROM billing_invoice WHERE purpose = 'renewal' AND subscription_id = {ONE})"
+
+
+PARTNER = "(SELECT id FROM partners_partner WHERE schema_name = current_schema())"
+
+
+def ledger(change: str, which: str) -> str:
+    return f"UPDATE ledger_transfer SET {change} WHERE partner_id = {PARTNER} AND {which}"
+
+
+def unplanned(kind: str) -> str:
+    return f"DELETE FROM core_due WHERE kind = '{kind}' AND partner_id = {PARTNER}"
+
+
+def posted(which: str) -> str:
+    return f"document_id = {FIRST} AND posting = '{which}'"
+
+
+def sequence(change: str, kind: str) -> str:
+    return f"UPDATE policies_numbersequence SET {change} WHERE partner_id = {PARTNER} AND kind = '{kind}'"
+
+
+def mine() -> int:
+    return int(connection.tenant.pk)
+
+
+def late_news() -> None:
+    event = Event.objects.create(
+        pk=floor(clock.wall() - timedelta(days=2)),
+        partner_id=mine(),
+        type="tests.Happened",
+        object_id=uuid7(),
+        occurred_at=clock.wall(),
+    )
+    Delivery.objects.create(event=event, partner_id=mine(), handler="tests", next_at=clock.wall())
+
+
+def unknown_work() -> None:
+    Due.objects.create(partner_id=mine(), kind="tests.gone", object_id=uuid7(), due_at=clock.wall())
+
+
+def work_of(kind: str) -> Callable[[], Any]:
+    return lambda: WorkItem.objects.create(
+        partner_id=mine(), kind=kind, object_id=uuid7(), reason="-", opened_at=clock.wall()
+    )
+
+
+def key_of(kind: str) -> Callable[[], Any]:
+    return lambda: SearchKey.objects.create(partner_id=mine(), kind=kind, object_id=uuid7(), digest=b"-")
+
+
+def unfindable(kind: str) -> Callable[[], Any]:
+    return lambda: SearchKey.objects.filter(partner_id=mine(), kind=kind).delete()
+
+
+def back_unknown() -> None:
+    """Given back, and the invoice knows nothing of it."""
+    payment = Payment.objects.filter(purpose="new", state="succeeded").first()
+    assert payment is not None
+    payment.refunds.create(amount=1, reason="-", state="succeeded", created_at=clock.now())
+
+
+CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
+    ("core.due-known", unknown_work),
+    ("core.delivered-in-a-day", late_news),
+    ("core.work-item-of-something", work_of("orders.Fulfilment")),
+    ("core.work-item-of-something", work_of("core.due")),
+    ("core.work-item-of-something", work_of("core.delivery")),
+    ("core.work-item-of-something", work_of("tests.gone")),
+    ("core.search-key-of-something", key_of("billing.Invoice")),
+    ("core.search-key-of-something", key_of("accounts.Customer")),
+    *(
+        ("core.reference-exists", f"UPDATE {table} SET {column}_id = 987654321")
+        for table, columns in (
+            ("orders_order", ("offer", "product", "tariff_version", "legal_entity")),
+            ("orders_service", ("product", "tariff_version")),
+            ("billing_subscription", ("offer", "product", "tariff_version", "legal_entity")),
+            ("billing_invoice", ("legal_entity",)),
+            ("billing_invoiceline", ("product", "tariff_version")),
+            ("payments_payment", ("connection", "reference")),
+            ("payments_paymentmethod", ("connection",)),
+            ("notifications_message", ("connection",)),
+        )
+        for column in columns
+    ),
+    ("core.triggers-stand", "ALTER TABLE billing_invoice DISABLE TRIGGER billing_invoice_issued"),
+    ("core.triggers-stand", "ALTER TABLE billing_invoiceline DISABLE TRIGGER ALL"),
+    ("core.triggers-stand", "DROP TRIGGER billing_invoice_kept ON billing_invoice"),
+    (
+        "core.triggers-stand",
+        "CREATE OR REPLACE FUNCTION billing_keep_line() RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN RETURN NEW; END'",
+    ),
+    ("core.triggers-stand", "DROP TRIGGER catalog_version_frozen ON catalog_tariffversion"),
+    (
+        "core.triggers-stand",
+        "ALTER TABLE partners_contractterms DISABLE TRIGGER partners_terms_in_force",
+    ),
+    ("policies.numbers-without-gap", sequence("last = last + 1", "invoice")),
+    ("policies.numbers-without-gap", sequence("last = last - 1", "order")),
+    ("policies.numbers-without-gap", sequence("kind = 'settlement'", "order")),
+    ("policies.numbers-without-gap", f"UPDATE orders_order SET number = '' WHERE subscription_id = {ONE}"),
+    (
+        "policies.numbers-without-gap",
+        f"UPDATE billing_invoice SET number = replace(number, '0001', '0009') WHERE id = {FIRST}",
+    ),
+    (
+        "billing.period-billed-once",
+        f"UPDATE billing_invoiceline SET period_start = period_start - 3 WHERE invoice_id = {SECOND}",
+    ),
+    ("billing.invoice-adds-up", f"UPDATE billing_invoice SET total = total + 1 WHERE id = {FIRST}"),
+    ("billing.paid-means-paid", f"DELETE FROM billing_invoicepayment WHERE invoice_id = {FIRST}"),
+    ("billing.posted", "UPDATE billing_invoice SET state = 'void' WHERE state = 'open'"),
+    ("billing.refund-credited", back_unknown),
+    ("billing.live-is-planned", unplanned("billing.renew")),
+    (
+        "billing.nothing-after-cancellation",
+        f"UPDATE billing_subscription SET cancelled_at = created_at WHERE id = {ONE};"
+        " DELETE FROM payments_refund",
+    ),
+    ("billing.references", f"UPDATE billing_subscription SET offer_id = 987654321 WHERE id = {ONE}"),
+    *(
+        ("billing.keeps-what-was-sold", f"UPDATE billing_subscription SET {change} WHERE id = {ONE}")
+        for change in (
+            "price = price + 1",
+            "quantity = 2",
+            "tariff_version_id = tariff_version_id + 1",
+            "anchor_date = anchor_date + 1",
+            "cycle_day = cycle_day % 28 + 1",
+            "period_unit = 'year'",
+            "vat_code = 'none'",
+            "legal_entity_id = legal_entity_id + 1",
+        )
+    ),
+    *(
+        ("billing.work-is-planned", unplanned(f"billing.{kind}"))
+        for kind in ("notice", "recognise", "expire", "trial_end")
+    ),
+    *(
+        ("billing.ledger-of-lines", ledger(change, posted(which)))
+        for change, which in (
+            ("amount = amount + 1", "net-1"),
+            ("amount = amount - 1", "vat-1"),
+            ("vat_rate = 10", "vat-1"),
+            ("product_id = product_id + 1", "net-1"),
+            ("customer_id = gen_random_uuid()", "net-1"),
+            ("subscription_id = NULL", "net-1"),
+            ("kind = 'renewal'", "net-1"),
+            ("owner = 'partner', currency = 'USD'", "net-1"),
+            ("amount = amount + 1", "share-1"),
+            ("amount = amount + 1", "recognised-1"),
+            ("credit = 'vat'", "net-1"),
+            ("posting = 'other-1'", "net-1"),
+        )
+    ),
+    ("billing.ledger-of-lines", ledger("posting = 'gone-1'", posted("share-1"))),
+    ("billing.ledger-of-lines", ledger("document_id = gen_random_uuid()", posted("recognised-1"))),
+    *(
+        (
+            "billing.ledger-of-lines",
+            ledger(change, f"document_kind = 'credit' AND posting = 'credit-{part}-1'"),
+        )
+        for part, change in (
+            ("vat", "amount = amount + 1"),
+            ("share", "amount = amount + 1"),
+            ("net", "product_id = product_id + 1"),
+            ("net", "debit = 'bank'"),
+        )
+    ),
+    ("billing.ledger-of-lines", ledger("amount = amount + 1", "posting = 'void-net-1'")),
+    ("billing.owner-was-paid", ledger("owner = 'operator'", "posting = 'paid'")),
+    ("billing.findable", unfindable("billing.Invoice")),
+    ("orders.paid-is-fulfilled", "DELETE FROM orders_fulfilment WHERE action = 'provision'"),
+    ("orders.open-is-planned", unplanned("orders.fulfil")),
+    ("orders.service-follows-money", "UPDATE orders_service SET state = 'off' WHERE state = 'active'"),
+    ("orders.awaiting-has-invoice", "UPDATE orders_order SET total = 1 WHERE state = 'awaiting_payment'"),
+    ("orders.erased-keep-no-key", "UPDATE accounts_customer SET erased_at = now()"),
+    *(
+        ("orders.sold-as-ordered", f"UPDATE orders_order SET {change} WHERE subscription_id = {ONE}")
+        for change in (
+            "price = price + 1",
+            "price = price + 1, total = total + 1",
+            "total = total + 1",
+            "tariff_version_id = tariff_version_id + 1",
+            "offer_id = offer_id + 1",
+            "product_id = product_id + 1",
+            "customer_id = gen_random_uuid()",
+        )
+    ),
+    (
+        "orders.service-within-paid",
+        "UPDATE orders_service SET active_until = active_until + 1 WHERE state = 'active'",
+    ),
+    ("orders.findable", unfindable("orders.Order")),
+]
+
+
+def lived_in(shop: Shop, provider: Control) -> None:
+    """A month, a renewal with a part given back, a trial, an order that waits, one called off, one not delivered."""
+    ContractTerms.objects.create(
+        partner=shop.partner, number="Д-1", valid_from=date(2020, 1, 1), share_percent=Decimal(20)
+    )
+    offer = shop.offer(price="122.00")
+    one = shop.buy(offer)
+    assert one.current_period_end is not None
+    shop.until(one.current_period_end)
+    renewal = Payment.objects.get(purpose="renewal")
+    payments.refund(payment=renewal, amount=Money(Decimal("33.33")), reason="-", actor="")
+    shop.hurry()
+    shop.buy(shop.offer(trial_days=7))
+    called_off = shop.order(offer)
+    with transaction.atomic():
+        invoices.void(invoices.locked(called_off.invoice_id))
+    shop.order(offer)
+    provider.switch(on=False)
+    shop.buy(offer)
+    assert Subscription.objects.filter(state="active").count() == 2
+
+
+def test_each_rule_finds_its_corruption(shop: Shop, provider_sim: Control) -> None:
+    lived_in(shop, provider_sim)
+    assert [str(violation) for violation in audit.run([shop.partner.pk])] == []
+    missed = [
+        f"{rule}: {corrupt}"
+        for rule, corrupt in CORRUPTIONS
+        if not found(rule, corrupt if callable(corrupt) else lambda sql=corrupt: execute(sql))
+    ]
+    assert missed == []
+    assert [str(violation) for violation in audit.run([shop.partner.pk])] == []
+
+
+def test_each_rule_has_a_corruption() -> None:
+    assert set(audit.RULES) == corrupted_rules()
+
+
+@pytest.mark.usefixtures("partner")
+def test_each_trigger_of_the_public_schema_is_looked_for() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname || '.' || tgname FROM pg_trigger JOIN pg_class c ON c.oid = tgrelid"
+            " WHERE NOT tgisinternal AND relnamespace = 'public'::regnamespace"
+        )
+        standing = {name for (name,) in cursor.fetchall()}
+    assert standing == audit.GUARDS
