@@ -78,7 +78,7 @@ class SubscriptionAdmin(console.ReadOnlyAdmin):
         "name",
         "customer",
         "shown_state",
-        "price",
+        "shown_price",
         "current_period_end",
         "method",
         "channel_code",
@@ -89,6 +89,10 @@ class SubscriptionAdmin(console.ReadOnlyAdmin):
     inlines = (InvoiceInline,)
     exclude = ("terms", "channel_id", "legal_entity", "cycle_day")
     actions_detail = ("cancel_subscription", "resume_subscription")
+
+    @display(description=_("цена за период"), ordering="price")
+    def shown_price(self, row: Subscription) -> str:
+        return str(row.money)
 
     @display(description=_("состояние"), label=SUBSCRIPTION_COLOURS, ordering="state")
     def shown_state(self, row: Subscription) -> tuple[str, Any]:
