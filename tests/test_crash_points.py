@@ -25,6 +25,13 @@ ELSEWHERE = {
     "payments.refunded-not-recorded",
     "payments.refund-recorded",
     "payments.refund-fetched-not-recorded",
+    "payments.refunds-listed-not-recorded",
+    "payments.own-refunds-recorded",
+    "notifications.fetched-not-recorded",
+    "notifications.followed",
+    "callcenters.allotted-not-learnt",
+    "journal.begun-not-done",
+    "journal.done-not-kept",
 }
 FLOW = (
     "orders.placed-not-committed",

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
@@ -16,7 +17,7 @@ from apps.callcenters.models import CallState, IncomingCall
 from apps.connectors import webhooks
 from apps.connectors.base import Connector, ForgedMessage, Inbound, Kind, Received, setting
 from apps.connectors.models import Connection, GatewayReference, InboundMessage, InboundState
-from apps.core import clock, search
+from apps.core import clock, faults, search
 from apps.core.ids import uuid7
 from apps.core.tenancy import in_partner
 from apps.partners.models import Partner
@@ -72,7 +73,9 @@ class IncomingCalls(Connector):
             concerns_nobody=not references,
         )
 
+    @transaction.atomic
     def _references(self, told: Mapping[str, str]) -> list[GatewayReference]:
+        # All or none: a number that was allotted and has not learnt its call would be found by nobody.
         known = GatewayReference.objects.filter(
             connection=self.connection, gateway_id=told["call_id"]
         ).first()
@@ -82,6 +85,7 @@ class IncomingCalls(Connector):
             with in_partner(partner):
                 references.append(GatewayReference.allot(self.connection, KIND, call_id))
         if known is None and references:
+            faults.at("callcenters.allotted-not-learnt")
             references[0].learn(told["call_id"])
         return references
 

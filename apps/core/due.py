@@ -69,7 +69,15 @@ def schedule(kind: str, object_id: UUID, at: datetime, *, wall: bool = False) ->
 
 def cancel(kind: str, object_id: UUID) -> None:
     """Takes a plan back; one that is running ends by itself and re-reads state."""
-    models.Due.objects.filter(partner_id=current_partner_id(), kind=kind, object_id=object_id).delete()
+    for row in models.Due.objects.raw(_CANCEL, [current_partner_id(), kind, object_id]):
+        # Staff need not look any more at what failed and is not to be done.
+        if row.attempts >= PATIENCE:
+            _close(row)
+
+
+_CANCEL = """
+DELETE FROM core_due WHERE partner_id IS NOT DISTINCT FROM %s AND kind = %s AND object_id = %s RETURNING *
+"""
 
 
 def claim(

@@ -11,6 +11,7 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.core import faults
 from apps.core.api import problem
 from apps.core.errors import Refused
 from apps.journal import idempotency
@@ -35,6 +36,7 @@ def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
         answer = idempotency.begin(scope=f"{request.auth.pk}", key=key, fingerprint=fingerprint)
         if answer.status is not None:
             return Response(answer.body, status=answer.status, headers={"Idempotent-Replayed": "true"})
+        faults.at("journal.begun-not-done")
         try:
             response = method(view, request, *args, **options)
         except Exception as error:
@@ -44,6 +46,7 @@ def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
             else:
                 idempotency.finish(answer, status=refusal.status_code, body=refusal.data)
             raise
+        faults.at("journal.done-not-kept")
         idempotency.finish(answer, status=response.status_code, body=response.data)
         return response
 

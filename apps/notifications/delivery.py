@@ -54,8 +54,10 @@ def follow(message_id: UUID) -> None:
         receipt = _sender(message).fetch(_outgoing(message))
     except ConnectorError:
         raise due.Retry(_ask_again_at(age)) from None
+    faults.at("notifications.fetched-not-recorded")
     if receipt.status in ("sent", "delivered", "failed"):
         _record(message_id, receipt)
+        faults.at("notifications.followed")
     elif message.state == State.UNKNOWN:
         _settle_unknown(message_id, receipt, age)
         return

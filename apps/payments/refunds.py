@@ -18,6 +18,8 @@ from apps.payments.gateway import Gateway, GatewayRefund, RefundRequest, Status
 from apps.payments.models import Payment, PaymentState, Refund, RefundState
 from apps.payments.postings import post_refund
 
+FAULT_POINTS = ("payments.refunds-listed-not-recorded", "payments.own-refunds-recorded")
+"""Boundaries of `reconcile`; those of a refund on its way are among `payments.FAULT_POINTS`."""
 SEND, SWEEP = "payments.refund", "payments.refund_sweep"
 IN_CABINET = _("Сделан в кабинете шлюза")
 
@@ -247,10 +249,12 @@ def reconcile(payment_id: UUID) -> None:
         return
     gateway: Gateway = payment.connection.open()
     listed = gateway.refunds_of(payment.gateway_id)
+    faults.at("payments.refunds-listed-not-recorded")
     own = {str(pk) for pk in payment.refunds.values_list("pk", flat=True)}
     for seen in listed:
         if seen.key in own:
             record(UUID(seen.key), seen)
+    faults.at("payments.own-refunds-recorded")
     _take_over(payment_id, [seen for seen in listed if seen.key not in own])
 
 

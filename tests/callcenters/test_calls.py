@@ -13,8 +13,8 @@ from apps.accounts import customers
 from apps.callcenters import audits, lists, requests
 from apps.callcenters.models import CallList, CallTask, CustomerRequest, IncomingCall
 from apps.connectors import webhooks
-from apps.connectors.models import Connection, InboundMessage
-from apps.core import due
+from apps.connectors.models import Connection, GatewayReference, InboundMessage
+from apps.core import due, faults
 from apps.core.errors import Refused
 from apps.core.models import Due, WorkItem
 from apps.core.tenancy import in_partner, in_public
@@ -115,6 +115,19 @@ def test_call_finds_the_customer_at_every_partner_and_never_goes_back(call_centr
             assert (found.customer, found.state, found.started_at.second) == (customer, "answered", 0)
     call(call_centre, state="ended", at="2026-03-01T10:05:00+03:00")
     assert IncomingCall.objects.get().ended_at is not None
+
+
+def test_a_crash_while_numbers_are_allotted_leaves_none_behind(call_centre, partner):
+    customers.register(phone="+79161234688")
+    with faults.crash_at("callcenters.allotted-not-learnt"), pytest.raises(faults.Crash):
+        call(call_centre, state="ringing", phone="+79161234688")
+    assert not GatewayReference.objects.filter(connection=call_centre).exists()
+    # The call centre had its answer: the message is stored, and is read again once the lease is over.
+    Due.objects.filter(kind=webhooks.TASK).update(leased_until=None, lease=None)
+    with in_partner(partner):
+        assert call(call_centre, state="ringing", phone="+79161234688") == "done"
+        assert IncomingCall.objects.get().call_id == "c-1"
+    assert GatewayReference.objects.get(connection=call_centre).gateway_id == "c-1"
 
 
 def test_forged_call_is_rejected(call_centre, partner):

@@ -124,6 +124,26 @@ def test_an_empty_balance_is_waited_out_and_a_refused_text_is_not(
         sms_connection.open()
 
 
+@pytest.mark.parametrize("point", ["notifications.fetched-not-recorded", "notifications.followed"])
+def test_a_worker_may_die_while_it_follows(
+    sms_connection: Connection, smsaero: Control, deliver: Callable[[], int], phone: str, point: str
+) -> None:
+    message = sms(phone)
+    deliver()
+    bring_near(message)
+    with faults.crash_at(point), pytest.raises(faults.Crash):
+        deliver()
+    for _restart in range(3):
+        bring_near(message, by=timedelta(minutes=3))
+        deliver()
+    message.refresh_from_db()
+    assert message.state == State.DELIVERED
+    assert received(smsaero, phone) == [message.text]
+    partner_id = current_partner_id()
+    assert partner_id is not None
+    assert list(audit.run([partner_id])) == []
+
+
 @pytest.mark.parametrize(
     "point", ["notifications.claimed", "notifications.called-not-recorded", "notifications.recorded"]
 )

@@ -7,6 +7,9 @@ import pytest
 from django.test import Client
 
 from apps.channels.models import ApiKey, Channel
+from apps.core import audit, clock, faults
+from apps.journal import idempotency
+from apps.journal.models import IdempotentAnswer
 from apps.orders.models import Order
 from tests.orders.shop import Shop
 
@@ -79,3 +82,20 @@ def test_what_is_wrong_is_a_problem_and_changes_nothing(
     stranger = client_for(shop.partner)
     assert stranger.post("/api/v1/orders/", body(offer), content_type="application/json").status_code == 401
     assert not Order.objects.exists()
+
+
+@pytest.mark.parametrize("point", ["journal.begun-not-done", "journal.done-not-kept"])
+def test_a_request_that_died_is_repeated_and_done_once(shop: Shop, api: Client, point: str) -> None:
+    sent = {"data": body(shop.offer()), "content_type": "application/json"}
+
+    def ask() -> Any:
+        return api.post("/api/v1/orders/", **sent, headers={"Idempotency-Key": "k-1"})
+
+    with faults.crash_at(point), pytest.raises(faults.Crash):
+        ask()
+    assert ask().status_code == 409
+    IdempotentAnswer.objects.update(created_at=clock.wall() - idempotency.STUCK * 2)
+    first, again = ask(), ask()
+    assert (first.status_code, again.json()["id"]) == (201, first.json()["id"])
+    assert Order.objects.count() == 1
+    assert list(audit.run([shop.partner.pk])) == []

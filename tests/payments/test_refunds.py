@@ -201,7 +201,28 @@ def test_crash_at_each_boundary_loses_and_doubles_nothing(till: Till, point: str
     assert len(till.register()[0]) == 2
     assert len(till.register()[1]) == 1
     assert till.events(charge) == ["payments.PaymentSucceeded"]
-    assert {name for name in faults.seen if name.startswith("payments.")} <= set(payments.FAULT_POINTS)
+    assert {name for name in faults.seen if name.startswith("payments.")} <= {
+        *payments.FAULT_POINTS,
+        *refunds.FAULT_POINTS,
+    }
+    agreed(till)
+
+
+@pytest.mark.parametrize("point", refunds.FAULT_POINTS)
+def test_a_crash_while_reconciling_takes_over_each_refund_once(till: Till, point: str) -> None:
+    payment = till.paid()
+    till.gateway.fault("drop_answer", match={"shop": till.shop, "operation": "create_refund"})
+    own = give(payment, "10.00")
+    refunds.send(own.pk)
+    till.gateway.cabinet_refund(payment.gateway_id, "20.00")
+    with pytest.raises(faults.Crash), faults.crash_at(point):
+        refunds.reconcile(payment.pk)
+    for _again in range(2):
+        refunds.reconcile(payment.pk)
+    assert sorted(payment.refunds.values_list("state", "amount")) == [
+        ("succeeded", Decimal("10.00")),
+        ("succeeded", Decimal("20.00")),
+    ]
     agreed(till)
 
 
