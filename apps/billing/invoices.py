@@ -39,11 +39,12 @@ def draft(
     order_id: UUID | None = None,
     period_start: date | None = None,
     period_end: date | None = None,
+    method: PaymentMethod | None = None,
 ) -> Invoice:
     """An invoice for one period of a subscription, its price, VAT and terms frozen, without a number yet.
 
-    A first sale has no days yet: they are set when it is paid. Raises IntegrityError for a period that is
-    billed already.
+    `method` is what it will be charged by. A first sale has no days yet: they are set when it is paid. Raises
+    IntegrityError for a period that is billed already.
     """
     today = clock.today()
     rate = vat.percent(subscription.vat_code, today)
@@ -74,16 +75,19 @@ def draft(
         amount=total,
         vat_rate=rate,
         vat=invoice.vat,
-        terms=terms_of_sale(subscription.product_id, today),
+        terms=terms_of_sale(subscription.product_id, today, method),
     )
     return invoice
 
 
-def terms_of_sale(product_id: int, day: date) -> dict[str, Any]:
-    """What is agreed with partner and provider on a day, frozen into a line: whose money, whose share."""
+def terms_of_sale(product_id: int, day: date, method: PaymentMethod | None = None) -> dict[str, Any]:
+    """What is agreed with partner and provider on a day, frozen into a line: whose money, whose share.
+
+    The money is whose the connection is that it comes by: a saved `method` stays with the one it was saved at.
+    """
     partner = current_partner()
     contract = partner.terms_on(day)
-    connection = Connection.objects.for_partner(partner, "payment")
+    connection = method.connection if method else Connection.objects.for_partner(partner, "payment")
     return {
         "owner": Owner.PARTNER if connection.partner_id else Owner.OPERATOR,
         "provider_id": Product.objects.values_list("provider_id", flat=True).get(pk=product_id),

@@ -55,11 +55,15 @@ def _charge(subscription: Subscription) -> None:
         due.schedule(subscriptions.RENEW, subscription.pk, _tomorrow(subscription))
         return
     is_new = invoice is None
+    method = _usable_method(subscription)
     if invoice is None:
         invoice = invoices.draft(
-            subscription=subscription, purpose=InvoicePurpose.RENEWAL, period_start=start, period_end=end
+            subscription=subscription,
+            purpose=InvoicePurpose.RENEWAL,
+            period_start=start,
+            period_end=end,
+            method=method,
         )
-    method = _usable_method(subscription)
     if method is not None:
         invoices.pay(invoice, method=method)
     if is_new:

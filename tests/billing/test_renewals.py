@@ -12,6 +12,7 @@ from apps.billing import renewals, subscriptions
 from apps.billing.models import InvoiceState, Subscription, SubscriptionState
 from apps.billing.periods import midnight, period_end
 from apps.billing.proration import add_months
+from apps.connectors.models import Connection
 from apps.core import audit, clock, faults
 from apps.core.errors import Refused
 from apps.core.models import Due
@@ -68,6 +69,22 @@ def test_three_months(shop: Shop) -> None:
     assert balance(shop, "revenue") == -3 * Decimal("122.13")
     assert (balance(shop, "deferred"), balance(shop, "receivable")) == (-Decimal("122.13"), 0)
     assert is_clean(shop)
+
+
+def test_a_card_saved_at_the_platforms_gateway_brings_the_platforms_money(shop: Shop) -> None:
+    """The partner connects a gateway of its own afterwards: old cards stay where they were saved."""
+    platforms = Connection.objects.get(partner=shop.partner, kind="payment")
+    Connection.objects.filter(pk=platforms.pk).update(partner=None)
+    try:
+        subscription = shop.buy(shop.offer())
+        platforms.pk, platforms.partner = None, shop.partner
+        platforms.save(force_insert=True)
+        shop.until(subscription.current_period_end)
+        owners = [invoice.lines.get().terms["owner"] for invoice in shop.invoices(subscription)]
+        assert owners == ["operator", "operator"]
+        assert is_clean(shop)
+    finally:
+        Connection.objects.filter(partner=None, kind="payment", is_test=True).update(is_enabled=False)
 
 
 def test_late_doubled_and_overlapping_runs_charge_once(shop: Shop) -> None:
