@@ -98,4 +98,4 @@ def test_money_and_settings_are_shown(staff, partner):
     assert staff.get(address("ledger_transfer_add")).status_code == 403
     assert staff.get(address("policies_messagetemplate_add")).status_code == 200
     page = staff.get(address("ledger_transfer_changelist"), {"partner__id__exact": partner.pk})
-    assert "299,00" in page.content.decode()
+    assert f"299{chr(160)}₽" in page.content.decode()
