@@ -11,6 +11,9 @@ from django.db import models
 
 from apps.callcenters import lists
 from apps.catalog import price_list
+from apps.core.tenancy import in_partner
+from apps.notifications.models import Message
+from apps.partners.models import Partner
 
 CYRILLIC = re.compile("[А-Яа-яЁё]")
 READ_ALOUD = ("placeholder", "title", "aria-label", "alt", "data-confirm")
@@ -43,8 +46,14 @@ class Page(HTMLParser):
 
 
 def stored() -> list[str]:
-    """Every Russian string in the public tables and the current partner's, the longest first."""
+    """Every Russian string in the public tables and the current partner's, the longest first.
+
+    The platform's own pages show letters of other partners too.
+    """
     found = set(OWN_NAMES)
+    for partner in Partner.objects.all():
+        with in_partner(partner):
+            found |= {_plain(subject) for subject in Message.objects.values_list("subject", flat=True)}
     for model in apps.get_models():
         names = [
             field.name
