@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from typing import Any
 
@@ -12,13 +12,23 @@ from django.db import models
 from apps.callcenters import lists
 from apps.catalog import price_list
 from apps.core.tenancy import in_partner
-from apps.notifications.models import Message
 from apps.partners.models import Partner
 
 CYRILLIC = re.compile("[А-Яа-яЁё]")
 READ_ALOUD = ("placeholder", "title", "aria-label", "alt", "data-confirm")
 # A language is called by its own name, and so are the columns of a Russian file.
 OWN_NAMES = {"русский", "по-русски", *map(str.lower, (*price_list.COLUMNS, *lists.COLUMNS))}
+
+SHOWN_OF_OTHERS = {
+    "accounts",
+    "billing",
+    "callcenters",
+    "channels",
+    "notifications",
+    "orders",
+    "payments",
+    "storefronts",
+}
 
 
 class Page(HTMLParser):
@@ -48,13 +58,19 @@ class Page(HTMLParser):
 def stored() -> list[str]:
     """Every Russian string in the public tables and the current partner's, the longest first.
 
-    The platform's own pages show letters of other partners too.
+    The platform's own pages show what belongs to other partners too.
     """
-    found = set(OWN_NAMES)
+    found = set(OWN_NAMES) | _held(apps.get_models())
+    theirs = [model for model in apps.get_models() if model._meta.app_label in SHOWN_OF_OTHERS]
     for partner in Partner.objects.all():
         with in_partner(partner):
-            found |= {_plain(subject) for subject in Message.objects.values_list("subject", flat=True)}
-    for model in apps.get_models():
+            found |= _held(theirs)
+    return sorted(found, key=len, reverse=True)
+
+
+def _held(held: Iterable[type[models.Model]]) -> set[str]:
+    found = set()
+    for model in held:
         names = [
             field.name
             for field in model._meta.concrete_fields
@@ -63,7 +79,7 @@ def stored() -> list[str]:
         for row in model._default_manager.values_list(*names) if names else ():
             for text in _strings(row):
                 found |= {_plain(line) for line in (text, *text.splitlines()) if CYRILLIC.search(line)}
-    return sorted(found, key=len, reverse=True)
+    return found
 
 
 def leftovers(page: str, data: list[str]) -> list[str]:
