@@ -1,7 +1,7 @@
 """A crash at each commit and call boundary in turn: the flow is taken up again, nothing is lost or done twice."""
 
 import re
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +121,13 @@ class Story:
 
 
 def hurry_public() -> None:
-    """Does the platform's own due work, the reading of webhooks, whoever held its lease."""
-    Due.objects.filter(partner_id=None).update(leased_until=None, lease=None, due_at=clock.wall())
-    for row in due.claim(20):
+    """Does the platform's own due work, the reading of webhooks, whoever held its lease.
+
+    Planned long ago it goes first: what other tests left behind, of whatever partner, is not run here.
+    """
+    long_ago = clock.wall() - timedelta(days=3650)
+    mine = Due.objects.filter(partner_id=None).update(leased_until=None, lease=None, due_at=long_ago)
+    for row in due.claim(mine) if mine else ():
         due.run(row)
 
 
