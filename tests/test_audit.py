@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from apps.billing import invoices
-from apps.billing.models import Subscription
+from apps.billing import changes, credits, invoices
+from apps.billing.models import CreditReason, Subscription
 from apps.core import audit, clock
 from apps.core.ids import floor, uuid7
 from apps.core.models import Delivery, Due, Event, SearchKey, WorkItem
@@ -194,6 +194,35 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
         )
     ),
     ("billing.ledger-of-lines", ledger("amount = amount + 1", "posting = 'void-net-1'")),
+    *(
+        (
+            "billing.ledger-of-lines",
+            ledger(change, "document_kind = 'invoice' AND posting = 'balance'"),
+        )
+        for change in ("amount = amount + 1", "debit = 'bank'", "posting = 'balances'")
+    ),
+    *(
+        (
+            "billing.ledger-of-credit-notes",
+            ledger(change, f"document_kind = 'credit_note' AND posting = '{posting}'"),
+        )
+        for posting, change in (
+            ("net-1", "amount = amount + 1"),
+            ("net-1", "debit = 'bank'"),
+            ("vat-1", "amount = amount + 1"),
+            ("vat-1", "vat_rate = 10"),
+            ("share-1", "amount = amount + 1"),
+            ("share-1", "document_id = gen_random_uuid()"),
+            ("balance", "amount = amount - 1"),
+            ("balance", "posting = 'net-2'"),
+        )
+    ),
+    ("billing.credit-note-adds-up", "UPDATE billing_creditnote SET total = total + 1"),
+    ("billing.credit-note-adds-up", "UPDATE billing_creditnoteline SET amount = amount + 1"),
+    (
+        "billing.credit-note-adds-up",
+        f"UPDATE billing_invoiceline SET credited = 1 WHERE invoice_id = {FIRST}",
+    ),
     ("billing.owner-was-paid", ledger("owner = 'operator'", "posting = 'paid'")),
     ("billing.findable", unfindable("billing.Invoice")),
     ("orders.paid-is-fulfilled", "DELETE FROM orders_fulfilment WHERE action = 'provision'"),
@@ -222,15 +251,16 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
 
 
 def lived_in(shop: Shop, provider: Control) -> None:
-    """A month, a renewal with a part given back, a trial, an order that waits, one called off, one not delivered."""
+    """Two months with a part given back, a credit note and a change; a trial, orders that wait, or came to nothing."""
     ContractTerms.objects.create(
         partner=shop.partner, number="Д-1", valid_from=date(2020, 1, 1), share_percent=Decimal(20)
     )
     offer = shop.offer(price="122.00")
-    one = shop.buy(offer)
+    one, other = shop.buy(offer), shop.buy(offer)
     assert one.current_period_end is not None
+    _credited_and_changed(other)
     shop.until(one.current_period_end)
-    renewal = Payment.objects.get(purpose="renewal")
+    renewal = Payment.objects.get(purpose="renewal", subscription_id=one.pk)
     payments.refund(payment=renewal, amount=Money(Decimal("33.33")), reason="-", actor="")
     shop.hurry()
     shop.buy(shop.offer(trial_days=7))
@@ -240,7 +270,20 @@ def lived_in(shop: Shop, provider: Control) -> None:
     shop.order(offer)
     provider.switch(on=False)
     shop.buy(offer)
-    assert Subscription.objects.filter(state="active").count() == 2
+    assert Subscription.objects.filter(state="active").count() == 3
+
+
+def _credited_and_changed(subscription: Subscription) -> None:
+    """Something of what was paid is on the balance, for the next invoice, which is of twice as many."""
+    line = subscription.lines.get()
+    with transaction.atomic():
+        credits.issue(
+            invoice=line.invoice,
+            parts=[credits.Part(line.pk, Decimal("20.01"))],
+            reason=CreditReason.CORRECTION,
+            key="lived-in",
+        )
+    changes.change(subscription=subscription, quantity=2, when=changes.PERIOD_END)
 
 
 def test_each_rule_finds_its_corruption(shop: Shop, provider_sim: Control) -> None:

@@ -4,27 +4,30 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts.models import Customer
-from apps.billing import subscriptions
+from apps.billing import pauses, subscriptions
 from apps.billing.api import pdf_answer
-from apps.billing.models import Invoice, InvoiceLine, InvoicePayment, Subscription
+from apps.billing.lifecycle_admin import LifecyclePages
+from apps.billing.models import Invoice, InvoiceLine, InvoicePayment, Subscription, SubscriptionState
+from apps.billing.preview import preview
 from apps.core import console
-from apps.core.errors import Refused
+from apps.core.money import Money
 
 SUBSCRIPTION_COLOURS = {
     "pending": "info",
     "trial": "info",
     "active": "success",
     "past_due": "warning",
+    "suspended": "warning",
+    "paused": "info",
     "cancelled": "danger",
     "ended": "danger",
 }
@@ -65,13 +68,19 @@ class CancelForm(forms.Form):
 
     when = forms.ChoiceField(
         label=_("Когда отключить"),
-        choices=[("period_end", _("В конце оплаченного периода")), ("now", _("Сейчас"))],
+        choices=[
+            ("period_end", _("В конце оплаченного периода")),
+            ("now", _("Сейчас, за неиспользованные дни вернуть")),
+        ],
         widget=UnfoldAdminSelectWidget,
+    )
+    reason = forms.CharField(
+        label=_("Почему, словами клиента"), max_length=60, required=False, widget=UnfoldAdminTextInputWidget
     )
 
 
 @console.register(Subscription, sites=(console.partner_site,))
-class SubscriptionAdmin(console.ReadOnlyAdmin):
+class SubscriptionAdmin(LifecyclePages, console.ReadOnlyAdmin):
     """Staff cancel and take up again; everything else comes from payments and time."""
 
     list_display = (
@@ -88,7 +97,35 @@ class SubscriptionAdmin(console.ReadOnlyAdmin):
     search_fields = ("name", "customer__phone", "customer__email", "customer__external_id", "customer__name")
     inlines = (InvoiceInline,)
     exclude = ("terms", "channel_id", "legal_entity", "cycle_day")
-    actions_detail = ("cancel_subscription", "resume_subscription")
+    actions_detail = (
+        "history",
+        "change",
+        "pause",
+        "cancel_subscription",
+        "resume_subscription",
+        {"title": _("Ещё"), "items": ["undo_change", "assign_seat", "release_seat", "end_date", "transfer"]},
+    )
+    readonly_fields = ("next_invoice",)
+
+    @display(description=_("следующий счёт"))
+    def next_invoice(self, row: Subscription) -> str:
+        """What will be charged next, line by line, to the kopeck."""
+        seen = preview(row)
+        if seen.date is None:
+            return "—"
+        lines = [
+            (line.name, f"{line.start:%d.%m.%Y}", f"{line.end:%d.%m.%Y}", Money(line.amount, seen.currency))
+            for line in seen.lines
+        ]
+        return format_html(
+            "{} · {}{}{}",
+            f"{seen.date:%d.%m.%Y}",
+            seen.due,
+            format_html_join("", "<br>{}, {} – {}: {}", lines),
+            format_html(_("С баланса: {}"), Money(seen.balance_used, seen.currency))
+            if seen.balance_used
+            else "",
+        )
 
     @display(description=_("цена за период"), ordering="price")
     def shown_price(self, row: Subscription) -> str:
@@ -112,7 +149,12 @@ class SubscriptionAdmin(console.ReadOnlyAdmin):
             return self._do(
                 request,
                 row,
-                lambda: subscriptions.cancel(row, at_period_end=at_period_end, actor=_who(request)),
+                lambda: subscriptions.cancel(
+                    row,
+                    at_period_end=at_period_end,
+                    reason=form.cleaned_data["reason"],
+                    actor=_who(request),
+                ),
                 _("Подписка отменена: больше ничего не спишется"),
             )
         return console.form_page(self, request, form, _("Отменить подписку"))
@@ -125,19 +167,14 @@ class SubscriptionAdmin(console.ReadOnlyAdmin):
             return self._do(
                 request,
                 row,
-                lambda: subscriptions.uncancel(row, actor=_who(request)),
+                lambda: (
+                    pauses.resume(subscription=row, actor=_who(request))
+                    if row.state == SubscriptionState.PAUSED
+                    else subscriptions.uncancel(row, actor=_who(request))
+                ),
                 _("Подписка продлится как обычно"),
             )
         return console.form_page(self, request, form, _("Возобновить подписку"))
-
-    def _do(self, request: HttpRequest, row: Subscription, change: Any, done: Any) -> HttpResponse:
-        try:
-            change()
-        except Refused as refusal:
-            messages.error(request, str(refusal.message))
-        else:
-            messages.success(request, done)
-        return redirect(reverse("admin:billing_subscription_change", args=[row.pk]))
 
 
 @console.register(Invoice, sites=(console.partner_site,))

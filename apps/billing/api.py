@@ -15,8 +15,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from apps.billing import pdf, subscriptions
+from apps.billing import pauses, pdf, subscriptions
+from apps.billing.lifecycle_api import LifecycleActions
 from apps.billing.models import Invoice, InvoiceLine, InvoiceState, Subscription, SubscriptionState
+from apps.billing.preview_api import PreviewAction
 from apps.journal.api import idempotent
 
 SUBSCRIPTION = {
@@ -106,8 +108,15 @@ class SubscriptionFilter(filters.FilterSet):
 class CancelSerializer(serializers.Serializer[Any]):
     """How to cancel."""
 
+    reason = serializers.CharField(
+        default="", allow_blank=True, max_length=60, help_text=_("Почему, словами клиента")
+    )
+
     at_period_end = serializers.BooleanField(
-        default=True, help_text=_("true: услуга действует до конца оплаченного; false: отключается сразу")
+        default=True,
+        help_text=_(
+            "true: услуга действует до конца оплаченного; false: отключается сразу, за неиспользованное возврат"
+        ),
     )
 
 
@@ -126,9 +135,7 @@ class CancelSerializer(serializers.Serializer[Any]):
     ),
 )
 @extend_schema(tags=["subscriptions"])
-class SubscriptionsViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Subscription]
-):
+class SubscriptionsViewSet(PreviewAction, mixins.ListModelMixin, mixins.RetrieveModelMixin, LifecycleActions):
     """Subscriptions of the partner's customers."""
 
     queryset = Subscription.objects.none()
@@ -165,13 +172,18 @@ class SubscriptionsViewSet(
         given = CancelSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         subscriptions.cancel(
-            self.get_object(), at_period_end=given.validated_data["at_period_end"], actor=actor_of(request)
+            self.get_object(),
+            at_period_end=given.validated_data["at_period_end"],
+            reason=given.validated_data["reason"],
+            actor=actor_of(request),
         )
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(
-        summary=_("Возобновить отменённую подписку"),
-        description=_("Пока не кончился оплаченный период."),
+        summary=_("Возобновить отменённую подписку или снять с паузы"),
+        description=_(
+            "Отменённую: пока не кончился оплаченный период. С паузы: периоды считаются с сегодня."
+        ),
         request=None,
         responses=SubscriptionSerializer,
         examples=[
@@ -181,7 +193,11 @@ class SubscriptionsViewSet(
     @action(detail=True, methods=["post"])
     @idempotent
     def resume(self, request: Request, pk: str) -> Response:
-        subscriptions.uncancel(self.get_object(), actor=actor_of(request))
+        subscription = self.get_object()
+        if subscription.state == SubscriptionState.PAUSED:
+            pauses.resume(subscription=subscription, actor=actor_of(request))
+        else:
+            subscriptions.uncancel(subscription, actor=actor_of(request))
         return Response(self.get_serializer(self.get_object()).data)
 
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.billing import invoices, renewals, subscriptions
+from apps.billing import invoices, pauses, price_changes, renewals, seats, subscriptions
 from apps.core import due, events
 from apps.core.models import Event
 
@@ -32,10 +32,13 @@ def charge_no_more(event: Event) -> None:
 @events.on("accounts.CustomerErased")
 def let_go(event: Event) -> None:
     renewals.customer_erased(event.object_id)
+    seats.forget(event.object_id)
 
 
-due.task(subscriptions.RENEW)(renewals.renew)
+due.batch(subscriptions.RENEW)(renewals.renew_many)
 due.task(subscriptions.NOTICE)(renewals.notice)
+due.task(subscriptions.BEGIN)(subscriptions.begin)
+due.task(subscriptions.RESUME)(pauses.resume_due)
 due.task(invoices.EXPIRE)(renewals.expire)
 
 
@@ -49,3 +52,7 @@ def end_trial(subscription_id: UUID) -> None:
 def recognise(invoice_id: UUID) -> None:
     with transaction.atomic():
         invoices.recognise(invoice_id)
+
+
+__all__ = ["price_changes"]
+"""Has handlers and due work of its own, registered when it is imported here."""

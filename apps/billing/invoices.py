@@ -1,14 +1,16 @@
 """An invoice's life: drafted, issued with a number, paid once, or void; its money given back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing import periods, postings
+from apps.billing import balances, periods, postings
 from apps.billing.models import (
+    CreditNote,
     Invoice,
     InvoiceLine,
     InvoicePayment,
@@ -20,11 +22,11 @@ from apps.catalog.models import Product
 from apps.connectors.models import Connection
 from apps.core import clock, due, events, search
 from apps.core.errors import Refused
-from apps.core.money import vat_inside
+from apps.core.money import Money, vat_inside
 from apps.core.tenancy import current_partner
 from apps.ledger.ledger import Owner
 from apps.payments import payments
-from apps.payments.models import Payment, PaymentMethod, Refund, RefundState
+from apps.payments.models import Payment, PaymentMethod, Purpose, Refund, RefundState
 from apps.policies import numbering, vat
 
 KIND = "billing.Invoice"
@@ -37,46 +39,57 @@ def draft(
     subscription: Subscription,
     purpose: str,
     order_id: UUID | None = None,
-    period_start: date | None = None,
-    period_end: date | None = None,
-    method: PaymentMethod | None = None,
 ) -> Invoice:
-    """An invoice for one period of a subscription, its price, VAT and terms frozen, without a number yet.
+    """The invoice of a first sale, its price, VAT and terms frozen, without a number yet.
 
-    `method` is what it will be charged by. A first sale has no days yet: they are set when it is paid. Raises
-    IntegrityError for a period that is billed already.
+    It has no days yet: they are set when it is paid. All later invoices are drawn up by `run`.
     """
     today = clock.today()
     rate = vat.percent(subscription.vat_code, today)
     total = subscription.money.amount
+    line = InvoiceLine(
+        subscription=subscription,
+        product_id=subscription.product_id,
+        tariff_version_id=subscription.tariff_version_id,
+        description=subscription.name,
+        quantity=subscription.quantity,
+        amount=total,
+        vat_rate=rate,
+        vat=vat_inside(total, rate),
+        terms=terms_of_sale(subscription.product_id, today),
+    )
+    return draft_of(subscription, [line], purpose=purpose, order_id=order_id)
+
+
+def draft_of(
+    subscription: Subscription,
+    lines: Sequence[InvoiceLine],
+    *,
+    purpose: str,
+    order_id: UUID | None = None,
+    credit_applied: Decimal = Decimal("0.00"),
+) -> Invoice:
+    """A draft with these unsaved lines."""
+    today = clock.today()
     invoice = Invoice.objects.create(
         customer_id=subscription.customer_id,
         subscription=subscription,
         order_id=order_id,
         legal_entity_id=subscription.legal_entity_id,
         purpose=purpose,
-        total=total,
-        vat=vat_inside(total, rate),
+        total=sum((line.amount for line in lines), Decimal("0.00")),
+        vat=sum((line.vat for line in lines), Decimal("0.00")),
+        credit_applied=credit_applied,
         currency=subscription.currency,
+        collection=subscription.collection,
         business_date=today,
         due_date=today + timedelta(days=DAYS_TO_PAY),
         channel_id=subscription.channel_id,
         channel_code=subscription.channel_code,
     )
-    InvoiceLine.objects.create(
-        invoice=invoice,
-        subscription=subscription,
-        product_id=subscription.product_id,
-        tariff_version_id=subscription.tariff_version_id,
-        description=subscription.name,
-        quantity=subscription.quantity,
-        period_start=period_start,
-        period_end=period_end,
-        amount=total,
-        vat_rate=rate,
-        vat=invoice.vat,
-        terms=terms_of_sale(subscription.product_id, today, method),
-    )
+    for line in lines:
+        line.invoice = invoice
+        line.save(force_insert=True)
     return invoice
 
 
@@ -134,9 +147,9 @@ def pay(
     line = invoice.lines.all()[0]
     payment = payments.start(
         customer=invoice.customer,
-        amount=invoice.money,
+        amount=invoice.due_money,
         description=line.description[:128],
-        purpose=invoice.purpose,
+        purpose=Purpose.NEW if invoice.purpose == InvoicePurpose.NEW else Purpose.RENEWAL,
         save_method=save_method and method is None,
         method=method,
         return_url=return_url,
@@ -170,6 +183,8 @@ def void(invoice: Invoice) -> None:
     invoice.state, invoice.closed_at = InvoiceState.VOID, clock.now()
     invoice.save(update_fields=["state", "closed_at"])
     postings.taken_back(invoice)
+    if invoice.credit_applied:
+        balances.add(invoice.customer_id, Money(invoice.credit_applied, invoice.currency))
     due.cancel(EXPIRE, invoice.pk)
     for link in InvoicePayment.objects.filter(invoice=invoice, failed=False):
         payments.call_off(link.payment_id)
@@ -194,11 +209,17 @@ def refund(invoice: Invoice, *, reason: str, actor: str = "") -> None:
 
 
 def take_back(invoice: Invoice, refunds: Iterable[Refund]) -> None:
-    """Credits a locked paid invoice with refunds, each once; with the last kopeck it is refunded."""
+    """Credits a locked paid invoice with refunds, each once; with the last kopeck it is refunded.
+
+    The refund of a credit note has the note's id, and was credited by it.
+    """
+    refunds = list(refunds)
+    notes = set(CreditNote.objects.filter(pk__in=[made.pk for made in refunds]).values_list("pk", flat=True))
     for made in refunds:
-        if not postings.is_credited(made):
+        if made.pk not in notes and not postings.is_credited(made):
             postings.credited(invoice, made.amount, document_id=made.pk)
-    if invoice.state != InvoiceState.PAID or postings.credited_so_far(invoice) < invoice.total:
+    noted = sum((line.credited for line in invoice.lines.all()), Decimal(0))
+    if invoice.state != InvoiceState.PAID or postings.credited_so_far(invoice) + noted < invoice.total:
         return
     invoice.state, invoice.closed_at = InvoiceState.REFUNDED, clock.now()
     invoice.save(update_fields=["state", "closed_at"])

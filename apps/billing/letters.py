@@ -6,7 +6,8 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from apps import notifications
-from apps.billing.models import Invoice, Subscription
+from apps.billing.models import Invoice, PriceConsent, Subscription
+from apps.core.money import Money
 from apps.core.tenancy import current_partner
 from apps.payments.models import Payment
 
@@ -71,6 +72,24 @@ def not_renewed(subscription: Subscription, invoice: Invoice, reason: str, *, ne
         next_charge_date=_day(next_day),
         pay_url=current_partner().url("/cabinet/") if next_day else "",
         period_end=_day(subscription.current_period_end),
+    )
+
+
+def price_change(
+    subscription: Subscription, consent: PriceConsent, *, old: Money, new: Money, reason: Any, url: str
+) -> None:
+    """«Цена изменится»: from which charge; with a link where the customer is to agree."""
+    language = subscription.customer.language
+    _send(
+        "price_change",
+        subscription,
+        key=f"{consent.pk}:{consent.effective_date}",
+        amount=str(new),
+        old_amount=str(old),
+        next_charge_date=_day(consent.effective_date),
+        reason=reason.get(language) or reason.get("ru", ""),
+        url=url,
+        deadline=_day(consent.deadline) if url else "",
     )
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db.models import QuerySet, Sum
 
-from apps.billing.models import Invoice, InvoiceLine
+from apps.billing.models import CreditNote, Invoice, InvoiceLine, InvoicePurpose, InvoiceState
 from apps.core import clock
 from apps.core.money import rounded
 from apps.core.tenancy import current_partner
@@ -15,12 +16,49 @@ from apps.ledger.ledger import Account, Owner, Posting, Sale, post
 from apps.ledger.models import Transfer
 from apps.payments.models import Refund
 
+if TYPE_CHECKING:
+    from apps.billing.run import Bill
+
 KIND, CREDIT = "invoice", "credit"
 
 
 def issued(invoice: Invoice) -> None:
-    """The customer owes: receivable from deferred income and VAT."""
-    _post(invoice, [posting for line in _lines(invoice) for posting in _debt(invoice, line)])
+    """The customer owes: receivable from deferred income and VAT, less what the balance pays."""
+    _post(invoice, _whole_debt(invoice))
+
+
+def of_bill(bill: "Bill") -> Iterator[Posting]:
+    """`issued` of an invoice that is yet to be written: net and VAT of each line, and what the balance pays."""
+    subscription = bill.subscription
+    for position, line in enumerate(bill.lines, start=1):
+        base = Posting(
+            debit=Account.RECEIVABLE,
+            credit=Account.DEFERRED,
+            amount=line.charge.amount - line.vat,
+            name=f"net-{position}",
+            currency=subscription.currency,
+            owner=line.terms["owner"],
+            kind=Sale.RENEWAL,
+            seller_id=subscription.legal_entity_id,
+            customer_id=subscription.customer_id,
+            subscription_id=line.facts.subscription.pk,
+            channel_id=subscription.channel_id,
+            product_id=line.facts.subscription.product_id,
+            tariff_version_id=line.facts.term(line.charge.phase).tariff_version_id,
+            provider_id=line.terms["provider_id"],
+            vat_rate=line.vat_rate,
+        )
+        yield base
+        if line.vat:
+            yield replace(base, credit=Account.VAT, amount=line.vat, name=f"vat-{position}")
+    if bill.credit_applied:
+        yield replace(
+            base,
+            debit=Account.ADVANCES,
+            credit=Account.RECEIVABLE,
+            amount=bill.credit_applied,
+            name="balance",
+        )
 
 
 def taken_back(invoice: Invoice) -> None:
@@ -29,8 +67,7 @@ def taken_back(invoice: Invoice) -> None:
         invoice,
         [
             replace(posting, debit=posting.credit, credit=posting.debit, name=f"void-{posting.name}")
-            for line in _lines(invoice)
-            for posting in _debt(invoice, line)
+            for posting in _whole_debt(invoice)
         ],
     )
 
@@ -70,6 +107,42 @@ def credited(invoice: Invoice, amount: Decimal, *, document_id: UUID) -> None:
         kind=CREDIT,
         document_id=document_id,
     )
+
+
+def note(credit: CreditNote) -> None:
+    """A credit note: income and VAT go back, to the debt, the balance or the payer; the partner's share with it."""
+    postings = []
+    parts = credit.lines.select_related("invoice_line__invoice").order_by("pk")
+    for position, part in enumerate(parts, start=1):
+        line, invoice = part.invoice_line, part.invoice_line.invoice
+        base = replace(_base(invoice, line), credit=Account.RECEIVABLE, kind=Sale.REFUND)
+        income = Account.REVENUE if line.position in _recognised_lines(invoice) else Account.DEFERRED
+        postings += [
+            replace(base, debit=income, amount=part.amount - part.vat, name=f"net-{position}"),
+            replace(base, debit=Account.VAT, amount=part.vat, name=f"vat-{position}"),
+        ]
+        if credit.invoice.state == InvoiceState.PAID:
+            postings.append(
+                replace(
+                    base,
+                    debit=Account.PARTNER_PAYABLE,
+                    credit=Account.PARTNER_SHARE,
+                    amount=_part(share(line), line, line.credited)
+                    - _part(share(line), line, line.credited - part.amount),
+                    name=f"share-{position}",
+                )
+            )
+    if credit.to_balance:
+        postings.append(
+            replace(
+                base,
+                debit=Account.RECEIVABLE,
+                credit=Account.ADVANCES,
+                amount=credit.to_balance,
+                name="balance",
+            )
+        )
+    post("credit_note", credit.pk, postings, occurred_at=clock.now(), business_date=clock.today())
 
 
 def is_credited(refund: Refund) -> bool:
@@ -132,14 +205,15 @@ def _mine() -> QuerySet[Transfer]:
 
 
 def recognised(invoice: Invoice, line: InvoiceLine) -> None:
-    """The period is over: deferred income is revenue now, what was given back of it aside."""
+    """The period is over: deferred income is revenue now, what was given back or credited of it aside."""
     so_far = credited_so_far(invoice)
     [back] = [was for found, was, _same in _parts(invoice, so_far, so_far) if found.pk == line.pk]
+    noted = sum((one.amount - one.vat for one in line.credits.all()), Decimal(0))
     posting = replace(
         _base(invoice, line),
         debit=Account.DEFERRED,
         credit=Account.REVENUE,
-        amount=line.amount - line.vat - (back - _part(line.vat, line, back)),
+        amount=line.amount - line.vat - (back - _part(line.vat, line, back)) - noted,
         name=f"recognised-{line.position}",
     )
     _post(invoice, [posting])
@@ -149,6 +223,15 @@ def share(line: InvoiceLine) -> Decimal:
     """The partner's part of a line, in its currency."""
     base = line.amount if line.terms.get("share_base") == "gross" else line.amount - line.vat
     return rounded(base * Decimal(line.terms.get("share_percent") or 0) / 100)
+
+
+def _whole_debt(invoice: Invoice) -> list[Posting]:
+    lines = _lines(invoice)
+    debt = [posting for line in lines for posting in _debt(invoice, line)]
+    if invoice.credit_applied:
+        base = replace(_base(invoice, lines[-1]), debit=Account.ADVANCES, credit=Account.RECEIVABLE)
+        debt.append(replace(base, amount=invoice.credit_applied, name="balance"))
+    return debt
 
 
 def _debt(invoice: Invoice, line: InvoiceLine) -> list[Posting]:
@@ -165,10 +248,10 @@ def _base(invoice: Invoice, line: InvoiceLine) -> Posting:
         name="",
         currency=invoice.currency,
         owner=Owner(line.terms["owner"]),
-        kind=Sale(invoice.purpose),
+        kind=Sale.NEW if invoice.purpose == InvoicePurpose.NEW else Sale.RENEWAL,
         seller_id=invoice.legal_entity_id,
         customer_id=invoice.customer_id,
-        subscription_id=invoice.subscription_id,
+        subscription_id=line.subscription_id or invoice.subscription_id,
         channel_id=invoice.channel_id,
         product_id=line.product_id,
         tariff_version_id=line.tariff_version_id,

@@ -1,14 +1,17 @@
 """Renewals: notice three days ahead, one charge per period, three more tries after a failure, then the end."""
 
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal
-from apps.billing import invoices, letters, periods, subscriptions
+from apps.billing import addons, changes, granting, invoices, letters, periods, run, subscriptions
 from apps.billing.models import (
+    RUNNING,
+    Collection,
     Invoice,
     InvoicePayment,
     InvoicePurpose,
@@ -28,49 +31,74 @@ FAULT_POINTS = ("billing.renewal-not-committed", "billing.renewal-claimed")
 
 
 def renew(subscription_id: UUID) -> None:
+    """What a period's end brings to one subscription: `renew_many` of it alone."""
+    renew_many([subscription_id])
+
+
+def renew_many(subscription_ids: Sequence[UUID]) -> None:
     """What a period's end brings: the end of a cancelled subscription, or one charge for the next period.
 
-    Late, doubled and overlapping runs change nothing: all meet at the subscription's lock, the period's
-    invoice is one by constraint, and a charge under way is left alone.
+    Late, doubled and overlapping runs change nothing: all meet at the subscriptions' locks, a period's invoice is
+    one by constraint, and a charge under way is left alone.
     """
     with transaction.atomic():
-        subscription = subscriptions.locked(subscription_id)
-        if not subscription.is_live or not subscription.ends_on or clock.today() < subscription.ends_on:
-            return
-        if subscription.cancel_at_period_end:
-            subscriptions.end(subscription, SubscriptionState.ENDED, "cancelled")
-            return
-        _charge(subscription)
+        today = clock.today()
+        due_now = [one for one in run.lock(subscription_ids) if _is_due(one, today)]
+        again = _open_renewals(due_now)
+        methods = run.usable_methods(due_now)
+        fresh = [one for one in due_now if one.pk not in again and not one.is_parked]
+        bills = run.draw_up(fresh, today, methods)
+        run.write(bills)
+        for bill in bills:
+            if granting.is_granted(bill):
+                granting.grant(bill)
+            elif bill.method is None:
+                not_paid(bill.subscription, invoices.locked(bill.id), _why_not(bill.subscription))
+        billed = {bill.subscription.pk for bill in bills}
+        for one in fresh:
+            if one.pk not in billed:
+                granting.look_again(one, today)
+        for one in due_now:
+            if one.pk in again:
+                _charge_again(one, again[one.pk], methods.get(one.method_id) if one.method_id else None)
         faults.at("billing.renewal-not-committed")
     faults.at("billing.renewal-claimed")
 
 
-def _charge(subscription: Subscription) -> None:
-    start, end = subscriptions.next_period(subscription)
-    invoice = Invoice.objects.filter(
-        subscription=subscription, lines__period_start=start, state__in=["draft", "open"]
-    ).first()
-    if invoice is not None and InvoicePayment.objects.filter(invoice=invoice, failed=False).exists():
+def _is_due(subscription: Subscription, today: date) -> bool:
+    if not subscription.is_live or not subscription.ends_on or today < subscription.ends_on:
+        return False
+    if subscription.cancel_at_period_end:
+        subscriptions.end(subscription, SubscriptionState.ENDED, "cancelled")
+        return False
+    if subscription.end_date and today >= subscription.end_date:
+        subscriptions.end(subscription, SubscriptionState.ENDED, "expired")
+        return False
+    return True
+
+
+def _open_renewals(due_now: Iterable[Subscription]) -> dict[UUID, Invoice]:
+    """Invoices issued for the period that is due already: they are to be paid, and nothing is billed anew."""
+    rows = Invoice.objects.filter(
+        subscription__in=[one.pk for one in due_now if one.collection == Collection.CHARGE],
+        state=InvoiceState.OPEN,
+        purpose=InvoicePurpose.RENEWAL,
+    )
+    return {row.subscription_id: row for row in rows if row.subscription_id}
+
+
+def _charge_again(subscription: Subscription, invoice: Invoice, method: PaymentMethod | None) -> None:
+    if InvoicePayment.objects.filter(invoice=invoice, failed=False).exists():
         # A page that nobody pays counts as no attempt of ours: without this look it would be the last one.
         due.schedule(subscriptions.RENEW, subscription.pk, _tomorrow(subscription))
-        return
-    is_new = invoice is None
-    method = _usable_method(subscription)
-    if invoice is None:
-        invoice = invoices.draft(
-            subscription=subscription,
-            purpose=InvoicePurpose.RENEWAL,
-            period_start=start,
-            period_end=end,
-            method=method,
-        )
-    if method is not None:
+    elif method is not None:
         invoices.pay(invoice, method=method)
-    if is_new:
-        invoices.issue(invoice)
-    if method is None:
-        reason = CONSENT_REVOKED if subscription.method_id else "no_method"
-        not_paid(subscription, invoices.locked(invoice.pk), reason)
+    else:
+        not_paid(subscription, invoices.locked(invoice.pk), _why_not(subscription))
+
+
+def _why_not(subscription: Subscription) -> str:
+    return CONSENT_REVOKED if subscription.method_id else "no_method"
 
 
 def _tomorrow(subscription: Subscription) -> datetime:
@@ -91,17 +119,29 @@ def paid(payment_id: UUID) -> None:
     if link is None:
         return
     subscription = (
-        subscriptions.locked(link.invoice.subscription_id) if link.invoice.subscription_id else None
+        subscriptions.locked_with_parent(link.invoice.subscription_id)
+        if link.invoice.subscription_id
+        else None
     )
     invoice = invoices.locked(link.invoice_id)
     link.refresh_from_db(fields=["failed"])
     if invoice.state in {InvoiceState.PAID, InvoiceState.REFUNDED} and not link.failed:
         return
+    if subscription and invoice.purpose == InvoicePurpose.CHANGE and invoice.state == InvoiceState.DRAFT:
+        if link.failed or not changes.paid(subscription, invoice, link.payment):
+            _give_back(link)
+        return
     unwanted = invoice.state != InvoiceState.OPEN or link.failed
     if unwanted or (subscription and subscription.state in {"ended", "cancelled"}):
         _give_back(link)
         return
-    if subscription is not None:
+    if subscription is not None and subscription.parent_id and invoice.purpose == InvoicePurpose.NEW:
+        if not addons.start(subscription, invoice):
+            addons.drop(subscription, invoice)
+            _give_back(link)
+            return
+        letters.first_payment(subscription, invoice, link.payment)
+    elif subscription is not None:
         move = subscriptions.start if invoice.purpose == InvoicePurpose.NEW else subscriptions.extend
         move(subscription, invoice, link.payment)
     invoices.mark_paid(invoice)
@@ -159,6 +199,8 @@ def failed(payment_id: UUID) -> None:
         return
     link.failed = True
     link.save(update_fields=["failed"])
+    if subscription and invoice.purpose == InvoicePurpose.CHANGE:
+        changes.failed(subscription, invoice)
     is_renewal = invoice.purpose == InvoicePurpose.RENEWAL and invoice.state == InvoiceState.OPEN
     if subscription and subscription.is_live and is_renewal and link.payment.is_charge:
         not_paid(subscription, invoice, link.payment.decline_reason)
@@ -207,7 +249,7 @@ def customer_erased(customer_id: UUID) -> None:
     theirs = Subscription.objects.filter(customer_id=customer_id).values_list("pk", flat=True)
     for subscription_id in theirs.order_by("pk"):
         subscription = subscriptions.locked(subscription_id)
-        if subscription.is_live:
+        if subscription.state in RUNNING:
             subscriptions.cancel(subscription, actor="erasure")
         elif subscription.state == SubscriptionState.PENDING:
             for invoice in subscription.invoices.select_for_update(no_key=True).filter(

@@ -9,23 +9,32 @@ from django.utils.translation import gettext_lazy as _
 
 from apps import journal
 from apps.accounts.models import Customer
-from apps.billing import invoices, letters, periods
+from apps.billing import adjusting, facts, invoices, letters, periods, phases
+from apps.billing.arrangements import ChangeState, SubscriptionChange
 from apps.billing.models import (
+    LIVE,
+    RUNNING,
+    CreditReason,
     Invoice,
     InvoiceLine,
+    InvoicePayment,
     InvoicePurpose,
     InvoiceState,
+    PhaseKind,
     Subscription,
+    SubscriptionPhase,
     SubscriptionState,
 )
 from apps.catalog.models import Offer, TariffVersion
 from apps.core import clock, due, events
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
+from apps.payments import payments
 from apps.payments.models import Payment
 
 KIND = "billing.Subscription"
 RENEW, NOTICE, TRIAL_END = "billing.renew", "billing.notice", "billing.trial_end"
+BEGIN, RESUME = "billing.begin", "billing.resume"
 _S = SubscriptionState
 
 
@@ -39,8 +48,12 @@ def create(
     channel_id: UUID | None = None,
     channel_code: str = "",
     terms: dict[str, Any] | None = None,
+    parent: Subscription | None = None,
 ) -> Subscription:
-    """A subscription on the terms of `version` for good, waiting for its first payment."""
+    """A subscription on the terms of `version` for good, waiting for its first payment.
+
+    With `parent` it is an add-on (see `addons`). Where `terms` say `periods`, it is over after so many of them.
+    """
     return Subscription.objects.create(
         customer=customer,
         offer=offer,
@@ -49,12 +62,14 @@ def create(
         legal_entity_id=current_partner().legal_entity_id,
         name=name[:300],
         quantity=quantity,
-        price=version.price,
+        price=offer.price_by(version),
+        collection=parent.collection if parent else offer.payer,
+        parent=parent,
         currency=version.currency,
         vat_code=version.vat_code,
         period_count=version.period_count,
         period_unit=version.period_unit,
-        trial_days=version.trial_days,
+        trial_days=0 if parent else version.trial_days,
         channel_id=channel_id,
         channel_code=channel_code,
         terms=terms or {},
@@ -67,12 +82,19 @@ def start(subscription: Subscription, invoice: Invoice, payment: Payment) -> Non
     today = clock.today()
     anchor = today + timedelta(days=subscription.trial_days)
     end = _end_of(subscription, anchor, anchor)
+    if subscription.trial_days:
+        phases.add(subscription, kind=PhaseKind.TRIAL, start_date=today, anchor_date=anchor, is_free=True)
+    regular = phases.add(subscription, kind=PhaseKind.REGULAR, start_date=anchor, anchor_date=anchor)
     subscription.state = _S.TRIAL if subscription.trial_days else _S.ACTIVE
     subscription.anchor_date, subscription.cycle_day = anchor, anchor.day
     subscription.current_period_start, subscription.current_period_end = anchor, end
+    subscription.billed_until = end
+    subscription.end_date = _end_of_term(regular, subscription.terms)
     subscription.started_at, subscription.method_id = clock.now(), payment.method_id
     subscription.save()
-    InvoiceLine.objects.filter(invoice=invoice).update(period_start=anchor, period_end=end)
+    InvoiceLine.objects.filter(invoice=invoice).update(
+        phase=regular, period_date=anchor, period_start=anchor, period_end=end
+    )
     if subscription.state == _S.TRIAL:
         due.schedule(TRIAL_END, subscription.pk, periods.midnight(anchor))
     plan(subscription)
@@ -82,9 +104,12 @@ def start(subscription: Subscription, invoice: Invoice, payment: Payment) -> Non
 
 def extend(subscription: Subscription, invoice: Invoice, payment: Payment) -> None:
     """The next period is paid."""
-    line = invoice.lines.all()[0]
-    subscription.current_period_start, subscription.current_period_end = line.period_start, line.period_end
-    subscription.state, subscription.failures = _S.ACTIVE, 0
+    for line in invoice.lines.select_related("subscription").order_by("subscription_id", "period_start"):
+        key = line.subscription_id or subscription.pk
+        mine = subscription if key == subscription.pk else locked(key)
+        mine.current_period_start, mine.current_period_end = line.period_start, line.period_end
+        mine.state, mine.failures = _S.ACTIVE, 0
+        mine.save()
     if payment.method_id:
         subscription.method_id = payment.method_id
     subscription.save()
@@ -94,41 +119,56 @@ def extend(subscription: Subscription, invoice: Invoice, payment: Payment) -> No
 
 
 def plan(subscription: Subscription) -> None:
-    """Writes down the next charge and the notice of it."""
+    """Writes down the next charge and the notice of it; an add-on is charged with its parent."""
+    if subscription.parent_id:
+        return
     day = _day(subscription.current_period_end)
+    if subscription.end_date and subscription.end_date <= day:
+        due.schedule(RENEW, subscription.pk, periods.midnight(subscription.end_date))
+        due.cancel(NOTICE, subscription.pk)
+        return
     due.schedule(RENEW, subscription.pk, periods.work_moment(subscription.pk, day))
     due.schedule(NOTICE, subscription.pk, periods.notice_moment(subscription.pk, day))
 
 
-def next_period(subscription: Subscription) -> tuple[date, date]:
-    """First day, and first day after, of the period that the next renewal pays."""
-    start = _day(subscription.current_period_end)
-    return start, _end_of(subscription, _day(subscription.anchor_date), start)
+def cancel(
+    subscription: Subscription, *, at_period_end: bool = True, reason: str = "", actor: str = ""
+) -> Subscription:
+    """Nothing is charged from now on, for it and its add-ons. Safe to repeat. `reason` is the customer's own.
 
-
-def cancel(subscription: Subscription, *, at_period_end: bool = True, actor: str = "") -> Subscription:
-    """Nothing is charged from now on. Safe to repeat.
-
-    The product stays until the end of what is paid, unless `at_period_end` is False. Within the trial the whole
-    first payment goes back, and the product stays until the trial ends. A charge already on its way is given
-    back when it comes. Raises Refused `subscription_not_live`.
+    The product stays until the end of what is paid; without `at_period_end` it goes off now, and what the unused
+    days cost goes back by the payment they came with. Within the trial the whole first payment goes back, and the
+    product stays until the trial ends. A charge already on its way is given back when it comes. Raises Refused
+    `subscription_not_live`.
     """
     with transaction.atomic():
         subscription = locked(subscription.pk)
-        if subscription.cancelled_at and not subscription.is_live:
+        if subscription.cancelled_at and subscription.state not in RUNNING:
             return subscription
         if subscription.cancel_at_period_end and at_period_end:
             return subscription
-        if not subscription.is_live:
+        if subscription.state not in RUNNING:
             raise Refused("subscription_not_live", _("Эта подписка уже не действует"))
-        subscription.cancelled_at = clock.now()
-        _void_open_renewals(subscription)
-        if subscription.state == _S.TRIAL:
-            _give_back_first_payment(subscription, actor=actor)
+        subscription.cancelled_at = subscription.cancelled_at or clock.now()
+        subscription.cancel_reason = reason[:60] or subscription.cancel_reason
+        stays = at_period_end and subscription.is_live and subscription.state != _S.PAST_DUE
+        family = [subscription, *locked_addons(subscription)]
+        for one in family:
+            _stop_charges(one)
+            if one.state == _S.TRIAL:
+                _give_back_first_payment(one, actor=actor)
+            elif not stays:
+                _give_back_unused(one, actor=actor)
         due.cancel(NOTICE, subscription.pk)
         events.publish("billing.SubscriptionCancelled", subscription.pk, customer_id=subscription.customer_id)
-        journal.record("subscription.cancelled", KIND, subscription.pk, actor=actor)
-        if at_period_end and subscription.state != _S.PAST_DUE:
+        journal.record(
+            "subscription.cancelled",
+            KIND,
+            subscription.pk,
+            actor=actor,
+            data={"reason": reason, "now": not stays},
+        )
+        if stays:
             subscription.cancel_at_period_end = True
             subscription.save()
             due.schedule(RENEW, subscription.pk, periods.midnight(_day(subscription.ends_on)))
@@ -148,8 +188,15 @@ def uncancel(subscription: Subscription, *, actor: str = "") -> Subscription:
             raise Refused("trial_refunded", _("Оплата уже возвращена: оформите подписку заново"))
         if clock.today() >= _day(subscription.ends_on):
             raise Refused("period_over", _("Оплаченный период закончился: оформите подписку заново"))
+        if subscription.parent and (
+            subscription.parent.cancel_at_period_end or not subscription.parent.is_live
+        ):
+            raise Refused("parent_over", _("Основная подписка отключается: сначала возобновите её"))
         subscription.cancel_at_period_end, subscription.cancelled_at = False, None
+        subscription.cancel_reason = ""
         subscription.save()
+        if subscription.parent_id:
+            due.cancel(RENEW, subscription.pk)
         plan(subscription)
         events.publish("billing.SubscriptionResumed", subscription.pk, customer_id=subscription.customer_id)
         journal.record("subscription.resumed", KIND, subscription.pk, actor=actor)
@@ -157,13 +204,58 @@ def uncancel(subscription: Subscription, *, actor: str = "") -> Subscription:
 
 
 def end(subscription: Subscription, state: str, reason: str) -> None:
-    """A locked subscription is over: nothing is planned any more, the product goes off."""
+    """A locked subscription is over, its add-ons with it: nothing is planned any more, the product goes off."""
+    for addon in locked_addons(subscription):
+        end(addon, state, "parent")
+    drop_change(subscription)
     subscription.state, subscription.end_reason, subscription.ended_at = state, reason, clock.now()
-    subscription.cancel_at_period_end = False
+    subscription.cancel_at_period_end, subscription.resume_date = False, None
     subscription.save()
-    for kind in (RENEW, NOTICE, TRIAL_END):
+    for kind in (RENEW, NOTICE, TRIAL_END, BEGIN, RESUME):
         due.cancel(kind, subscription.pk)
     events.publish("billing.SubscriptionEnded", subscription.pk, reason=reason)
+
+
+def drop_change(subscription: Subscription) -> None:
+    """A change of a locked subscription that waits for money does not come; its money goes back if it comes."""
+    waiting = SubscriptionChange.objects.select_for_update(no_key=True).filter(
+        subscription=subscription, state=ChangeState.WAITING
+    )
+    for change in waiting:
+        change.state, change.closed_at = ChangeState.DROPPED, clock.now()
+        change.save(update_fields=["state", "closed_at"])
+        for link in InvoicePayment.objects.filter(invoice=change.invoice_id, failed=False):
+            link.failed = True
+            link.save(update_fields=["failed"])
+            payments.call_off(link.payment_id)
+
+
+def begin(subscription_id: UUID) -> None:
+    """The day of terms to come: the subscription stands on them from now on."""
+    with transaction.atomic():
+        subscription = locked(subscription_id)
+        phase = phases.on(subscription, clock.today())
+        if subscription.state in LIVE and phase is not None:
+            phases.apply(subscription, phase)
+            subscription.save()
+            events.publish("billing.SubscriptionChanged", subscription.pk)
+            plan_begin(subscription)
+
+
+def plan_begin(subscription: Subscription) -> None:
+    """Writes down the day of the next terms to come, if there are any."""
+    coming = [one for one in phases.to_come(subscription, clock.today()) if one.kind != PhaseKind.REGULAR]
+    if coming:
+        due.schedule(BEGIN, subscription.pk, periods.midnight(coming[0].start_date))
+    else:
+        due.cancel(BEGIN, subscription.pk)
+
+
+def locked_addons(subscription: Subscription) -> list[Subscription]:
+    """What runs, or waits for its payment, on the invoices of a locked subscription; locked."""
+    states = [*RUNNING, _S.PENDING]
+    rows = Subscription.objects.select_for_update(no_key=True).filter(parent=subscription, state__in=states)
+    return list(rows.order_by("pk"))
 
 
 def end_trial(subscription_id: UUID) -> None:
@@ -173,6 +265,30 @@ def end_trial(subscription_id: UUID) -> None:
     if subscription.state == _S.TRIAL and over and not subscription.cancel_at_period_end:
         subscription.state = _S.ACTIVE
         subscription.save(update_fields=["state"])
+
+
+def locked_with_parent(subscription_id: UUID) -> Subscription:
+    """`locked`, an add-on's parent before it: everybody's order."""
+    parent = Subscription.objects.values_list("parent", flat=True).get(pk=subscription_id)
+    if parent is not None:
+        locked(parent)
+    return locked(subscription_id)
+
+
+def set_end_date(subscription: Subscription, *, day: date | None, actor: str = "") -> Subscription:
+    """The first day after its last one, or no end. Raises Refused `bad_date` for a day that is paid or over."""
+    with transaction.atomic():
+        subscription = locked(subscription.pk)
+        if subscription.state not in RUNNING:
+            raise Refused("subscription_not_live", _("Эта подписка уже не действует"))
+        if day is not None and day < _day(subscription.billed_until):
+            raise Refused("bad_date", _("Эти дни уже оплачены: отмените подписку"), status=400)
+        subscription.end_date = day
+        subscription.save(update_fields=["end_date"])
+        if subscription.is_live and not subscription.cancel_at_period_end:
+            plan(subscription)
+        journal.record("subscription.term", KIND, subscription.pk, actor=actor, data={"end_date": str(day)})
+    return subscription
 
 
 def locked(subscription_id: UUID) -> Subscription:
@@ -187,6 +303,12 @@ def _day(day: date | None) -> date:
     return day
 
 
+def _end_of_term(phase: SubscriptionPhase, terms: dict[str, Any]) -> date | None:
+    """After how many periods it is over, where that was agreed."""
+    periods_agreed = int(terms.get("periods") or 0)
+    return facts.cycle_of(phase).bill_date(periods_agreed) if periods_agreed else None
+
+
 def _end_of(subscription: Subscription, anchor: date, start: date) -> date:
     return periods.period_end(
         anchor=anchor, start=start, count=subscription.period_count, unit=subscription.period_unit
@@ -198,8 +320,22 @@ def _void_open_renewals(subscription: Subscription) -> None:
         state=InvoiceState.OPEN, purpose=InvoicePurpose.RENEWAL
     ):
         invoices.void(invoice)
+    subscription.billed_until = subscription.current_period_end
+
+
+def _stop_charges(subscription: Subscription) -> None:
+    _void_open_renewals(subscription)
+    drop_change(subscription)
 
 
 def _give_back_first_payment(subscription: Subscription, *, actor: str) -> None:
     for invoice in subscription.invoices.select_for_update(no_key=True).filter(state=InvoiceState.PAID):
+        if invoice.credit_applied or any(line.credited for line in invoice.lines.all()):
+            _give_back_unused(subscription, actor=actor)
+            return
         invoices.refund(invoice, reason=str(_("Отмена в пробный период")), actor=actor)
+
+
+def _give_back_unused(subscription: Subscription, *, actor: str) -> None:
+    owed = adjusting.if_ended(subscription, clock.today())
+    adjusting.credit(subscription, owed.credits, reason=CreditReason.CANCELLATION, to_card=True, actor=actor)

@@ -70,6 +70,8 @@ class Reader:
     tariffs: Mapping[str, Tariff]
     kinds: Mapping[tuple[str, str], tuple[str, list[str]]]
     """Kind and choices by product code and name of a parameter."""
+    rules: Mapping[tuple[str, str], parameters.Rule] = field(default_factory=dict)
+    """What values of declared parameters must be, by product code and name."""
     missing_providers: set[str] = field(default_factory=set)
     _lines: dict[str, tuple[int, Line]] = field(default_factory=dict)
     _products: dict[str, tuple[int, Line]] = field(default_factory=dict)
@@ -173,9 +175,15 @@ class Reader:
         for name, text in pairs.items():
             kind, choices = self.kinds.get((product, name), (parameters.Kind.STRING, []))
             try:
-                typed[name] = parameters.write(parameters.read(text, kind, choices))
+                value = parameters.read(text, kind, choices)
+                if rule := self.rules.get((product, name)):
+                    parameters.check_by(rule, value)
+                typed[name] = parameters.write(value)
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
+        for (owner, name), rule in self.rules.items():
+            if owner == product and rule.is_required and name not in typed:
+                raise ValueError(_("%s: нужно заполнить") % name)
         return typed
 
 

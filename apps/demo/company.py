@@ -169,7 +169,7 @@ def partner(shop: Shop) -> Partner:
     ContractTerms.objects.create(
         partner=made, number=f"Д-{made.pk}", valid_from=date(2020, 1, 1), share_percent=shop.share
     )
-    tariffs = Tariff.objects.filter(current__isnull=False, is_archived=False)
+    tariffs = Tariff.objects.filter(current__isnull=False, state=Tariff.State.ON_SALE)
     tariffs = tariffs.exclude(product__code__in=NOT_OFFERED).order_by("product__sort", "sort")
     if shop.sells:
         tariffs = tariffs.filter(product__code__in=shop.sells)

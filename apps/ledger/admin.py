@@ -21,6 +21,7 @@ DOCUMENTS = {
     "payment": (_("Платёж"), "payments.Payment"),
     "refund": (_("Возврат"), "payments.Refund"),
     "credit": (_("Корректировка счёта"), "payments.Refund"),
+    "credit_note": (_("Корректировка счёта"), "billing.CreditNote"),
 }
 
 

@@ -8,11 +8,41 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.core import clock
+from apps.core import bulk, clock
 from apps.core.tenancy import current_partner
 from apps.ledger.models import Account, Owner, Sale, Transfer
 
 __all__ = ["Account", "Owner", "Posting", "Sale", "post"]
+
+
+_DIMENSIONS = (
+    "debit",
+    "credit",
+    "amount",
+    "currency",
+    "owner",
+    "kind",
+    "seller_id",
+    "connection_id",
+    "customer_id",
+    "subscription_id",
+    "channel_id",
+    "product_id",
+    "tariff_version_id",
+    "provider_id",
+    "vat_rate",
+)
+_FIELDS = [
+    "partner",
+    "is_sandbox",
+    "document_kind",
+    "document_id",
+    "posting",
+    "occurred_at",
+    "business_date",
+    "recorded_at",
+    *(name.removesuffix("_id") if name in {"seller_id", "connection_id"} else name for name in _DIMENSIONS),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +102,32 @@ def post(
         )
         for posting in postings
         if posting.amount
+    )
+
+
+def post_many(
+    document_kind: str, posted: Iterable[tuple[UUID, Posting]], *, occurred_at: datetime, business_date: date
+) -> None:
+    """`post` for the transfers of many documents of one kind at once: (document id, posting) each."""
+    partner, recorded_at = current_partner(), clock.wall()
+    bulk.copy(
+        Transfer,
+        _FIELDS,
+        [
+            (
+                partner.pk,
+                partner.is_sandbox,
+                document_kind,
+                document_id,
+                one.name,
+                occurred_at,
+                business_date,
+                recorded_at,
+                *(getattr(one, name) for name in _DIMENSIONS),
+            )
+            for document_id, one in posted
+            if one.amount
+        ],
     )
 
 

@@ -13,6 +13,7 @@ class Account(models.TextChoices):
     RECEIVABLE = "receivable", _("Расчёты с клиентами")
     CLEARING = "clearing", _("Деньги у шлюза")
     BANK = "bank", _("Расчётный счёт")
+    ADVANCES = "advances", _("Авансы клиентов")
     DEFERRED = "deferred", _("Доходы будущих периодов")
     REVENUE = "revenue", _("Выручка")
     VAT = "vat", _("НДС")

@@ -12,6 +12,8 @@ EXPLAINED = {
     "product": _("название продукта"),
     "tariff": _("название тарифа"),
     "amount": _("сумма"),
+    "old_amount": _("прежняя сумма"),
+    "deadline": _("последний день для ответа"),
     "next_charge_date": _("день следующего списания"),
     "period_start": _("начало оплаченного периода"),
     "period_end": _("конец оплаченного периода"),
@@ -99,6 +101,12 @@ for _type in (
         _("Продление не оплачено"),
         ("product", "amount"),
         ("tariff", "reason", "pay_url", "method", "invoice_number", "next_charge_date", "period_end"),
+    ),
+    Type(
+        "price_change",
+        _("Цена изменится"),
+        ("product", "amount", "old_amount", "next_charge_date"),
+        ("tariff", "reason", "url", "deadline"),
     ),
     Type(
         "subscription_cancelled",

@@ -2,6 +2,7 @@
 
 import hashlib
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -15,9 +16,12 @@ from rest_framework.routers import SimpleRouter
 
 from apps.accounts import customers
 from apps.billing.api import actor_of
+from apps.billing.models import Subscription
+from apps.core.errors import Refused
 from apps.journal.api import idempotent
 from apps.orders.models import Order, OrderState, Service
 from apps.orders.placing import LIMIT, open_payment_page, place_order
+from apps.orders.rules import Declared
 from apps.payments.models import Payment
 
 ORDER = {
@@ -73,18 +77,35 @@ class CustomerData(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=200, required=False, allow_blank=True)
 
 
+class DeclaredData(serializers.Serializer[Any]):
+    """What the customer says of themselves, where the product is not sold to everybody."""
+
+    age = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=150)
+    region = serializers.CharField(
+        required=False, allow_blank=True, max_length=3, help_text=_("Код региона: 77")
+    )
+
+
 class NewOrder(serializers.Serializer[Any]):
     """What is ordered, by whom, and where the customer returns after paying."""
 
     offer = serializers.IntegerField(min_value=1, help_text=_("Номер предложения"))
     customer = CustomerData()
     quantity = serializers.IntegerField(default=1, min_value=1, max_value=LIMIT)
+    subscription = serializers.UUIDField(
+        required=False, help_text=_("Для дополнения: подписка клиента, к которой оно подключается")
+    )
     expected_price = serializers.DecimalField(
         14, 2, required=False, allow_null=True, help_text=_("Цена, которую видел клиент; изменилась: 409")
     )
     return_url = serializers.CharField(
         max_length=1800,
         help_text=_("Куда вернуть клиента; {order} заменится на номер заказа"),
+    )
+
+    declared = DeclaredData(required=False, help_text=_("Для товаров с возрастом или регионами"))
+    answers = serializers.DictField(
+        required=False, help_text=_("Ответы на questions предложения: код и значение")
     )
 
     def validate_return_url(self, value: str) -> str:
@@ -211,10 +232,23 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
                 return_url=data["return_url"],
                 actor=actor_of(request),
                 request_key=_request_key(request),
+                declared=Declared(**data.get("declared", {})),
+                answers=data.get("answers"),
+                parent=_parent(data.get("subscription")),
             )
         open_payment_page(order)
         order = self.get_queryset().get(pk=order.pk)
         return Response(OrderSerializer(order).data, status=status.HTTP_201_CREATED)
+
+
+def _parent(key: UUID | None) -> Subscription | None:
+    """The subscription that an add-on is for; whose it is, is checked when it is ordered."""
+    if key is None:
+        return None
+    found = Subscription.objects.filter(pk=key).first()
+    if found is None:
+        raise Refused("subscription_not_found", _("Такой подписки у клиента нет"), status=404)
+    return found
 
 
 def _request_key(request: Request) -> str:

@@ -4,12 +4,13 @@ from uuid import UUID
 
 from apps.core import due, events
 from apps.core.models import Event
-from apps.orders import fulfilment, services
+from apps.orders import fitting, fulfilment, services
 
 due.task(fulfilment.FULFIL)(fulfilment.fulfil)
 
 
 @events.on("billing.InvoicePaid")
+@events.on("billing.PeriodGranted")
 def fulfil_what_was_paid(event: Event) -> None:
     services.invoice_paid(event.object_id)
 
@@ -23,6 +24,26 @@ def cancel_what_was_not_paid(event: Event) -> None:
 @events.on("billing.SubscriptionEnded")
 def switch_off(event: Event) -> None:
     services.subscription_ended(event.object_id)
+
+
+@events.on("billing.SubscriptionChanged")
+def fit_services(event: Event) -> None:
+    fitting.fit(event.object_id)
+
+
+@events.on("billing.SubscriptionPaused")
+def rest_services(event: Event) -> None:
+    fitting.rest(event.object_id)
+
+
+@events.on("billing.SubscriptionResumed")
+def wake_services(event: Event) -> None:
+    fitting.wake(event.object_id)
+
+
+@events.on("billing.SubscriptionTransferred")
+def hand_services_over(event: Event) -> None:
+    fitting.transfer(event.object_id)
 
 
 @events.on("accounts.CustomerErased")

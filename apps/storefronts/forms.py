@@ -7,9 +7,11 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Customer
-from apps.catalog.models import TariffVersion
+from apps.catalog import parameters, regions
+from apps.catalog.models import Offer, ProductParameter
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
+from apps.orders.rules import Declared
 
 
 class AccessibleForm(forms.Form):
@@ -62,16 +64,63 @@ class CheckoutForm(AccessibleForm):
     recurring = forms.BooleanField(error_messages={"required": _("Без этого согласия подписку не оформить.")})
     terms = forms.BooleanField(error_messages={"required": _("Примите условия, чтобы купить.")})
 
-    def __init__(self, version: TariffVersion, buyer: Customer | None, data: Any = None) -> None:
-        self.version, self.buyer = version, buyer
-        shown = {"request_key": uuid7(), "price": f"{version.price:.2f}", "currency": version.currency}
+    def __init__(self, offer: Offer, buyer: Customer | None, data: Any = None) -> None:
+        self.offer, self.version, self.buyer = offer, offer.current_version(), buyer
+        shown = {
+            "request_key": uuid7(),
+            "price": f"{offer.unit_price:.2f}",
+            "currency": self.version.currency,
+        }
         super().__init__(data, initial=shown)
+        self._ask()
         if buyer is not None:
             for name in ("phone", "email", "name"):
                 del self.fields[name]
 
+    def _ask(self) -> None:
+        """What the product asks of its buyers: age, region, parameters of the order."""
+        product = self.offer.tariff.product
+        if product.min_age:
+            self.fields["adult"] = forms.BooleanField(
+                label=_("Мне есть %d лет") % product.min_age,
+                error_messages={"required": _("Продаётся только с %d лет") % product.min_age},
+            )
+        if product.regions:
+            allowed = [(code, regions.NAMES.get(code, code)) for code in product.regions]
+            self.fields["region"] = forms.ChoiceField(
+                label=_("Ваш регион"), choices=[("", "—"), *allowed, ("other", _("другой"))]
+            )
+        for one in self.offer.questions():
+            self.fields[f"answer_{one.code}"] = field_of(one)
+
+    @property
+    def questions(self) -> list[Any]:
+        """The bound fields of the product's own questions, those with a box of their own first."""
+        return [self[name] for name in self.fields if name == "region" or name.startswith("answer_")]
+
+    def declared(self) -> Declared:
+        """What the buyer says of themselves."""
+        age = self.offer.tariff.product.min_age if self.cleaned_data.get("adult") else None
+        return Declared(age=age, region=self.cleaned_data.get("region", ""))
+
+    def answers(self) -> dict[str, Any]:
+        """Values of the product's parameters by code, typed."""
+        found = {}
+        for one in self.offer.questions():
+            value = self.cleaned_data.get(f"answer_{one.code}")
+            if value not in (None, ""):
+                found[one.code] = value
+        return found
+
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        for one in self.offer.questions():
+            value = cleaned.get(f"answer_{one.code}")
+            if value not in (None, ""):
+                try:
+                    parameters.check_by(one.rule, value)
+                except ValueError as error:
+                    self.add_error(f"answer_{one.code}", str(error))
         if self.buyer is None and not cleaned.get("phone") and not cleaned.get("email"):
             self.add_error("phone", _("Укажите телефон или почту."))
         return cleaned
@@ -82,20 +131,42 @@ class CheckoutForm(AccessibleForm):
             price = Decimal(self.cleaned_data["price"])
         except InvalidOperation:
             raise price_changed() from None
-        if price != self.version.price or self.cleaned_data["currency"] != self.version.currency:
+        if price != self.offer.unit_price or self.cleaned_data["currency"] != self.version.currency:
             raise price_changed()
         return price
 
     def renewed(self) -> "CheckoutForm":
         """The same answers with today's price and a new key: the consents are to be given again."""
         data = dict(self.data.items())
-        data["price"], data["currency"] = f"{self.version.price:.2f}", self.version.currency
+        data["price"], data["currency"] = f"{self.offer.unit_price:.2f}", self.version.currency
         data["request_key"] = str(uuid7())
         data.pop("recurring", None)
-        again = CheckoutForm(self.version, self.buyer, data)
+        again = CheckoutForm(self.offer, self.buyer, data)
         again.is_valid()
         again.errors.clear()
         return again
+
+
+def field_of(one: ProductParameter) -> forms.Field:
+    """The box for one question of a product."""
+    common: dict[str, Any] = {
+        "label": str(one.name).capitalize(),
+        "required": one.is_required,
+        "help_text": str(one.help),
+        "error_messages": {"required": _("Нужно заполнить.")},
+    }
+    if one.kind == parameters.Kind.BOOL:
+        return forms.TypedChoiceField(
+            choices=[("", "—"), ("1", _("да")), ("0", _("нет"))],
+            coerce=lambda value: value == "1",
+            empty_value=None,
+            **common,
+        )
+    if one.kind == parameters.Kind.CHOICE:
+        return forms.ChoiceField(choices=[("", "—"), *((value, value) for value in one.choices)], **common)
+    if one.kind == parameters.Kind.INT:
+        return forms.IntegerField(widget=forms.TextInput(attrs={"inputmode": "numeric"}), **common)
+    return forms.CharField(max_length=500, **common)
 
 
 def price_changed() -> Refused:

@@ -1,5 +1,6 @@
 """A press of «Оплатить» becomes one order, however often it is pressed; and where that order stands."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,7 @@ from apps.core import clock
 from apps.core.errors import Refused
 from apps.orders.models import Order, OrderState, Service, ServiceState
 from apps.orders.placing import place_order
+from apps.orders.rules import Declared
 from apps.payments.models import Payment
 from apps.storefronts.models import Checkout
 
@@ -53,6 +55,8 @@ def buy(
     contacts: Contacts,
     agreed: Agreed,
     return_url: str,
+    declared: Declared | None = None,
+    answers: Mapping[str, Any] | None = None,
 ) -> Order:
     """One order for one request key: a second press waits for the first and gets the same order.
 
@@ -83,6 +87,8 @@ def buy(
             expected_price=agreed.price,
             return_url=return_url,
             actor="customer",
+            declared=declared,
+            answers=answers,
         )
         checkout.save(update_fields=["order"])
     return checkout.order

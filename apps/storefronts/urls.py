@@ -3,13 +3,14 @@
 from django.urls import path
 from django.views.i18n import set_language
 
-from apps.storefronts.views import cabinet, purchase, shop
+from apps.storefronts.views import cabinet, price, purchase, shop
 
 app_name = "storefronts"
 urlpatterns = [
     path("", shop.catalogue, name="catalogue"),
     path("product/<str:code>/", shop.product, name="product"),
     path("product/<str:code>/picture", shop.picture, name="picture"),
+    path("product/<str:code>/documents/<slug:kind>/", shop.document, name="document"),
     path("legal/<slug:kind>/", shop.legal, name="legal"),
     path("theme.css", shop.theme, name="theme"),
     path("logo", shop.logo, name="logo"),
@@ -20,6 +21,7 @@ urlpatterns = [
     path("pay/<uuid:order_id>/", purchase.pay, name="pay"),
     path("thanks/<uuid:order_id>/", purchase.thanks, name="thanks"),
     path("thanks/<uuid:order_id>/state/", purchase.state, name="state"),
+    path("price/<str:token>/", price.price, name="price"),
     path("cabinet/", cabinet.cabinet, name="cabinet"),
     path("cabinet/sign-in/", cabinet.sign_in, name="sign_in"),
     path("cabinet/code/", cabinet.code, name="code"),

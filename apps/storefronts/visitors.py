@@ -48,6 +48,14 @@ def source(request: HttpRequest, storefront: Storefront) -> Channel:
     return sent_by or storefront.channel
 
 
+def channel_code(request: HttpRequest, storefront: Storefront) -> str:
+    """The channel whose offers a page shows: the one that this very link names, else as `source`."""
+    code = request.GET.get("channel", "")
+    if code and code.isascii() and Channel.objects.filter(code=code[:40], is_active=True).exists():
+        return code
+    return source(request, storefront).code
+
+
 def _set(response: HttpResponse, name: str, value: str) -> None:
     response.set_signed_cookie(
         name,

@@ -38,11 +38,54 @@ PARTNER: dict[str, Route] = {
     "api/v1/^orders/(?P<pk>[^/.]+)/$": Route("/api/v1/orders/{order}/", KEY, tells=True),
     "api/v1/^subscriptions/$": Route("/api/v1/subscriptions/", KEY, tells=True),
     "api/v1/^subscriptions/(?P<pk>[^/.]+)/$": Route("/api/v1/subscriptions/{subscription}/", KEY, tells=True),
+    "api/v1/^subscriptions/(?P<pk>[^/.]+)/preview/$": Route(
+        "/api/v1/subscriptions/{subscription}/preview/", KEY
+    ),
     "api/v1/^subscriptions/(?P<pk>[^/.]+)/cancel/$": Route(
         "/api/v1/subscriptions/{subscription}/cancel/", KEY, method="post", data={}
     ),
     "api/v1/^subscriptions/(?P<pk>[^/.]+)/resume/$": Route(
         "/api/v1/subscriptions/{subscription}/resume/", KEY, method="post", data={}
+    ),
+    "api/v1/^subscriptions/(?P<pk>[^/.]+)/preview-change/$": Route(
+        "/api/v1/subscriptions/{subscription}/preview-change/", KEY, method="post", data={"quantity": 2}
+    ),
+    "api/v1/^subscriptions/(?P<pk>[^/.]+)/change/$": Route(
+        "/api/v1/subscriptions/{subscription}/change/",
+        KEY,
+        method="post",
+        data={"quantity": 2, "when": "period_end"},
+    ),
+    "api/v1/^subscriptions/(?P<pk>[^/.]+)/undo-change/$": Route(
+        "/api/v1/subscriptions/{subscription}/undo-change/", KEY, method="post", data={}
+    ),
+    "api/v1/^subscriptions/(?P<pk>[^/.]+)/pause/$": Route(
+        "/api/v1/subscriptions/{subscription}/pause/",
+        KEY,
+        own=400,
+        method="post",
+        data={"until": "2000-01-01"},
+    ),
+    "api/v1/^subscriptions/(?P<pk>[^/.]+)/end-date/$": Route(
+        "/api/v1/subscriptions/{subscription}/end-date/", KEY, method="post", data={"end_date": None}
+    ),
+    "api/v1/^subscriptions/(?P<pk>[^/.]+)/transfer/$": Route(
+        "/api/v1/subscriptions/{subscription}/transfer/",
+        KEY,
+        own=404,
+        method="post",
+        data={"customer": "00000000-0000-0000-0000-000000000000"},
+    ),
+    "api/v1/^subscriptions/(?P<pk>[^/.]+)/release-seat/$": Route(
+        "/api/v1/subscriptions/{subscription}/release-seat/",
+        KEY,
+        own=409,
+        method="post",
+        data={"position": 99},
+    ),
+    "api/v1/^subscriptions/(?P<pk>[^/.]+)/seats/$": Route("/api/v1/subscriptions/{subscription}/seats/", KEY),
+    "api/v1/^subscriptions/(?P<pk>[^/.]+)/history/$": Route(
+        "/api/v1/subscriptions/{subscription}/history/", KEY
     ),
     "api/v1/^invoices/$": Route("/api/v1/invoices/", KEY, tells=True),
     "api/v1/^invoices/(?P<pk>[^/.]+)/$": Route("/api/v1/invoices/{invoice}/", KEY, tells=True),
@@ -58,6 +101,10 @@ PARTNER: dict[str, Route] = {
     "product/<str:code>/": Route("/product/{product}/", tells=True),
     # The products of the houses have none; tests/storefronts/test_pictures.py has.
     "product/<str:code>/picture": Route("/product/{product}/picture", own=404),
+    # The products of the houses have none; tests/storefronts/test_product.py has.
+    "product/<str:code>/documents/<slug:kind>/": Route("/product/{product}/documents/offer/", own=404),
+    # Tokens are signed by the partner; tests/billing/test_price_changes.py has both.
+    "price/<str:token>/": Route("/price/nobody/", own=404),
     "legal/<slug:kind>/": Route("/legal/terms/"),
     "theme.css": Route("/theme.css"),
     "logo": Route("/logo"),
@@ -124,6 +171,14 @@ PARTNER_ACTIONS = {
     "payments/paymentmethod/<path:object_id>/refuse/",
     "billing/subscription/<path:object_id>/cancel/",
     "billing/subscription/<path:object_id>/resume/",
+    "billing/subscription/<path:object_id>/history-of/",
+    "billing/subscription/<path:object_id>/change-terms/",
+    "billing/subscription/<path:object_id>/undo-change/",
+    "billing/subscription/<path:object_id>/pause/",
+    "billing/subscription/<path:object_id>/end-date/",
+    "billing/subscription/<path:object_id>/transfer/",
+    "billing/subscription/<path:object_id>/assign-seat/",
+    "billing/subscription/<path:object_id>/release-seat/",
     "billing/invoice/<path:object_id>/pdf/",
     "orders/fulfilment/<path:object_id>/retry/",
     "orders/fulfilment/<path:object_id>/hand-over/",
@@ -148,6 +203,45 @@ OPERATOR_ACTIONS: dict[str, Route] = {
     "catalog/offer/offer/": Route("/admin/catalog/offer/offer/"),
     "providers/keypool/<path:object_id>/load-keys/": Route("/admin/providers/keypool/{pool}/load-keys/"),
     "reports/search/calls/": Route("/admin/reports/search/calls/", tells=True),
+    "catalog/tariff/<path:object_id>/move/": Route("/admin/catalog/tariff/{tariff}/move/"),
+    "catalog/tariff/<path:object_id>/clone/": Route("/admin/catalog/tariff/{tariff}/clone/"),
+    "catalog/product/<path:object_id>/move/": Route("/admin/catalog/product/{product_id}/move/"),
+    "catalog/product/<path:object_id>/clone/": Route("/admin/catalog/product/{product_id}/clone/"),
+    "catalog/product/<path:object_id>/document/": Route("/admin/catalog/product/{product_id}/document/"),
+    "catalog/product/launch/": Route("/admin/catalog/product/launch/"),
+    "catalog/offer/matrix/": Route("/admin/catalog/offer/matrix/"),
+    "catalog/offer/open-matrix/": Route("/admin/catalog/offer/open-matrix/"),
+    "catalog/pricechange/<uuid:change_id>/impact/": Route(
+        "/admin/catalog/pricechange/00000000-0000-0000-0000-000000000000/impact/", own=404
+    ),
+    "catalog/category/process_import/": Route("/admin/catalog/category/process_import/", own=405),
+    "catalog/category/import/": Route("/admin/catalog/category/import/"),
+    "catalog/category/export/": Route("/admin/catalog/category/export/"),
+    "catalog/feature/process_import/": Route("/admin/catalog/feature/process_import/", own=405),
+    "catalog/feature/import/": Route("/admin/catalog/feature/import/"),
+    "catalog/feature/export/": Route("/admin/catalog/feature/export/"),
+    "catalog/product/process_import/": Route("/admin/catalog/product/process_import/", own=405),
+    "catalog/product/import/": Route("/admin/catalog/product/import/"),
+    "catalog/product/export/": Route("/admin/catalog/product/export/"),
+    "catalog/productparameter/process_import/": Route(
+        "/admin/catalog/productparameter/process_import/", own=405
+    ),
+    "catalog/productparameter/import/": Route("/admin/catalog/productparameter/import/"),
+    "catalog/productparameter/export/": Route("/admin/catalog/productparameter/export/"),
+    "catalog/productdocument/process_import/": Route(
+        "/admin/catalog/productdocument/process_import/", own=405
+    ),
+    "catalog/productdocument/import/": Route("/admin/catalog/productdocument/import/"),
+    "catalog/productdocument/export/": Route("/admin/catalog/productdocument/export/"),
+    "catalog/tariffrelation/process_import/": Route("/admin/catalog/tariffrelation/process_import/", own=405),
+    "catalog/tariffrelation/import/": Route("/admin/catalog/tariffrelation/import/"),
+    "catalog/tariffrelation/export/": Route("/admin/catalog/tariffrelation/export/"),
+    "catalog/offer/process_import/": Route("/admin/catalog/offer/process_import/", own=405),
+    "catalog/offer/import/": Route("/admin/catalog/offer/import/"),
+    "catalog/offer/export/": Route("/admin/catalog/offer/export/"),
+    "catalog/pricechange/process_import/": Route("/admin/catalog/pricechange/process_import/", own=405),
+    "catalog/pricechange/import/": Route("/admin/catalog/pricechange/import/"),
+    "catalog/pricechange/export/": Route("/admin/catalog/pricechange/export/"),
 }
 """Pages of the operator's console, of one object or of all, beside those that every model has."""
 
@@ -190,8 +284,15 @@ DUE = {
     "billing.renew": "subscription",
     "billing.notice": "subscription",
     "billing.trial_end": "subscription",
+    "billing.begin": "subscription",
+    "billing.resume": "subscription",
     "billing.expire": "invoice",
     "billing.recognise": "invoice",
+    # Of a change that is the platform's own, at each partner that sells the tariff.
+    "billing.price_impact": "",
+    "billing.price_plan": "",
+    "billing.price_check": "subscription",
+    "catalog.price_start": "",
     "payments.send": "payment",
     "payments.sweep": "payment",
     "payments.settle": "payment",

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts import sign_in
 from apps.billing import periods
-from apps.catalog.models import Offer, TariffVersion
+from apps.catalog.models import Offer
 from apps.core import addresses, clock
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
@@ -25,7 +25,8 @@ from apps.storefronts.words import every_period, in_trial_words
 @require_http_methods(["GET", "HEAD", "POST"])
 @page
 def checkout(request: Any, offer_id: int) -> HttpResponse:
-    offer = Offer.objects.on_sale(current_partner().pk).filter(pk=offer_id).first()
+    channel_code = visitors.source(request, request.storefront).code
+    offer = Offer.objects.on_sale(current_partner().pk, channel_code).filter(pk=offer_id).first()
     if offer is None:
         known = Offer.objects.filter(partner_id=current_partner().pk, pk=offer_id).exists()
         if not known:
@@ -34,10 +35,10 @@ def checkout(request: Any, offer_id: int) -> HttpResponse:
     if not sales_are_open(request.storefront):
         closed = str(request.storefront.closed_text) or _("Продажи временно закрыты. Загляните позже.")
         raise Refused("sales_closed", closed)
-    version, buyer = offer.current_version(), sign_in.customer_of(request)
+    buyer = sign_in.customer_of(request)
     if request.method != "POST":
-        return _form_page(request, offer, CheckoutForm(version, buyer))
-    form = CheckoutForm(version, buyer, request.POST)
+        return _form_page(request, offer, CheckoutForm(offer, buyer))
+    form = CheckoutForm(offer, buyer, request.POST)
     if not form.is_valid():
         return _form_page(request, offer, form, status=400)
     try:
@@ -53,7 +54,7 @@ def checkout(request: Any, offer_id: int) -> HttpResponse:
 
 
 def _buy(request: Any, offer: Offer, form: CheckoutForm) -> Order:
-    given, texts = form.cleaned_data, consent_texts(form.version)
+    given, texts = form.cleaned_data, consent_texts(offer)
     typed = {name: given[name] for name in ("phone", "email", "name") if name in given}
     return purchases.buy(
         request_key=given["request_key"],
@@ -68,13 +69,15 @@ def _buy(request: Any, offer: Offer, form: CheckoutForm) -> Order:
             ip=addresses.of(request),
             user_agent=request.headers.get("User-Agent", ""),
         ),
+        declared=form.declared(),
+        answers=form.answers(),
         return_url=f"{request.scheme}://{request.get_host()}/thanks/{{order}}/",
     )
 
 
-def consent_texts(version: TariffVersion) -> dict[str, str]:
+def consent_texts(offer: Offer) -> dict[str, str]:
     """What stands beside the boxes, word for word; kept with the purchase."""
-    terms = {"price": version.money, "every": every_period(version)}
+    terms = {"price": offer.money, "every": every_period(offer.current_version())}
     return {
         "recurring": _(
             "Согласен на автоматическое списание %(price)s %(every)s с сохранённой карты, пока не отменю подписку."
@@ -85,12 +88,12 @@ def consent_texts(version: TariffVersion) -> dict[str, str]:
 
 
 def _form_page(request: Any, offer: Offer, form: CheckoutForm, status: int = 200) -> HttpResponse:
-    version, texts = form.version, consent_texts(form.version)
+    version, texts = form.version, consent_texts(offer)
     anchor = clock.today() + periods.timedelta(days=version.trial_days)
     following = periods.period_end(
         anchor=anchor, start=anchor, count=version.period_count, unit=version.period_unit
     )
-    later = {"price": version.money, "date": f"{following:%d.%m.%Y}", "every": every_period(version)}
+    later = {"price": offer.money, "date": f"{following:%d.%m.%Y}", "every": every_period(version)}
     context = {
         "offer": offer,
         "version": version,
@@ -99,7 +102,7 @@ def _form_page(request: Any, offer: Offer, form: CheckoutForm, status: int = 200
         "buyer": form.buyer,
         "recurring_text": texts["recurring"],
         "terms_text": texts["terms"],
-        "due_now": version.money,
+        "due_now": offer.money,
         "button": _("Оплатить %(price)s") % later,
         "trial": in_trial_words(version.trial_days, anchor) if version.trial_days else "",
         "later": _("Следующее списание — %(price)s %(date)s, затем %(every)s. Предупредим за три дня.")

@@ -1,0 +1,37 @@
+"""A customer's balance: credits that the next invoices use up. Each change is also in the ledger."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from uuid import UUID
+
+from django.db.models import F
+
+from apps.billing.models import CustomerBalance
+from apps.core.money import Money
+
+
+def add(customer_id: UUID, amount: Money) -> None:
+    """More is owed to the customer, in the caller's transaction."""
+    CustomerBalance.objects.get_or_create(customer_id=customer_id, defaults={"currency": amount.currency})
+    CustomerBalance.objects.filter(customer_id=customer_id).update(amount=F("amount") + amount.amount)
+
+
+def take(customer_id: UUID, most: Money) -> Decimal:
+    """Uses up to `most` of the balance; how much it was. The row stays locked until the transaction ends."""
+    balance = (
+        CustomerBalance.objects.select_for_update(no_key=True)
+        .filter(customer_id=customer_id, currency=most.currency)
+        .first()
+    )
+    if balance is None or not balance.amount:
+        return Decimal("0.00")
+    taken = min(balance.amount, most.amount)
+    balance.amount -= taken
+    balance.save(update_fields=["amount"])
+    return taken
+
+
+def positive(customer_ids: Iterable[UUID]) -> set[UUID]:
+    """Those of the customers who have something on their balance."""
+    rows = CustomerBalance.objects.filter(customer_id__in=list(customer_ids), amount__gt=0)
+    return set(rows.values_list("customer_id", flat=True))

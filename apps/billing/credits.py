@@ -1,0 +1,137 @@
+"""Credit notes: less owed on an issued invoice, onto the customer's balance or back to where it came from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from uuid import UUID
+
+from django.utils.translation import gettext_lazy as _
+
+from apps.billing import balances, invoices, postings
+from apps.billing.models import (
+    CreditNote,
+    CreditNoteLine,
+    Invoice,
+    InvoiceLine,
+    InvoicePayment,
+    InvoiceState,
+)
+from apps.core import clock, events, search
+from apps.core.errors import Refused
+from apps.core.money import Money, vat_inside
+from apps.core.tenancy import current_partner
+from apps.payments import payments
+from apps.policies import numbering
+
+KIND = "billing.CreditNote"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """So much of an invoice line, for the days [start, end) (None: of no days in particular)."""
+
+    line: UUID
+    amount: Decimal
+    start: date | None = None
+    end: date | None = None
+
+
+def issue(
+    *,
+    invoice: Invoice,
+    parts: Sequence[Part],
+    reason: str,
+    key: str,
+    to_card: bool = False,
+    actor: str = "",
+) -> CreditNote:
+    """A numbered note about lines of one issued invoice, in the caller's transaction.
+
+    What is unpaid lowers the debt; of what is paid, `to_card` goes back by the payment it came with (as far as
+    that has it), the rest onto the balance. The VAT is at the line's own rate. With the same `key` it is the
+    same note. Raises Refused `credit_too_much`.
+    """
+    if earlier := CreditNote.objects.filter(key=key).first():
+        return earlier
+    invoice = invoices.locked(invoice.pk)
+    lines = {line.pk: line for line in invoice.lines.select_for_update(no_key=True).order_by("pk")}
+    note = _write(invoice, lines, parts, reason=reason, key=key, actor=actor)
+    _give(note, invoice, to_card=to_card)
+    postings.note(note)
+    [note.number] = numbering.allot(
+        "credit_note",
+        legal_entity_id=note.legal_entity_id,
+        partner_id=current_partner().pk,
+        year=note.business_date.year,
+    )
+    note.save(update_fields=["number"])
+    search.index(KIND, note.pk, [note.number])
+    return note
+
+
+def _write(
+    invoice: Invoice,
+    lines: dict[UUID, InvoiceLine],
+    parts: Sequence[Part],
+    **given: str,
+) -> CreditNote:
+    if invoice.state not in {InvoiceState.OPEN, InvoiceState.PAID}:
+        raise Refused("invoice_closed", _("Этот счёт уже аннулирован или возвращён"))
+    total = sum((part.amount for part in parts), Decimal(0))
+    note = CreditNote.objects.create(
+        invoice=invoice,
+        customer_id=invoice.customer_id,
+        legal_entity_id=invoice.legal_entity_id,
+        number=given["key"][:40],
+        total=total,
+        vat=sum((_vat(lines[part.line], part) for part in parts), Decimal(0)),
+        to_balance=total,
+        currency=invoice.currency,
+        business_date=clock.today(),
+        issued_at=clock.now(),
+        **given,
+    )
+    for part in parts:
+        line = lines[part.line]
+        if part.amount > line.amount - line.credited:
+            raise Refused("credit_too_much", _("По этой строке счёта столько уже не вернуть"))
+        CreditNoteLine.objects.create(
+            credit_note=note,
+            invoice_line=line,
+            period_start=part.start,
+            period_end=part.end,
+            amount=part.amount,
+            vat=_vat(line, part),
+        )
+        line.credited += part.amount
+        line.save(update_fields=["credited"])
+    return note
+
+
+def _vat(line: InvoiceLine, part: Part) -> Decimal:
+    """Of the last part of a line, what is left of its VAT: parts add up to the whole."""
+    credited = sum((one.vat for one in line.credits.all()), Decimal(0))
+    if line.credited + part.amount == line.amount:
+        return line.vat - credited
+    return min(vat_inside(part.amount, line.vat_rate), line.vat - credited)
+
+
+def _give(note: CreditNote, invoice: Invoice, *, to_card: bool) -> None:
+    if invoice.state == InvoiceState.OPEN:
+        note.to_debt, note.to_balance = note.total, Decimal(0)
+    elif to_card and (link := InvoicePayment.objects.filter(invoice=invoice, failed=False).first()):
+        note.to_refund = min(note.total, link.payment.refundable())
+        note.to_balance = note.total - note.to_refund
+    note.save(update_fields=["to_debt", "to_balance", "to_refund"])
+    if note.to_refund:
+        payments.refund(
+            payment=link.payment,
+            amount=Money(note.to_refund, note.currency),
+            reason=str(note.get_reason_display()),
+            actor=note.actor,
+            key=note.pk,
+        )
+    if note.to_balance:
+        balances.add(note.customer_id, Money(note.to_balance, note.currency))
+    events.publish("billing.CreditNoteIssued", note.pk, invoice_id=invoice.pk)
