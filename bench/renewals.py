@@ -220,7 +220,7 @@ def _goods() -> Goods:
                 kind="payment",
                 connector="apps.payments.yookassa.YooKassa",
                 name="bench renewals",
-                config={"shop_id": "bench", "secret_key": "secret"},
+                config={"shop_id": "bench", "secret_key": "secret", "base_url": "http://127.0.0.1:9/v3"},
                 legal_entity=operator(),
             )
             provider = Provider.objects.create(code="renewals", name="Поставщик")

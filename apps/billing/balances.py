@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db.models import F
 
 from apps.billing.models import CustomerBalance
+from apps.core import bulk
 from apps.core.money import Money
 
 
@@ -33,5 +34,5 @@ def take(customer_id: UUID, most: Money) -> Decimal:
 
 def positive(customer_ids: Iterable[UUID]) -> set[UUID]:
     """Those of the customers who have something on their balance."""
-    rows = CustomerBalance.objects.filter(customer_id__in=list(customer_ids), amount__gt=0)
+    rows = CustomerBalance.objects.filter(customer_id__in=bulk.these("uuid", customer_ids), amount__gt=0)
     return set(rows.values_list("customer_id", flat=True))

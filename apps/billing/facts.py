@@ -18,6 +18,7 @@ from apps.billing.models import (
     SubscriptionDiscount,
     SubscriptionPhase,
 )
+from apps.core import bulk
 
 Row = TypeVar("Row", SubscriptionPhase, SubscriptionDiscount)
 
@@ -74,7 +75,7 @@ def load(subscriptions: Sequence[Subscription], *, since: date | None = None) ->
 
     `since` is where to look back to: by default `billed_until`, so that a plain run reads no old lines.
     """
-    keys = [one.pk for one in subscriptions]
+    keys = bulk.these("uuid", [one.pk for one in subscriptions])
     phases = _by_subscription(
         SubscriptionPhase.objects.filter(subscription__in=keys, dropped_at=None).order_by("start_date", "id")
     )
@@ -101,7 +102,7 @@ def _add_billed(found: list[Facts]) -> None:
     by_key = {facts.subscription.pk: facts for facts in found}
     earliest = min((facts.since for facts in found), default=date.max)
     rows = InvoiceLine.objects.filter(
-        subscription__in=list(by_key), phase__isnull=False, period_end__gt=earliest
+        subscription__in=bulk.these("uuid", by_key), phase__isnull=False, period_end__gt=earliest
     ).values_list(*_LINE)
     late = [line for line in map(_Line._make, rows) if line.period_end > by_key[line.subscription_id].since]
     favours, taken = _credited([line.id for line in late if line.credited])

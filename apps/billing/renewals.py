@@ -19,7 +19,7 @@ from apps.billing.models import (
     Subscription,
     SubscriptionState,
 )
-from apps.core import clock, due, events, faults
+from apps.core import bulk, clock, due, events, faults
 from apps.payments import payments
 from apps.payments.models import CONSENT_REVOKED, PaymentMethod, Refund, RefundState
 
@@ -79,8 +79,9 @@ def _is_due(subscription: Subscription, today: date) -> bool:
 
 def _open_renewals(due_now: Iterable[Subscription]) -> dict[UUID, Invoice]:
     """Invoices issued for the period that is due already: they are to be paid, and nothing is billed anew."""
+    charged = [one.pk for one in due_now if one.collection == Collection.CHARGE]
     rows = Invoice.objects.filter(
-        subscription__in=[one.pk for one in due_now if one.collection == Collection.CHARGE],
+        subscription__in=bulk.these("uuid", charged),
         state=InvoiceState.OPEN,
         purpose=InvoicePurpose.RENEWAL,
     )

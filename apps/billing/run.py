@@ -150,13 +150,15 @@ def write(bills: Sequence[Bill]) -> None:
 
 def lock(subscription_ids: Iterable[UUID]) -> list[Subscription]:
     """The subscriptions as they stand now, locked in the order of their ids, as everybody locks them."""
-    rows = Subscription.objects.select_for_update(no_key=True).filter(pk__in=list(subscription_ids))
+    rows = Subscription.objects.select_for_update(no_key=True).filter(
+        pk__in=bulk.these("uuid", subscription_ids)
+    )
     return list(rows.order_by("pk"))
 
 
 def usable_methods(subscriptions: Iterable[Subscription]) -> dict[UUID, PaymentMethod]:
     """The methods that may be charged, locked as a refusal locks them: none is claimed after a refusal."""
-    keys = {one.method_id for one in subscriptions if one.method_id}
+    keys = bulk.these("uuid", {one.method_id for one in subscriptions if one.method_id})
     # Their tokens are read, and deciphered, by whoever sends the charge.
     rows = PaymentMethod.objects.select_for_update(no_key=True).filter(pk__in=keys).defer("token")
     return {row.pk: row for row in rows.order_by("pk") if row.is_active}
@@ -165,7 +167,7 @@ def usable_methods(subscriptions: Iterable[Subscription]) -> dict[UUID, PaymentM
 def _families(roots: Sequence[Subscription]) -> dict[UUID, list[Subscription]]:
     families = {one.pk: [one] for one in roots}
     addons = Subscription.objects.select_for_update(no_key=True).filter(
-        parent__in=list(families), state__in=LIVE, cancel_at_period_end=False
+        parent__in=bulk.these("uuid", families), state__in=LIVE, cancel_at_period_end=False
     )
     for addon in addons.order_by("pk"):
         families[addon.parent_id].append(addon)

@@ -255,7 +255,8 @@ def _done(rows: list[models.Due]) -> None:
     """Takes done rows of one partner away. What was planned anew by the task itself has no lease, and stays."""
     [partner_id] = {row.partner_id for row in rows}
     with in_public():
-        models.Due.objects.filter(pk__in=[row.pk for row in rows], lease=rows[0].lease).delete()
+        keys = bulk.these("bigint", [row.pk for row in rows])
+        models.Due.objects.filter(pk__in=keys, lease=rows[0].lease).delete()
         _close(partner_id, [row.object_id for row in rows])
 
 
@@ -264,7 +265,9 @@ def _close(partner_id: int | None, object_ids: list[UUID]) -> None:
     failing = models.Due.objects.filter(
         partner_id=partner_id, object_id=OuterRef("object_id"), attempts__gte=PATIENCE
     )
-    items = models.WorkItem.objects.filter(partner_id=partner_id, kind="core.due", object_id__in=object_ids)
+    items = models.WorkItem.objects.filter(
+        partner_id=partner_id, kind="core.due", object_id__in=bulk.these("uuid", object_ids)
+    )
     items.exclude(Exists(failing)).delete()
 
 
