@@ -206,8 +206,8 @@ def difference(should: Iterable[Charge], billed: Iterable[Billed]) -> Difference
     A piece is known by its phase and period, so that one shortened and lengthened again stays the same piece.
     """
     pieces: dict[tuple[UUID, date], tuple[Charge | None, list[Billed]]] = {}
-    for charge in should:
-        pieces[charge.phase, charge.period] = (charge, [])
+    for piece in should:
+        pieces[piece.phase, piece.period] = (piece, [])
     for line in sorted(billed, key=lambda one: one.start):
         pieces.setdefault((line.phase, line.period), (None, []))[1].append(line)
     result = Difference()

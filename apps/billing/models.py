@@ -422,7 +422,7 @@ class CreditNote(UUIDModel):
 
     Reason = CreditReason
 
-    number = models.CharField(_("номер"), max_length=40, unique=True)
+    number = models.CharField(_("номер"), max_length=40)
     invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="credit_notes", verbose_name=_("счёт"))
     customer = models.ForeignKey(
         "accounts.Customer", models.PROTECT, related_name="credit_notes", verbose_name=_("клиент")
@@ -440,7 +440,7 @@ class CreditNote(UUIDModel):
     issued_at = models.DateTimeField(_("выставлена"))
     actor = models.CharField(_("кто"), max_length=150, blank=True)
     # What it answers to: the same request again finds the first note.
-    key = models.CharField(_("ключ"), max_length=100, unique=True)
+    key = models.CharField(_("ключ"), max_length=100)
 
     class Meta:
         verbose_name, verbose_name_plural = _("корректировка счёта"), _("корректировки счетов")
@@ -450,7 +450,9 @@ class CreditNote(UUIDModel):
                 condition=Q(total=models.F("to_debt") + models.F("to_balance") + models.F("to_refund"))
                 & Q(total__gt=0, to_debt__gte=0, to_balance__gte=0, to_refund__gte=0),
                 name="billing_credit_adds_up",
-            )
+            ),
+            models.UniqueConstraint(fields=["number"], name="billing_credit_number"),
+            models.UniqueConstraint(fields=["key"], name="billing_credit_once"),
         ]
 
     def __str__(self) -> str:

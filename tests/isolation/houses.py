@@ -125,6 +125,7 @@ def _furnish(shop: Shop, marker: str, keys: int) -> House:
         "partner": partner.pk,
         "offer": offer.pk,
         "product": product.code,
+        "product_id": product.pk,
         "customer": customer.pk,
         "order": order.pk,
         "subscription": order.subscription_id,

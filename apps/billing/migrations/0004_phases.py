@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                         default=apps.core.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("number", models.CharField(max_length=40, unique=True, verbose_name="номер")),
+                ("number", models.CharField(max_length=40, verbose_name="номер")),
                 (
                     "reason",
                     models.CharField(
@@ -78,7 +78,7 @@ class Migration(migrations.Migration):
                 ("business_date", models.DateField(verbose_name="дата")),
                 ("issued_at", models.DateTimeField(verbose_name="выставлена")),
                 ("actor", models.CharField(blank=True, max_length=150, verbose_name="кто")),
-                ("key", models.CharField(max_length=100, unique=True, verbose_name="ключ")),
+                ("key", models.CharField(max_length=100, verbose_name="ключ")),
             ],
             options={
                 "verbose_name": "корректировка счёта",
@@ -415,6 +415,14 @@ class Migration(migrations.Migration):
                 to="billing.invoiceline",
                 verbose_name="строка счёта",
             ),
+        ),
+        migrations.AddConstraint(
+            model_name="creditnote",
+            constraint=models.UniqueConstraint(fields=("number",), name="billing_credit_number"),
+        ),
+        migrations.AddConstraint(
+            model_name="creditnote",
+            constraint=models.UniqueConstraint(fields=("key",), name="billing_credit_once"),
         ),
         migrations.AddConstraint(
             model_name="customerbalance",
