@@ -43,6 +43,38 @@ class Customer(UUIDModel):
             return str(_("Данные стёрты"))
         return self.name or self.phone or self.email or self.external_id
 
+    @property
+    def is_company(self) -> bool:
+        """Whether it pays by invoice and gets closing documents: its requisites are known."""
+        return Company.objects.filter(customer=self).exists()
+
+
+class ActSchedule(models.TextChoices):
+    PERIOD = "period", _("в конце каждого периода")
+    MONTH = "month", _("в конце каждого месяца")
+
+
+class Company(models.Model):
+    """A customer that is a company or an entrepreneur: what its documents say, and by what terms it pays."""
+
+    customer = models.OneToOneField(
+        Customer, models.PROTECT, primary_key=True, related_name="company", verbose_name=_("клиент")
+    )
+    name = models.CharField(_("юридическое название"), max_length=200)
+    inn = models.CharField(_("ИНН"), max_length=12)
+    kpp = models.CharField(_("КПП"), max_length=9, blank=True)
+    address = models.CharField(_("юридический адрес"), max_length=300)
+    documents_email = models.EmailField(_("почта для документов"))
+    pay_days = models.PositiveSmallIntegerField(_("срок оплаты счёта, дней"), default=10)
+    days_ahead = models.PositiveSmallIntegerField(_("счёт за сколько дней до периода"), default=14)
+    acts = models.CharField(_("акты"), max_length=6, choices=ActSchedule.choices, default=ActSchedule.PERIOD)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("организация"), _("организации")
+
+    def __str__(self) -> str:
+        return self.name
+
 
 class SignInCode(UUIDModel):
     """A one-time code for a contact. Made for strangers too, so that nobody learns who is a customer."""

@@ -14,7 +14,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from apps.accounts import customers
+from apps.accounts import companies, customers
+from apps.accounts.api import CompanySerializer
 from apps.billing.api import actor_of
 from apps.billing.models import Subscription
 from apps.core.errors import Refused
@@ -75,6 +76,7 @@ class CustomerData(serializers.Serializer[Any]):
     email = serializers.CharField(max_length=254, required=False, allow_blank=True)
     external_id = serializers.CharField(max_length=100, required=False, allow_blank=True)
     name = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    company = CompanySerializer(required=False, help_text=_("Реквизиты, если покупает организация"))
 
 
 class DeclaredData(serializers.Serializer[Any]):
@@ -220,7 +222,10 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         key: Any = request.auth
         # A refused order registers nobody.
         with transaction.atomic():
+            company = data["customer"].pop("company", None)
             customer, _is_new = customers.find_or_register(**data["customer"], verified=True)
+            if company:
+                companies.set_company(customer, actor=actor_of(request), **company)
             order = place_order(
                 customer=customer,
                 offer=data["offer"],

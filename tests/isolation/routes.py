@@ -164,6 +164,7 @@ COMMON_ADMIN = {
 """What every AdminSite has; a list and a page per model, and the page of an app, are walked by registry."""
 
 PARTNER_ACTIONS = {
+    "accounts/customer/<path:object_id>/company/",
     "core/workitem/<path:object_id>/take/",
     "core/workitem/<path:object_id>/give-back/",
     "payments/payment/<path:object_id>/refund/",
