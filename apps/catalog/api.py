@@ -31,6 +31,7 @@ EXAMPLE = {
     "currency": "RUB",
     "period": {"count": 1, "unit": "month"},
     "trial_days": 14,
+    "trial_needs_method": True,
     "vat": "22.00",
     "parameters": [{"code": "ekranov", "name": "экранов", "kind": "int", "value": 2}],
     "questions": [],
@@ -102,6 +103,10 @@ class OfferSerializer(serializers.Serializer[Offer]):
     currency = serializers.CharField(source="tariff.current.currency")
     period = Period(source="tariff.current")
     trial_days = serializers.IntegerField(source="tariff.current.trial_days")
+    trial_needs_method = serializers.BooleanField(
+        source="tariff.current.trial_needs_method",
+        help_text=_("false: пробный период начинается без карты, в конце клиент выбирает, как платить"),
+    )
     vat = serializers.SerializerMethodField(help_text=_("Ставка, %; пусто: без НДС"))
     parameters = serializers.SerializerMethodField()
     questions = serializers.SerializerMethodField(help_text=_("Что спросить у клиента: answers заказа"))

@@ -54,6 +54,7 @@ def tariff(
                 period_count=terms.period_count,
                 period_unit=terms.period_unit,
                 trial_days=terms.trial_days,
+                trial_needs_method=terms.trial_needs_method,
                 parameters=terms.parameters,
                 features=terms.features,
                 vat_code=terms.vat_code,

@@ -65,6 +65,13 @@ class VersionForm(forms.Form):
         initial=0,
         widget=UnfoldAdminIntegerFieldWidget,
     )
+    trial_needs_method = forms.BooleanField(
+        label=_("Пробный период только с картой"),
+        required=False,
+        initial=True,
+        help_text=_("Без карты в конце пробного периода клиент сам выберет, как платить"),
+        widget=UnfoldBooleanSwitchWidget,
+    )
     vat_code = forms.ChoiceField(label=_("НДС"), widget=UnfoldAdminSelectWidget)
 
     def __init__(self, *args: Any, tariff: Tariff, **options: Any) -> None:
@@ -125,7 +132,16 @@ class VersionForm(forms.Form):
 
     def publish(self) -> TariffVersion:
         """The new version, sold by from now on. Call it when the form is valid."""
-        names = ("price", "period_count", "period_unit", "trial_days", "vat_code", "parameters", "features")
+        names = (
+            "price",
+            "period_count",
+            "period_unit",
+            "trial_days",
+            "trial_needs_method",
+            "vat_code",
+            "parameters",
+            "features",
+        )
         terms = {name: self.cleaned_data[name] for name in names}
         return self.tariff.publish(parts=list(self.cleaned_data.get("parts", [])), **terms)
 
@@ -133,7 +149,7 @@ class VersionForm(forms.Form):
 def _initial(tariff: Tariff, version: TariffVersion | None) -> dict[str, Any]:
     if version is None:
         return {"period_count": 1, "period_unit": PeriodUnit.MONTH, "vat_code": tariff.product.vat_code}
-    names = ("price", "period_count", "period_unit", "trial_days", "vat_code")
+    names = ("price", "period_count", "period_unit", "trial_days", "trial_needs_method", "vat_code")
     values = {name: getattr(version, name) for name in names}
     texts = {f"parameter_{code}": parameters.write(value) for code, value in version.parameters.items()}
     features = {f"feature_{code}": value for code, value in version.features.items()}
@@ -357,6 +373,13 @@ class LaunchForm(forms.Form):
         max_value=366,
         initial=0,
         widget=UnfoldAdminIntegerFieldWidget,
+    )
+    trial_needs_method = forms.BooleanField(
+        label=_("Пробный период только с картой"),
+        required=False,
+        initial=True,
+        help_text=_("Без карты в конце пробного периода клиент сам выберет, как платить"),
+        widget=UnfoldBooleanSwitchWidget,
     )
     partners = forms.ModelMultipleChoiceField(
         Partner.objects.exclude(status__in=["closed"]),

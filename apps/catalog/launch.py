@@ -26,6 +26,7 @@ def launch(
     period_unit: str,
     trial_days: int,
     partners: Iterable[Partner],
+    trial_needs_method: bool = True,
     short: str = "",
     actor: str = "",
 ) -> Product:
@@ -49,7 +50,13 @@ def launch(
             name=Translated(ru=tariff_name),
             state=lifecycle.DRAFT,
         )
-        tariff.publish(price=price, period_count=period_count, period_unit=period_unit, trial_days=trial_days)
+        tariff.publish(
+            price=price,
+            period_count=period_count,
+            period_unit=period_unit,
+            trial_days=trial_days,
+            trial_needs_method=trial_needs_method,
+        )
         for row in (product, tariff):
             for state in (lifecycle.APPROVED, lifecycle.ON_SALE):
                 lifecycle.move(row, state, actor=actor, reason="")

@@ -138,6 +138,7 @@ def _next_version(change: PriceChange) -> TariffVersion:
         period_count=old.period_count,
         period_unit=old.period_unit,
         trial_days=old.trial_days,
+        trial_needs_method=old.trial_needs_method,
         parameters=old.parameters,
         features=old.features,
         vat_code=old.vat_code,

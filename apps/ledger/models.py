@@ -32,6 +32,7 @@ class Sale(models.TextChoices):
     NEW = "new", _("новая продажа")
     RENEWAL = "renewal", _("продление")
     REFUND = "refund", _("возврат")
+    BINDING = "binding", _("привязка карты")
 
 
 class Owner(models.TextChoices):

@@ -62,6 +62,8 @@ class GatewayPayment:
     method_token: str = ""
     """Only where the method is saved."""
     method_title: str = ""
+    method_fingerprint: str = ""
+    """What stays the same when the same card is saved again; empty where the gateway tells nothing."""
     fee: Decimal = Decimal("0.00")
 
 

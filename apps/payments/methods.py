@@ -6,7 +6,7 @@ from django.db import transaction
 
 from apps import journal
 from apps.accounts.models import Customer
-from apps.core import clock, events
+from apps.core import clock, events, search
 from apps.payments.gateway import GatewayPayment
 from apps.payments.models import Payment, PaymentMethod
 
@@ -46,8 +46,8 @@ def erase(customer_id: UUID) -> None:
         if method.refused_at is None:
             refuse_locked(method)
             journal.record("payments.method_refused", "payments.method", method.pk, actor="erasure")
-        method.token, method.title = "", HIDDEN
-        method.save(update_fields=["token", "title"])
+        method.token, method.title, method.fingerprint = "", HIDDEN, ""
+        method.save(update_fields=["token", "title", "fingerprint"])
 
 
 def save_method(payment: Payment, seen: GatewayPayment) -> None:
@@ -63,5 +63,6 @@ def save_method(payment: Payment, seen: GatewayPayment) -> None:
         connection_id=payment.connection_id,
         token=seen.method_token,
         title=seen.method_title or HIDDEN,
+        fingerprint=search.digest(f"card:{seen.method_fingerprint}").hex() if seen.method_fingerprint else "",
         created_at=clock.now(),
     )

@@ -24,6 +24,8 @@ class Purpose(models.TextChoices):
 
     NEW = "new", _("новая продажа")
     RENEWAL = "renewal", _("продление")
+    # A rouble that is given back at once: what is wanted is the saved method.
+    BINDING = "binding", _("привязка карты")
 
 
 class PaymentState(models.TextChoices):
@@ -112,6 +114,8 @@ class PaymentMethod(UUIDModel):
     connection = PublicReference("connectors.Connection", verbose_name=_("подключение"))
     token = EncryptedField(_("номер у шлюза"))
     title = models.CharField(_("способ"), max_length=100)
+    # HMAC of what the gateway tells of the card: the same card saved twice is known again, by nobody else.
+    fingerprint = models.CharField(max_length=64, blank=True, default="", editable=False)
     is_active = models.BooleanField(_("действует"), default=True)
     created_at = models.DateTimeField(_("сохранён"))
     refused_at = models.DateTimeField(_("отозван"), null=True, blank=True)

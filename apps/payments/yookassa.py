@@ -181,6 +181,7 @@ def _payment(found: dict[str, Any]) -> GatewayPayment:
             confirmation_url=(found.get("confirmation") or {}).get("confirmation_url", ""),
             method_token=method["id"] if method.get("saved") else "",
             method_title=_title(method),
+            method_fingerprint=_fingerprint(method),
             fee=amount.amount - _money(income).amount if income else Decimal("0.00"),
         )
     except (KeyError, ValueError, TypeError, InvalidOperation) as error:
@@ -203,6 +204,13 @@ def _refund(found: dict[str, Any]) -> GatewayRefund:
 
 def _reason(found: dict[str, Any]) -> str:
     return str((found.get("cancellation_details") or {}).get("reason", ""))[:60]
+
+
+def _fingerprint(method: dict[str, Any]) -> str:
+    """The gateway tells no number: first six and last four digits with the expiry are the nearest to it."""
+    card = method.get("card") or {}
+    parts = [str(card.get(name, "")) for name in ("first6", "last4", "expiry_month", "expiry_year")]
+    return "/".join(parts) if all(parts) else ""
 
 
 def _title(method: dict[str, Any]) -> str:

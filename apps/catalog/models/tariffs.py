@@ -54,6 +54,7 @@ class Tariff(Sellable):
         period_count: int,
         period_unit: str,
         trial_days: int = 0,
+        trial_needs_method: bool = True,
         parameters: Mapping[str, Any] | None = None,
         vat_code: str = "",
         parts: list["Tariff"] | None = None,
@@ -82,6 +83,7 @@ class Tariff(Sellable):
                 period_count=period_count,
                 period_unit=period_unit,
                 trial_days=trial_days,
+                trial_needs_method=trial_needs_method,
                 parameters=dict(parameters or {}),
                 features=dict(
                     (tariff.current.features if tariff.current else {}) if features is None else features
@@ -126,6 +128,8 @@ class TariffVersion(models.Model):
     period_count = models.PositiveSmallIntegerField(_("периодов"), default=1)
     period_unit = models.CharField(_("единица периода"), max_length=5, choices=PeriodUnit.choices)
     trial_days = models.PositiveSmallIntegerField(_("пробный период, дней"), default=0)
+    # Without a card it ends into «choose how to pay», with one into the first charge.
+    trial_needs_method = models.BooleanField(_("пробный период только с картой"), default=True)
     parameters = models.JSONField(_("параметры"), default=dict, blank=True)
     # Entitlements: {code: true or a number}, apart from the price.
     features = models.JSONField(_("возможности"), default=dict, blank=True)
