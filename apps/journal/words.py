@@ -39,6 +39,7 @@ ACTIONS: dict[str, Any] = {
     "payments.method_refused": _("Отказ от автосписаний"),
     "payments.refund": _("Назначен возврат"),
     "price-list.imported": _("Загружен прайс-лист"),
+    "provider_terms.set": _("Установлены условия поставщика"),
     "request.moved": _("Обращение перешло в другое состояние"),
     "request.opened": _("Открыто обращение"),
     "role.given": _("Выдана роль"),

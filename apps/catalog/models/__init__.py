@@ -1,6 +1,7 @@
 """The catalogue's models (public): products, tariffs with versions, offers, price changes."""
 
 from apps.catalog.models.changes import Policy, PriceChange, PriceImpact
+from apps.catalog.models.costs import ProviderTerms, ProviderTermsQuerySet, Trade
 from apps.catalog.models.offers import Offer, OfferQuerySet, Payer
 from apps.catalog.models.products import (
     Category,
@@ -38,8 +39,11 @@ __all__ = [
     "ProductDocument",
     "ProductParameter",
     "ProductPicture",
+    "ProviderTerms",
+    "ProviderTermsQuerySet",
     "Relation",
     "Tariff",
     "TariffRelation",
     "TariffVersion",
+    "Trade",
 ]
