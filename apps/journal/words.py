@@ -7,6 +7,8 @@ from django.utils.translation import gettext_lazy as _
 ACTIONS: dict[str, Any] = {
     "apikey.issued": _("Выпущен ключ API"),
     "apikey.revoked": _("Отозван ключ API"),
+    "books.closed": _("Закрыт период"),
+    "books.reopened": _("Период открыт снова"),
     "call_list.created": _("Создан обзвон"),
     "call_list.exported": _("Выгружен список обзвона"),
     "call_list.results": _("Загружены результаты обзвона"),
@@ -15,6 +17,7 @@ ACTIONS: dict[str, Any] = {
     "connection.switched-off": _("Выключено подключение"),
     "connection.switched-on": _("Включено подключение"),
     "contract.set": _("Установлены условия договора"),
+    "customer.company": _("Изменены реквизиты организации"),
     "customer.changed": _("Изменены данные клиента"),
     "customer.erased": _("Стёрты данные клиента"),
     "demo.clear": _("Пульт: помехи убраны"),

@@ -11,6 +11,7 @@ from django.db import transaction
 from apps.core import bulk, clock
 from apps.core.tenancy import current_partner
 from apps.ledger.models import Account, Owner, Sale, Transfer
+from apps.partners import books
 
 __all__ = ["Account", "Owner", "Posting", "Sale", "post"]
 
@@ -81,13 +82,15 @@ def post(
 ) -> None:
     """Writes a document's transfers for the current partner, in the caller's transaction; zeros are left out.
 
-    `occurred_at` is in UTC, `business_date` a day in the partner's zone. Raises RuntimeError outside a
-    transaction, NoPartner, ValueError for an unknown account or kind, IntegrityError for a negative amount
-    and for a posting that stands there already.
+    `occurred_at` is in UTC, `business_date` a day in the partner's zone; where the seller's books of that day are
+    closed, it is their first open day. Raises RuntimeError outside a transaction, NoPartner, ValueError for an
+    unknown account or kind, IntegrityError for a negative amount and for a posting that stands there already.
     """
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("A document and its postings commit in one transaction")
     partner, recorded_at = current_partner(), clock.wall()
+    postings = [posting for posting in postings if posting.amount]
+    days = books.open_days({posting.seller_id for posting in postings}, business_date)
     Transfer.objects.bulk_create(
         Transfer(
             partner_id=partner.pk,
@@ -96,12 +99,11 @@ def post(
             document_id=document_id,
             posting=posting.name,
             occurred_at=occurred_at,
-            business_date=business_date,
+            business_date=days[posting.seller_id],
             recorded_at=recorded_at,
             **_columns(posting),
         )
         for posting in postings
-        if posting.amount
     )
 
 
@@ -110,6 +112,8 @@ def post_many(
 ) -> None:
     """`post` for the transfers of many documents of one kind at once: (document id, posting) each."""
     partner, recorded_at = current_partner(), clock.wall()
+    posted = [(document_id, one) for document_id, one in posted if one.amount]
+    days = books.open_days({one.seller_id for _document, one in posted}, business_date)
     bulk.copy(
         Transfer,
         _FIELDS,
@@ -121,12 +125,11 @@ def post_many(
                 document_id,
                 one.name,
                 occurred_at,
-                business_date,
+                days[one.seller_id],
                 recorded_at,
                 *(getattr(one, name) for name in _DIMENSIONS),
             )
             for document_id, one in posted
-            if one.amount
         ],
     )
 

@@ -169,7 +169,11 @@ class LegalEntityAdmin(console.ConsoleAdmin):
             return self._moved(
                 request, entity, lambda: books.close(entity, until=form.cleaned_data["until"], actor=actor)
             )
-        notes = [_("Документы и проводки этих дней больше не изменятся: исправления лягут на первый открытый день.")]
+        notes = [
+            _(
+                "Документы и проводки этих дней больше не изменятся: исправления лягут на первый открытый день."
+            )
+        ]
         return console.form_page(self, request, form, _("Закрыть период"), notes=notes)
 
     @action(description=_("Открыть период снова"), url_path="reopen-books", permissions=["reopen"])
@@ -185,7 +189,9 @@ class LegalEntityAdmin(console.ConsoleAdmin):
             )
         return console.form_page(self, request, form, _("Открыть период снова"))
 
-    def _moved(self, request: HttpRequest, entity: LegalEntity, move: Callable[[], LegalEntity]) -> HttpResponse:
+    def _moved(
+        self, request: HttpRequest, entity: LegalEntity, move: Callable[[], LegalEntity]
+    ) -> HttpResponse:
         try:
             entity = move()
         except Refused as refusal:

@@ -189,6 +189,12 @@ PARTNER_ACTIONS = {
 """Pages of one object in a partner's console, beside those that every model has."""
 
 OPERATOR_ACTIONS: dict[str, Route] = {
+    "partners/legalentity/<path:object_id>/close-books/": Route(
+        "/admin/partners/legalentity/{entity}/close-books/"
+    ),
+    "partners/legalentity/<path:object_id>/reopen-books/": Route(
+        "/admin/partners/legalentity/{entity}/reopen-books/"
+    ),
     "core/workitem/<path:object_id>/take/": Route("/admin/core/workitem/{workitem}/take/", own=302),
     "core/workitem/<path:object_id>/give-back/": Route("/admin/core/workitem/{workitem}/give-back/", own=302),
     "partners/partner/migrations/": Route("/admin/partners/partner/migrations/"),
