@@ -123,6 +123,7 @@ def _furnish(shop: Shop, marker: str, keys: int) -> House:
     ids = {
         "slug": partner.slug,
         "partner": partner.pk,
+        "entity": partner.legal_entity_id,
         "offer": offer.pk,
         "product": product.code,
         "product_id": product.pk,
