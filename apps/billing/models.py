@@ -574,3 +574,4 @@ class PriceConsent(UUIDModel):
 
 
 import apps.billing.arrangements  # noqa: E402, F401 - more models of this app
+import apps.billing.dunning_models  # noqa: E402, F401 - and more
