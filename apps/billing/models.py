@@ -154,12 +154,7 @@ class Subscription(UUIDModel):
 
     @property
     def ends_on(self) -> date | None:
-        """The first day without the product if nothing more is paid; None before the first payment.
-
-        A trial that was cancelled is over with its own days, as its payment went back.
-        """
-        if self.state == SubscriptionState.TRIAL and self.cancel_at_period_end:
-            return self.anchor_date
+        """The first day without the product if nothing more is paid; None before it has begun."""
         return self.current_period_end
 
     @property
@@ -284,10 +279,16 @@ class Invoice(UUIDModel):
     vat = amount_field(_("в том числе НДС"), default=Decimal("0.00"))
     # Of the customer's balance (credits of earlier documents): what is left is to be paid.
     credit_applied = amount_field(_("зачтено"), default=Decimal("0.00"))
+    # Of what was to be paid: taken off by credit notes before it was paid. It only grows, while the invoice is open.
+    debt_credited = amount_field(
+        _("снято с долга"), default=Decimal("0.00"), db_default=Decimal("0.00"), editable=False
+    )
     currency = currency_field()
     collection = models.CharField(
         _("кто и как платит"), max_length=15, choices=Collection.choices, default=Collection.CHARGE
     )
+    # Requisites of seller and buyer on the day of issue, where the buyer is a company.
+    parties = models.JSONField(_("стороны"), null=True, blank=True, editable=False)
     business_date = models.DateField(_("дата"))
     due_date = models.DateField(_("оплатить до"))
     issued_at = models.DateTimeField(_("выставлен"), null=True, blank=True)
@@ -311,6 +312,12 @@ class Invoice(UUIDModel):
                 condition=~Q(state__in=[InvoiceState.PAID, InvoiceState.REFUNDED]) | Q(paid_at__isnull=False),
                 name="billing_invoice_paid_when",
             ),
+            models.CheckConstraint(
+                condition=Q(
+                    debt_credited__gte=0, total__gte=models.F("credit_applied") + models.F("debt_credited")
+                ),
+                name="billing_invoice_debt",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -323,8 +330,8 @@ class Invoice(UUIDModel):
 
     @property
     def due_money(self) -> Money:
-        """What is still to be paid of it: the sum less what was credited."""
-        return Money(self.total - self.credit_applied, self.currency)
+        """What is to be paid of it: the sum less what the balance and credit notes took off."""
+        return Money(self.total - self.credit_applied - self.debt_credited, self.currency)
 
     def payment(self) -> "Payment | None":
         """The payment under way or done; else the last one that failed."""
@@ -573,5 +580,7 @@ class PriceConsent(UUIDModel):
         return Money(self.old_price, self.subscription.currency)
 
 
-import apps.billing.arrangements  # noqa: E402, F401 - more models of this app
-import apps.billing.dunning_models  # noqa: E402, F401 - and more
+import apps.billing.arrangements  # noqa: E402 - more models of this app
+import apps.billing.dunning_models  # noqa: E402 - and more
+import apps.billing.paperwork  # noqa: E402
+import apps.billing.promotion_models  # noqa: E402, F401
