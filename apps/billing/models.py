@@ -172,6 +172,8 @@ class PhaseKind(models.TextChoices):
     CHANGE = "change", _("смена тарифа")
     PRICE_CHANGE = "price_change", _("изменение цены")
     PAUSE = "pause", _("пауза")
+    MOVED = "moved", _("оплачено в прежней системе")
+    GIFT = "gift", _("дни в подарок")
 
 
 class SubscriptionPhase(UUIDModel):
@@ -584,3 +586,5 @@ import apps.billing.arrangements  # noqa: E402 - more models of this app
 import apps.billing.dunning_models  # noqa: E402 - and more
 import apps.billing.paperwork  # noqa: E402
 import apps.billing.promotion_models  # noqa: E402, F401
+import apps.billing.mass.models  # noqa: E402
+import apps.billing.moving.models  # noqa: E402, F401

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from apps.core import due, events
 from apps.core.models import Event
-from apps.orders import fitting, fulfilment, services
+from apps.orders import fitting, fulfilment, moving, services
 
 due.task(fulfilment.FULFIL)(fulfilment.fulfil)
 
@@ -49,3 +49,13 @@ def hand_services_over(event: Event) -> None:
 @events.on("accounts.CustomerErased")
 def forget_keys(event: Event) -> None:
     services.customer_erased(event.object_id)
+
+
+@events.on("billing.BaseMoved")
+def take_over_what_was_delivered(event: Event) -> None:
+    moving.take_over(event.object_id)
+
+
+@events.on("billing.BaseMovedBack")
+def give_back_what_was_moved(event: Event) -> None:
+    moving.give_back(event.object_id)

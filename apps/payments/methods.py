@@ -1,12 +1,16 @@
 """Saved payment methods: how they are saved, and how a customer takes one back."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import transaction
 
 from apps import journal
 from apps.accounts.models import Customer
-from apps.core import clock, events, search
+from apps.core import bulk, clock, events, search
+from apps.core.fields import encrypt
+from apps.core.ids import uuid7
 from apps.payments.gateway import GatewayPayment
 from apps.payments.models import Payment, PaymentMethod
 
@@ -66,3 +70,41 @@ def save_method(payment: Payment, seen: GatewayPayment) -> None:
         fingerprint=search.digest(f"card:{seen.method_fingerprint}").hex() if seen.method_fingerprint else "",
         created_at=clock.now(),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A method that another system saved at a gateway: its token there, and how to show it."""
+
+    customer_id: UUID
+    connection_id: int
+    token: str
+    title: str = ""
+
+
+def take_over(taken: Sequence[Taken]) -> list[UUID]:
+    """The method of each, in order; new ones are written by COPY, in the caller's transaction.
+
+    The same token of a customer is one method, and one that the customer has refused stays refused.
+    """
+    mine = PaymentMethod.objects.filter(
+        customer__in=bulk.these("uuid", {one.customer_id for one in taken}),
+        connection__in={one.connection_id for one in taken},
+    )
+    known = {(row.customer_id, row.connection_id, row.token): row.pk for row in mine} if taken else {}
+    fresh: list[tuple[UUID, Taken]] = []
+    for one in taken:
+        key = one.customer_id, one.connection_id, one.token
+        if key not in known:
+            known[key] = uuid7()
+            fresh.append((known[key], one))
+    now = clock.now()
+    bulk.copy(
+        PaymentMethod,
+        ["id", "customer", "connection", "token", "title", "fingerprint", "is_active", "created_at"],
+        [
+            (key, one.customer_id, one.connection_id, encrypt(one.token), one.title[:100] or HIDDEN, "", True, now)
+            for key, one in fresh
+        ],
+    )
+    return [known[one.customer_id, one.connection_id, one.token] for one in taken]
