@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing import balances, credits, facts, invoices, postings
+from apps.billing import balances, credits, facts, invoices, postings, terms
 from apps.billing.engine import Charge, Credit, Difference
 from apps.billing.facts import Facts
 from apps.billing.models import (
@@ -122,7 +122,17 @@ def draft(
             part=charge.part,
             vat_rate=(rate := vat.percent(row.vat_code, today)),
             vat=vat_inside(charge.amount, rate),
-            terms=invoices.terms_of_sale(subscription.product_id, today, method),
+            terms=terms.of_line(
+                terms.of_sale(
+                    product_id=subscription.product_id,
+                    tariff_version_id=row.tariff_version_id,
+                    day=today,
+                    method=method,
+                ),
+                gross=charge.gross,
+                price=row.price,
+                quantity=row.quantity,
+            ),
         )
         for position, (charge, row) in enumerate(charges, start=1)
     ]

@@ -1,19 +1,32 @@
 """What an invoice writes to the ledger at each step of its life."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from django.db.models import QuerySet, Sum
+from django.db.models import QuerySet
 
-from apps.billing.models import CreditNote, Invoice, InvoiceLine, InvoicePurpose, InvoiceState
+from apps.billing import economics
+from apps.billing.economics import Move
+from apps.billing.models import (
+    CreditNote,
+    CreditNoteLine,
+    Invoice,
+    InvoiceLine,
+    InvoicePayment,
+    InvoicePurpose,
+    InvoiceState,
+)
+from apps.catalog.models import Trade
 from apps.core import clock
 from apps.core.money import rounded
 from apps.core.tenancy import current_partner
 from apps.ledger.ledger import Account, Owner, Posting, Sale, post
 from apps.ledger.models import Transfer
+from apps.partners.models import ShareBase
 from apps.payments.models import Refund
 
 if TYPE_CHECKING:
@@ -23,7 +36,7 @@ KIND, CREDIT = "invoice", "credit"
 
 
 def issued(invoice: Invoice) -> None:
-    """The customer owes: receivable from deferred income and VAT, less what the balance pays."""
+    """The customer owes: receivable from deferred income and VAT (or a principal), less what the balance pays."""
     _post(invoice, _whole_debt(invoice))
 
 
@@ -31,9 +44,10 @@ def of_bill(bill: "Bill") -> Iterator[Posting]:
     """`issued` of an invoice that is yet to be written: net and VAT of each line, and what the balance pays."""
     subscription = bill.subscription
     for position, line in enumerate(bill.lines, start=1):
+        is_agency = line.terms.get("trade") == Trade.AGENCY
         base = Posting(
             debit=Account.RECEIVABLE,
-            credit=Account.DEFERRED,
+            credit=Account.AGENCY if is_agency else Account.DEFERRED,
             amount=line.charge.amount - line.vat,
             name=f"net-{position}",
             currency=subscription.currency,
@@ -50,7 +64,8 @@ def of_bill(bill: "Bill") -> Iterator[Posting]:
         )
         yield base
         if line.vat:
-            yield replace(base, credit=Account.VAT, amount=line.vat, name=f"vat-{position}")
+            credit = Account.AGENCY if is_agency else Account.VAT
+            yield replace(base, credit=credit, amount=line.vat, name=f"vat-{position}")
     if bill.credit_applied:
         yield replace(
             base,
@@ -73,18 +88,15 @@ def taken_back(invoice: Invoice) -> None:
 
 
 def paid(invoice: Invoice) -> None:
-    """The partner has earned its share, by the contract in force when the thing was sold."""
+    """Partner and provider have earned what is theirs with the payment, by the terms in force at the sale."""
+    lines = _lines(invoice)
+    fees = _fees(invoice, lines)
     _post(
         invoice,
         [
-            replace(
-                _base(invoice, line),
-                debit=Account.PARTNER_SHARE,
-                credit=Account.PARTNER_PAYABLE,
-                amount=share(line),
-                name=f"share-{line.position}",
-            )
-            for line in _lines(invoice)
+            _moved(invoice, line, move, f"{move.name}-{line.position}")
+            for line in lines
+            for move in economics.earned(line, fees[line.pk], line.amount - line.credited, economics.PAYMENT)
         ],
     )
 
@@ -92,46 +104,54 @@ def paid(invoice: Invoice) -> None:
 def credited(invoice: Invoice, amount: Decimal, *, document_id: UUID) -> None:
     """So much of a paid invoice is owed no more, nor earned by anybody: `amount` of it went back.
 
-    `document_id` is the refund's: it credits once. Parts are counted from the running total, so that the parts of
-    an invoice that went back piece by piece add up to the whole of it to the last kopeck.
+    `document_id` is the refund's: it credits once. It is spread over what is left of the lines, so that the parts
+    of an invoice that went back piece by piece add up to the whole of it to the last kopeck.
     """
-    before = credited_so_far(invoice)
-    done = _recognised_lines(invoice)
-    _post(
-        invoice,
-        [
-            posting
-            for line, was, becomes in _parts(invoice, before, before + amount)
-            for posting in _credit(invoice, line, was, becomes, is_earned=line.position in done)
-        ],
-        kind=CREDIT,
-        document_id=document_id,
-    )
+    lines = _lines(invoice)
+    fees, taken, done = _fees(invoice, lines), _taken(invoice, lines), _recognised_lines(invoice)
+    postings = []
+    for line, gross in _spread(amount, lines, taken):
+        was, is_earned = taken[line.pk], line.position in done
+        tax = was.rest_of_vat(line, gross)
+        base = replace(_base(invoice, line), credit=Account.RECEIVABLE, kind=Sale.REFUND)
+        sides = _sides_of_credit(line, is_earned=is_earned)
+        postings += [
+            replace(base, debit=sides[0], amount=gross - tax, name=f"credit-net-{line.position}"),
+            replace(base, debit=sides[1], amount=tax, name=f"credit-vat-{line.position}"),
+        ]
+        for move in _back(line, fees[line.pk], was.gross, was.gross + gross, is_earned=is_earned):
+            posting = _moved(invoice, line, move, f"credit-{move.name}-{line.position}")
+            postings.append(replace(posting, kind=Sale.REFUND))
+    _post(invoice, postings, kind=CREDIT, document_id=document_id)
 
 
 def note(credit: CreditNote) -> None:
-    """A credit note: income and VAT go back, to the debt, the balance or the payer; the partner's share with it."""
+    """A credit note: income and VAT go back, to the debt, the balance or the payer; what others earned with it.
+
+    Its lines are written, and counted in what is credited of the invoice's.
+    """
+    parts = list(credit.lines.select_related("invoice_line__invoice").order_by("pk"))
+    invoice = parts[0].invoice_line.invoice
+    lines = {one.invoice_line_id: one.invoice_line for one in parts}
+    fees, done = _fees(invoice, _lines(invoice)), _recognised_lines(invoice)
+    gone = {key: taken.gross for key, taken in _taken(invoice, lines.values()).items()}
+    for one in parts:
+        gone[one.invoice_line_id] -= one.amount
     postings = []
-    parts = credit.lines.select_related("invoice_line__invoice").order_by("pk")
-    for position, part in enumerate(parts, start=1):
-        line, invoice = part.invoice_line, part.invoice_line.invoice
+    for position, one in enumerate(parts, start=1):
+        line, was = lines[one.invoice_line_id], gone[one.invoice_line_id]
+        is_earned = line.position in done
         base = replace(_base(invoice, line), credit=Account.RECEIVABLE, kind=Sale.REFUND)
-        income = Account.REVENUE if line.position in _recognised_lines(invoice) else Account.DEFERRED
+        sides = _sides_of_credit(line, is_earned=is_earned)
         postings += [
-            replace(base, debit=income, amount=part.amount - part.vat, name=f"net-{position}"),
-            replace(base, debit=Account.VAT, amount=part.vat, name=f"vat-{position}"),
+            replace(base, debit=sides[0], amount=one.amount - one.vat, name=f"net-{position}"),
+            replace(base, debit=sides[1], amount=one.vat, name=f"vat-{position}"),
         ]
+        gone[one.invoice_line_id] = becomes = was + one.amount
         if credit.invoice.state == InvoiceState.PAID:
-            postings.append(
-                replace(
-                    base,
-                    debit=Account.PARTNER_PAYABLE,
-                    credit=Account.PARTNER_SHARE,
-                    amount=_part(share(line), line, line.credited)
-                    - _part(share(line), line, line.credited - part.amount),
-                    name=f"share-{position}",
-                )
-            )
+            for move in _back(line, fees[line.pk], was, becomes, is_earned=is_earned):
+                posting = _moved(invoice, line, move, f"{move.name}-{position}")
+                postings.append(replace(posting, kind=Sale.REFUND))
     if credit.to_balance:
         postings.append(
             replace(
@@ -151,48 +171,103 @@ def is_credited(refund: Refund) -> bool:
 
 
 def credited_so_far(invoice: Invoice) -> Decimal:
-    """What stands in the ledger as given back of an invoice."""
+    """What stands in the ledger as given back of an invoice by refunds."""
+    back = _refunded(invoice)
+    return sum(
+        (amount for name, amount in back.items() if name.startswith(("credit-net", "credit-vat"))),
+        Decimal("0.00"),
+    )
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What is credited of a line so far, by notes and refunds together."""
+
+    gross: Decimal = Decimal("0.00")
+    vat: Decimal = Decimal("0.00")
+
+    def rest_of_vat(self, line: InvoiceLine, gross: Decimal) -> Decimal:
+        """The VAT of `gross` more: the last part of a line has all that is left of its VAT."""
+        if self.gross + gross >= line.amount:
+            return line.vat - self.vat
+        wanted = rounded(line.vat * (self.gross + gross) / line.amount) - self.vat
+        return max(min(wanted, line.vat - self.vat), Decimal("0.00"))
+
+
+def _taken(invoice: Invoice, lines: Iterable[InvoiceLine]) -> dict[UUID, _Taken]:
+    found = {line.pk: _Taken() for line in lines}
+    notes = CreditNoteLine.objects.filter(invoice_line__in=list(found))
+    for key, amount, vat in notes.values_list("invoice_line_id", "amount", "vat"):
+        found[key].gross, found[key].vat = found[key].gross + amount, found[key].vat + vat
+    back = _refunded(invoice)
+    for line in lines:
+        net, vat = back[f"credit-net-{line.position}"], back[f"credit-vat-{line.position}"]
+        found[line.pk].gross, found[line.pk].vat = found[line.pk].gross + net + vat, found[line.pk].vat + vat
+    return found
+
+
+def _refunded(invoice: Invoice) -> dict[str, Decimal]:
+    """By posting: what stands in the ledger as given back of an invoice by refunds."""
     refunds = Refund.objects.filter(payment__invoice_payment__invoice=invoice).values_list("pk", flat=True)
-    found = _mine().filter(document_kind=CREDIT, document_id__in=list(refunds), credit=Account.RECEIVABLE)
-    return found.aggregate(total=Sum("amount"))["total"] or Decimal("0.00")
+    found: dict[str, Decimal] = defaultdict(Decimal)
+    if keys := list(refunds):
+        mine = _mine().filter(document_kind=CREDIT, document_id__in=keys)
+        for name, amount in mine.values_list("posting", "amount"):
+            found[name] += amount
+    return found
 
 
-def _credit(
-    invoice: Invoice, line: InvoiceLine, was: Decimal, becomes: Decimal, *, is_earned: bool
-) -> list[Posting]:
-    vat = _part(line.vat, line, becomes) - _part(line.vat, line, was)
-    base = replace(_base(invoice, line), credit=Account.RECEIVABLE, kind=Sale.REFUND)
-    income = Account.REVENUE if is_earned else Account.DEFERRED
-    return [
-        replace(base, debit=income, amount=becomes - was - vat, name=f"credit-net-{line.position}"),
-        replace(base, debit=Account.VAT, amount=vat, name=f"credit-vat-{line.position}"),
-        replace(
-            base,
-            debit=Account.PARTNER_PAYABLE,
-            credit=Account.PARTNER_SHARE,
-            amount=_part(share(line), line, becomes) - _part(share(line), line, was),
-            name=f"credit-share-{line.position}",
-        ),
-    ]
-
-
-def _parts(
-    invoice: Invoice, before: Decimal, after: Decimal
-) -> Iterator[tuple[InvoiceLine, Decimal, Decimal]]:
-    """Each line with what is credited of it at either total of the invoice."""
-    below = Decimal(0)
-    for line in _lines(invoice):
-        above = below + line.amount
-        was, becomes = (
-            rounded(above * total / invoice.total) - rounded(below * total / invoice.total)
-            for total in (before, after)
-        )
-        yield line, was, becomes
+def _spread(
+    amount: Decimal, lines: list[InvoiceLine], taken: dict[UUID, _Taken]
+) -> Iterator[tuple[InvoiceLine, Decimal]]:
+    """Parts of `amount` in proportion to what is left of each line, which none of them exceeds."""
+    left = [line.amount - taken[line.pk].gross for line in lines]
+    whole, below = sum(left, Decimal(0)), Decimal(0)
+    for line, rest in zip(lines, left, strict=True):
+        above = below + rest
+        part = rounded(amount * above / whole) - rounded(amount * below / whole) if whole else Decimal(0)
         below = above
+        if part:
+            yield line, part
 
 
-def _part(whole: Decimal, line: InvoiceLine, credited: Decimal) -> Decimal:
-    return rounded(whole * credited / line.amount) if line.amount else Decimal(0)
+def _sides_of_credit(line: InvoiceLine, *, is_earned: bool) -> tuple[str, str]:
+    """What is debited for the net and for the VAT of a line that is owed no more."""
+    income = economics.income(line)
+    return Account.REVENUE if is_earned and income == Account.DEFERRED else income, economics.tax(line)
+
+
+def _back(
+    line: InvoiceLine, fee: Decimal, was: Decimal, becomes: Decimal, *, is_earned: bool
+) -> Iterator[Move]:
+    """What others had earned of a paid line and earn no more; a commission that was revenue is taken out of it."""
+    moments = (economics.PAYMENT, economics.SERVICE) if is_earned else (economics.PAYMENT,)
+    for move in economics.taken_back(line, fee, was, becomes, moments=moments):
+        if is_earned and move.name == "commission":
+            yield replace(move, debit=Account.REVENUE)
+        else:
+            yield move
+
+
+def _moved(invoice: Invoice, line: InvoiceLine, move: Move, name: str) -> Posting:
+    return replace(_base(invoice, line), debit=move.debit, credit=move.credit, amount=move.amount, name=name)
+
+
+def _fees(invoice: Invoice, lines: list[InvoiceLine]) -> dict[UUID, Decimal]:
+    """Each line's part of what the gateway kept of the invoice's payment; looked up only where terms ask for it."""
+    fees = dict.fromkeys((line.pk for line in lines), Decimal("0.00"))
+    asked = (line.terms.get(f"{name}_base") for line in lines for name in ("share", "cost"))
+    if ShareBase.FEE not in asked or not invoice.total:
+        return fees
+    link = InvoicePayment.objects.select_related("payment").filter(invoice=invoice, failed=False).first()
+    # A partner's own gateway charges the partner.
+    fee = link.payment.fee if link and lines[0].terms["owner"] == Owner.OPERATOR else Decimal(0)
+    below = Decimal(0)
+    for line in lines:
+        above = below + line.amount
+        fees[line.pk] = rounded(fee * above / invoice.total) - rounded(fee * below / invoice.total)
+        below = above
+    return fees
 
 
 def _recognised_lines(invoice: Invoice) -> set[int]:
@@ -205,24 +280,29 @@ def _mine() -> QuerySet[Transfer]:
 
 
 def recognised(invoice: Invoice, line: InvoiceLine) -> None:
-    """The period is over: deferred income is revenue now, what was given back or credited of it aside."""
-    so_far = credited_so_far(invoice)
-    [back] = [was for found, was, _same in _parts(invoice, so_far, so_far) if found.pk == line.pk]
-    noted = sum((one.amount - one.vat for one in line.credits.all()), Decimal(0))
-    posting = replace(
-        _base(invoice, line),
-        debit=Account.DEFERRED,
-        credit=Account.REVENUE,
-        amount=line.amount - line.vat - (back - _part(line.vat, line, back)) - noted,
-        name=f"recognised-{line.position}",
-    )
-    _post(invoice, [posting])
+    """The period is over: deferred income is revenue now, what was given back or credited of it aside.
 
-
-def share(line: InvoiceLine) -> Decimal:
-    """The partner's part of a line, in its currency."""
-    base = line.amount if line.terms.get("share_base") == "gross" else line.amount - line.vat
-    return rounded(base * Decimal(line.terms.get("share_percent") or 0) / 100)
+    What partner and provider earn with the service is theirs now.
+    """
+    taken = _taken(invoice, [line])[line.pk]
+    fee = _fees(invoice, _lines(invoice))[line.pk]
+    left = line.amount - taken.gross
+    own = line.amount - line.vat - (taken.gross - taken.vat)
+    if economics.is_agency(line):
+        own = economics.own_income(line, fee, left)
+    base = _base(invoice, line)
+    postings = [
+        replace(
+            base,
+            debit=Account.DEFERRED,
+            credit=Account.REVENUE,
+            amount=own,
+            name=f"recognised-{line.position}",
+        )
+    ]
+    for move in economics.earned(line, fee, left, economics.SERVICE):
+        postings.append(_moved(invoice, line, move, f"{move.name}-{line.position}"))
+    _post(invoice, postings)
 
 
 def _whole_debt(invoice: Invoice) -> list[Posting]:
@@ -235,8 +315,9 @@ def _whole_debt(invoice: Invoice) -> list[Posting]:
 
 
 def _debt(invoice: Invoice, line: InvoiceLine) -> list[Posting]:
-    net = replace(_base(invoice, line), amount=line.amount - line.vat, name=f"net-{line.position}")
-    vat = replace(net, credit=Account.VAT, amount=line.vat, name=f"vat-{line.position}")
+    base = replace(_base(invoice, line), credit=economics.income(line))
+    net = replace(base, amount=line.amount - line.vat, name=f"net-{line.position}")
+    vat = replace(base, credit=economics.tax(line), amount=line.vat, name=f"vat-{line.position}")
     return [net, vat]
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from apps.billing import balances, facts, invoices, phases, postings
+from apps.billing import balances, facts, invoices, phases, postings, terms
 from apps.billing.engine import Charge
 from apps.billing.facts import Facts
 from apps.billing.models import (
@@ -25,6 +25,7 @@ from apps.billing.models import (
     InvoicePurpose,
     InvoiceState,
     Subscription,
+    SubscriptionPhase,
 )
 from apps.core import bulk, clock, events, search
 from apps.core.ids import uuid7
@@ -85,7 +86,7 @@ class Frozen:
     def __init__(self, day: date) -> None:
         self.day = day
         self._rates: dict[str, Decimal | None] = {}
-        self._terms: dict[tuple[int, Any], dict[str, Any]] = {}
+        self._terms: dict[tuple[int, int, Any], dict[str, Any]] = {}
 
     def rate(self, code: str) -> Decimal | None:
         """The VAT in per cent; None is «без НДС»."""
@@ -93,12 +94,16 @@ class Frozen:
             self._rates[code] = vat.percent(code, self.day)
         return self._rates[code]
 
-    def terms(self, product_id: int, method: PaymentMethod | None) -> dict[str, Any]:
-        """Whose money, whose share (see `invoices.terms_of_sale`): by the connection that `method` is charged at."""
-        key = product_id, method and method.connection_id
+    def terms(
+        self, product_id: int, term: SubscriptionPhase, charge: Charge, method: PaymentMethod | None
+    ) -> dict[str, Any]:
+        """Whose money, share and cost (see `terms.of_sale`): by the connection that `method` is charged at."""
+        key = product_id, term.tariff_version_id, method and method.connection_id
         if key not in self._terms:
-            self._terms[key] = invoices.terms_of_sale(product_id, self.day, method)
-        return self._terms[key]
+            self._terms[key] = terms.of_sale(
+                product_id=product_id, tariff_version_id=key[1], day=self.day, method=method
+            )
+        return terms.of_line(self._terms[key], gross=charge.gross, price=term.price, quantity=term.quantity)
 
 
 def draw_up(
@@ -117,8 +122,8 @@ def draw_up(
             term = one.term(charge.phase)
             rate = frozen.rate(term.vat_code)
             tax = vat_inside(charge.amount, rate)
-            terms = frozen.terms(one.subscription.product_id, bill.method)
-            bill.lines.append(Line(one, charge, rate, tax, terms))
+            agreed = frozen.terms(one.subscription.product_id, term, charge, bill.method)
+            bill.lines.append(Line(one, charge, rate, tax, agreed))
     return [bill for bill in bills.values() if bill.lines]
 
 

@@ -23,6 +23,7 @@ class Account(models.TextChoices):
     PARTNER_PAYABLE = "partner_payable", _("Расчёты с партнёрами")
     PROVIDER_COST = "provider_cost", _("Себестоимость")
     PROVIDER_PAYABLE = "provider_payable", _("Расчёты с поставщиками")
+    AGENCY = "agency", _("Деньги принципалов")
     WRITE_OFF = "write_off", _("Списания")
 
 
