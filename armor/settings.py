@@ -190,6 +190,9 @@ BROKER_QUEUE = os.environ.get("ARMOR_QUEUE", "armor")
 # Seconds for which what a dead worker had in hand is left alone; each longer than any call outside (20 s).
 LEASE_SECONDS = env.number("ARMOR_LEASE_SECONDS", 180)
 IN_FLIGHT_SECONDS = env.number("ARMOR_IN_FLIGHT_SECONDS", 45)
+# Above so many subscriptions, or roubles, a mass action takes a second person.
+MASS_ACTION_ROWS = env.number("ARMOR_MASS_ACTION_ROWS", 100)
+MASS_ACTION_SUM = env.number("ARMOR_MASS_ACTION_SUM", 50_000)
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
 REST_FRAMEWORK = {

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import F, OuterRef, Q, Subquery, Sum
 
-from apps.billing import periods
+from apps.billing import dunning_audits, gifts, ledger_audits, periods, promotion_audits
 from apps.billing.invoices import KIND as KIND_OF_INVOICE
 from apps.billing.models import (
     LIVE,
@@ -21,14 +21,13 @@ from apps.billing.models import (
     InvoiceState,
     Subscription,
     SubscriptionPhase,
-    SubscriptionState,
 )
 from apps.billing.postings import CREDIT, KIND
 from apps.core import audit, clock, search
 from apps.core.models import Delivery, Due
 from apps.core.tenancy import current_partner, current_partner_id
 from apps.ledger.models import Account, Transfer
-from apps.payments.models import PaymentState, Refund, RefundState
+from apps.payments.models import PaymentState, Purpose, Refund, RefundState
 
 # Lines of one subscription, void and credited ones aside (their days may have come back), whose days overlap.
 _OVERLAPS = """
@@ -64,10 +63,17 @@ def invoice_adds_up() -> Iterator[str]:
 def paid_means_paid() -> Iterator[str]:
     """A paid invoice has one payment of its amount that came; one that came pays its invoice or goes back."""
     links, told = InvoicePayment.objects.select_related("invoice", "payment"), set(_told())
-    paid = {link.invoice_id: link.payment for link in links.filter(failed=False)}
+    # A rouble by which a card was saved pays for nothing.
+    paid = {
+        link.invoice_id: link.payment
+        for link in links.filter(failed=False).exclude(payment__purpose=Purpose.BINDING)
+    }
     for invoice in Invoice.objects.filter(state__in=[InvoiceState.PAID, InvoiceState.REFUNDED]):
         payment = paid.get(invoice.pk)
         if not invoice.due_money.amount and payment is None:
+            continue
+        # What came past the gateway is looked at by `billing.money-past-gateway`.
+        if invoice.collection != Collection.CHARGE and payment is None:
             continue
         wrong = payment is None or (payment.amount, payment.currency) != (
             invoice.due_money.amount,
@@ -86,12 +92,12 @@ def posted() -> Iterator[str]:
     owed, back, notes = _owed(), _given_back(), _noted()
     for invoice in Invoice.objects.exclude(state=InvoiceState.DRAFT):
         held, less = owed.pop(invoice.pk, Decimal(0)), back.get(invoice.pk, Decimal(0))
-        due, noted = invoice.due_money.amount, notes.get(invoice.pk, Decimal(0))
+        due, noted = invoice.total - invoice.credit_applied, notes.get(invoice.pk, Decimal(0))
         is_right = {
             InvoiceState.OPEN: held == due and not less,
             InvoiceState.PAID: held == due and less + noted <= invoice.total,
             InvoiceState.REFUNDED: held == due and less + noted == invoice.total,
-        }.get(InvoiceState(invoice.state), held == less)
+        }.get(InvoiceState(invoice.state), held == less + invoice.debt_credited)
         if not is_right:
             sums = f"{held} less {less} of {invoice.total}"
             yield f"Invoice {invoice.number} is {invoice.state}, and the ledger holds {sums}"
@@ -139,13 +145,13 @@ def refund_credited() -> Iterator[str]:
     back = Refund.objects.filter(
         payment__invoice_payment__failed=False,
         payment__invoice_payment__invoice__state__in=[InvoiceState.PAID, InvoiceState.REFUNDED],
-    ).select_related("payment__invoice_payment__invoice")
+    ).exclude(payment__purpose=Purpose.BINDING)
+    back = back.select_related("payment__invoice_payment__invoice")
     for refund in back:
         invoice = refund.payment.invoice_payment.invoice
         if refund.pk in told or refund.payment_id in told or refund.pk in noted:
             continue
         found, is_made = credited.get(refund.pk), refund.state == RefundState.SUCCEEDED
-        # A trial's is credited when it is cancelled, before its money has gone.
         if found != refund.amount if is_made else found and invoice.state == InvoiceState.PAID:
             yield f"Refund {refund.pk} of {refund.amount} is {refund.state}, and {found} is credited"
         if refund.payment.state == PaymentState.REFUNDED and invoice.state != InvoiceState.REFUNDED:
@@ -162,7 +168,7 @@ def _told() -> Iterable[UUID]:
 def live_is_planned() -> Iterator[str]:
     """A live subscription is paid by its last period, and its next charge or end is planned or under way."""
     # Where others collect the money, a period is granted with its invoice.
-    granted = Q(invoice__state=InvoiceState.OPEN) & ~Q(invoice__collection=Collection.CHARGE)
+    granted = Q(invoice__state=InvoiceState.OPEN, invoice__collection=Collection.PARTNER_REPORTS)
     lines = InvoiceLine.objects.filter(
         granted | Q(invoice__state__in=[InvoiceState.PAID, InvoiceState.REFUNDED]),
         subscription=OuterRef("pk"),
@@ -172,9 +178,9 @@ def live_is_planned() -> Iterator[str]:
         subscription=OuterRef("pk"), dropped_at=None, start_date__lte=clock.today()
     ).order_by("-start_date", "-pk")
     planned = set(
-        Due.objects.filter(partner_id=current_partner_id(), kind="billing.renew").values_list(
-            "object_id", flat=True
-        )
+        Due.objects.filter(
+            partner_id=current_partner_id(), kind__in=["billing.renew", "billing.dunning"]
+        ).values_list("object_id", flat=True)
     )
     under_way = set(
         InvoicePayment.objects.filter(failed=False, invoice__state=InvoiceState.OPEN).values_list(
@@ -186,17 +192,20 @@ def live_is_planned() -> Iterator[str]:
         paid_terms=Subquery(lines.values("phase__start_date")[:1]),
         terms_since=Subquery(begun.values("start_date")[:1]),
     )
+    free = gifts.free_days()
     for subscription in live:
-        if subscription.current_period_end not in _may_run_to(subscription):
+        days = _may_run_to(subscription)
+        days |= {gifts.with_free_days(day, free.get(subscription.pk, ())) for day in days}
+        if subscription.current_period_end not in days:
             yield f"Subscription {subscription.pk} runs to {subscription.current_period_end}, paid is another day"
-        if subscription.parent_id is None and subscription.pk not in planned | under_way:
+        # A parked one waits for a person.
+        waits = subscription.is_parked or subscription.parent_id is not None
+        if not waits and subscription.pk not in planned | under_way:
             yield f"Subscription {subscription.pk} is live, and nothing is planned for it"
 
 
-def _may_run_to(subscription: Any) -> set[date]:
-    """The end of what is paid; the day of terms that have begun and are still to be billed, or a trial's end."""
-    if subscription.state == SubscriptionState.TRIAL and subscription.paid_until is None:
-        return {subscription.anchor_date}
+def _may_run_to(subscription: Any) -> set[date | None]:
+    """The end of what is paid; the day of terms that have begun and are still to be billed."""
     is_new = subscription.paid_terms is None or subscription.terms_since > subscription.paid_terms
     fresh = {subscription.terms_since} if is_new and subscription.terms_since else set()
     return fresh | {subscription.paid_until}
@@ -215,17 +224,6 @@ def nothing_after_cancellation() -> Iterator[str]:
         yield f"Payment {link.payment_id} was started after its subscription was cancelled"
 
 
-@audit.rule("billing.references")
-def references() -> Iterator[str]:
-    """What a subscription refers to in the public schema is there."""
-    from apps.catalog.models import Offer, TariffVersion
-
-    for model, field in ((Offer, "offer_id"), (TariffVersion, "tariff_version_id")):
-        used = set(Subscription.objects.values_list(field, flat=True))
-        for key in used - set(model.objects.filter(pk__in=used).values_list("pk", flat=True)):
-            yield f"Subscriptions refer to {model.__name__} {key}, which is not there"
-
-
 # What was sold stands in the first invoice's line, which is never changed, and in the version, which was sold. The
 # terms that it began with say the same, and today's are those of the latest phase: whatever changed them wrote one.
 # Terms that begin today are taken up in the course of the day.
@@ -242,9 +240,10 @@ WHERE (s.currency, s.legal_entity_id, s.product_id) IS DISTINCT FROM (i.currency
         COALESCE(p.period_unit, s.period_unit))
     IS DISTINCT FROM (l.tariff_version_id, l.quantity, v.vat_code, v.period_count, v.period_unit)
     OR s.parent_id IS NULL AND (
-        s.trial_days <> v.trial_days
+        s.trial_days NOT IN (0, v.trial_days)
         OR COALESCE(p.price * p.quantity, s.price * s.quantity) <> l.amount + l.discount
-        OR (p.anchor_date, p.cycle_day) IS DISTINCT FROM (l.period_start, extract(day FROM l.period_start)))
+        OR CASE WHEN p.is_free THEN s.trial_days = 0 OR p.start_date <> l.period_start OR l.amount <> 0
+            ELSE (p.anchor_date, p.cycle_day) IS DISTINCT FROM (l.period_start, extract(day FROM l.period_start)) END)
 UNION
 SELECT s.id
 FROM billing_subscription s
@@ -273,11 +272,22 @@ _UNPLANNED = """
 WITH planned AS (SELECT kind, object_id FROM core_due WHERE partner_id = %(partner)s),
 wanted AS (
     SELECT 'billing.expire' AS kind, id FROM billing_invoice WHERE state = 'open' AND purpose = 'new'
+    AND collection <> 'partner_reports'
     UNION ALL
     SELECT 'billing.recognise', i.id FROM billing_invoice i WHERE i.state = 'paid'
     AND (SELECT max(period_end) FROM billing_invoiceline l WHERE l.invoice_id = i.id) > %(today)s
     UNION ALL
-    SELECT 'billing.trial_end', id FROM billing_subscription WHERE state = 'trial' AND NOT cancel_at_period_end
+    SELECT 'billing.trial_end', s.id FROM billing_subscription s WHERE s.state = 'suspended' AND (
+        SELECT p.is_free FROM billing_subscriptionphase p
+        WHERE p.subscription_id = s.id AND p.dropped_at IS NULL AND p.start_date <= %(today)s
+        ORDER BY p.start_date DESC, p.id DESC LIMIT 1)
+    UNION ALL
+    SELECT 'billing.resume', id FROM billing_subscription WHERE state = 'paused' AND parent_id IS NULL
+    UNION ALL
+    SELECT 'billing.begin', s.id FROM billing_subscription s
+    WHERE s.state IN ('trial', 'active', 'past_due') AND NOT s.cancel_at_period_end AND EXISTS (
+        SELECT FROM billing_subscriptionphase p WHERE p.subscription_id = s.id AND p.dropped_at IS NULL
+        AND p.kind = 'change' AND p.start_date > %(today)s)
     UNION ALL
     SELECT 'billing.notice', s.id FROM billing_subscription s JOIN payments_paymentmethod m ON m.id = s.method_id
     WHERE s.state IN ('trial', 'active') AND NOT s.cancel_at_period_end AND m.is_active AND s.parent_id IS NULL
@@ -290,145 +300,11 @@ WHERE NOT EXISTS (SELECT FROM planned WHERE planned.kind = wanted.kind AND plann
 
 @audit.rule("billing.work-is-planned")
 def work_is_planned() -> Iterator[str]:
-    """Notice, end of trial, expiry of what is unpaid and recognition of what was earned are planned."""
+    """Notice, terms to come, end of trial and pause, expiry of what is unpaid and recognition are planned."""
     noticed = clock.today() + periods.NOTICE + timedelta(days=1)
     values = {"partner": current_partner_id(), "today": clock.today(), "noticed": noticed}
     for kind, key in _select(_UNPLANNED, values):
         yield f"{kind} of {key} is not planned"
-
-
-_WITH_LINES = """
-WITH line AS (
-    SELECT l.id, i.id AS invoice, i.number, i.state, l.position, l.amount, l.vat, i.credit_applied, round(
-        CASE WHEN l.terms ->> 'share_base' = 'gross' THEN l.amount ELSE l.amount - l.vat END
-        * COALESCE(NULLIF(l.terms ->> 'share_percent', ''), '0')::numeric / 100, 2) AS share,
-        max(l.period_end) OVER of_invoice AS over, max(l.position) OVER of_invoice AS last_position,
-        jsonb_build_array(i.currency, l.terms ->> 'owner', i.legal_entity_id, i.customer_id,
-            COALESCE(l.subscription_id, i.subscription_id), i.channel_id, l.product_id, l.tariff_version_id,
-            (l.terms ->> 'provider_id')::bigint, l.vat_rate) AS dimensions,
-        CASE i.purpose WHEN 'new' THEN 'new' ELSE 'renewal' END AS sale
-    FROM billing_invoice i JOIN billing_invoiceline l ON l.invoice_id = i.id WHERE i.state <> 'draft'
-    WINDOW of_invoice AS (PARTITION BY i.id)
-), note AS (
-    SELECT n.id AS document, n.number, n.to_debt > 0 AS is_of_debt, n.to_balance, c.invoice_line_id, c.amount, c.vat,
-        sum(c.amount) OVER (PARTITION BY c.invoice_line_id ORDER BY c.id) AS so_far,
-        row_number() OVER (PARTITION BY n.id ORDER BY c.id) AS position,
-        count(*) OVER (PARTITION BY n.id) AS last_position
-    FROM billing_creditnote n JOIN billing_creditnoteline c ON c.credit_note_id = n.id
-), posted AS (
-    SELECT document_kind, document_id, posting, debit, credit, amount, kind,
-        substring(posting FROM '[0-9]+$')::int AS position, regexp_replace(posting, '-[0-9]+$', '') AS name,
-        jsonb_build_array(currency, owner, seller_id, customer_id, subscription_id, channel_id,
-            product_id, tariff_version_id, provider_id, vat_rate) AS dimensions
-    FROM ledger_transfer WHERE partner_id = %(partner)s AND document_kind IN ('invoice', 'credit', 'credit_note')
-)
-"""
-
-# Every line with what the ledger must hold of it, side by side with what it holds. What the balance pays stands with
-# the last line.
-_LINES = """
-, held AS (
-    SELECT p.*, COALESCE(link.invoice_id, p.document_id) AS invoice,
-        COALESCE(p.position, (SELECT max(l.position) FROM line l WHERE l.invoice = p.document_id)) AS line_position
-    FROM posted p
-    LEFT JOIN payments_refund r ON p.document_kind = 'credit' AND r.id = p.document_id
-    LEFT JOIN billing_invoicepayment link ON link.payment_id = r.payment_id
-    WHERE p.document_kind IN ('invoice', 'credit')
-), credited AS (
-    SELECT invoice, position, sum(amount) FILTER (WHERE name <> 'credit-share') AS total,
-        sum(amount) FILTER (WHERE name = 'credit-vat') AS vat,
-        sum(amount) FILTER (WHERE name = 'credit-share') AS share,
-        sum(amount) FILTER (WHERE name = 'credit-net' AND debit = 'deferred') AS unearned
-    FROM held WHERE document_kind = 'credit' GROUP BY invoice, position
-), noted AS (
-    SELECT note.invoice_line_id AS id, sum(p.amount) AS unearned
-    FROM note JOIN posted p ON p.document_kind = 'credit_note' AND p.document_id = note.document
-        AND p.name = 'net' AND p.position = note.position AND p.debit = 'deferred'
-    GROUP BY note.invoice_line_id
-), wanted AS (
-    SELECT line.*, one.name, one.debit, one.credit, one.sum, one.is_due FROM line
-    LEFT JOIN credited USING (invoice, position)
-    LEFT JOIN noted USING (id)
-    CROSS JOIN LATERAL (VALUES
-        ('net', 'receivable', 'deferred', amount - line.vat, true),
-        ('vat', 'receivable', 'vat', line.vat, true),
-        ('balance', 'advances', 'receivable', credit_applied, position = last_position),
-        ('void-net', 'deferred', 'receivable', amount - line.vat, state = 'void'),
-        ('void-vat', 'vat', 'receivable', line.vat, state = 'void'),
-        ('void-balance', 'receivable', 'advances', credit_applied, state = 'void' AND position = last_position),
-        ('share', 'partner_share', 'partner_payable', line.share, state IN ('paid', 'refunded')),
-        ('recognised', 'deferred', 'revenue',
-            amount - line.vat - COALESCE(credited.unearned, 0) - COALESCE(noted.unearned, 0),
-            state = 'paid' AND over <= %(today)s AND NOT EXISTS (SELECT FROM core_due
-                WHERE partner_id = %(partner)s AND kind = 'billing.recognise' AND object_id = invoice))
-    ) AS one (name, debit, credit, sum, is_due)
-)
-SELECT w.number, w.position, w.name, w.sum, h.amount
-FROM wanted w
-LEFT JOIN held h ON h.document_kind = 'invoice'
-    AND (h.invoice, h.line_position, h.name) = (w.invoice, w.position, w.name)
-WHERE CASE WHEN h.posting IS NULL THEN w.is_due AND w.sum <> 0
-    ELSE NOT (w.is_due OR w.name = 'recognised' AND w.state IN ('paid', 'refunded'))
-        OR (h.debit, h.credit, h.amount, h.kind) IS DISTINCT FROM (w.debit, w.credit, w.sum, w.sale)
-        OR h.dimensions IS DISTINCT FROM w.dimensions END
-UNION ALL
-SELECT line.number, held.position, held.posting, NULL, held.amount
-FROM held LEFT JOIN line ON (line.invoice, line.position) = (held.invoice, held.line_position)
-WHERE line.invoice IS NULL OR held.name NOT IN ('net', 'vat', 'balance', 'void-net', 'void-vat', 'void-balance',
-    'share', 'recognised', 'credit-net', 'credit-vat', 'credit-share')
-UNION ALL
-SELECT line.number, held.position, held.posting, NULL, held.amount
-FROM held JOIN line USING (invoice, position)
-WHERE held.document_kind = 'credit' AND (held.dimensions IS DISTINCT FROM line.dimensions OR held.kind <> 'refund'
-    OR (held.debit, held.credit) NOT IN (('deferred', 'receivable'), ('revenue', 'receivable'), ('vat', 'receivable'),
-        ('partner_payable', 'partner_share')))
-UNION ALL
-SELECT line.number, position, 'credit', round(line.vat * total / amount, 2), credited.vat
-FROM credited JOIN line USING (invoice, position)
-WHERE amount <> 0 AND (
-    COALESCE(credited.vat, 0) <> round(line.vat * total / amount, 2)
-    OR COALESCE(credited.share, 0) <> round(line.share * total / amount, 2))
-"""
-
-
-@audit.rule("billing.ledger-of-lines")
-def ledger_of_lines() -> Iterator[str]:
-    """Net, VAT, share, recognition and credit of each line stand in the ledger as they follow from the line."""
-    values = {"partner": current_partner_id(), "today": clock.today()}
-    for number, position, name, wanted, held in _select(_WITH_LINES + _LINES, values):
-        yield f"Invoice {number}, line {position}: {name} is {held} in the ledger, and {wanted} by the line"
-
-
-# The partner's share goes back only of what was paid; what of the note stays with the customer, with its last line.
-_NOTES = """
-, wanted AS (
-    SELECT note.document, note.number, one.posting, one.debits, one.credit, one.sum, line.dimensions
-    FROM note JOIN line ON line.id = note.invoice_line_id
-    CROSS JOIN LATERAL (VALUES
-        ('net-' || note.position, '{deferred,revenue}'::text[], 'receivable', note.amount - note.vat),
-        ('vat-' || note.position, '{vat}', 'receivable', note.vat),
-        ('share-' || note.position, '{partner_payable}', 'partner_share', CASE WHEN is_of_debt THEN 0
-            ELSE round(share * so_far / line.amount, 2) - round(share * (so_far - note.amount) / line.amount, 2) END),
-        ('balance', '{receivable}', 'advances',
-            CASE WHEN note.position = note.last_position THEN to_balance ELSE 0 END)
-    ) AS one (posting, debits, credit, sum)
-    WHERE one.sum <> 0
-), held AS (
-    SELECT document_id AS document, posting, debit, credit, amount, kind, dimensions
-    FROM posted WHERE document_kind = 'credit_note'
-)
-SELECT COALESCE(number, document::text), posting, w.sum, h.amount
-FROM wanted w FULL JOIN held h USING (document, posting)
-WHERE (h.debit = ANY (w.debits), h.credit, h.amount, h.kind, h.dimensions)
-    IS DISTINCT FROM (true, w.credit, w.sum, 'refund', w.dimensions)
-"""
-
-
-@audit.rule("billing.ledger-of-credit-notes")
-def ledger_of_credit_notes() -> Iterator[str]:
-    """What a credit note took off income, VAT and share, and put onto the balance, stands in the ledger, no more."""
-    for number, posting, wanted, held in _select(_WITH_LINES + _NOTES, {"partner": current_partner_id()}):
-        yield f"Credit note {number}: {posting} is {held} in the ledger, and {wanted} by the note"
 
 
 _CREDITED = """
@@ -479,3 +355,7 @@ def _select(query: str, values: dict[str, Any] | None = None) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(query, values)
         return cursor.fetchall()
+
+
+__all__ = ["dunning_audits", "ledger_audits", "promotion_audits"]
+"""Rules of their own, registered when they are imported here."""

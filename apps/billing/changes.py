@@ -26,6 +26,7 @@ from apps.billing.models import (
     SubscriptionPhase,
     SubscriptionState,
 )
+from apps.billing.moving import guard
 from apps.catalog.models import Offer, TariffVersion
 from apps.core import clock, events
 from apps.core.errors import Refused
@@ -122,7 +123,7 @@ def change(
     costs money now holds when it is paid: by the saved method, or on the gateway's page where `return_url` is
     given. What costs nothing holds at once, and what is over goes onto the balance. Raises Refused:
     `subscription_not_live`, `is_cancelled`, `invoice_open`, `offer_closed`, `other_product`, `bad_quantity`,
-    `seats_taken`, `addon_period_differs`, `nothing_changes`, `no_method`.
+    `seats_taken`, `addon_period_differs`, `nothing_changes`, `no_method`, `days_not_billed`.
     """
     with transaction.atomic():
         subscription = subscriptions.locked(subscription.pk)
@@ -202,8 +203,9 @@ def failed(subscription: Subscription, invoice: Invoice) -> None:
 
 
 def default_when(subscription: Subscription, wanted: Wanted) -> str:
-    """Dearer comes now, cheaper when what is paid is over."""
-    return NOW if wanted.price * wanted.quantity > subscription.money.amount else PERIOD_END
+    """Dearer comes now, cheaper when what is paid is over; all of it then, where today is paid elsewhere."""
+    is_dearer = wanted.price * wanted.quantity > subscription.money.amount
+    return NOW if is_dearer and guard.free_until(subscription) is None else PERIOD_END
 
 
 def _may_change(subscription: Subscription) -> bool:
@@ -260,6 +262,7 @@ def _terms_of(subscription: Subscription, found: SubscriptionChange) -> Wanted:
 
 def _day_of(subscription: Subscription, when: str) -> date:
     if when == NOW:
+        guard.must_be_billed(subscription)
         return clock.today()
     if when != PERIOD_END:
         raise Refused("bad_when", _("Когда: сейчас или в конце периода"), status=400)

@@ -4,7 +4,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.billing import invoices, pauses, price_changes, renewals, seats, subscriptions
+from apps.billing import dunning, invoices, notices, pauses, price_changes, promos, renewals, seats, subscriptions, trials
+from apps.billing.dunning_results import STEP
 from apps.core import due, events
 from apps.core.models import Event
 
@@ -36,16 +37,19 @@ def let_go(event: Event) -> None:
 
 
 due.batch(subscriptions.RENEW)(renewals.renew_many)
-due.task(subscriptions.NOTICE)(renewals.notice)
+due.task(subscriptions.NOTICE)(notices.notice)
+due.task(STEP)(dunning.step)
 due.task(subscriptions.BEGIN)(subscriptions.begin)
 due.task(subscriptions.RESUME)(pauses.resume_due)
 due.task(invoices.EXPIRE)(renewals.expire)
+due.task(subscriptions.TRIAL_END)(trials.give_up)
 
 
-@due.task(subscriptions.TRIAL_END)
-def end_trial(subscription_id: UUID) -> None:
-    with transaction.atomic():
-        subscriptions.end_trial(subscription_id)
+@events.on("billing.SubscriptionEnded")
+def free_codes(event: Event) -> None:
+    subscription = subscriptions.locked(event.object_id)
+    if subscription.started_at is None:
+        promos.release(subscription)
 
 
 @due.task(invoices.RECOGNISE)
@@ -53,6 +57,9 @@ def recognise(invoice_id: UUID) -> None:
     with transaction.atomic():
         invoices.recognise(invoice_id)
 
+
+import apps.billing.mass.handlers  # noqa: E402
+import apps.billing.moving.handlers  # noqa: E402, F401
 
 __all__ = ["price_changes"]
 """Has handlers and due work of its own, registered when it is imported here."""

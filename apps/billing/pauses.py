@@ -9,8 +9,10 @@ from django.utils.translation import gettext_lazy as _
 from apps import journal
 from apps.billing import adjusting, periods, phases, subscriptions
 from apps.billing.models import CreditReason, PhaseKind, Subscription, SubscriptionState
+from apps.billing.moving import guard
 from apps.core import clock, due, events
 from apps.core.errors import Refused
+from apps.core.money import Money
 
 LONGEST = timedelta(days=180)
 """How long a pause lasts at most: then the subscription goes on by itself."""
@@ -21,7 +23,7 @@ def pause(*, subscription: Subscription, until: date | None = None, actor: str =
     """From today on nothing is billed, for it and its add-ons, and the services rest. Safe to repeat.
 
     `until` is the day on which it goes on, at most 180 days ahead; a paused one may be given another day. Raises
-    Refused: `subscription_not_live`, `is_cancelled`, `invoice_open`, `change_planned`, `bad_date`, `is_addon`.
+    Refused: `subscription_not_live`, `is_cancelled`, `invoice_open`, `change_planned`, `bad_date`, `is_addon`, `days_not_billed`.
     """
     with transaction.atomic():
         subscription = subscriptions.locked(subscription.pk)
@@ -39,6 +41,16 @@ def pause(*, subscription: Subscription, until: date | None = None, actor: str =
     return subscription
 
 
+def unused(subscription: Subscription) -> Money:
+    """What a pause that begins today puts on the balance: the money of days that are paid and not used."""
+    today = clock.today()
+    before = adjusting.facts_of(subscription, today)
+    free = phases.new(subscription, kind=PhaseKind.PAUSE, start_date=today, is_free=True)
+    begun = [row for row in before.terms if row.start_date <= today]
+    parts = adjusting.with_terms(before, [*begun, free]).difference(today).credits
+    return Money(sum((part.amount for part in parts), adjusting.ZERO), subscription.currency)
+
+
 def resume(*, subscription: Subscription, actor: str = "") -> Subscription:
     """Goes on today, with periods counted from today; the first one is charged by the next run, as any renewal.
 
@@ -53,7 +65,7 @@ def resume(*, subscription: Subscription, actor: str = "") -> Subscription:
         if subscription.parent_id:
             raise Refused("is_addon", _("Дополнение отдыхает и продолжается вместе с основной подпиской"))
         for one in [subscription, *_resting_with(subscription, _S.PAUSED)]:
-            _go_on(one, actor=actor)
+            start_again(one, actor=actor)
         due.cancel(subscriptions.RESUME, subscription.pk)
         due.schedule(subscriptions.RENEW, subscription.pk, clock.now())
         journal.record("subscription.unpaused", subscriptions.KIND, subscription.pk, actor=actor)
@@ -86,6 +98,7 @@ def _check(subscription: Subscription, today: date) -> None:
         raise Refused("is_addon", _("Дополнение отдыхает и продолжается вместе с основной подпиской"))
     if any(one.kind == PhaseKind.CHANGE for one in phases.to_come(subscription, today)):
         raise Refused("change_planned", _("Сначала отмените запланированную смену условий"))
+    guard.must_be_billed(subscription)
     adjusting.must_be_settled(subscription)
 
 
@@ -110,7 +123,8 @@ def _rest(subscription: Subscription, today: date, *, actor: str) -> None:
     events.publish("billing.SubscriptionPaused", subscription.pk, customer_id=subscription.customer_id)
 
 
-def _go_on(subscription: Subscription, *, actor: str) -> None:
+def start_again(subscription: Subscription, *, actor: str = "") -> None:
+    """A locked subscription goes on today, with periods counted from today, the first of them to be billed."""
     today = clock.today()
     phases.add(
         subscription,

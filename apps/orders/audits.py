@@ -6,6 +6,7 @@ from datetime import timedelta
 from django.db import connection
 from django.db.models import Count, F, OuterRef, Q, Subquery
 
+from apps.billing import gifts
 from apps.billing.models import LIVE, RUNNING, Collection, Invoice, InvoiceLine, InvoiceState
 from apps.core import audit, clock, search
 from apps.core.models import Delivery, Due, WorkItem
@@ -139,7 +140,7 @@ def sold_as_ordered() -> Iterator[str]:
 def service_within_paid() -> Iterator[str]:
     """No service runs longer than its subscription is paid."""
     # Where others collect the money, a period is granted with its invoice.
-    granted = Q(invoice__state=InvoiceState.OPEN) & ~Q(invoice__collection=Collection.CHARGE)
+    granted = Q(invoice__state=InvoiceState.OPEN, invoice__collection=Collection.PARTNER_REPORTS)
     paid = InvoiceLine.objects.filter(
         granted | Q(invoice__state__in=[InvoiceState.PAID, InvoiceState.REFUNDED]),
         subscription=OuterRef("subscription"),
@@ -147,7 +148,14 @@ def service_within_paid() -> Iterator[str]:
     )
     until = Subquery(paid.order_by("-period_end").values("period_end")[:1])
     services = Service.objects.exclude(active_until=None).annotate(paid_until=until)
-    for service in services.filter(Q(paid_until=None) | Q(active_until__gt=F("paid_until"))):
+    over = list(services.filter(Q(paid_until=None) | Q(active_until__gt=F("paid_until"))))
+    # Days that were paid to another system, or given, have no invoice of ours.
+    free = gifts.free_days({service.subscription_id for service in over}) if over else {}
+    for service in over:
+        if service.active_until == gifts.with_free_days(
+            service.paid_until, free.get(service.subscription_id, ())
+        ):
+            continue
         yield f"Service {service.pk} runs to {service.active_until}, paid is {service.paid_until}"
 
 

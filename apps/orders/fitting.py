@@ -9,7 +9,7 @@ from apps.billing.models import Subscription, SubscriptionState
 from apps.catalog.models import Delivery, TariffVersion
 from apps.core import events
 from apps.orders import fulfilment, history
-from apps.orders.models import FulfilmentAction, Order, Service, ServiceState
+from apps.orders.models import FulfilmentAction, Service, ServiceState
 from apps.orders.services import new_service, switch_off
 
 
@@ -19,8 +19,7 @@ def fit(subscription_id: UUID) -> None:
     Safe to repeat. What was made for another tariff goes off; the newest go first where there are too many.
     """
     subscription = subscriptions.locked(subscription_id)
-    order = Order.objects.filter(subscription=subscription).first()
-    if not subscription.is_live or order is None:
+    if not subscription.is_live:
         return
     versions = _delivered(subscription)
     mine = Service.objects.select_for_update(no_key=True).filter(subscription=subscription)
@@ -33,7 +32,7 @@ def fit(subscription_id: UUID) -> None:
         for service in of_it[subscription.quantity :]:
             switch_off(service, _("Уменьшено количество"))
         for _piece in range(subscription.quantity - len(of_it)):
-            service = new_service(order, subscription, version)
+            service = new_service(subscription, version)
             fulfilment.add(service, FulfilmentAction.PROVISION, period_end=subscription.current_period_end)
     kept = {version.tariff_id for version in versions}
     for service in alive:
@@ -42,9 +41,10 @@ def fit(subscription_id: UUID) -> None:
 
 
 def rest(subscription_id: UUID) -> None:
-    """The subscription is paused: its services rest. Providers know no pause; they go on to the day that is paid."""
+    """The subscription is paused, or waits to be paid: its services rest. Providers know no pause; they go on to the
+    day that is paid."""
     subscription = subscriptions.locked(subscription_id)
-    if subscription.state == SubscriptionState.PAUSED:
+    if subscription.state in {SubscriptionState.PAUSED, SubscriptionState.SUSPENDED}:
         _move(subscription, ServiceState.ACTIVE, ServiceState.SUSPENDED, "orders.ServiceSuspended")
 
 

@@ -32,6 +32,7 @@ def fit_services(event: Event) -> None:
 
 
 @events.on("billing.SubscriptionPaused")
+@events.on("billing.SubscriptionSuspended")
 def rest_services(event: Event) -> None:
     fitting.rest(event.object_id)
 
@@ -54,6 +55,11 @@ def forget_keys(event: Event) -> None:
 @events.on("billing.BaseMoved")
 def take_over_what_was_delivered(event: Event) -> None:
     moving.take_over(event.object_id)
+
+
+@events.on("billing.DaysGiven")
+def extend_for_nothing(event: Event) -> None:
+    services.days_given(event.object_id)
 
 
 @events.on("billing.BaseMovedBack")

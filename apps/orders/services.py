@@ -42,7 +42,7 @@ def _deliver_order(order: Order, invoice: Invoice, subscription: Subscription) -
     until = max(line.period_end for line in invoice.lines.all() if line.period_end)
     for _piece in range(order.quantity):
         for key in order.terms["deliver"]:
-            service = new_service(order, subscription, versions[key])
+            service = new_service(subscription, versions[key])
             fulfilment.add(
                 service,
                 FulfilmentAction.PROVISION,
@@ -53,11 +53,11 @@ def _deliver_order(order: Order, invoice: Invoice, subscription: Subscription) -
     history.change(order, OrderState.IN_PROGRESS, reason=_("Оплачен"))
 
 
-def new_service(order: Order, subscription: Subscription, version: TariffVersion) -> Service:
+def new_service(subscription: Subscription, version: TariffVersion) -> Service:
     with translation.override("ru"):
         name = f"{version.tariff.product}, {version.tariff.name}"
     service = Service(
-        customer_id=order.customer_id,
+        customer_id=subscription.customer_id,
         subscription=subscription,
         product_id=version.tariff.product_id,
         tariff_version=version,
@@ -86,6 +86,16 @@ def _extend_services(subscription: Subscription, invoice: Invoice) -> None:
             )
 
 
+def days_given(subscription_id: UUID) -> None:
+    """Its services run so much longer, without an invoice."""
+    subscription = subscriptions.locked(subscription_id)
+    if not subscription.is_live:
+        return
+    mine = Service.objects.select_for_update(no_key=True).filter(subscription=subscription)
+    for service in mine.exclude(state=ServiceState.OFF).order_by("pk"):
+        fulfilment.add(service, FulfilmentAction.EXTEND, period_end=subscription.current_period_end)
+
+
 def subscription_ended(subscription_id: UUID) -> None:
     """Switches its services off, and takes back at the provider what it may have given."""
     if subscriptions.locked(subscription_id).state in RUNNING:
@@ -112,15 +122,16 @@ def expire_order(order_id: UUID) -> None:
     """Its invoice was not paid in time."""
     order = Order.objects.select_for_update(no_key=True).filter(pk=order_id).first()
     if order is not None and order.state == OrderState.AWAITING_PAYMENT:
-        _cancel(order, _("Не оплачен в срок"))
+        used = order.subscription is not None and order.subscription.end_reason == "trial_used"
+        _cancel(order, _("Пробный период уже был") if used else _("Не оплачен в срок"))
 
 
 def customer_erased(customer_id: UUID) -> None:
     """Keys and personal links of an erased customer go; what was sold, when and for how much stays."""
     mine = Service.objects.select_for_update(no_key=True).filter(customer_id=customer_id)
     for service in mine.order_by("pk"):
-        service.key = service.url = service.instructions = ""
-        service.save(update_fields=["key", "url", "instructions"])
+        service.key = service.url = service.instructions = service.answers_text = ""
+        service.save(update_fields=["key", "url", "instructions", "answers_text"])
 
 
 def _cancel(order: Order, reason: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Field, JSONField, Model
 from django.utils import translation
 from django.utils.translation import gettext as _
 
@@ -43,43 +44,6 @@ FAULT_POINTS = ("billing.batch-not-committed", "billing.batch-moved", "billing.b
 """Every commit boundary of a batch."""
 BACK = "moved_back"
 """Why a subscription is over whose batch was undone."""
-_NOW_OURS = [
-    "state",
-    "offer",
-    "tariff_version",
-    "name",
-    "quantity",
-    "price",
-    "vat_code",
-    "period_count",
-    "period_unit",
-    "anchor_date",
-    "cycle_day",
-    "current_period_start",
-    "current_period_end",
-    "billed_until",
-    "end_date",
-    "method",
-    "ended_at",
-    "end_reason",
-]
-_OF_SALE = [
-    "customer",
-    "product",
-    "legal_entity",
-    "collection",
-    "parent",
-    "currency",
-    "trial_days",
-    "is_parked",
-    "cancel_at_period_end",
-    "cancel_reason",
-    "failures",
-    "channel_code",
-    "terms",
-    "created_at",
-    "started_at",
-]
 
 
 def plan(*, count: int, size: int = SIZE, actor: str = "") -> list[BaseBatch]:
@@ -251,12 +215,30 @@ def _write_subscriptions(rows: Sequence[BaseRow], again: set[UUID], now: datetim
     companies = set(Company.objects.filter(customer__in=customers).values_list("customer_id", flat=True))
     parents = _parents(rows)
     fresh = [
-        (_key(row), *_ours(row), *_sale(row, offers[row.offer_id], companies, parents, now))
+        Subscription(id=_key(row), **_ours(row), **_sale(row, offers[row.offer_id], companies, parents, now))
         for row in rows
         if row.pk not in again
     ]
-    bulk.copy(Subscription, ["id", *_NOW_OURS, *_OF_SALE], fresh)
-    bulk.update(Subscription, _NOW_OURS, [(_key(row), *_ours(row)) for row in rows if row.pk in again])
+    _copy(Subscription, fresh)
+    back = [row for row in rows if row.pk in again]
+    if back:
+        names = list(_ours(back[0]))
+        fields = [name.removesuffix("_id") for name in names]
+        bulk.update(Subscription, fields, [(_key(row), *_ours(row).values()) for row in back])
+
+
+def _copy(model: type[Model], objects: Sequence[Model]) -> None:
+    """Unsaved objects, by COPY, every column of theirs."""
+    fields = list(model._meta.concrete_fields)
+    rows = [tuple(_plain(field, getattr(one, field.attname)) for field in fields) for one in objects]
+    bulk.copy(model, [field.name for field in fields], rows)
+
+
+def _plain(field: Field[Any, Any], value: Any) -> Any:
+    """JSON and choices as text."""
+    if isinstance(field, JSONField):
+        return bulk.json_text(value)
+    return str(value) if isinstance(value, str) else value
 
 
 def _methods(rows: Sequence[BaseRow]) -> None:
@@ -275,56 +257,50 @@ def _methods(rows: Sequence[BaseRow]) -> None:
         row.method_id = key
 
 
-def _ours(row: BaseRow) -> tuple[Any, ...]:
-    """In the order of _NOW_OURS: what a row that is moved, or moved again, stands on."""
+def _ours(row: BaseRow) -> dict[str, Any]:
+    """What a row that is moved, or moved again, stands on."""
     version = row.tariff_version
-    return (
-        SubscriptionState.ACTIVE.value,
-        row.offer_id,
-        row.tariff_version_id,
-        row.name,
-        row.quantity,
-        row.price,
-        version.vat_code,
-        version.period_count,
-        version.period_unit,
-        row.next_charge_date,
-        row.cycle_day,
-        row.period_start,
-        row.next_charge_date,
-        row.next_charge_date,
-        row.end_date,
-        row.method_id,
-        None,
-        "",
-    )
+    return {
+        "state": SubscriptionState.ACTIVE.value,
+        "offer_id": row.offer_id,
+        "tariff_version_id": row.tariff_version_id,
+        "name": row.name,
+        "quantity": row.quantity,
+        "price": row.price,
+        "vat_code": version.vat_code,
+        "period_count": version.period_count,
+        "period_unit": version.period_unit,
+        "anchor_date": row.next_charge_date,
+        "cycle_day": row.cycle_day,
+        "current_period_start": row.period_start,
+        "current_period_end": row.next_charge_date,
+        "billed_until": row.next_charge_date,
+        "end_date": row.end_date,
+        "method_id": row.method_id,
+        "ended_at": None,
+        "end_reason": "",
+    }
 
 
 def _sale(
     row: BaseRow, offer: Offer, companies: set[UUID], parents: dict[str, UUID], now: datetime
-) -> tuple[Any, ...]:
-    """In the order of _OF_SALE."""
+) -> dict[str, Any]:
+    """What was sold, to whom, and who pays."""
     collection = str(offer.payer)
     if collection == Collection.CHARGE and row.customer_id in companies:
         collection = Collection.INVOICE.value
     started = periods.midnight(row.started_date) if row.started_date else now
-    return (
-        row.customer_id,
-        offer.tariff.product_id,
-        current_partner().legal_entity_id,
-        collection,
-        parents.get(row.parent_external_id),
-        row.currency,
-        0,
-        False,
-        False,
-        "",
-        0,
-        "",
-        bulk.json_text({"moved_from": row.external_id}),
-        started,
-        started,
-    )
+    return {
+        "customer_id": row.customer_id,
+        "product_id": offer.tariff.product_id,
+        "legal_entity_id": current_partner().legal_entity_id,
+        "collection": collection,
+        "parent_id": parents.get(row.parent_external_id),
+        "currency": row.currency,
+        "terms": {"moved_from": row.external_id},
+        "created_at": started,
+        "started_at": started,
+    }
 
 
 def _forget_terms(again: Sequence[BaseRow], now: datetime) -> None:
@@ -335,26 +311,11 @@ def _forget_terms(again: Sequence[BaseRow], now: datetime) -> None:
         SubscriptionDiscount.objects.filter(subscription__in=keys).update(percent=0, amount=0)
 
 
-_PHASE = [field.name for field in SubscriptionPhase._meta.concrete_fields]
-_DISCOUNT = [field.name for field in SubscriptionDiscount._meta.concrete_fields]
-
-
 def _write_terms(rows: Sequence[BaseRow], now: datetime) -> None:
     with translation.override("ru"):
         name = _("Скидка из прежней системы")
-    phases = [one for row in rows for one in terms.phases(row, _key(row), now)]
-    less = [one for row in rows for one in terms.discounts(row, _key(row), name, now)]
-    for model, fields, made in (
-        (SubscriptionPhase, _PHASE, phases),
-        (SubscriptionDiscount, _DISCOUNT, less),
-    ):
-        columns = [model._meta.get_field(field).attname for field in fields]
-        bulk.copy(model, fields, [tuple(_plain(getattr(one, name)) for name in columns) for one in made])
-
-
-def _plain(value: Any) -> Any:
-    """A choice as its text."""
-    return str(value) if isinstance(value, str) else value
+    _copy(SubscriptionPhase, [one for row in rows for one in terms.phases(row, _key(row), now)])
+    _copy(SubscriptionDiscount, [one for row in rows for one in terms.discounts(row, _key(row), name, now)])
 
 
 def _plan_work(rows: Sequence[BaseRow]) -> None:
