@@ -9,11 +9,13 @@ from django.utils.translation import gettext_lazy as _
 
 from apps import journal
 from apps.accounts.models import Customer
-from apps.billing import adjusting, facts, invoices, letters, periods, phases
+from apps.billing import adjusting, bounds, discounts, facts, invoices, letters, paying, periods, phases
 from apps.billing.arrangements import ChangeState, SubscriptionChange
+from apps.billing.dunning_results import STEP
 from apps.billing.models import (
     LIVE,
     RUNNING,
+    Collection,
     CreditReason,
     Invoice,
     InvoiceLine,
@@ -31,6 +33,7 @@ from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
 from apps.payments import payments
 from apps.payments.models import Payment
+from apps.policies.dunning_models import ChargeRules
 
 KIND = "billing.Subscription"
 RENEW, NOTICE, TRIAL_END = "billing.renew", "billing.notice", "billing.trial_end"
@@ -49,12 +52,43 @@ def create(
     channel_code: str = "",
     terms: dict[str, Any] | None = None,
     parent: Subscription | None = None,
+    with_trial: bool = True,
 ) -> Subscription:
     """A subscription on the terms of `version` for good, waiting for its first payment.
 
-    With `parent` it is an add-on (see `addons`). Where `terms` say `periods`, it is over after so many of them.
+    With `parent` it is an add-on (see `addons`). Without `with_trial` it is charged from the first day on. Where `terms` say `periods`, it is over after so many of them.
     """
-    return Subscription.objects.create(
+    made = unsaved(
+        customer=customer,
+        offer=offer,
+        version=version,
+        name=name,
+        quantity=quantity,
+        channel_id=channel_id,
+        channel_code=channel_code,
+        terms=terms,
+        parent=parent,
+        with_trial=with_trial,
+    )
+    made.save(force_insert=True)
+    return made
+
+
+def unsaved(
+    *,
+    customer: Customer,
+    offer: Offer,
+    version: TariffVersion,
+    name: str,
+    quantity: int = 1,
+    channel_id: UUID | None = None,
+    channel_code: str = "",
+    terms: dict[str, Any] | None = None,
+    parent: Subscription | None = None,
+    with_trial: bool = True,
+) -> Subscription:
+    """The subscription that `create` would make: to see what it would cost."""
+    return Subscription(
         customer=customer,
         offer=offer,
         product_id=offer.tariff.product_id,
@@ -63,13 +97,13 @@ def create(
         name=name[:300],
         quantity=quantity,
         price=offer.price_by(version),
-        collection=parent.collection if parent else offer.payer,
+        collection=paying.collection(customer, offer, parent),
         parent=parent,
         currency=version.currency,
         vat_code=version.vat_code,
         period_count=version.period_count,
         period_unit=version.period_unit,
-        trial_days=0 if parent else version.trial_days,
+        trial_days=version.trial_days if with_trial and parent is None else 0,
         channel_id=channel_id,
         channel_code=channel_code,
         terms=terms or {},
@@ -77,45 +111,72 @@ def create(
     )
 
 
-def start(subscription: Subscription, invoice: Invoice, payment: Payment) -> None:
-    """The first payment came: the trial days are a gift in front of the first paid period."""
+def start(subscription: Subscription, invoice: Invoice, payment: Payment | None = None) -> None:
+    """The first payment came, or none is needed: the first paid period begins, or the trial in front of it."""
     today = clock.today()
+    is_trial = bool(subscription.trial_days)
     anchor = today + timedelta(days=subscription.trial_days)
-    end = _end_of(subscription, anchor, anchor)
-    if subscription.trial_days:
+    end = anchor if is_trial else _end_of(subscription, anchor, anchor)
+    first = (
         phases.add(subscription, kind=PhaseKind.TRIAL, start_date=today, anchor_date=anchor, is_free=True)
+        if is_trial
+        else None
+    )
     regular = phases.add(subscription, kind=PhaseKind.REGULAR, start_date=anchor, anchor_date=anchor)
-    subscription.state = _S.TRIAL if subscription.trial_days else _S.ACTIVE
+    subscription.state = _S.TRIAL if is_trial else _S.ACTIVE
     subscription.anchor_date, subscription.cycle_day = anchor, anchor.day
-    subscription.current_period_start, subscription.current_period_end = anchor, end
+    subscription.current_period_start, subscription.current_period_end = today, end
     subscription.billed_until = end
     subscription.end_date = _end_of_term(regular, subscription.terms)
-    subscription.started_at, subscription.method_id = clock.now(), payment.method_id
+    subscription.started_at = clock.now()
+    subscription.method_id = payment.method_id if payment else None
     subscription.save()
     InvoiceLine.objects.filter(invoice=invoice).update(
-        phase=regular, period_date=anchor, period_start=anchor, period_end=end
+        phase=first or regular, period_date=today, period_start=today, period_end=end
     )
-    if subscription.state == _S.TRIAL:
-        due.schedule(TRIAL_END, subscription.pk, periods.midnight(anchor))
+    discounts.begin(subscription, regular)
     plan(subscription)
     events.publish("billing.SubscriptionStarted", subscription.pk, customer_id=subscription.customer_id)
-    letters.first_payment(subscription, invoice, payment)
+    if not is_trial:
+        letters.first_payment(subscription, invoice, payment)
 
 
-def extend(subscription: Subscription, invoice: Invoice, payment: Payment) -> None:
+def extend(subscription: Subscription, invoice: Invoice, payment: Payment | None = None) -> None:
     """The next period is paid."""
+    woken = _wake(subscription) if subscription.state == _S.SUSPENDED else []
     for line in invoice.lines.select_related("subscription").order_by("subscription_id", "period_start"):
         key = line.subscription_id or subscription.pk
         mine = subscription if key == subscription.pk else locked(key)
         mine.current_period_start, mine.current_period_end = line.period_start, line.period_end
         mine.state, mine.failures = _S.ACTIVE, 0
         mine.save()
-    if payment.method_id:
+    if payment and payment.method_id:
         subscription.method_id = payment.method_id
     subscription.save()
     plan(subscription)
     events.publish("billing.SubscriptionRenewed", subscription.pk, invoice_id=invoice.pk)
+    for one in woken:
+        events.publish("billing.SubscriptionResumed", one.pk)
     letters.renewed(subscription, invoice, payment)
+
+
+def _wake(subscription: Subscription) -> list[Subscription]:
+    """The suspended family; an add-on that is not on the invoice goes on with its subscription all the same."""
+    addons = [one for one in locked_addons(subscription) if one.state == _S.SUSPENDED]
+    for addon in addons:
+        addon.state = _S.ACTIVE
+        addon.save(update_fields=["state"])
+    return [subscription, *addons]
+
+
+def suspend(subscription: Subscription) -> None:
+    """A locked subscription rests until its debt is paid, its add-ons with it."""
+    for one in [subscription, *locked_addons(subscription)]:
+        if one.is_live:
+            one.state = _S.SUSPENDED
+            one.save(update_fields=["state"])
+            events.publish("billing.SubscriptionSuspended", one.pk)
+    journal.record("subscription.suspended", KIND, subscription.pk)
 
 
 def plan(subscription: Subscription) -> None:
@@ -127,8 +188,11 @@ def plan(subscription: Subscription) -> None:
         due.schedule(RENEW, subscription.pk, periods.midnight(subscription.end_date))
         due.cancel(NOTICE, subscription.pk)
         return
-    due.schedule(RENEW, subscription.pk, periods.work_moment(subscription.pk, day))
-    due.schedule(NOTICE, subscription.pk, periods.notice_moment(subscription.pk, day))
+    if subscription.collection == Collection.CHARGE:
+        lead = timedelta(days=ChargeRules.of(current_partner().pk).notice_days)
+    due.schedule(NOTICE, subscription.pk, periods.notice_moment(subscription.pk, day, lead))
+    ahead = timedelta(days=paying.days_ahead(subscription))
+    due.schedule(RENEW, subscription.pk, periods.work_moment(subscription.pk, day - ahead))
 
 
 def cancel(
@@ -137,9 +201,8 @@ def cancel(
     """Nothing is charged from now on, for it and its add-ons. Safe to repeat. `reason` is the customer's own.
 
     The product stays until the end of what is paid; without `at_period_end` it goes off now, and what the unused
-    days cost goes back by the payment they came with. Within the trial the whole first payment goes back, and the
-    product stays until the trial ends. A charge already on its way is given back when it comes. Raises Refused
-    `subscription_not_live`.
+    days cost goes back by the payment they came with. A trial that is cancelled costs nothing. A charge already on
+    its way is given back when it comes. Raises Refused `subscription_not_live`.
     """
     with transaction.atomic():
         subscription = locked(subscription.pk)
@@ -155,9 +218,7 @@ def cancel(
         family = [subscription, *locked_addons(subscription)]
         for one in family:
             _stop_charges(one)
-            if one.state == _S.TRIAL:
-                _give_back_first_payment(one, actor=actor)
-            elif not stays:
+            if not stays:
                 _give_back_unused(one, actor=actor)
         due.cancel(NOTICE, subscription.pk)
         events.publish("billing.SubscriptionCancelled", subscription.pk, customer_id=subscription.customer_id)
@@ -179,13 +240,11 @@ def cancel(
 
 
 def uncancel(subscription: Subscription, *, actor: str = "") -> Subscription:
-    """Goes on as if it had not been cancelled. Raises Refused: `not_cancelled`, `period_over`, `trial_refunded`."""
+    """Goes on as if it had not been cancelled. Raises Refused: `not_cancelled`, `period_over`."""
     with transaction.atomic():
         subscription = locked(subscription.pk)
         if not (subscription.is_live and subscription.cancel_at_period_end):
             raise Refused("not_cancelled", _("Эта подписка не отменена"))
-        if subscription.state == _S.TRIAL:
-            raise Refused("trial_refunded", _("Оплата уже возвращена: оформите подписку заново"))
         if clock.today() >= _day(subscription.ends_on):
             raise Refused("period_over", _("Оплаченный период закончился: оформите подписку заново"))
         if subscription.parent and (
@@ -208,10 +267,11 @@ def end(subscription: Subscription, state: str, reason: str) -> None:
     for addon in locked_addons(subscription):
         end(addon, state, "parent")
     drop_change(subscription)
+    bounds.forget(subscription)
     subscription.state, subscription.end_reason, subscription.ended_at = state, reason, clock.now()
     subscription.cancel_at_period_end, subscription.resume_date = False, None
     subscription.save()
-    for kind in (RENEW, NOTICE, TRIAL_END, BEGIN, RESUME):
+    for kind in (RENEW, NOTICE, TRIAL_END, BEGIN, RESUME, STEP):
         due.cancel(kind, subscription.pk)
     events.publish("billing.SubscriptionEnded", subscription.pk, reason=reason)
 
@@ -256,15 +316,6 @@ def locked_addons(subscription: Subscription) -> list[Subscription]:
     states = [*RUNNING, _S.PENDING]
     rows = Subscription.objects.select_for_update(no_key=True).filter(parent=subscription, state__in=states)
     return list(rows.order_by("pk"))
-
-
-def end_trial(subscription_id: UUID) -> None:
-    """The first paid period begins."""
-    subscription = locked(subscription_id)
-    over = subscription.anchor_date is not None and clock.today() >= subscription.anchor_date
-    if subscription.state == _S.TRIAL and over and not subscription.cancel_at_period_end:
-        subscription.state = _S.ACTIVE
-        subscription.save(update_fields=["state"])
 
 
 def locked_with_parent(subscription_id: UUID) -> Subscription:
@@ -326,14 +377,6 @@ def _void_open_renewals(subscription: Subscription) -> None:
 def _stop_charges(subscription: Subscription) -> None:
     _void_open_renewals(subscription)
     drop_change(subscription)
-
-
-def _give_back_first_payment(subscription: Subscription, *, actor: str) -> None:
-    for invoice in subscription.invoices.select_for_update(no_key=True).filter(state=InvoiceState.PAID):
-        if invoice.credit_applied or any(line.credited for line in invoice.lines.all()):
-            _give_back_unused(subscription, actor=actor)
-            return
-        invoices.refund(invoice, reason=str(_("Отмена в пробный период")), actor=actor)
 
 
 def _give_back_unused(subscription: Subscription, *, actor: str) -> None:

@@ -26,6 +26,7 @@ EXPLAINED = {
     "minutes": _("сколько минут действует код"),
     "reason": _("причина"),
     "pay_url": _("ссылка на оплату"),
+    "ends_on": _("день, когда подписка завершится"),
     "partner_name": _("название партнёра"),
     "colour": _("цвет партнёра"),
     "cabinet_url": _("ссылка на личный кабинет"),
@@ -69,6 +70,16 @@ class _Types:
 
 _types = _Types()
 _PERIOD = ("period_start", "period_end")
+_UNPAID = (
+    "tariff",
+    "reason",
+    "pay_url",
+    "method",
+    "invoice_number",
+    "next_charge_date",
+    "ends_on",
+    "period_end",
+)
 
 for _type in (
     Type("signin_code", _("Код для входа"), ("code",), ("minutes",), secret=True),
@@ -85,10 +96,22 @@ for _type in (
         ("tariff", "key", "url", "instructions", "period_end"),
     ),
     Type(
+        "trial_started",
+        _("Пробный период начался"),
+        ("product", "amount", "period_end"),
+        ("tariff", "method"),
+    ),
+    Type(
+        "trial_ending",
+        _("Пробный период заканчивается"),
+        ("product", "amount", "period_end", "pay_url"),
+        ("tariff",),
+    ),
+    Type(
         "renewal_ahead",
         _("Скоро продление"),
         ("product", "amount", "next_charge_date"),
-        ("tariff", "method", *_PERIOD),
+        ("tariff", "method", "url", *_PERIOD),
     ),
     Type(
         "renewal_paid",
@@ -96,12 +119,16 @@ for _type in (
         ("product", "amount", "period_end"),
         ("tariff", "invoice_number", "method", "next_charge_date", "period_start"),
     ),
-    Type(
-        "renewal_failed",
-        _("Продление не оплачено"),
-        ("product", "amount"),
-        ("tariff", "reason", "pay_url", "method", "invoice_number", "next_charge_date", "period_end"),
+    *(
+        Type(code, title, ("product", "amount"), _UNPAID)
+        for code, title in (
+            ("renewal_failed", _("Продление не оплачено")),
+            ("payment_reminder", _("Напоминание об оплате")),
+            ("service_suspended", _("Услуга приостановлена")),
+            ("last_warning", _("Последнее предупреждение")),
+        )
     ),
+    Type("method_refused", _("Автосписания отключены"), ("method",), ("product",)),
     Type(
         "price_change",
         _("Цена изменится"),

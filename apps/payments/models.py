@@ -105,6 +105,18 @@ class Moving(UUIDModel):
         return self.state in OPEN
 
 
+class RefusalHow(models.TextChoices):
+    """How a customer took a method back."""
+
+    CABINET = "cabinet", _("в личном кабинете")
+    LINK = "link", _("по ссылке из сообщения")
+    CALL_CENTRE = "call_centre", _("по телефону, записал сотрудник")
+    WRITTEN = "written", _("письмом или чатом, записал сотрудник")
+    API = "api", _("система партнёра, через API")
+    BANK = "bank", _("в банке")
+    ERASURE = "erasure", _("данные клиента стёрты")
+
+
 class PaymentMethod(UUIDModel):
     """A customer's card or account, saved at a gateway: charges by it need no page."""
 
@@ -119,6 +131,15 @@ class PaymentMethod(UUIDModel):
     is_active = models.BooleanField(_("действует"), default=True)
     created_at = models.DateTimeField(_("сохранён"))
     refused_at = models.DateTimeField(_("отозван"), null=True, blank=True)
+    # Evidence of the refusal: written once with it, for whoever asks years later.
+    refused_how = models.CharField(
+        _("как отозван"), max_length=15, choices=RefusalHow.choices, blank=True, default="", db_default=""
+    )
+    refused_by = models.CharField(_("кто отозвал"), max_length=150, blank=True, default="", db_default="")
+    refused_ip = models.GenericIPAddressField(_("с какого адреса"), null=True, blank=True)
+    refused_agent = models.CharField(_("браузер"), max_length=300, blank=True, default="", db_default="")
+    # By the wall clock, as claims are: which of the two came first is told by it.
+    refusal_recorded_at = models.DateTimeField(_("отзыв записан"), null=True, blank=True)
 
     class Meta:
         verbose_name, verbose_name_plural = _("сохранённый способ"), _("сохранённые способы")
@@ -126,7 +147,12 @@ class PaymentMethod(UUIDModel):
         constraints = [
             models.CheckConstraint(
                 condition=Q(is_active=False) | Q(refused_at=None), name="payments_method_refused"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(refused_at=None)
+                | (Q(refusal_recorded_at__isnull=False) & ~Q(refused_how="")),
+                name="payments_refusal_evidence",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -21,6 +21,7 @@ from apps.payments.gateway import (
     RefundRequest,
     Status,
 )
+from apps.policies.dunning import DeclineClass
 
 TIMEOUT_SECONDS = 20.0
 STATUSES = {
@@ -29,6 +30,24 @@ STATUSES = {
     "succeeded": Status.SUCCEEDED,
     "canceled": Status.CANCELED,
 }
+DECLINES = {
+    "insufficient_funds": DeclineClass.FUNDS,
+    "payment_method_limit_exceeded": DeclineClass.FUNDS,
+    "issuer_unavailable": DeclineClass.TECHNICAL,
+    "internal_timeout": DeclineClass.TECHNICAL,
+    "rejected_by_timeout": DeclineClass.TECHNICAL,
+    "expired_on_capture": DeclineClass.TECHNICAL,
+    "card_expired": DeclineClass.CARD,
+    "invalid_card_number": DeclineClass.CARD,
+    "invalid_csc": DeclineClass.CARD,
+    "payment_method_restricted": DeclineClass.CARD,
+    "country_forbidden": DeclineClass.CARD,
+    "3d_secure_failed": DeclineClass.CARD,
+    "identification_required": DeclineClass.CARD,
+    "unsupported_mobile_operator": DeclineClass.CARD,
+    "fraud_suspected": DeclineClass.FRAUD,
+}
+"""`cancellation_details.reason` (reference/payments.md, 1.1); general_decline and call_issuer tell nothing."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +64,7 @@ class YooKassa(Gateway):
 
     title = _("ЮKassa")
     Config = Settings
+    decline_classes = DECLINES
 
     def check(self) -> str:
         """Asks who we are there."""

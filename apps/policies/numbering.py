@@ -2,10 +2,26 @@
 
 from django.db import connection, transaction
 
-LETTERS = {"invoice": "I", "order": "O", "refund": "R", "credit_note": "C", "settlement": "S"}
+LETTERS = {
+    "invoice": "I",
+    "order": "O",
+    "refund": "R",
+    "credit_note": "C",
+    "settlement": "S",
+    "act": "A",
+    "receipt": "K",
+    "refund_receipt": "V",
+}
 """Latin, so that a number is typed the same way everywhere; a kind without one takes its first letter."""
 
-DOCUMENTS = {"invoice": "billing.Invoice", "order": "orders.Order", "credit_note": "billing.CreditNote"}
+DOCUMENTS = {
+    "invoice": "billing.Invoice",
+    "order": "orders.Order",
+    "credit_note": "billing.CreditNote",
+    "act": "billing.Document",
+    "receipt": "billing.Document",
+    "refund_receipt": "billing.Document",
+}
 """Where the numbers of a kind stand, in `number`: the auditor looks there for gaps."""
 
 # One statement makes the row where there is none, locks it till the transaction ends, and counts: a rollback

@@ -21,7 +21,7 @@ from apps.core import addresses
 from apps.core.errors import Refused
 from apps.orders.models import ServiceState
 from apps.payments import methods
-from apps.payments.models import Payment, PaymentMethod
+from apps.payments.models import Payment, PaymentMethod, RefusalHow
 from apps.storefronts.forms import CodeForm, ContactForm
 from apps.storefronts.pages import page, show
 
@@ -233,7 +233,13 @@ def refuse(request: Any, method_id: UUID) -> HttpResponse:
     """«Отказаться от автосписаний»: at once, for good, and no other card takes its place."""
     found = get_object_or_404(PaymentMethod, is_active=True, **_mine(request, method_id))
     if request.method == "POST":
-        methods.refuse_method(found, actor="customer")
+        methods.refuse_method(
+            found,
+            actor="customer",
+            how=RefusalHow.CABINET,
+            ip=addresses.of(request),
+            agent=request.headers.get("User-Agent", ""),
+        )
         messages.success(
             request, _("С карты %(card)s больше ничего не спишем.") % {"card": found.title}, extra_tags="good"
         )

@@ -9,7 +9,7 @@
 {% endif %}{% if next_charge_date %}Попробуем ещё раз: {{ next_charge_date }}
 {% endif %}{% if period_end %}Действует до: {{ period_end }}
 {% endif %}{% if pay_url %}
-Оплатить сейчас: {{ pay_url }}
+Оплатить или сменить карту: {{ pay_url }}
 {% endif %}
 {{ partner_name }}
 Личный кабинет: {{ cabinet_url }}
