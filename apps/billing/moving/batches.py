@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Field, JSONField, Model
+from django.db.models import JSONField, Model
 from django.utils import translation
 from django.utils.translation import gettext as _
 
@@ -234,7 +234,7 @@ def _copy(model: type[Model], objects: Sequence[Model]) -> None:
     bulk.copy(model, [field.name for field in fields], rows)
 
 
-def _plain(field: Field[Any, Any], value: Any) -> Any:
+def _plain(field: Any, value: Any) -> Any:
     """JSON and choices as text."""
     if isinstance(field, JSONField):
         return bulk.json_text(value)
