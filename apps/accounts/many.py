@@ -155,7 +155,9 @@ def _write(fresh: Sequence[tuple[UUID, Person]]) -> None:
         ],
     )
     found_by = [(key, value) for key, one in fresh for value in one.contacts.values()]
-    search.index_new(customers.KIND, list({(key, search.normalised(v)): (key, v) for key, v in found_by}.values()))
+    search.index_new(
+        customers.KIND, list({(key, search.normalised(v)): (key, v) for key, v in found_by}.values())
+    )
 
 
 def _write_companies(people: Sequence[Person], answers: Sequence[UUID | str]) -> None:
@@ -164,10 +166,22 @@ def _write_companies(people: Sequence[Person], answers: Sequence[UUID | str]) ->
         for key, person in zip(answers, people, strict=True)
         if isinstance(key, UUID) and person.is_company
     }
-    there = Company.objects.filter(customer__in=bulk.these("uuid", asked)).values_list("customer_id", flat=True)
+    there = Company.objects.filter(customer__in=bulk.these("uuid", asked)).values_list(
+        "customer_id", flat=True
+    )
     for key in set(there):
         del asked[key]
-    fields = ["customer", "name", "inn", "kpp", "address", "documents_email", "pay_days", "days_ahead", "acts"]
+    fields = [
+        "customer",
+        "name",
+        "inn",
+        "kpp",
+        "address",
+        "documents_email",
+        "pay_days",
+        "days_ahead",
+        "acts",
+    ]
     rows: list[tuple[Any, ...]] = [
         (
             key,

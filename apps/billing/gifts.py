@@ -57,9 +57,7 @@ def extend(*, subscription: Subscription, days: int, reason: str = "", actor: st
         subscription.refresh_from_db()
         subscriptions.plan(subscription)
         data = {"days": days, "reason": reason}
-        journal.record(
-            "subscription.extended", subscriptions.KIND, subscription.pk, actor=actor, data=data
-        )
+        journal.record("subscription.extended", subscriptions.KIND, subscription.pk, actor=actor, data=data)
     return subscription
 
 
@@ -118,7 +116,9 @@ def free_days(subscription_ids: Iterable[UUID] | None = None) -> dict[UUID, list
     """By subscription: days that it has without an invoice of ours, half-open: paid elsewhere, or given."""
     kinds = [PhaseKind.MOVED, PhaseKind.GIFT]
     rows = SubscriptionPhase.objects.filter(dropped_at=None)
-    rows = rows.filter(subscription__in=SubscriptionPhase.objects.filter(kind__in=kinds).values("subscription"))
+    rows = rows.filter(
+        subscription__in=SubscriptionPhase.objects.filter(kind__in=kinds).values("subscription")
+    )
     if subscription_ids is not None:
         rows = rows.filter(subscription__in=list(subscription_ids))
     known: dict[UUID, list[SubscriptionPhase]] = defaultdict(list)

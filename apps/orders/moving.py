@@ -12,10 +12,11 @@ from apps.billing.moving import batches
 from apps.billing.moving.models import BaseRow, BaseRowState
 from apps.catalog.models import Delivery, TariffVersion
 from apps.core import bulk, clock
-from apps.core.fields import encrypt
+from apps.core.fields import decrypt, encrypt
 from apps.core.ids import uuid7
 from apps.orders import history
 from apps.orders.models import History, Service, ServiceState
+from apps.providers import keys as keys_module
 
 _SERVICE = [
     "id",
@@ -48,7 +49,9 @@ def take_over(batch_id: UUID) -> None:
     _again([row for row in rows if row.subscription_id in there])
     made = [one for row in rows if row.subscription_id not in there for one in _services(row)]
     asked = [one[10] for one in made]
-    taken = set(Service.objects.filter(request_id__in=bulk.these("uuid", asked)).values_list("request_id", flat=True))
+    taken = set(
+        Service.objects.filter(request_id__in=bulk.these("uuid", asked)).values_list("request_id", flat=True)
+    )
     # A number that is somebody's already is not given twice: staff extend such a service by hand.
     made = [(*one[:10], uuid7() if one[10] in taken else one[10], *one[11:]) for one in made]
     bulk.copy(Service, _SERVICE, made)
@@ -58,7 +61,17 @@ def take_over(batch_id: UUID) -> None:
         ["id", "object_id", "was", "became", "at", "actor", "reason"],
         [(uuid7(), one[0], "", ServiceState.ACTIVE.value, one[12], "", reason) for one in made],
     )
+    keys_module.take_over(list(_handed(rows, made)))
     batches.forget_secrets(batch_id)
+
+
+def _handed(rows: list[BaseRow], made: list[tuple[Any, ...]]) -> Iterator[keys_module.Handed]:
+    """Keys of products that are delivered by key: nobody else may get them from a pool."""
+    versions = {one.pk: one for row in rows for one in _delivered(row.tariff_version)}
+    for one in made:
+        tariff = versions[one[4]].tariff
+        if one[7] and tariff.product.delivery == Delivery.KEY and tariff.product.provider_id:
+            yield keys_module.Handed(tariff.product.provider_id, tariff.code, decrypt(one[7]), one[10])
 
 
 def _services(row: BaseRow) -> Iterator[tuple[Any, ...]]:
@@ -106,7 +119,9 @@ def _again(rows: list[BaseRow]) -> None:
     )
     for service in mine.order_by("pk"):
         day = until[service.subscription_id]
-        history.change(service, ServiceState.ACTIVE, reason=_("Перенесена снова"), active_until=day, off_at=None)
+        history.change(
+            service, ServiceState.ACTIVE, reason=_("Перенесена снова"), active_until=day, off_at=None
+        )
 
 
 def give_back(subscription_id: UUID) -> None:

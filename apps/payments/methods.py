@@ -120,7 +120,16 @@ def take_over(taken: Sequence[Taken]) -> list[UUID]:
         PaymentMethod,
         ["id", "customer", "connection", "token", "title", "fingerprint", "is_active", "created_at"],
         [
-            (key, one.customer_id, one.connection_id, encrypt(one.token), one.title[:100] or HIDDEN, "", True, now)
+            (
+                key,
+                one.customer_id,
+                one.connection_id,
+                encrypt(one.token),
+                one.title[:100] or HIDDEN,
+                "",
+                True,
+                now,
+            )
             for key, one in fresh
         ],
     )

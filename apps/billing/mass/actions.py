@@ -202,7 +202,10 @@ def _one(action_id: UUID, row_id: UUID) -> None:
             raise
         except Exception:
             log.exception("Row %s of mass action %s failed", row_id, action_id)
-            row.state, row.result = _R.REFUSED, _("Не получилось по нашей вине: посмотрите эту подписку отдельно")
+            row.state, row.result = (
+                _R.REFUSED,
+                _("Не получилось по нашей вине: посмотрите эту подписку отдельно"),
+            )
         if row.state in {_R.DONE, _R.REFUSED}:
             row.done_at = clock.now()
         row.save(update_fields=["state", "amount", "result", "done_at"])

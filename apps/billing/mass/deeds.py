@@ -66,8 +66,10 @@ def _parts(subscription: Subscription, percent: Decimal) -> tuple[Invoice, list[
     invoice = paid.order_by("-paid_at", "-pk").first()
     if invoice is None:
         raise Refused("nothing_paid", _("Оплаченных счетов нет"))
-    left = invoice.total - postings.credited_so_far(invoice) - sum(
-        (line.credited for line in invoice.lines.all()), Decimal(0)
+    left = (
+        invoice.total
+        - postings.credited_so_far(invoice)
+        - sum((line.credited for line in invoice.lines.all()), Decimal(0))
     )
     parts = []
     for line in invoice.lines.filter(subscription=subscription).order_by("position"):

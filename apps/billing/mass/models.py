@@ -101,4 +101,3 @@ class MassRow(UUIDModel):
 def is_above_limit(count: int, total: Decimal) -> bool:
     """Whether a second person has to agree to so many rows, or so much money."""
     return count > settings.MASS_ACTION_ROWS or total > settings.MASS_ACTION_SUM
-

@@ -2,7 +2,6 @@
 
 from decimal import Decimal
 
-import django.contrib.postgres.fields
 import django.db.models.deletion
 from django.db import migrations, models
 

@@ -422,4 +422,3 @@ def forget_person(customer_id: UUID) -> None:
 
 def _locked(batch_id: UUID) -> BaseBatch:
     return BaseBatch.objects.select_for_update().get(pk=batch_id)
-

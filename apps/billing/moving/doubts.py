@@ -45,6 +45,7 @@ CODES: dict[str, tuple[str, Any]] = {
     "parent_differs": (ERROR, _("У дополнения другой клиент, период или день списания, чем у основной")),
     "bad_provider_id": (ERROR, _("Номер у поставщика — не UUID")),
     "too_many_keys": (ERROR, _("Ключей больше, чем услуг в подписке")),
+    "duplicate_key": (ERROR, _("Ключ или номер у поставщика повторяется в файле")),
     "price_differs": (WARNING, _("Цена не та, что у тарифа")),
     "price_zero": (WARNING, _("После скидки списывать нечего")),
     "period_longer": (WARNING, _("Оплаченный период длиннее, чем у тарифа")),
@@ -107,6 +108,7 @@ def of_file(rows: Sequence["Row"], known: Known) -> Iterator[Doubt]:
     """All that is odd about rows that could be read."""
     counts = Counter(row.external_id for row in rows if row.external_id)
     by_id = {row.external_id: row for row in rows}
+    handed = Counter(one for row in rows for one in (*row.keys, *row.provider_ids))
     for row in rows:
         if not row.external_id:
             yield Doubt(row.line, "no_id")
@@ -115,6 +117,8 @@ def of_file(rows: Sequence["Row"], known: Known) -> Iterator[Doubt]:
         yield from _terms(row, known)
         yield from _parent(row, by_id, known)
         yield from _delivered(row, known)
+        if any(handed[one] > 1 for one in (*row.keys, *row.provider_ids)):
+            yield Doubt(row.line, "duplicate_key", row.external_id)
     yield from _people(rows)
 
 

@@ -73,4 +73,3 @@ def charges(row: BaseRow, until: date, now: datetime) -> list[engine.Charge]:
         as_of=date.fromordinal(until.toordinal() - 1),
         ends=row.end_date,
     ).charges
-
