@@ -19,6 +19,7 @@ class Payer(models.TextChoices):
     """Who pays, and how. The values are those of a subscription's collection."""
 
     CHARGE = "charge", _("клиент через шлюз")
+    INVOICE = "invoice", _("организация по счёту")
     PARTNER_REPORTS = "partner_reports", _("партнёр собирает и отчитывается")
     PARTNER_CHARGES = "partner_charges", _("партнёр списывает по нашему запросу")
     PARTNER_PAYS = "partner_pays", _("партнёр платит за клиентов")
