@@ -4,7 +4,18 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.billing import dunning, invoices, notices, pauses, price_changes, promos, renewals, seats, subscriptions, trials
+from apps.billing import (
+    dunning,
+    invoices,
+    notices,
+    pauses,
+    price_changes,
+    promos,
+    renewals,
+    seats,
+    subscriptions,
+    trials,
+)
 from apps.billing.dunning_results import STEP
 from apps.core import due, events
 from apps.core.models import Event
@@ -58,6 +69,7 @@ def recognise(invoice_id: UUID) -> None:
         invoices.recognise(invoice_id)
 
 
+import apps.billing.document_handlers  # noqa: E402
 import apps.billing.mass.handlers  # noqa: E402
 import apps.billing.moving.handlers  # noqa: E402, F401
 

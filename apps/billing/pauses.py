@@ -23,7 +23,8 @@ def pause(*, subscription: Subscription, until: date | None = None, actor: str =
     """From today on nothing is billed, for it and its add-ons, and the services rest. Safe to repeat.
 
     `until` is the day on which it goes on, at most 180 days ahead; a paused one may be given another day. Raises
-    Refused: `subscription_not_live`, `is_cancelled`, `invoice_open`, `change_planned`, `bad_date`, `is_addon`, `days_not_billed`.
+    Refused: `subscription_not_live`, `is_cancelled`, `invoice_open`, `change_planned`, `bad_date`, `is_addon`,
+    `days_not_billed`.
     """
     with transaction.atomic():
         subscription = subscriptions.locked(subscription.pk)

@@ -41,35 +41,9 @@ BEGIN, RESUME = "billing.begin", "billing.resume"
 _S = SubscriptionState
 
 
-def create(
-    *,
-    customer: Customer,
-    offer: Offer,
-    version: TariffVersion,
-    name: str,
-    quantity: int = 1,
-    channel_id: UUID | None = None,
-    channel_code: str = "",
-    terms: dict[str, Any] | None = None,
-    parent: Subscription | None = None,
-    with_trial: bool = True,
-) -> Subscription:
-    """A subscription on the terms of `version` for good, waiting for its first payment.
-
-    With `parent` it is an add-on (see `addons`). Without `with_trial` it is charged from the first day on. Where `terms` say `periods`, it is over after so many of them.
-    """
-    made = unsaved(
-        customer=customer,
-        offer=offer,
-        version=version,
-        name=name,
-        quantity=quantity,
-        channel_id=channel_id,
-        channel_code=channel_code,
-        terms=terms,
-        parent=parent,
-        with_trial=with_trial,
-    )
+def create(**asked: Any) -> Subscription:
+    """A subscription on the terms of `version` for good, waiting for its first payment: `unsaved`, saved."""
+    made = unsaved(**asked)
     made.save(force_insert=True)
     return made
 
@@ -87,7 +61,11 @@ def unsaved(
     parent: Subscription | None = None,
     with_trial: bool = True,
 ) -> Subscription:
-    """The subscription that `create` would make: to see what it would cost."""
+    """A subscription that is not written yet: to be, or only to see what it would cost.
+
+    With `parent` it is an add-on (see `addons`). Without `with_trial` it is charged from the first day on. Where
+    `terms` say `periods`, it is over after so many of them.
+    """
     return Subscription(
         customer=customer,
         offer=offer,

@@ -109,6 +109,15 @@ class NewOrder(serializers.Serializer[Any]):
     answers = serializers.DictField(
         required=False, help_text=_("Ответы на questions предложения: код и значение")
     )
+    promo_code = serializers.CharField(
+        required=False, allow_blank=True, max_length=60, help_text=_("Промокод: скидка — в total")
+    )
+    trial = serializers.BooleanField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text=_("false: без пробного периода тарифа, с оплатой сразу"),
+    )
 
     def validate_return_url(self, value: str) -> str:
         if not value.startswith(("https://", "http://")):
@@ -240,6 +249,8 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
                 declared=Declared(**data.get("declared", {})),
                 answers=data.get("answers"),
                 parent=_parent(data.get("subscription")),
+                promo_code=data.get("promo_code", ""),
+                trial=data["trial"],
             )
         open_payment_page(order)
         order = self.get_queryset().get(pk=order.pk)

@@ -128,6 +128,8 @@ class Service(UUIDModel):
     key = EncryptedField(_("ключ"), blank=True)
     url = models.URLField(_("ссылка"), max_length=500, blank=True)
     instructions = models.TextField(_("как пользоваться"), blank=True)
+    # What it was asked for when it was given out: may be personal, so nobody reads it in a dump.
+    answers_text = EncryptedField(_("данные для выдачи"), blank=True)
     # What the provider knows it by: the id of the fulfilment that provisioned it.
     request_id = models.UUIDField(_("номер у поставщика"), unique=True)
     active_until = models.DateField(_("действует до"), null=True, blank=True)
@@ -141,6 +143,12 @@ class Service(UUIDModel):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def answers(self) -> dict[str, Any]:
+        """What was told of it when it was given out, by code."""
+        found: dict[str, Any] = json.loads(self.answers_text) if self.answers_text else {}
+        return found
 
 
 class FulfilmentState(models.TextChoices):

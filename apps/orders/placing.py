@@ -12,8 +12,8 @@ from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Customer
-from apps.billing import addons, invoices, subscriptions
-from apps.billing.models import InvoicePurpose, Subscription
+from apps.billing import addons, collecting, discounts, invoices, promos, subscriptions, trials
+from apps.billing.models import Collection, Invoice, InvoicePurpose, Subscription
 from apps.catalog.models import Delivery, Offer, OfferQuerySet, TariffVersion
 from apps.core import clock, events, faults, search
 from apps.core.errors import Refused
@@ -48,15 +48,17 @@ def place_order(
     declared: Declared | None = None,
     answers: Mapping[str, Any] | None = None,
     parent: Subscription | None = None,
+    promo_code: str = "",
+    trial: bool | None = None,
 ) -> Order:
     """Takes an order and starts its payment; `order.payment()` has the page to send the customer to, once sent.
 
     With `parent` an add-on is ordered for that subscription: charged to its next bill date now, and with it then.
     `sold` is what the channel sells, where that is not everything. `expected_price` is what the customer saw for
-    one piece. In `return_url`, `{order}` becomes the order's id.
+    one piece. `trial` False buys without the tariff's trial. In `return_url`, `{order}` becomes the order's id.
     A second call with the same `request_key` gives the first order. Raises Refused: `offer_closed`,
     `sales_stopped`, `bad_quantity`, `price_changed`, `request_key_reused`, `no_connection`, `customer_erased`,
-    `bad_answers`, and those of `rules.check`.
+    `bad_answers`, `trial_used`, `promo_not_for_this`, and those of `rules.check` and `promos.redeem`.
     """
     if request_key and (earlier := _earlier(request_key, customer, offer)):
         return earlier
@@ -75,6 +77,8 @@ def place_order(
                 declared=declared or Declared(),
                 answers=answers or {},
                 parent=parent,
+                promo_code=promo_code,
+                trial=trial,
             )
     except IntegrityError:
         # A double click: the other one was first.
@@ -119,6 +123,8 @@ def _place(
     declared: Declared,
     answers: Mapping[str, Any],
     parent: Subscription | None,
+    promo_code: str,
+    trial: bool | None,
     **given: Any,
 ) -> Order:
     _check_known(customer)
@@ -142,14 +148,13 @@ def _place(
         channel_code=order.channel_code,
         terms=order.terms,
         parent=parent,
+        with_trial=_with_trial(customer, offer, trial),
     )
-    if parent is None:
-        invoice = invoices.draft(subscription=subscription, purpose=InvoicePurpose.NEW, order_id=order.pk)
-    else:
-        invoice = addons.draft(subscription, parent, purpose=InvoicePurpose.NEW, order_id=order.pk)
-        order.total = invoice.total
-        order.save(update_fields=["total"])
-    invoices.pay(invoice, return_url=return_url.replace("{order}", str(order.pk)))
+    collecting.prepare(subscription)
+    invoice = _billed(order, subscription, offer, parent, promo_code)
+    is_free = bool(subscription.trial_days) and not _is_bound_first(subscription, version)
+    if not is_free and subscription.collection == Collection.CHARGE:
+        invoices.pay(invoice, return_url=return_url.replace("{order}", str(order.pk)))
     order.subscription, order.invoice = subscription, invoice
     history.change(order, OrderState.AWAITING_PAYMENT, actor=order.actor)
     # The parts of a bundle are sold with it. In one order, so that two sales do not wait for each other.
@@ -157,9 +162,66 @@ def _place(
         TariffVersion(pk=sold).mark_sold(clock.wall())
     events.publish("orders.OrderPlaced", order.pk, customer_id=customer.pk, channel_id=order.channel_id)
     invoices.issue(invoice)
+    if is_free:
+        if not trials.begin(subscription, invoice):
+            raise _trial_used()
+        invoices.mark_paid(invoice)
+    elif subscription.collection != Collection.CHARGE:
+        collecting.begin(subscription, invoice)
     _number(order)
     faults.at("orders.placed-not-committed")
     return order
+
+
+def _billed(
+    order: Order, subscription: Subscription, offer: Offer, parent: Subscription | None, promo_code: str
+) -> Invoice:
+    """The order's invoice: of nothing where it begins with a trial, less what a promo code takes off."""
+    if parent is not None:
+        if promo_code:
+            raise Refused("promo_not_for_this", _("Промокод действует на основную подписку"))
+        invoice = addons.draft(subscription, parent, purpose=InvoicePurpose.NEW, order_id=order.pk)
+    else:
+        discount = _redeemed(order, subscription, offer, promo_code) if promo_code else Decimal("0.00")
+        invoice = invoices.draft(
+            subscription=subscription, purpose=InvoicePurpose.NEW, order_id=order.pk, discount=discount
+        )
+    if invoice.total != order.total:
+        order.total = invoice.total
+        order.save(update_fields=["total"])
+    return invoice
+
+
+def _redeemed(order: Order, subscription: Subscription, offer: Offer, promo_code: str) -> Decimal:
+    redemption = promos.redeem(
+        promo_code,
+        subscription=subscription,
+        offer=offer,
+        quantity=order.quantity,
+        channel_code=order.channel_code,
+    )
+    return discounts.off(subscription.money.amount, redemption.percent, redemption.amount)
+
+
+def _with_trial(customer: Customer, offer: Offer, wanted: bool | None) -> bool:
+    """A trial that was had already is refused, not charged for unasked."""
+    if wanted is False or not offer.current_version().trial_days:
+        return False
+    if trials.had(customer, offer.tariff.product_id):
+        raise _trial_used()
+    return True
+
+
+def _trial_used() -> Refused:
+    return Refused(
+        "trial_used",
+        _("Пробный период этого продукта у вас уже был: можно оформить без него, с оплатой сразу"),
+    )
+
+
+def _is_bound_first(subscription: Subscription, version: TariffVersion) -> bool:
+    """Whether a card is to be saved before the trial begins."""
+    return version.trial_needs_method and subscription.collection == Collection.CHARGE
 
 
 def _quoted(

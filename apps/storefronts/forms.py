@@ -12,6 +12,7 @@ from apps.catalog.models import Offer, ProductParameter
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.orders.rules import Declared
+from apps.storefronts.quotes import Quote
 
 
 class AccessibleForm(forms.Form):
@@ -22,6 +23,8 @@ class AccessibleForm(forms.Form):
     def refuse(self, refused: Refused) -> None:
         """Shows a refusal beside the field that it is about, else above the form."""
         name = {"bad_phone": "phone", "bad_email": "email", "no_contact": "phone"}.get(refused.code, "")
+        if refused.code.startswith("promo_"):
+            name = "promo"
         if name not in self.fields:
             name = next((field for field in ("contact", "code") if field in self.fields), "")
         self.add_error(name or None, str(refused.message))
@@ -33,6 +36,8 @@ class CheckoutForm(AccessibleForm):
     request_key = forms.UUIDField(widget=forms.HiddenInput)
     price = forms.CharField(widget=forms.HiddenInput, required=False, max_length=30)
     currency = forms.CharField(widget=forms.HiddenInput, required=False, max_length=3)
+    due = forms.CharField(widget=forms.HiddenInput, required=False, max_length=30)
+    trial = forms.CharField(widget=forms.HiddenInput, required=False, max_length=1)
     phone = forms.CharField(
         label=_("Телефон"),
         required=False,
@@ -61,21 +66,37 @@ class CheckoutForm(AccessibleForm):
         max_length=100,
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
     )
+    promo = forms.CharField(
+        label=_("Промокод (если есть)"),
+        required=False,
+        max_length=60,
+        widget=forms.TextInput(
+            attrs={"autocomplete": "off", "autocapitalize": "characters", "spellcheck": "false"}
+        ),
+    )
     recurring = forms.BooleanField(error_messages={"required": _("Без этого согласия подписку не оформить.")})
     terms = forms.BooleanField(error_messages={"required": _("Примите условия, чтобы купить.")})
 
-    def __init__(self, offer: Offer, buyer: Customer | None, data: Any = None) -> None:
-        self.offer, self.version, self.buyer = offer, offer.current_version(), buyer
-        shown = {
-            "request_key": uuid7(),
-            "price": f"{offer.unit_price:.2f}",
-            "currency": self.version.currency,
-        }
-        super().__init__(data, initial=shown)
+    def __init__(self, quote: Quote, buyer: Customer | None, data: Any = None) -> None:
+        self.quote, self.offer, self.buyer = quote, quote.offer, buyer
+        self.version = quote.version
+        super().__init__(data, initial={"request_key": uuid7(), **self._shown()})
         self._ask()
+        if not quote.is_charged:
+            # Nothing will be charged without another word of the customer's.
+            del self.fields["recurring"]
         if buyer is not None:
             for name in ("phone", "email", "name"):
                 del self.fields[name]
+
+    def _shown(self) -> dict[str, str]:
+        """What the page says it costs, as the browser sends it back."""
+        return {
+            "price": f"{self.offer.unit_price:.2f}",
+            "currency": self.version.currency,
+            "due": f"{self.quote.due_now.amount:.2f}",
+            "trial": "1" if self.quote.is_trial else "0",
+        }
 
     def _ask(self) -> None:
         """What the product asks of its buyers: age, region, parameters of the order."""
@@ -133,15 +154,20 @@ class CheckoutForm(AccessibleForm):
             raise price_changed() from None
         if price != self.offer.unit_price or self.cleaned_data["currency"] != self.version.currency:
             raise price_changed()
+        shown = self._shown()
+        if any(self.cleaned_data[name] not in ("", shown[name]) for name in ("due", "trial")):
+            raise price_changed(_("Сумма пересчитана: проверьте её и нажмите ещё раз."))
+        if self.quote.given and self.cleaned_data["due"] == "":
+            raise price_changed()
         return price
 
-    def renewed(self) -> "CheckoutForm":
+    def renewed(self, quote: Quote | None = None) -> "CheckoutForm":
         """The same answers with today's price and a new key: the consents are to be given again."""
-        data = dict(self.data.items())
-        data["price"], data["currency"] = f"{self.offer.unit_price:.2f}", self.version.currency
+        again = CheckoutForm(quote or self.quote, self.buyer)
+        data = dict(self.data.items()) | again._shown()
         data["request_key"] = str(uuid7())
         data.pop("recurring", None)
-        again = CheckoutForm(self.offer, self.buyer, data)
+        again = CheckoutForm(again.quote, self.buyer, data)
         again.is_valid()
         again.errors.clear()
         return again
@@ -169,11 +195,12 @@ def field_of(one: ProductParameter) -> forms.Field:
     return forms.CharField(max_length=500, **common)
 
 
-def price_changed() -> Refused:
+def price_changed(message: Any = "") -> Refused:
     """The refusal of a price that the buyer did not see here."""
     return Refused(
         "price_changed",
-        _(
+        message
+        or _(
             "Цена на странице не совпала с ценой тарифа. Ничего не куплено и не списано: проверьте цену ещё раз."
         ),
     )

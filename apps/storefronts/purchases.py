@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.accounts import customers
 from apps.accounts.models import Customer
 from apps.billing.letters import REASONS
+from apps.billing.models import InvoiceState, Subscription
 from apps.catalog.models import Offer
 from apps.channels.models import Channel
 from apps.core import clock
@@ -57,6 +58,9 @@ def buy(
     return_url: str,
     declared: Declared | None = None,
     answers: Mapping[str, Any] | None = None,
+    promo_code: str = "",
+    trial: bool | None = None,
+    parent: Subscription | None = None,
 ) -> Order:
     """One order for one request key: a second press waits for the first and gets the same order.
 
@@ -89,6 +93,9 @@ def buy(
             actor="customer",
             declared=declared,
             answers=answers,
+            promo_code=promo_code,
+            trial=trial,
+            parent=parent,
         )
         checkout.save(update_fields=["order"])
     return checkout.order
@@ -126,7 +133,10 @@ def progress(order: Order) -> Progress:
         return Progress("ready")
     payment = order.payment()
     if order.state == OrderState.CANCELLED or (payment is not None and payment.is_lost):
-        return Progress("failed", reason=_reason(payment))
+        return Progress("failed", reason=_reason(payment, order.subscription))
+    if payment is None and order.invoice is not None and order.invoice.state == InvoiceState.PAID:
+        # A trial without a card has nothing to wait for.
+        return Progress("preparing")
     if order.state == OrderState.AWAITING_PAYMENT and not (payment and payment.is_paid):
         page = payment.confirmation_url if payment else ""
         return Progress("unpaid", page) if page else Progress("paying")
@@ -140,7 +150,9 @@ def services_of(order: Order) -> list[Service]:
     )
 
 
-def _reason(payment: Payment | None) -> Any:
+def _reason(payment: Payment | None, subscription: Subscription | None) -> Any:
+    if subscription is not None and subscription.end_reason == "trial_used":
+        return _("Пробный период с этим телефоном, почтой или картой уже был. Можно оформить с оплатой сразу.")
     if payment is None or not payment.decline_reason:
         return _("Деньги не списаны. Можно попробовать ещё раз.")
     known = REASONS.get(payment.decline_reason, _("банк отклонил платёж"))

@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.i18n import set_language
 
-from apps.storefronts.views import cabinet, price, purchase, shop
+from apps.storefronts.views import cabinet, pay_link, price, purchase, shop, subscription
 
 app_name = "storefronts"
 urlpatterns = [
@@ -22,6 +22,7 @@ urlpatterns = [
     path("thanks/<uuid:order_id>/", purchase.thanks, name="thanks"),
     path("thanks/<uuid:order_id>/state/", purchase.state, name="state"),
     path("price/<str:token>/", price.price, name="price"),
+    path("p/<str:token>/", pay_link.pay_link, name="pay_link"),
     path("cabinet/", cabinet.cabinet, name="cabinet"),
     path("cabinet/sign-in/", cabinet.sign_in, name="sign_in"),
     path("cabinet/code/", cabinet.code, name="code"),
@@ -31,5 +32,23 @@ urlpatterns = [
     path("cabinet/payments/<uuid:payment_id>/", cabinet.payment, name="payment"),
     path("cabinet/subscriptions/<uuid:subscription_id>/cancel/", cabinet.cancel, name="cancel"),
     path("cabinet/subscriptions/<uuid:subscription_id>/resume/", cabinet.resume, name="resume"),
+    path("cabinet/subscriptions/<uuid:subscription_id>/", subscription.subscription, name="subscription"),
+    path("cabinet/subscriptions/<uuid:subscription_id>/stay/", cabinet.stay, name="stay"),
+    path("cabinet/subscriptions/<uuid:subscription_id>/history/", subscription.story, name="story"),
+    path("cabinet/subscriptions/<uuid:subscription_id>/change/", subscription.change, name="change"),
+    path("cabinet/subscriptions/<uuid:subscription_id>/undo-change/", subscription.undo, name="undo_change"),
+    path("cabinet/subscriptions/<uuid:subscription_id>/pause/", subscription.pause, name="pause"),
+    path("cabinet/subscriptions/<uuid:subscription_id>/card/", subscription.bind, name="bind"),
+    path("cabinet/subscriptions/<uuid:subscription_id>/promo/", subscription.promo, name="promo"),
+    path("cabinet/subscriptions/<uuid:subscription_id>/transfer/", subscription.transfer, name="transfer"),
+    path(
+        "cabinet/subscriptions/<uuid:subscription_id>/seats/<int:position>/", subscription.seat, name="seat"
+    ),
+    path(
+        "cabinet/subscriptions/<uuid:subscription_id>/addons/<int:offer_id>/",
+        subscription.addon,
+        name="addon",
+    ),
+    path("cabinet/services/<uuid:service_id>/data/", subscription.asked, name="asked"),
     path("cabinet/cards/<uuid:method_id>/refuse/", cabinet.refuse, name="refuse"),
 ]
