@@ -118,10 +118,17 @@ class EarnedOn(models.TextChoices):
     SERVICE = "service", _("когда услуга оказана: в конце оплаченного периода")
 
 
+class Counts(models.TextChoices):
+    """What a partner that pays for its clients is billed for."""
+
+    ACTIVE = "active", _("по действующим: за каждый начатый период")
+    ACTIVATED = "activated", _("по подключённым: один раз, за первый период")
+
+
 class ContractTerms(models.Model):
     """What a partner is paid from a day on: a version of the contract, never changed once in force."""
 
-    Base, EarnedOn = ShareBase, EarnedOn
+    Base, EarnedOn, Counts = ShareBase, EarnedOn, Counts
 
     partner = models.ForeignKey(Partner, models.PROTECT, related_name="terms", verbose_name=_("партнёр"))
     number = models.CharField(_("номер договора"), max_length=60)
@@ -140,6 +147,12 @@ class ContractTerms(models.Model):
         _("удерживается при возврате"),
         default=True,
         help_text=_("Вернули клиенту часть денег — вознаграждение уменьшается на ту же долю"),
+    )
+    counts = models.CharField(
+        _("за что платит партнёр, если платит за клиентов"),
+        max_length=9,
+        choices=Counts,
+        default=Counts.ACTIVE,
     )
 
     class Meta:
