@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from uuid import UUID
 
 from django.db import transaction
@@ -127,7 +128,7 @@ def free_days(subscription_ids: Iterable[UUID] | None = None) -> dict[UUID, list
     return {
         key: [
             (one.start_date, following.start_date)
-            for one, following in zip(mine, mine[1:], strict=False)
+            for one, following in pairwise(mine)
             if one.kind in kinds
         ]
         for key, mine in known.items()
