@@ -128,6 +128,7 @@ def draft(
                     tariff_version_id=row.tariff_version_id,
                     day=today,
                     method=method,
+                    collection=subscription.collection,
                 ),
                 gross=charge.gross,
                 price=row.price,

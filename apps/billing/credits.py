@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing import balances, invoices, postings
+from apps.billing import balances, invoices, money_in, postings
 from apps.billing.models import (
     CreditNote,
     CreditNoteLine,
@@ -21,6 +21,7 @@ from apps.core import clock, events, search
 from apps.core.errors import Refused
 from apps.core.money import Money, vat_inside
 from apps.core.tenancy import current_partner
+from apps.partners import books
 from apps.payments import payments
 from apps.policies import numbering
 
@@ -50,7 +51,8 @@ def issue(
 
     What is unpaid lowers the debt; of what is paid, `to_card` goes back by the payment it came with (as far as
     that has it), the rest onto the balance. The VAT is at the line's own rate. With the same `key` it is the
-    same note. Raises Refused `credit_too_much`.
+    same note. Raises Refused: `credit_too_much`, `invoice_closed`; of an unpaid invoice `payment_under_way`,
+    `void_instead` where nothing would be left to pay.
     """
     if earlier := CreditNote.objects.filter(key=key).first():
         return earlier
@@ -79,6 +81,8 @@ def _write(
     if invoice.state not in {InvoiceState.OPEN, InvoiceState.PAID}:
         raise Refused("invoice_closed", _("Этот счёт уже аннулирован или возвращён"))
     total = sum((part.amount for part in parts), Decimal(0))
+    if invoice.state == InvoiceState.OPEN:
+        _check_debt(invoice, total)
     note = CreditNote.objects.create(
         invoice=invoice,
         customer_id=invoice.customer_id,
@@ -88,7 +92,7 @@ def _write(
         vat=sum((_vat(lines[part.line], part) for part in parts), Decimal(0)),
         to_balance=total,
         currency=invoice.currency,
-        business_date=clock.today(),
+        business_date=books.open_day(invoice.legal_entity_id, clock.today()),
         issued_at=clock.now(),
         **given,
     )
@@ -109,6 +113,14 @@ def _write(
     return note
 
 
+def _check_debt(invoice: Invoice, total: Decimal) -> None:
+    """A charge under way is of the sum that was owed when it began; and something must be left to pay."""
+    if InvoicePayment.objects.filter(invoice=invoice, failed=False).exists():
+        raise Refused("payment_under_way", _("Оплата этого счёта уже идёт: дождитесь её итога"))
+    if total >= money_in.left(invoice).amount:
+        raise Refused("void_instead", _("От счёта ничего не останется: аннулируйте его"))
+
+
 def _vat(line: InvoiceLine, part: Part) -> Decimal:
     """Of the last part of a line, what is left of its VAT: parts add up to the whole."""
     credited = sum((one.vat for one in line.credits.all()), Decimal(0))
@@ -120,6 +132,8 @@ def _vat(line: InvoiceLine, part: Part) -> Decimal:
 def _give(note: CreditNote, invoice: Invoice, *, to_card: bool) -> None:
     if invoice.state == InvoiceState.OPEN:
         note.to_debt, note.to_balance = note.total, Decimal(0)
+        invoice.debt_credited += note.total
+        invoice.save(update_fields=["debt_credited"])
     elif to_card and (link := InvoicePayment.objects.filter(invoice=invoice, failed=False).first()):
         note.to_refund = min(note.total, link.payment.refundable())
         note.to_balance = note.total - note.to_refund

@@ -10,7 +10,7 @@ from apps.core import clock, due, events
 
 def is_granted(bill: Bill) -> bool:
     """Whether the period begins with the invoice: the balance or a discount covers it, or it is paid elsewhere."""
-    return bill.due <= 0 or bill.subscription.collection != Collection.CHARGE
+    return bill.due <= 0 or bill.subscription.collection == Collection.PARTNER_REPORTS
 
 
 def grant(bill: Bill) -> None:

@@ -61,17 +61,22 @@ _LINES = """
     SELECT line AS id, sum(CASE WHEN credit = 'deferred' THEN amount WHEN name <> 'recognised' THEN -amount ELSE 0 END)
         AS amount
     FROM held WHERE 'deferred' IN (debit, credit) GROUP BY line
+), debt AS (
+    SELECT invoice_line_id AS id, sum(amount) AS gross, sum(note.vat) AS tax
+    FROM note WHERE to_debt > 0 GROUP BY invoice_line_id
 ), wanted AS (
     SELECT line.*, one.name, one.debit, one.credit, one.sum, one.is_due FROM line
     LEFT JOIN deferred USING (id)
+    LEFT JOIN debt USING (id)
     CROSS JOIN LATERAL (SELECT CASE WHEN is_agency THEN 'agency' ELSE 'deferred' END AS income,
         CASE WHEN is_agency THEN 'agency' ELSE 'vat' END AS tax) AS side
     CROSS JOIN LATERAL (VALUES
         ('net', 'receivable', income, line.amount - line.vat, true),
         ('vat', 'receivable', tax, line.vat, true),
         ('balance', 'advances', 'receivable', credit_applied, position = last_position),
-        ('void-net', income, 'receivable', line.amount - line.vat, state = 'void'),
-        ('void-vat', tax, 'receivable', line.vat, state = 'void'),
+        ('void-net', income, 'receivable',
+            line.amount - line.vat - COALESCE(debt.gross - debt.tax, 0), state = 'void'),
+        ('void-vat', tax, 'receivable', line.vat - COALESCE(debt.tax, 0), state = 'void'),
         ('void-balance', 'receivable', 'advances', credit_applied, state = 'void' AND position = last_position),
         ('recognised', 'deferred', 'revenue', COALESCE(deferred.amount, 0),
             state = 'paid' AND over <= %(today)s AND NOT EXISTS (SELECT FROM core_due

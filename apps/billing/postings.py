@@ -77,12 +77,12 @@ def of_bill(bill: "Bill") -> Iterator[Posting]:
 
 
 def taken_back(invoice: Invoice) -> None:
-    """The mirror of `issued`: the invoice is void."""
+    """The mirror of `issued`, less what notes have taken off the debt: the invoice is void."""
     _post(
         invoice,
         [
             replace(posting, debit=posting.credit, credit=posting.debit, name=f"void-{posting.name}")
-            for posting in _whole_debt(invoice)
+            for posting in _whole_debt(invoice, less_notes=True)
         ],
     )
 
@@ -305,19 +305,21 @@ def recognised(invoice: Invoice, line: InvoiceLine) -> None:
     _post(invoice, postings)
 
 
-def _whole_debt(invoice: Invoice) -> list[Posting]:
+def _whole_debt(invoice: Invoice, *, less_notes: bool = False) -> list[Posting]:
     lines = _lines(invoice)
-    debt = [posting for line in lines for posting in _debt(invoice, line)]
+    taken = _taken(invoice, lines) if less_notes and invoice.debt_credited else {}
+    debt = [posting for line in lines for posting in _debt(invoice, line, taken.get(line.pk, _Taken()))]
     if invoice.credit_applied:
         base = replace(_base(invoice, lines[-1]), debit=Account.ADVANCES, credit=Account.RECEIVABLE)
         debt.append(replace(base, amount=invoice.credit_applied, name="balance"))
     return debt
 
 
-def _debt(invoice: Invoice, line: InvoiceLine) -> list[Posting]:
+def _debt(invoice: Invoice, line: InvoiceLine, less: _Taken) -> list[Posting]:
     base = replace(_base(invoice, line), credit=economics.income(line))
-    net = replace(base, amount=line.amount - line.vat, name=f"net-{line.position}")
-    vat = replace(base, credit=economics.tax(line), amount=line.vat, name=f"vat-{line.position}")
+    amount, tax = line.amount - less.gross, line.vat - less.vat
+    net = replace(base, amount=amount - tax, name=f"net-{line.position}")
+    vat = replace(base, credit=economics.tax(line), amount=tax, name=f"vat-{line.position}")
     return [net, vat]
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from apps.billing import balances, facts, invoices, phases, postings, terms
+from apps.billing import balances, facts, invoices, parties, paying, phases, postings, terms
 from apps.billing.engine import Charge
 from apps.billing.facts import Facts
 from apps.billing.models import (
@@ -32,6 +32,7 @@ from apps.core.ids import uuid7
 from apps.core.money import Money, vat_inside
 from apps.core.tenancy import current_partner
 from apps.ledger import ledger
+from apps.partners import books
 from apps.payments import charging
 from apps.payments.models import PaymentMethod, Purpose
 from apps.policies import numbering, vat
@@ -86,7 +87,7 @@ class Frozen:
     def __init__(self, day: date) -> None:
         self.day = day
         self._rates: dict[str, Decimal | None] = {}
-        self._terms: dict[tuple[int, int, Any], dict[str, Any]] = {}
+        self._terms: dict[tuple[int, int, Any, str], dict[str, Any]] = {}
 
     def rate(self, code: str) -> Decimal | None:
         """The VAT in per cent; None is «без НДС»."""
@@ -95,13 +96,22 @@ class Frozen:
         return self._rates[code]
 
     def terms(
-        self, product_id: int, term: SubscriptionPhase, charge: Charge, method: PaymentMethod | None
+        self,
+        product_id: int,
+        term: SubscriptionPhase,
+        charge: Charge,
+        method: PaymentMethod | None,
+        collection: str = Collection.CHARGE,
     ) -> dict[str, Any]:
         """Whose money, share and cost (see `terms.of_sale`): by the connection that `method` is charged at."""
-        key = product_id, term.tariff_version_id, method and method.connection_id
+        key = product_id, term.tariff_version_id, method and method.connection_id, collection
         if key not in self._terms:
             self._terms[key] = terms.of_sale(
-                product_id=product_id, tariff_version_id=key[1], day=self.day, method=method
+                product_id=product_id,
+                tariff_version_id=key[1],
+                day=self.day,
+                method=method,
+                collection=collection,
             )
         return terms.of_line(self._terms[key], gross=charge.gross, price=term.price, quantity=term.quantity)
 
@@ -122,7 +132,7 @@ def draw_up(
             term = one.term(charge.phase)
             rate = frozen.rate(term.vat_code)
             tax = vat_inside(charge.amount, rate)
-            agreed = frozen.terms(one.subscription.product_id, term, charge, bill.method)
+            agreed = frozen.terms(one.subscription.product_id, term, charge, bill.method, bill.subscription.collection)
             bill.lines.append(Line(one, charge, rate, tax, agreed))
     return [bill for bill in bills.values() if bill.lines]
 
@@ -291,17 +301,24 @@ _INVOICE = [
     "issued_at",
     "channel_id",
     "channel_code",
+    "parties",
 ]
 
 
 def _write_invoices(bills: Sequence[Bill], day: date) -> None:
-    now, due_date, partner = clock.now(), day + timedelta(days=invoices.DAYS_TO_PAY), current_partner()
+    now, partner = clock.now(), current_partner()
     by_entity: dict[int, list[Bill]] = defaultdict(list)
     for bill in bills:
         by_entity[bill.subscription.legal_entity_id].append(bill)
+    days = books.open_days(by_entity, day)
+    by_invoice = [bill for bill in bills if bill.subscription.collection == Collection.INVOICE]
+    named = parties.of_many(
+        (bill.subscription.customer_id, bill.subscription.legal_entity_id) for bill in by_invoice
+    )
     for entity, mine in sorted(by_entity.items()):
+        year = days[entity].year
         numbers = numbering.allot(
-            "invoice", legal_entity_id=entity, partner_id=partner.pk, year=day.year, count=len(mine)
+            "invoice", legal_entity_id=entity, partner_id=partner.pk, year=year, count=len(mine)
         )
         for bill, number in zip(mine, numbers, strict=True):
             bill.number = number
@@ -322,11 +339,12 @@ def _write_invoices(bills: Sequence[Bill], day: date) -> None:
                 bill.credit_applied,
                 one.currency,
                 str(one.collection),
-                day,
-                due_date,
+                days[one.legal_entity_id],
+                day + timedelta(days=paying.days_to_pay(one)),
                 now,
                 one.channel_id,
                 one.channel_code,
+                bulk.json_text(found) if (found := named.get(one.customer_id)) else None,
             )
         )
     bulk.copy(Invoice, _INVOICE, rows)

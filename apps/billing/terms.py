@@ -4,6 +4,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from apps.billing.models import Collection
 from apps.catalog.models import Product, ProviderTerms, Trade
 from apps.connectors.models import Connection
 from apps.core.money import rounded
@@ -18,23 +19,38 @@ FIXED = ("share_fixed", "cost_fixed")
 
 
 def of_sale(
-    *, product_id: int, tariff_version_id: int, day: date, method: PaymentMethod | None = None
+    *,
+    product_id: int,
+    tariff_version_id: int,
+    day: date,
+    method: PaymentMethod | None = None,
+    collection: str = Collection.CHARGE,
 ) -> dict[str, Any]:
     """Whose money, whose share, whose cost: what a line of a sale on `day` is frozen with (see `of_line`).
 
-    The money is whose the connection is that it comes by: a saved `method` stays with the one it was saved at.
+    The money is whose the connection is that it comes by: a saved `method` stays with the one it was saved at. What
+    comes past our gateway is the partner's where it collects, or where its own company sells.
     What is nought, or as usual, is left out.
     """
     partner = current_partner()
-    connection = method.connection if method else Connection.objects.for_partner(partner, "payment")
     cost = ProviderTerms.objects.in_force(product_id=product_id, tariff_version_id=tariff_version_id, day=day)
     provider = Product.objects.values_list("provider_id", flat=True).get(pk=product_id)
     return {
-        "owner": Owner.PARTNER if connection.partner_id else Owner.OPERATOR,
+        "owner": _owner(method, collection),
         "provider_id": cost.provider_id if cost else provider,
         **_share(partner.terms_on(day)),
         **(_cost(cost, day) if cost else {}),
     }
+
+
+def _owner(method: PaymentMethod | None, collection: str) -> str:
+    partner = current_partner()
+    if collection in {Collection.PARTNER_REPORTS, Collection.PARTNER_CHARGES}:
+        return Owner.PARTNER
+    if collection != Collection.CHARGE:
+        return Owner.OPERATOR if partner.legal_entity.is_operator else Owner.PARTNER
+    connection = method.connection if method else Connection.objects.for_partner(partner, "payment")
+    return Owner.PARTNER if connection.partner_id else Owner.OPERATOR
 
 
 def of_line(terms: dict[str, Any], *, gross: Decimal, price: Decimal, quantity: int) -> dict[str, Any]:

@@ -1,0 +1,19 @@
+"""Documents that follow from what happened: receipts of payments, acts of what was given, a partner's monthly bill."""
+
+from apps.billing import documents, partner_invoices
+from apps.core import due, events
+from apps.core.models import Event
+
+
+@events.on("billing.InvoicePaid")
+def document_payment(event: Event) -> None:
+    documents.invoice_paid(event.object_id)
+
+
+@events.on("payments.RefundSucceeded")
+def document_refund(event: Event) -> None:
+    documents.refunded(event.object_id)
+
+
+due.task(documents.ACT)(documents.act_due)
+due.task(partner_invoices.MONTHLY)(partner_invoices.monthly)
