@@ -10,6 +10,7 @@ from apps.catalog import api as catalog
 from apps.core.console import partner_site
 from apps.core.problems import problems
 from apps.orders import api as orders
+from apps.reports.api import PartnerStatementView
 
 router = SimpleRouter()
 for module in (catalog, accounts, orders, billing):
@@ -17,6 +18,7 @@ for module in (catalog, accounts, orders, billing):
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include(router.urls)),
+    path("api/v1/partner-statement/", PartnerStatementView.as_view(), name="partner-statement"),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/docs/problems", problems, name="problems"),

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from apps.billing import changes, credits, invoices
+from apps.billing import changes, credits, invoices, pauses
 from apps.billing.models import CreditReason, Subscription
+from apps.catalog.models import ProviderTerms, Trade
 from apps.core import audit, clock
 from apps.core.ids import floor, uuid7
 from apps.core.models import Delivery, Due, Event, SearchKey, WorkItem
@@ -144,7 +145,6 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
         f"UPDATE billing_subscription SET cancelled_at = created_at WHERE id = {ONE};"
         " DELETE FROM payments_refund",
     ),
-    ("billing.references", f"UPDATE billing_subscription SET offer_id = 987654321 WHERE id = {ONE}"),
     *(
         ("billing.keeps-what-was-sold", f"UPDATE billing_subscription SET {change} WHERE id = {ONE}")
         for change in (
@@ -160,7 +160,7 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
     ),
     *(
         ("billing.work-is-planned", unplanned(f"billing.{kind}"))
-        for kind in ("notice", "recognise", "expire", "trial_end")
+        for kind in ("notice", "recognise", "expire", "trial_end", "begin", "resume")
     ),
     *(
         ("billing.ledger-of-lines", ledger(change, posted(which)))
@@ -173,7 +173,6 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
             ("subscription_id = NULL", "net-1"),
             ("kind = 'renewal'", "net-1"),
             ("owner = 'partner', currency = 'USD'", "net-1"),
-            ("amount = amount + 1", "share-1"),
             ("amount = amount + 1", "recognised-1"),
             ("credit = 'vat'", "net-1"),
             ("posting = 'other-1'", "net-1"),
@@ -188,7 +187,6 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
         )
         for part, change in (
             ("vat", "amount = amount + 1"),
-            ("share", "amount = amount + 1"),
             ("net", "product_id = product_id + 1"),
             ("net", "debit = 'bank'"),
         )
@@ -211,11 +209,30 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
             ("net-1", "debit = 'bank'"),
             ("vat-1", "amount = amount + 1"),
             ("vat-1", "vat_rate = 10"),
-            ("share-1", "amount = amount + 1"),
-            ("share-1", "document_id = gen_random_uuid()"),
+            ("vat-1", "document_id = gen_random_uuid()"),
             ("balance", "amount = amount - 1"),
             ("balance", "posting = 'net-2'"),
         )
+    ),
+    *(
+        ("billing.economics", ledger(change, posted(which)))
+        for which in ("share-1", "cost-1")
+        for change in ("amount = amount + 1", "credit = 'bank'", "provider_id = 0", "kind = 'refund'")
+    ),
+    *(
+        ("billing.economics", ledger(change, f"document_kind = '{document}' AND posting = '{posting}'"))
+        for document, posting in (
+            ("credit", "credit-share-1"),
+            ("credit", "credit-cost-1"),
+            ("credit_note", "share-1"),
+            ("credit_note", "cost-1"),
+        )
+        for change in ("amount = amount + 1", "debit = 'bank'", "document_id = gen_random_uuid()")
+    ),
+    *(
+        ("billing.economics", ledger(change, f"document_kind = 'invoice' AND posting = '{posting}'"))
+        for posting in ("principal-1", "commission-1", "commission_vat-1")
+        for change in ("amount = amount + 1", "posting = 'gone-1'", "debit = 'bank'")
     ),
     ("billing.credit-note-adds-up", "UPDATE billing_creditnote SET total = total + 1"),
     ("billing.credit-note-adds-up", "UPDATE billing_creditnoteline SET amount = amount + 1"),
@@ -255,7 +272,12 @@ def lived_in(shop: Shop, provider: Control) -> None:
     ContractTerms.objects.create(
         partner=shop.partner, number="Д-1", valid_from=date(2020, 1, 1), share_percent=Decimal(20)
     )
-    offer = shop.offer(price="122.00")
+    offer, agents = shop.offer(price="122.00"), shop.offer(price="61.00")
+    cost = {"provider": shop.provider, "number": "П-1", "valid_from": date(2020, 1, 1)}
+    ProviderTerms.objects.create(**cost, percent=Decimal(40))
+    ProviderTerms.objects.create(
+        **cost, product=agents.tariff.product, trade=Trade.AGENCY, percent=Decimal(10)
+    )
     one, other = shop.buy(offer), shop.buy(offer)
     assert one.current_period_end is not None
     _credited_and_changed(other)
@@ -264,13 +286,15 @@ def lived_in(shop: Shop, provider: Control) -> None:
     payments.refund(payment=renewal, amount=Money(Decimal("33.33")), reason="-", actor="")
     shop.hurry()
     shop.buy(shop.offer(trial_days=7))
+    changes.change(subscription=shop.buy(agents), quantity=2, when=changes.PERIOD_END)
+    pauses.pause(subscription=shop.buy(agents))
     called_off = shop.order(offer)
     with transaction.atomic():
         invoices.void(invoices.locked(called_off.invoice_id))
     shop.order(offer)
     provider.switch(on=False)
     shop.buy(offer)
-    assert Subscription.objects.filter(state="active").count() == 3
+    assert Subscription.objects.filter(state="active").count() == 4
 
 
 def _credited_and_changed(subscription: Subscription) -> None:

@@ -13,8 +13,9 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts.models import Customer
-from apps.billing import pauses, subscriptions
+from apps.billing import pauses, statement_admin, subscriptions
 from apps.billing.api import pdf_answer
+from apps.billing.dunning_admin import InvoicePages
 from apps.billing.lifecycle_admin import LifecyclePages
 from apps.billing.models import Invoice, InvoiceLine, InvoicePayment, Subscription, SubscriptionState
 from apps.billing.preview import preview
@@ -178,7 +179,7 @@ class SubscriptionAdmin(LifecyclePages, console.ReadOnlyAdmin):
 
 
 @console.register(Invoice, sites=(console.partner_site,))
-class InvoiceAdmin(console.ReadOnlyAdmin):
+class InvoiceAdmin(InvoicePages, console.ReadOnlyAdmin):
     """Issued documents do not change: the database refuses."""
 
     list_display = (
@@ -196,7 +197,7 @@ class InvoiceAdmin(console.ReadOnlyAdmin):
     inlines = (LineInline, PaymentInline)
     exclude = ("channel_id",)
     readonly_fields = ("pdf_link",)
-    actions_detail = ("pdf",)
+    actions_detail = ("pdf", "pay_link")
 
     @display(description=_("состояние"), label=INVOICE_COLOURS, ordering="state")
     def shown_state(self, row: Invoice) -> tuple[str, Any]:
@@ -234,3 +235,7 @@ console.show_below(Customer, SubscriptionsOfCustomer, InvoicesOfCustomer)
 
 def _who(request: HttpRequest) -> str:
     return request.user.get_username()
+
+
+__all__ = ["statement_admin"]
+"""Pages of their own, registered when they are imported here."""

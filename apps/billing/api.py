@@ -19,6 +19,7 @@ from apps.billing import pauses, pdf, subscriptions
 from apps.billing.lifecycle_api import LifecycleActions
 from apps.billing.models import Invoice, InvoiceLine, InvoiceState, Subscription, SubscriptionState
 from apps.billing.preview_api import PreviewAction
+from apps.billing.statement_api import StatementsViewSet
 from apps.journal.api import idempotent
 
 SUBSCRIPTION = {
@@ -295,3 +296,4 @@ def routes(router: SimpleRouter) -> None:
     """Adds this app's addresses to the API."""
     router.register("subscriptions", SubscriptionsViewSet, basename="subscription")
     router.register("invoices", InvoicesViewSet, basename="invoice")
+    router.register("statements", StatementsViewSet, basename="statement")

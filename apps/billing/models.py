@@ -582,9 +582,10 @@ class PriceConsent(UUIDModel):
         return Money(self.old_price, self.subscription.currency)
 
 
+import apps.billing.accounts_of  # noqa: E402
 import apps.billing.arrangements  # noqa: E402 - more models of this app
 import apps.billing.dunning_models  # noqa: E402 - and more
+import apps.billing.mass.models  # noqa: E402
+import apps.billing.moving.models  # noqa: E402
 import apps.billing.paperwork  # noqa: E402
 import apps.billing.promotion_models  # noqa: E402, F401
-import apps.billing.mass.models  # noqa: E402
-import apps.billing.moving.models  # noqa: E402, F401

@@ -84,6 +84,29 @@ EVENTS: tuple[Happening, ...] = (
             Rule(
                 "payment", "paid", _A.PARTNER_PAYABLE, _A.RECEIVABLE, _("через шлюз партнёра: деньги у него")
             ),
+            Rule("outside_payment", "paid", _A.BANK, _A.RECEIVABLE, _("переводом на расчётный счёт")),
+            Rule(
+                "outside_payment",
+                "paid",
+                _A.PARTNER_PAYABLE,
+                _A.RECEIVABLE,
+                _("собрал партнёр: деньги у него"),
+            ),
+            Rule("outside_payment", "balance", _A.BANK, _A.ADVANCES, _("переплата — на баланс клиента")),
+            Rule(
+                "outside_payment",
+                "balance",
+                _A.PARTNER_PAYABLE,
+                _A.ADVANCES,
+                _("переплата, деньги у партнёра"),
+            ),
+            Rule(
+                "outside_payment",
+                "released",
+                _A.RECEIVABLE,
+                _A.ADVANCES,
+                _("счёт аннулирован: часть — на баланс"),
+            ),
             Rule("payment", "fee", _A.FEE, _A.CLEARING, _("комиссия, удержанная шлюзом платформы")),
         ),
     ),

@@ -69,6 +69,11 @@ class Balance:
         return tuple(sum(column, ZERO) for column in columns) or (ZERO,) * 6
 
     @property
+    def named_pairs(self) -> list[tuple[str, str, Decimal]]:
+        """`pairs` in the words of the chart of accounts."""
+        return [(_named(debit), _named(credit), turnover) for debit, credit, turnover in self.pairs]
+
+    @property
     def is_balanced(self) -> bool:
         """Whether all debits equal all credits; the auditor would say otherwise at once."""
         one = self.totals
@@ -125,3 +130,7 @@ def fold(sums: Iterable[tuple[str, str, str, Decimal, Decimal]]) -> list[Balance
 
 def _sides(balance: Decimal) -> tuple[Decimal, Decimal]:
     return (balance, ZERO) if balance >= 0 else (ZERO, -balance)
+
+
+def _named(account: str) -> str:
+    return f"{CHART[account].number} {Account(account).label}"

@@ -20,3 +20,19 @@ class Search(SearchKey):
     class Meta:
         proxy = True
         verbose_name, verbose_name_plural = _("поиск"), _("поиск")
+
+
+class TrialBalance(Transfer):
+    """The ledger as a trial balance."""
+
+    class Meta:
+        proxy = True
+        verbose_name = verbose_name_plural = _("оборотно-сальдовая ведомость")
+
+
+class PartnerStatement(Transfer):
+    """The ledger as a partner's account."""
+
+    class Meta:
+        proxy = True
+        verbose_name = verbose_name_plural = _("взаиморасчёты с партнёрами")

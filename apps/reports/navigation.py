@@ -52,7 +52,14 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Ключи активации"), "providers.KeyPool", "key"),
         ],
     ),
-    (_("Деньги"), [(_("Проводки"), "ledger.Transfer", "account_balance")]),
+    (
+        _("Деньги"),
+        [
+            (_("Оборотно-сальдовая ведомость"), "reports.TrialBalance", "balance"),
+            (_("Взаиморасчёты с партнёрами"), "reports.PartnerStatement", "handshake"),
+            (_("Проводки"), "ledger.Transfer", "account_balance"),
+        ],
+    ),
     (_("Обращения и звонки"), [(_("Звонки"), "page:reports_search_calls", "call")]),
     (
         _("Уведомления"),
@@ -77,6 +84,9 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Сотрудники"), "auth.User", "badge"),
             (_("Роли сотрудников"), "partners.StaffRole", "shield_person"),
             (_("Юридические лица"), "partners.LegalEntity", "domain"),
+            (_("Правила повторных списаний"), "policies.DunningPolicy", "event_repeat"),
+            (_("Кто по какой политике"), "policies.DunningChoice", "rule_settings"),
+            (_("Правила списаний"), "policies.ChargeRules", "shield"),
             (_("Нумерация"), "policies.NumberSequence", "pin"),
             (_("Ставки НДС"), "policies.VatRate", "percent"),
             (_("Журнал действий"), "journal.Entry", "history"),
@@ -106,8 +116,12 @@ PARTNER: list[tuple[Any, list[tuple[Any, str, str]]]] = [
         _("Деньги"),
         [
             (_("Счета"), "billing.Invoice", "receipt_long"),
+            (_("Счета на проверке"), "billing.ParkedBill", "fact_check"),
+            (_("Неоплаты"), "billing.Dunning", "money_off"),
             (_("Платежи"), "payments.Payment", "payments"),
             (_("Возвраты"), "payments.Refund", "undo"),
+            (_("Взаиморасчёты с клиентами"), "billing.CustomerAccount", "balance"),
+            (_("Взаиморасчёты с платформой"), "reports.PartnerStatement", "handshake"),
             (_("Сохранённые способы"), "payments.PaymentMethod", "credit_card"),
         ],
     ),

@@ -11,6 +11,7 @@ from django.test import Client
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from apps import journal
+from apps.catalog.models import ProviderTerms
 from apps.core import clock
 from apps.core.console import operator_site, partner_site
 from apps.core.models import WorkItem
@@ -19,6 +20,7 @@ from apps.core.tenancy import in_public
 from apps.journal.models import Exchange
 from apps.partners.models import ContractTerms
 from apps.policies.models import MessageTemplate
+from apps.providers.models import Provider
 from tests.isolation import routes
 from tests.isolation.asking import ask
 from tests.isolation.conftest import Pair
@@ -26,7 +28,13 @@ from tests.isolation.houses import House, sign_in_staff
 from tests.isolation.routes import SAID_NO, Route
 
 pytestmark = pytest.mark.xdist_group("isolation")
-LISTS = {"demo/sandboxpartner", "reports/sales", "reports/search"}
+LISTS = {
+    "demo/sandboxpartner",
+    "reports/partnerstatement",
+    "reports/sales",
+    "reports/search",
+    "reports/trialbalance",
+}
 """Pages in place of a list: without rows to look at one by one."""
 BOTH = tuple(
     f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
@@ -53,6 +61,9 @@ def furnished(houses: Pair) -> Pair:
             milliseconds=1,
         )
         MessageTemplate.objects.get_or_create(type="orders.delivered", channel="email", body_text="Ключ")
+        ProviderTerms.objects.get_or_create(
+            provider=Provider.objects.order_by("pk")[0], number="1", valid_from=date(2020, 1, 1)
+        )
         ContractTerms.objects.get_or_create(
             partner=own.partner, number="1", valid_from=date(2020, 1, 1), share_percent=Decimal(10)
         )
