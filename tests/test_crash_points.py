@@ -30,6 +30,8 @@ ELSEWHERE = {
     "notifications.fetched-not-recorded",
     "notifications.followed",
     "callcenters.allotted-not-learnt",
+    "billing.dunning-not-committed",
+    "billing.dunning-stepped",
     "journal.begun-not-done",
     "journal.done-not-kept",
 }

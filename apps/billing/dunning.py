@@ -31,6 +31,7 @@ from apps.policies.dunning import (
     WINDOW,
     Action,
     DeclineClass,
+    MessageChoice,
     Step,
     elapsed_days,
     next_step,
@@ -106,12 +107,14 @@ def charge_now(subscription: Subscription, method: PaymentMethod) -> bool:
     dunning = running(subscription)
     if dunning is None:
         return False
+    method = PaymentMethod.objects.select_for_update(no_key=True).get(pk=method.pk)
     invoice = invoices.locked(dunning.invoice_id)
-    if _is_under_way(invoice):
+    if not method.is_active or _is_under_way(invoice):
         return False
     invoices.pay(invoice, method=method)
-    _note(dunning, "charged", by="new card")
-    dunning.save(update_fields=["log"])
+    dunning.message_if_failed = MessageChoice.FAILED
+    _note(dunning, "new_card")
+    dunning.save(update_fields=["log", "message_if_failed"])
     return True
 
 
