@@ -1,7 +1,6 @@
 """What was delivered before a base was moved in: written down as it is, without a provider, a letter or an event."""
 
 from collections.abc import Iterator
-from typing import Any
 from uuid import UUID
 
 from django.utils import translation
@@ -12,28 +11,10 @@ from apps.billing.moving import batches
 from apps.billing.moving.models import BaseRow, BaseRowState
 from apps.catalog.models import Delivery, TariffVersion
 from apps.core import bulk, clock
-from apps.core.fields import decrypt, encrypt
 from apps.core.ids import uuid7
 from apps.orders import history
 from apps.orders.models import History, Service, ServiceState
 from apps.providers import keys as keys_module
-
-_SERVICE = [
-    "id",
-    "customer",
-    "subscription",
-    "product",
-    "tariff_version",
-    "name",
-    "state",
-    "key",
-    "url",
-    "instructions",
-    "request_id",
-    "active_until",
-    "activated_at",
-    "created_at",
-]
 
 
 def take_over(batch_id: UUID) -> None:
@@ -48,34 +29,34 @@ def take_over(batch_id: UUID) -> None:
     there = set(Service.objects.filter(subscription__in=keys).values_list("subscription_id", flat=True))
     _again([row for row in rows if row.subscription_id in there])
     made = [one for row in rows if row.subscription_id not in there for one in _services(row)]
-    asked = [one[10] for one in made]
-    taken = set(
-        Service.objects.filter(request_id__in=bulk.these("uuid", asked)).values_list("request_id", flat=True)
-    )
-    # A number that is somebody's already is not given twice: staff extend such a service by hand.
-    made = [(*one[:10], uuid7() if one[10] in taken else one[10], *one[11:]) for one in made]
-    bulk.copy(Service, _SERVICE, made)
+    asked = bulk.these("uuid", [one.request_id for one in made])
+    taken = set(Service.objects.filter(request_id__in=asked).values_list("request_id", flat=True))
+    for one in made:
+        if one.request_id in taken:
+            # A number that is somebody's already is not given twice: staff extend such a service by hand.
+            one.request_id = uuid7()
+    bulk.copy_objects(Service, made)
     reason = str(_("Перенесена из прежней системы"))
-    bulk.copy(
-        History,
-        ["id", "object_id", "was", "became", "at", "actor", "reason"],
-        [(uuid7(), one[0], "", ServiceState.ACTIVE.value, one[12], "", reason) for one in made],
-    )
+    lines = [
+        History(id=uuid7(), object_id=one.pk, became=one.state, at=one.created_at, reason=reason)
+        for one in made
+    ]
+    bulk.copy_objects(History, lines)
     keys_module.take_over(list(_handed(rows, made)))
     batches.forget_secrets(batch_id)
 
 
-def _handed(rows: list[BaseRow], made: list[tuple[Any, ...]]) -> Iterator[keys_module.Handed]:
+def _handed(rows: list[BaseRow], made: list[Service]) -> Iterator[keys_module.Handed]:
     """Keys of products that are delivered by key: nobody else may get them from a pool."""
     versions = {one.pk: one for row in rows for one in _delivered(row.tariff_version)}
     for one in made:
-        tariff = versions[one[4]].tariff
-        if one[7] and tariff.product.delivery == Delivery.KEY and tariff.product.provider_id:
-            yield keys_module.Handed(tariff.product.provider_id, tariff.code, decrypt(one[7]), one[10])
+        tariff = versions[one.tariff_version_id].tariff
+        if one.key and tariff.product.delivery == Delivery.KEY and tariff.product.provider_id:
+            yield keys_module.Handed(tariff.product.provider_id, tariff.code, one.key, one.request_id)
 
 
-def _services(row: BaseRow) -> Iterator[tuple[Any, ...]]:
-    """Rows in the order of _SERVICE: as many as pieces, of a bundle one of each part."""
+def _services(row: BaseRow) -> Iterator[Service]:
+    """As many as pieces, of a bundle one of each part."""
     subscription, now, secrets = row.subscription, clock.now(), row.secrets
     if subscription is None or row.customer is None:
         return
@@ -83,24 +64,22 @@ def _services(row: BaseRow) -> Iterator[tuple[Any, ...]]:
     keys, ids = iter(secrets.get("keys", [])), iter(secrets.get("provider_ids", []))
     for _piece in range(row.quantity):
         for version in _delivered(row.tariff_version):
-            key = next(keys, "")
+            key, number = next(keys, ""), next(ids, "")
             with translation.override("ru"):
                 name = f"{version.tariff.product}, {version.tariff.name}"[:300]
-            yield (
-                uuid7(),
-                subscription.customer_id,
-                subscription.pk,
-                version.tariff.product_id,
-                version.pk,
-                name,
-                ServiceState.ACTIVE.value,
-                encrypt(key) if key and not is_erased else "",
-                "" if is_erased else str(secrets.get("url", ""))[:500],
-                "",
-                UUID(found) if (found := next(ids, "")) else uuid7(),
-                subscription.current_period_end,
-                now,
-                now,
+            yield Service(
+                customer_id=subscription.customer_id,
+                subscription_id=subscription.pk,
+                product_id=version.tariff.product_id,
+                tariff_version_id=version.pk,
+                name=name,
+                state=ServiceState.ACTIVE.value,
+                key="" if is_erased else key,
+                url="" if is_erased else str(secrets.get("url", ""))[:500],
+                request_id=UUID(number) if number else uuid7(),
+                active_until=subscription.current_period_end,
+                activated_at=now,
+                created_at=now,
             )
 
 

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import JSONField, Model
 from django.utils import translation
 from django.utils.translation import gettext as _
 
@@ -219,26 +218,12 @@ def _write_subscriptions(rows: Sequence[BaseRow], again: set[UUID], now: datetim
         for row in rows
         if row.pk not in again
     ]
-    _copy(Subscription, fresh)
+    bulk.copy_objects(Subscription, fresh)
     back = [row for row in rows if row.pk in again]
     if back:
         names = list(_ours(back[0]))
         fields = [name.removesuffix("_id") for name in names]
         bulk.update(Subscription, fields, [(_key(row), *_ours(row).values()) for row in back])
-
-
-def _copy(model: type[Model], objects: Sequence[Model]) -> None:
-    """Unsaved objects, by COPY, every column of theirs."""
-    fields = list(model._meta.concrete_fields)
-    rows = [tuple(_plain(field, getattr(one, field.attname)) for field in fields) for one in objects]
-    bulk.copy(model, [field.name for field in fields], rows)
-
-
-def _plain(field: Any, value: Any) -> Any:
-    """JSON and choices as text."""
-    if isinstance(field, JSONField):
-        return bulk.json_text(value)
-    return str(value) if isinstance(value, str) else value
 
 
 def _methods(rows: Sequence[BaseRow]) -> None:
@@ -314,8 +299,10 @@ def _forget_terms(again: Sequence[BaseRow], now: datetime) -> None:
 def _write_terms(rows: Sequence[BaseRow], now: datetime) -> None:
     with translation.override("ru"):
         name = _("Скидка из прежней системы")
-    _copy(SubscriptionPhase, [one for row in rows for one in terms.phases(row, _key(row), now)])
-    _copy(SubscriptionDiscount, [one for row in rows for one in terms.discounts(row, _key(row), name, now)])
+    bulk.copy_objects(SubscriptionPhase, [one for row in rows for one in terms.phases(row, _key(row), now)])
+    bulk.copy_objects(
+        SubscriptionDiscount, [one for row in rows for one in terms.discounts(row, _key(row), name, now)]
+    )
 
 
 def _plan_work(rows: Sequence[BaseRow]) -> None:
