@@ -62,7 +62,7 @@ _LINES = """
         AS amount
     FROM held WHERE 'deferred' IN (debit, credit) GROUP BY line
 ), debt AS (
-    SELECT invoice_line_id AS id, sum(amount) AS gross, sum(note.vat) AS tax
+    SELECT invoice_line_id AS id, sum(amount) AS gross, sum(note.vat) AS vat_of_it
     FROM note WHERE to_debt > 0 GROUP BY invoice_line_id
 ), wanted AS (
     SELECT line.*, one.name, one.debit, one.credit, one.sum, one.is_due FROM line
@@ -75,8 +75,8 @@ _LINES = """
         ('vat', 'receivable', tax, line.vat, true),
         ('balance', 'advances', 'receivable', credit_applied, position = last_position),
         ('void-net', income, 'receivable',
-            line.amount - line.vat - COALESCE(debt.gross - debt.tax, 0), state = 'void'),
-        ('void-vat', tax, 'receivable', line.vat - COALESCE(debt.tax, 0), state = 'void'),
+            line.amount - line.vat - COALESCE(debt.gross - debt.vat_of_it, 0), state = 'void'),
+        ('void-vat', tax, 'receivable', line.vat - COALESCE(debt.vat_of_it, 0), state = 'void'),
         ('void-balance', 'receivable', 'advances', credit_applied, state = 'void' AND position = last_position),
         ('recognised', 'deferred', 'revenue', COALESCE(deferred.amount, 0),
             state = 'paid' AND over <= %(today)s AND NOT EXISTS (SELECT FROM core_due
