@@ -39,7 +39,7 @@ class DunningPolicyAdmin(console.ConsoleAdmin):
         return dunning_page.page(self, request, policy)
 
 
-class ChoiceForm(forms.ModelForm[DunningChoice]):
+class ChoiceForm(forms.ModelForm):
     """The tariff by its name: the catalogue stands above this app, which knows its number only."""
 
     tariff_id = forms.TypedChoiceField(
