@@ -98,7 +98,13 @@ def _give(subscription: Subscription, days: int, *, reason: str, actor: str) -> 
     later = day + timedelta(days=days)
     for one in coming:
         phases.drop(one)
-    told = {"reason": reason[:200], "actor": actor[:150], "anchor_date": later, "cycle_day": later.day}
+    told = {
+        "reason": reason[:200],
+        "actor": actor[:150],
+        "anchor_date": later,
+        "cycle_day": later.day,
+        "dropped_at": None,
+    }
     phases.copy(terms, kind=PhaseKind.GIFT, start_date=day, is_free=True, **told).save(force_insert=True)
     regular = phases.copy(terms, kind=PhaseKind.REGULAR, start_date=later, is_free=False, **told)
     regular.save(force_insert=True)
@@ -127,9 +133,7 @@ def free_days(subscription_ids: Iterable[UUID] | None = None) -> dict[UUID, list
         known[row.subscription_id].append(row)
     return {
         key: [
-            (one.start_date, following.start_date)
-            for one, following in pairwise(mine)
-            if one.kind in kinds
+            (one.start_date, following.start_date) for one, following in pairwise(mine) if one.kind in kinds
         ]
         for key, mine in known.items()
     }
