@@ -129,7 +129,7 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
     ("policies.numbers-without-gap", f"UPDATE orders_order SET number = '' WHERE subscription_id = {ONE}"),
     (
         "policies.numbers-without-gap",
-        f"UPDATE billing_invoice SET number = replace(number, '0001', '0009') WHERE id = {FIRST}",
+        f"UPDATE billing_invoice SET number = replace(number, '0001', '0099') WHERE id = {FIRST}",
     ),
     (
         "billing.period-billed-once",
@@ -234,7 +234,10 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
         for posting in ("principal-1", "commission-1", "commission_vat-1")
         for change in ("amount = amount + 1", "posting = 'gone-1'", "debit = 'bank'")
     ),
-    ("billing.credit-note-adds-up", "UPDATE billing_creditnote SET total = total + 1"),
+    (
+        "billing.credit-note-adds-up",
+        "UPDATE billing_creditnote SET total = total + 1, to_balance = to_balance + 1",
+    ),
     ("billing.credit-note-adds-up", "UPDATE billing_creditnoteline SET amount = amount + 1"),
     (
         "billing.credit-note-adds-up",
