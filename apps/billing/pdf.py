@@ -1,7 +1,6 @@
 """Documents as PDFs: data in JSON, set by typst with the fonts of its own wheel."""
 
 import json
-import threading
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -22,14 +21,15 @@ from apps.partners.models import LegalEntity
 
 TEMPLATE = Path(__file__).with_name("document.typ")
 Printed = Invoice | CreditNote | Document
-_local = threading.local()
 
 
 def render(printed: Printed) -> bytes:
     """The document in Russian, as a PDF of one or more A4 pages."""
     with translation.override("ru"):
         data = json.dumps(data_of(printed), ensure_ascii=False)
-    pdf = _compiler().compile(input=_template(), format="pdf", sys_inputs={"document": data})
+    # A compiler of its own each time: it costs nothing beside setting the page, and threads share none.
+    compiler = typst.Compiler(font_paths=_fonts(), ignore_system_fonts=True)
+    pdf = compiler.compile(input=_template(), format="pdf", sys_inputs={"document": data})
     assert isinstance(pdf, bytes)  # only pictures come one a page
     return pdf
 
@@ -37,13 +37,6 @@ def render(printed: Printed) -> bytes:
 def file_name(printed: Printed) -> str:
     """What the file is called when it is kept."""
     return f"{printed.number or printed.pk}.pdf".replace("/", "-").replace('"', "")
-
-
-def _compiler() -> Any:
-    # One for each thread, kept: what typst has worked out of the template once, it does not work out again.
-    if not hasattr(_local, "compiler"):
-        _local.compiler = typst.Compiler(font_paths=_fonts(), ignore_system_fonts=True)
-    return _local.compiler
 
 
 @cache
