@@ -168,7 +168,7 @@ def plan(subscription: Subscription) -> None:
         return
     if subscription.collection == Collection.CHARGE:
         lead = timedelta(days=ChargeRules.of(current_partner().pk).notice_days)
-    due.schedule(NOTICE, subscription.pk, periods.notice_moment(subscription.pk, day, lead))
+        due.schedule(NOTICE, subscription.pk, periods.notice_moment(subscription.pk, day, lead))
     ahead = timedelta(days=paying.days_ahead(subscription))
     due.schedule(RENEW, subscription.pk, periods.work_moment(subscription.pk, day - ahead))
 
