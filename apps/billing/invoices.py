@@ -220,21 +220,6 @@ def void(invoice: Invoice) -> None:
     )
 
 
-def refund(invoice: Invoice, *, reason: str, actor: str = "") -> None:
-    """Gives back the whole of a locked paid invoice, or what is left of it."""
-    if invoice.state != InvoiceState.PAID:
-        raise Refused("invoice_not_paid", _("Вернуть можно только оплаченный счёт"))
-    if invoice.collection != Collection.CHARGE:
-        told = _("Деньги пришли не через шлюз: сделайте корректировку, они останутся на балансе клиента")
-        raise Refused("paid_otherwise", told)
-    payment = InvoicePayment.objects.select_related("payment").get(invoice=invoice, failed=False).payment
-    if payment.refundable():
-        payments.refund(payment=payment, reason=reason, actor=actor, key=invoice.pk)
-    take_back(invoice, payment.refunds.exclude(state=RefundState.FAILED))
-    if invoice.state == InvoiceState.PAID:
-        raise RuntimeError(f"Invoice {invoice.number} is given back in full and not credited in full")
-
-
 def take_back(invoice: Invoice, refunds: Iterable[Refund]) -> None:
     """Credits a locked paid invoice with refunds, each once; with the last kopeck it is refunded.
 

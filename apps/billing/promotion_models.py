@@ -1,4 +1,4 @@
-"""What is given away: promo codes within limits and a budget, one offer to who is about to leave, and why they leave."""
+"""What is given away: promo codes within limits and a budget, an offer to who would leave; and why they leave."""
 
 from decimal import Decimal
 
@@ -62,7 +62,9 @@ class Promotion(UUIDModel):
             models.CheckConstraint(
                 condition=Q(budget=None) | Q(periods__isnull=False),
                 name="billing_promotion_budget_ends",
-                violation_error_message=_("У бессрочной скидки не бывает бюджета: укажите, на сколько периодов"),
+                violation_error_message=_(
+                    "У бессрочной скидки не бывает бюджета: укажите, на сколько периодов"
+                ),
             ),
             models.CheckConstraint(
                 condition=(Q(total_limit=None) | Q(used__lte=F("total_limit")))
@@ -79,9 +81,7 @@ class Promotion(UUIDModel):
 class PromoCode(UUIDModel):
     """What a customer types. One shared by all has no limit of its own, one of a batch is good for once."""
 
-    promotion = models.ForeignKey(
-        Promotion, models.PROTECT, related_name="codes", verbose_name=_("промокод")
-    )
+    promotion = models.ForeignKey(Promotion, models.PROTECT, related_name="codes", verbose_name=_("промокод"))
     code = models.CharField(_("код"), max_length=40, unique=True)
     limit = models.PositiveIntegerField(_("раз"), null=True, blank=True)
     used = models.PositiveIntegerField(_("использован"), default=0)
@@ -225,9 +225,7 @@ class LeavingAnswer(UUIDModel):
         verbose_name, verbose_name_plural = _("ответ уходящего"), _("ответы уходящих")
         ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(
-                "subscription", condition=Q(stayed=True), name="billing_retained_once"
-            )
+            models.UniqueConstraint("subscription", condition=Q(stayed=True), name="billing_retained_once")
         ]
 
     def __str__(self) -> str:

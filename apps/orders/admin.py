@@ -168,7 +168,6 @@ class FulfilmentAdmin(HistoryAdmin):
             )
         return console.form_page(self, request, form, _("Выдать вручную"))
 
-
     @action(description=_("Данные для выдачи"), url_path="asked", permissions=["support"])
     def ask(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         """What the product needs to know of this customer, where they told it on the phone."""
@@ -231,8 +230,8 @@ class ServiceAdmin(HistoryAdmin):
     @display(description=_("данные для выдачи"))
     def shown_answers(self, row: Service) -> str:
         names = {one.code: str(one.name) for one in asking.questions(row)}
-        told = row.answers.items()
-        return format_html_join("", "<div>{}: {}</div>", ((names.get(code, code), parameters.in_words(value)) for code, value in told))
+        told = ((names.get(code, code), parameters.in_words(value)) for code, value in row.answers.items())
+        return format_html_join("", "<div>{}: {}</div>", told)
 
     @display(description=_("состояние"), label=SERVICE_COLOURS, ordering="state")
     def shown_state(self, row: Service) -> tuple[str, Any]:

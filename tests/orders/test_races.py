@@ -20,7 +20,7 @@ from apps.ledger.models import Transfer
 from apps.orders import fulfilment, history, placing, services
 from apps.orders.models import Fulfilment, Order, OrderState, Service
 from apps.orders.placing import place_order
-from apps.payments import payments
+from apps.payments import payments, refunds
 from apps.payments.models import PaymentMethod
 from tests.billing.test_renewals import jump
 from tests.orders.races import Race, race, without_lock
@@ -130,11 +130,15 @@ def test_cancelling_while_the_invoice_is_being_paid(shop: Shop, run: Runner, loc
 
 @Both
 def test_giving_back_what_is_being_earned(shop: Shop, run: Runner, locked: bool) -> None:
-    subscription = shop.buy(shop.offer(trial_days=7))
+    subscription = shop.buy(shop.offer())
     [invoice] = shop.invoices(subscription)
+    payment = invoice.payment()
+    assert payment
+    made = payments.refund(payment=payment, reason="-", actor="finance")
+    refunds.send(made.pk)
     jump(shop, subscription.current_period_end)
     run(
-        lambda: subscriptions.cancel(subscription, actor="test"),
+        atomic(renewals.refunded, made.pk),
         (invoices, "take_back"),
         atomic(invoices.recognise, invoice.pk),
         Invoice,

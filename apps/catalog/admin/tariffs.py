@@ -23,7 +23,8 @@ class VersionInline(console.ReadOnlyInline):
 
     model = TariffVersion
     fields = readonly_fields = (
-        "number", "price", "period", "trial_days", "trial_needs_method", "vat_code", "parameters", "features", "published_at", "sold_at",
+        "number", "price", "period", "trial_days", "trial_needs_method", "vat_code", "parameters", "features",
+        "published_at", "sold_at",
     )  # fmt: skip
 
     @display(description=_("период"))
