@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import F, OuterRef, Q, Subquery, Sum
 
-from apps.billing import dunning_audits, gifts, ledger_audits, periods, promotion_audits
+from apps.billing import document_audits, dunning_audits, gifts, ledger_audits, periods, promotion_audits
 from apps.billing.invoices import KIND as KIND_OF_INVOICE
 from apps.billing.models import (
     LIVE,
@@ -357,5 +357,5 @@ def _select(query: str, values: dict[str, Any] | None = None) -> list[Any]:
         return cursor.fetchall()
 
 
-__all__ = ["dunning_audits", "ledger_audits", "promotion_audits"]
+__all__ = ["document_audits", "dunning_audits", "ledger_audits", "promotion_audits"]
 """Rules of their own, registered when they are imported here."""

@@ -84,9 +84,10 @@ def monthly(customer_id: UUID) -> None:
         due.schedule(MONTHLY, customer_id, periods.midnight(_next_month(this)))
 
 
-def counted(month: date) -> Counter[Sort]:
-    """How many pieces of each sort the partner owes for a month, as the documents stand now."""
-    return Counter({sort: count for sort, count in _wanted(_first(month)).items() if count})
+def counts(month: date) -> tuple[Counter[Sort], Counter[Sort]]:
+    """How many pieces of each sort the partner owes for a month as the documents stand now, and was billed for."""
+    payer = Customer.objects.get(pk=current_partner().payer_id)
+    return _wanted(_first(month)), _billed(payer, _first(month))
 
 
 def bill(month: date, *, actor: str = "") -> Outcome:
