@@ -6,7 +6,7 @@ rests then and the customer chooses how to pay: nothing is billed for that time.
 
 from collections.abc import Mapping
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
@@ -140,7 +140,8 @@ def give_rouble_back(payment: Payment) -> None:
     """The card is saved: the rouble was never ours."""
     if payment.refundable():
         reason = str(_("Карта привязана, рубль возвращается"))
-        payments.refund(payment=payment, reason=reason, actor="", key=payment.pk)
+        # Not the payment's own id: a gateway knows that key by another request.
+        payments.refund(payment=payment, reason=reason, actor="", key=uuid5(payment.pk, "rouble"))
 
 
 def begin(subscription: Subscription, invoice: Invoice, payment: Payment | None = None) -> bool:
