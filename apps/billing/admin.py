@@ -13,11 +13,13 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts.models import Customer
-from apps.billing import pauses, statement_admin, subscriptions
+from apps.billing import pauses, promotions_admin, statement_admin, subscriptions
 from apps.billing.api import pdf_answer
 from apps.billing.dunning_admin import InvoicePages
 from apps.billing.lifecycle_admin import LifecyclePages
+from apps.billing.mass import admin as mass_admin
 from apps.billing.models import Invoice, InvoiceLine, InvoicePayment, Subscription, SubscriptionState
+from apps.billing.moving import admin as moving_admin
 from apps.billing.preview import preview
 from apps.core import console
 from apps.core.money import Money
@@ -97,6 +99,7 @@ class SubscriptionAdmin(LifecyclePages, console.ReadOnlyAdmin):
     list_select_related = ("customer", "method")
     search_fields = ("name", "customer__phone", "customer__email", "customer__external_id", "customer__name")
     inlines = (InvoiceInline,)
+    actions = (mass_admin.for_many,)
     exclude = ("terms", "channel_id", "legal_entity", "cycle_day")
     actions_detail = (
         "history",
@@ -237,5 +240,9 @@ def _who(request: HttpRequest) -> str:
     return request.user.get_username()
 
 
-__all__ = ["statement_admin"]
+__all__ = ["promotions_admin", "statement_admin"]
 """Pages of their own, registered when they are imported here."""
+
+
+__all__ = ["mass_admin", "moving_admin"]
+"""Have pages of their own, registered when they are imported here."""

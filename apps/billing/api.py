@@ -19,6 +19,8 @@ from apps.billing import pauses, pdf, subscriptions
 from apps.billing.lifecycle_api import LifecycleActions
 from apps.billing.models import Invoice, InvoiceLine, InvoiceState, Subscription, SubscriptionState
 from apps.billing.preview_api import PreviewAction
+from apps.billing.promotions_api import PromotionActions
+from apps.billing.promotions_api import routes as promotion_routes
 from apps.billing.statement_api import StatementsViewSet
 from apps.journal.api import idempotent
 
@@ -136,7 +138,9 @@ class CancelSerializer(serializers.Serializer[Any]):
     ),
 )
 @extend_schema(tags=["subscriptions"])
-class SubscriptionsViewSet(PreviewAction, mixins.ListModelMixin, mixins.RetrieveModelMixin, LifecycleActions):
+class SubscriptionsViewSet(
+    PreviewAction, PromotionActions, mixins.ListModelMixin, mixins.RetrieveModelMixin, LifecycleActions
+):
     """Subscriptions of the partner's customers."""
 
     queryset = Subscription.objects.none()
@@ -296,4 +300,5 @@ def routes(router: SimpleRouter) -> None:
     """Adds this app's addresses to the API."""
     router.register("subscriptions", SubscriptionsViewSet, basename="subscription")
     router.register("invoices", InvoicesViewSet, basename="invoice")
+    promotion_routes(router)
     router.register("statements", StatementsViewSet, basename="statement")

@@ -1,5 +1,6 @@
 """Promo codes: looked at, redeemed once within limits and budget, released where nothing came of the purchase."""
 
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -150,6 +151,8 @@ def make(
 ) -> Sequence[PromoCode]:
     """One code for everybody (`text`), or `count` unique ones, each good for once. Raises Refused:
     `bad_count`, `promo_taken`, `bad_code`."""
+    if not re.fullmatch(r"[\w-]*", text + prefix):
+        raise Refused("bad_code", _("В коде бывают буквы, цифры и дефис"), status=400)
     if text:
         codes = [_shared(promotion, normalised(text))]
     elif not 0 < count <= LARGEST_BATCH:

@@ -107,7 +107,11 @@ PARTNER: list[tuple[Any, list[tuple[Any, str, str]]]] = [
         [
             (_("Заказы"), "orders.Order", "shopping_cart"),
             (_("Подписки"), "billing.Subscription", "autorenew"),
+            (_("Промокоды"), "billing.Promotion", "local_offer"),
+            (_("Удержание"), "billing.RetentionOffer", "volunteer_activism"),
             (_("Клиенты"), "accounts.Customer", "group"),
+            (_("Массовые действия"), "billing.MassAction", "checklist"),
+            (_("Перенос базы"), "billing.BaseImport", "move_up"),
             (_("Услуги клиентов"), "orders.Service", "package_2"),
             (_("Исполнение"), "orders.Fulfilment", "conveyor_belt"),
         ],
