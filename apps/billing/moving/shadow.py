@@ -90,6 +90,11 @@ class Difference:
         """Whether the old system itself says why."""
         return CLASSES[self.kind][0]
 
+    @property
+    def gap(self) -> Decimal:
+        """What the old system took more than we would have."""
+        return (self.theirs.amount if self.theirs else ZERO) - (self.ours.amount if self.ours else ZERO)
+
     def kept(self) -> list[Any]:
         """As JSON."""
         sides = [
