@@ -15,7 +15,15 @@ from apps.core.tenancy import current_partner
 from apps.ledger.ledger import Account
 from apps.ledger.models import Transfer
 from apps.payments.methods import HIDDEN
-from apps.payments.models import OPEN, Payment, PaymentMethod, PaymentState, Refund, RefundState
+from apps.payments.models import (
+    CONSENT_REVOKED,
+    OPEN,
+    Payment,
+    PaymentMethod,
+    PaymentState,
+    Refund,
+    RefundState,
+)
 
 CAPTURED = [PaymentState.SUCCEEDED, PaymentState.REFUNDED]
 
@@ -90,11 +98,12 @@ def no_claim_after_refusal() -> Iterator[str]:
 @audit.rule("payments.in-flight-goes-back")
 def in_flight_goes_back() -> Iterator[str]:
     """What was on its way when its method was refused, and came, is being given back in full, or was."""
+    # A sandbox's clock may stand still: what was captured after a refusal says so as well.
     late = Payment.objects.filter(
+        Q(settled_at__gt=F("method__refused_at")) | Q(decline_reason=CONSENT_REVOKED),
         method__refused_at__isnull=False,
         save_method=False,
         state__in=CAPTURED,
-        settled_at__gt=F("method__refused_at"),
     )
     for payment in late:
         if payment.given_back() < payment.amount:
