@@ -126,7 +126,8 @@ def test_who_never_chooses_is_let_go(shop: Shop) -> None:
 
 def test_a_card_refused_within_the_trial_is_not_charged(shop: Shop) -> None:
     subscription = shop.buy(shop.offer(trial_days=7))
-    assert subscription.method and subscription.current_period_end
+    assert subscription.method
+    assert subscription.current_period_end
     payments.refuse_method(subscription.method, actor="customer")
     shop.until(subscription.current_period_end + timedelta(days=1))
     subscription.refresh_from_db()
@@ -200,7 +201,8 @@ def test_two_trials_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch, unique:
         (subscriptions, "start"),
         lambda: begin(orders[1]),
     )
-    assert not isinstance(done.first, Exception) and not isinstance(done.second, Exception)
+    assert not isinstance(done.first, Exception)
+    assert not isinstance(done.second, Exception)
     assert done.overtook is not unique
     live = Subscription.objects.filter(state=_S.TRIAL).count()
     assert live == (1 if unique else 2)
