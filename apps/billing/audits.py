@@ -9,7 +9,16 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import F, OuterRef, Q, Subquery, Sum
 
-from apps.billing import document_audits, dunning_audits, gifts, ledger_audits, periods, promotion_audits
+from apps.billing import (
+    document_audits,
+    dunning_audits,
+    gifts,
+    ledger_audits,
+    paying,
+    periods,
+    promotion_audits,
+    statement_audits,
+)
 from apps.billing.invoices import KIND as KIND_OF_INVOICE
 from apps.billing.models import (
     LIVE,
@@ -168,7 +177,7 @@ def _told() -> Iterable[UUID]:
 def live_is_planned() -> Iterator[str]:
     """A live subscription is paid by its last period, and its next charge or end is planned or under way."""
     # Where others collect the money, a period is granted with its invoice.
-    granted = Q(invoice__state=InvoiceState.OPEN, invoice__collection=Collection.PARTNER_REPORTS)
+    granted = Q(invoice__state=InvoiceState.OPEN, invoice__collection__in=paying.GRANTED)
     lines = InvoiceLine.objects.filter(
         granted | Q(invoice__state__in=[InvoiceState.PAID, InvoiceState.REFUNDED]),
         subscription=OuterRef("pk"),
@@ -272,7 +281,7 @@ _UNPLANNED = """
 WITH planned AS (SELECT kind, object_id FROM core_due WHERE partner_id = %(partner)s),
 wanted AS (
     SELECT 'billing.expire' AS kind, id FROM billing_invoice WHERE state = 'open' AND purpose = 'new'
-    AND collection <> 'partner_reports'
+    AND collection IN ('charge', 'invoice', 'partner_charges')
     UNION ALL
     SELECT 'billing.recognise', i.id FROM billing_invoice i WHERE i.state = 'paid'
     AND (SELECT max(period_end) FROM billing_invoiceline l WHERE l.invoice_id = i.id) > %(today)s
@@ -357,5 +366,5 @@ def _select(query: str, values: dict[str, Any] | None = None) -> list[Any]:
         return cursor.fetchall()
 
 
-__all__ = ["document_audits", "dunning_audits", "ledger_audits", "promotion_audits"]
+__all__ = ["document_audits", "dunning_audits", "ledger_audits", "promotion_audits", "statement_audits"]
 """Rules of their own, registered when they are imported here."""

@@ -25,7 +25,7 @@ def begin(subscription: Subscription, invoice: Invoice) -> None:
     """A first sale has been issued, and no card pays for it: waited for, asked for, or begun at once."""
     if not invoice.due_money.amount:
         settle(invoices.locked(invoice.pk), subscription)
-    elif subscription.collection == Collection.PARTNER_REPORTS:
+    elif subscription.collection in paying.GRANTED:
         _move(invoice, subscription)
         events.publish("billing.PeriodGranted", invoice.pk, subscription_id=subscription.pk)
     elif subscription.collection == Collection.PARTNER_CHARGES:

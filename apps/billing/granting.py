@@ -2,15 +2,15 @@
 
 from datetime import date, timedelta
 
-from apps.billing import facts, invoices, periods, subscriptions
-from apps.billing.models import Collection, Subscription, SubscriptionState
+from apps.billing import facts, invoices, paying, periods, subscriptions
+from apps.billing.models import Subscription, SubscriptionState
 from apps.billing.run import Bill
 from apps.core import clock, due, events
 
 
 def is_granted(bill: Bill) -> bool:
     """Whether the period begins with the invoice: the balance or a discount covers it, or it is paid elsewhere."""
-    return bill.due <= 0 or bill.subscription.collection == Collection.PARTNER_REPORTS
+    return bill.due <= 0 or bill.subscription.collection in paying.GRANTED
 
 
 def grant(bill: Bill) -> None:

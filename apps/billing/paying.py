@@ -17,6 +17,8 @@ GRACE = timedelta(days=10)
 """How long a bank transfer is waited for after its last day, the product staying."""
 EXPIRING = (Collection.CHARGE.value, Collection.INVOICE.value, Collection.PARTNER_CHARGES.value)
 """Collections whose first invoice is off where nobody pays it."""
+GRANTED = (Collection.PARTNER_REPORTS.value, Collection.PARTNER_PAYS.value)
+"""Collections whose periods begin with their invoices: nobody waits for the money."""
 EARLY = (Collection.INVOICE.value,)
 """Collections whose renewal invoices are issued ahead of the period."""
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 from django.db import connection
 from django.db.models import Count, F, OuterRef, Q, Subquery
 
-from apps.billing import gifts
-from apps.billing.models import LIVE, RUNNING, Collection, Invoice, InvoiceLine, InvoiceState
+from apps.billing import gifts, paying
+from apps.billing.models import LIVE, RUNNING, Invoice, InvoiceLine, InvoiceState
 from apps.core import audit, clock, search
 from apps.core.models import Delivery, Due, WorkItem
 from apps.core.tenancy import current_partner_id
@@ -140,7 +140,7 @@ def sold_as_ordered() -> Iterator[str]:
 def service_within_paid() -> Iterator[str]:
     """No service runs longer than its subscription is paid."""
     # Where others collect the money, a period is granted with its invoice.
-    granted = Q(invoice__state=InvoiceState.OPEN, invoice__collection=Collection.PARTNER_REPORTS)
+    granted = Q(invoice__state=InvoiceState.OPEN, invoice__collection__in=paying.GRANTED)
     paid = InvoiceLine.objects.filter(
         granted | Q(invoice__state__in=[InvoiceState.PAID, InvoiceState.REFUNDED]),
         subscription=OuterRef("subscription"),

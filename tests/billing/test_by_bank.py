@@ -3,6 +3,7 @@
 import io
 from datetime import timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -80,7 +81,8 @@ def clean(shop: Shop) -> list[str]:
 def test_a_company_orders_pays_by_bank_and_is_served(shop: Shop) -> None:
     order = order_of(shop, company(shop))
     invoice = order.invoice
-    assert invoice is not None and order.payment() is None
+    assert invoice is not None
+    assert order.payment() is None
     assert (order.state, invoice.state, invoice.collection) == ("awaiting_payment", "open", "invoice")
     assert invoice.due_date == clock.today() + timedelta(days=10)
     assert code(lambda: invoices.pay(invoice)) == "paid_otherwise"
@@ -247,7 +249,7 @@ def test_acts_at_month_end_add_up_to_the_kopeck(shop: Shop) -> None:
     assert len(acts) in {12, 13}
     assert sum(act.total for act in acts) == Decimal("1000.00")
     assert sum(act.vat for act in acts) == order.invoice.vat
-    for one, following in zip(acts, acts[1:], strict=False):
+    for one, following in pairwise(acts):
         assert one.period_end == following.period_start
     # Without gaps in each year.
     by_year = [[int(act.number[-6:]) for act in acts if act.number[1:3] == year] for year in ("26", "27")]
