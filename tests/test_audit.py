@@ -238,6 +238,11 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
         "billing.credit-note-adds-up",
         "UPDATE billing_creditnote SET total = total + 1, to_balance = to_balance + 1",
     ),
+    ("billing.balance-in-ledger", "UPDATE billing_customerbalance SET amount = amount + 1"),
+    ("billing.balance-in-ledger", ledger("amount = amount + 1", "credit = 'advances'")),
+    ("billing.customer-statement", ledger("customer_id = gen_random_uuid()", "posting = 'paid'")),
+    ("billing.customer-statement", ledger("document_id = gen_random_uuid()", "posting = 'refunded'")),
+    ("reports.partner-statement", ledger("debit = 'write_off'", "credit = 'partner_payable'")),
     ("billing.credit-note-adds-up", "UPDATE billing_creditnoteline SET amount = amount + 1"),
     (
         "billing.credit-note-adds-up",
