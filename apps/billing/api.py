@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from apps.billing import pauses, pdf, subscriptions
+from apps.billing.dunning_api import InvoiceDunning, SubscriptionDunning
 from apps.billing.lifecycle_api import LifecycleActions
 from apps.billing.models import Invoice, InvoiceLine, InvoiceState, Subscription, SubscriptionState
 from apps.billing.preview_api import PreviewAction
@@ -139,7 +140,8 @@ class CancelSerializer(serializers.Serializer[Any]):
 )
 @extend_schema(tags=["subscriptions"])
 class SubscriptionsViewSet(
-    PreviewAction, PromotionActions, mixins.ListModelMixin, mixins.RetrieveModelMixin, LifecycleActions
+    PreviewAction,
+    SubscriptionDunning, PromotionActions, mixins.ListModelMixin, mixins.RetrieveModelMixin, LifecycleActions
 ):
     """Subscriptions of the partner's customers."""
 
@@ -264,7 +266,7 @@ class PdfRenderer(renderers.BaseRenderer):
     ),
 )
 @extend_schema(tags=["invoices"])
-class InvoicesViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Invoice]):
+class InvoicesViewSet(InvoiceDunning, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Invoice]):
     """Invoices of the partner's customers; a draft is nobody's business."""
 
     queryset = Invoice.objects.none()

@@ -13,7 +13,7 @@ from unfold.decorators import display
 
 from apps.core import clock, console
 from apps.core.health import healthz
-from apps.reports import books_admin, downloads, finding, sales
+from apps.reports import books_admin, downloads, finding, recovery_admin, sales
 from apps.reports.dashboard import SHOWN_CURRENCY, bars
 from apps.reports.forms import SalesForm
 from apps.reports.models import Sales, Search
@@ -175,5 +175,5 @@ class PeriodicTaskAdmin(console.ReadOnlyAdmin):
         return super().changelist_view(request, {"title": title, "parts": parts, **(extra_context or {})})
 
 
-__all__ = ["books_admin"]
+__all__ = ["books_admin", "recovery_admin"]
 """Pages of their own, registered when they are imported here."""

@@ -1,4 +1,4 @@
-"""API: the partner's own account with the platform."""
+"""API: the partner's own account with the platform, and what of its unpaid renewals came after all."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 from apps.billing.statement_api import SPAN
 from apps.core import spans
 from apps.core.tenancy import current_partner
-from apps.reports import partner_statement
+from apps.reports import partner_statement, recovery
 
 EXAMPLE = {
     "since": "2026-11-01",
@@ -97,3 +97,67 @@ class PartnerStatementView(APIView):
         found = partner_statement.of(current_partner(), since=since, until=until)
         data = [partner_statement.as_data(one) for one in found]
         return Response(PartnerStatementSerializer(data, many=True).data)
+
+
+RECOVERY = {
+    "month": "2026-11-01",
+    "policy": "Обычная",
+    "decline": "Не хватает денег или превышен лимит",
+    "currency": "RUB",
+    "count": 12,
+    "failed": "1788.00",
+    "recovered": "1192.00",
+    "lost": "447.00",
+    "running": "149.00",
+    "stopped": "0.00",
+    "rate": "72.7",
+}
+
+
+class RecoverySerializer(serializers.Serializer[Any]):
+    """One line: by month of the first failure, policy and decline."""
+
+    month = serializers.DateField(help_text=_("Первый день месяца"))
+    policy = serializers.CharField()
+    decline = serializers.CharField()
+    currency = serializers.CharField()
+    count = serializers.IntegerField()
+    failed = _money(recovery.MEASURES["failed"])
+    recovered = _money(recovery.MEASURES["recovered"])
+    lost = _money(recovery.MEASURES["lost"])
+    running = _money(recovery.MEASURES["running"])
+    stopped = _money(recovery.MEASURES["stopped"])
+    rate = serializers.DecimalField(5, 1, help_text=recovery.MEASURES["rate"])
+
+
+class RecoveryView(APIView):
+    """Failed, recovered and lost, for a period."""
+
+    required_scopes = {"GET": "invoices:read"}
+
+    @extend_schema(
+        tags=["statements"],
+        parameters=SPAN,
+        summary=_("Неоплаты: сколько не списалось, вернулось и потеряно"),
+        description=_("По месяцам, политикам и причинам отказа; дни since и until: первого отказа."),
+        responses=RecoverySerializer(many=True),
+        examples=[OpenApiExample("recovery", summary=_("Неоплаты"), value=RECOVERY, response_only=True)],
+    )
+    def get(self, request: Request) -> Response:
+        since, until = spans.asked(request.GET)
+        partner = current_partner()
+        by = ("month", "policy", "decline")
+        found = recovery.answer(
+            recovery.Question(
+                since=since, until=until, by=by, partner_id=partner.pk, sandbox=partner.is_sandbox
+            )
+        )
+        data = [
+            {
+                **dict(zip(by, row.names, strict=True)),
+                **dict(zip(recovery.MEASURES, row.values(), strict=True)),
+                "currency": row.currency,
+            }
+            for row in found
+        ]
+        return Response(RecoverySerializer(data, many=True).data)

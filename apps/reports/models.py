@@ -4,6 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.models import SearchKey
 from apps.ledger.models import Transfer
+from apps.policies.dunning_models import DunningResult
 
 
 class Sales(Transfer):
@@ -36,3 +37,11 @@ class PartnerStatement(Transfer):
     class Meta:
         proxy = True
         verbose_name = verbose_name_plural = _("взаиморасчёты с партнёрами")
+
+
+class Recovery(DunningResult):
+    """Unpaid renewals as the report «Неоплаты» reads them."""
+
+    class Meta:
+        proxy = True
+        verbose_name = verbose_name_plural = _("неоплаты")

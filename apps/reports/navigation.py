@@ -68,7 +68,13 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Правила отправки"), "policies.SendingRule", "rule"),
         ],
     ),
-    (_("Отчёты"), [(_("Продажи"), "reports.Sales", "bar_chart")]),
+    (
+        _("Отчёты"),
+        [
+            (_("Продажи"), "reports.Sales", "bar_chart"),
+            (_("Неоплаты: сколько вернули"), "reports.Recovery", "savings"),
+        ],
+    ),
     (
         _("Интеграции"),
         [
@@ -144,7 +150,13 @@ PARTNER: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Каналы продаж"), "channels.Channel", "hub"),
         ],
     ),
-    (_("Отчёты"), [(_("Продажи"), "reports.Sales", "bar_chart")]),
+    (
+        _("Отчёты"),
+        [
+            (_("Продажи"), "reports.Sales", "bar_chart"),
+            (_("Неоплаты: сколько вернули"), "reports.Recovery", "savings"),
+        ],
+    ),
     (_("Уведомления"), [(_("Журнал сообщений"), "notifications.Message", "mail")]),
     (
         _("Интеграция"),

@@ -87,6 +87,19 @@ PARTNER: dict[str, Route] = {
     "api/v1/^subscriptions/(?P<pk>[^/.]+)/history/$": Route(
         "/api/v1/subscriptions/{subscription}/history/", KEY
     ),
+    "api/v1/^subscriptions/(?P<pk>[^/.]+)/dunning/$": Route(
+        "/api/v1/subscriptions/{subscription}/dunning/", KEY
+    ),
+    "api/v1/^invoices/(?P<pk>[^/.]+)/dunning/$": Route("/api/v1/invoices/{invoice}/dunning/", KEY),
+    # It is paid already.
+    "api/v1/^invoices/(?P<pk>[^/.]+)/pay-link/$": Route(
+        "/api/v1/invoices/{invoice}/pay-link/", KEY, own=409
+    ),
+    "api/v1/^payment-methods/$": Route("/api/v1/payment-methods/", KEY),
+    "api/v1/^payment-methods/(?P<pk>[^/.]+)/$": Route("/api/v1/payment-methods/{method}/", KEY),
+    "api/v1/^payment-methods/(?P<pk>[^/.]+)/refuse/$": Route(
+        "/api/v1/payment-methods/{method}/refuse/", KEY, own=400, method="post", data={"ip": "nowhere"}
+    ),
     "api/v1/^invoices/$": Route("/api/v1/invoices/", KEY, tells=True),
     "api/v1/^invoices/(?P<pk>[^/.]+)/$": Route("/api/v1/invoices/{invoice}/", KEY, tells=True),
     "api/v1/^invoices/(?P<pk>[^/.]+)/pdf/$": Route("/api/v1/invoices/{invoice}/pdf/", KEY, tells=True),
@@ -94,6 +107,7 @@ PARTNER: dict[str, Route] = {
     "api/v1/^statements/(?P<pk>[^/.]+)/xlsx/$": Route("/api/v1/statements/{customer}/xlsx/", KEY),
     "api/v1/^statements/(?P<pk>[^/.]+)/pdf/$": Route("/api/v1/statements/{customer}/pdf/", KEY),
     "api/v1/partner-statement/": Route("/api/v1/partner-statement/", KEY),
+    "api/v1/recovery/": Route("/api/v1/recovery/", KEY),
     "api/schema/": Route("/api/schema/"),
     "api/docs/": Route("/api/docs/"),
     "api/docs/problems": Route("/api/docs/problems"),
@@ -277,6 +291,7 @@ PARTNER_FILES = (
     Route("/admin/billing/customeraccount/{customer}/change/?format=pdf", STAFF),
     Route("/admin/reports/partnerstatement/?format=xlsx", STAFF),
     Route("/admin/reports/partnerstatement/?format=pdf", STAFF),
+    Route("/admin/reports/recovery/?format=xlsx", STAFF),
     Route("/admin/reports/sales/?by=product&format=csv", STAFF, tells=True),
     Route("/admin/reports/sales/?by=product&format=xlsx", STAFF, tells=True),
     Route("/admin/billing/invoice/{invoice}/pdf/", STAFF, tells=True),
