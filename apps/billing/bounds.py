@@ -133,9 +133,7 @@ def _allowed(bills: "Sequence[Bill]") -> set[UUID]:
             subscription__in=[bill.subscription.pk for bill in bills], state=ParkedState.RELEASED
         )
     }
-    return {
-        bill.id for bill in bills if (bill.subscription.pk, _billed_from(bill), bill.total) in released
-    }
+    return {bill.id for bill in bills if (bill.subscription.pk, _billed_from(bill), bill.total) in released}
 
 
 def _billed_from(bill: "Bill") -> date:
@@ -157,9 +155,7 @@ def _park(bill: "Bill", reason: str, seen: dict[UUID, _Seen]) -> None:
     subscription.is_parked = True
     subscription.save(update_fields=["is_parked"])
     work.open(KIND, parked.pk, _("Счёт не выставлен: %s") % reason)
-    journal.record(
-        "subscription.parked", "billing.Subscription", subscription.pk, data={"reason": reason}
-    )
+    journal.record("subscription.parked", "billing.Subscription", subscription.pk, data={"reason": reason})
 
 
 def _usual(line: "Line", seen: dict[UUID, _Seen]) -> Decimal:

@@ -229,7 +229,9 @@ class InvoicePages:
         row = get_object_or_404(Invoice, pk=object_id)
         if row.state == Invoice.State.OPEN:
             url = pay_links.to_pay(row)
-            messages.info(request, format_html('<a href="{}" target="_blank" rel="noreferrer">{}</a>', url, url))
+            messages.info(
+                request, format_html('<a href="{}" target="_blank" rel="noreferrer">{}</a>', url, url)
+            )
         else:
             messages.warning(request, _("Платить по этому счёту не нужно"))
         return redirect(reverse("admin:billing_invoice_change", args=[object_id]))

@@ -104,7 +104,9 @@ class SubscriptionDunning:
     @extend_schema(
         operation_id="subscriptions_dunning",
         summary=_("Неоплата подписки: что сделано и что дальше"),
-        description=_("Последняя неоплата; state none, если их не было: тогда policy та, что начнёт действовать."),
+        description=_(
+            "Последняя неоплата; state none, если их не было: тогда policy та, что начнёт действовать."
+        ),
         responses=DunningSerializer,
         examples=_example(DUNNING),
     )

@@ -14,7 +14,7 @@ from apps.policies.dunning_models import ResultState
 
 
 class Dunning(UUIDModel):
-    """One unpaid renewal on its way through a policy, by the edition that it began with. The subscription is its lock."""
+    """One unpaid renewal on its way through a policy, by the edition it began with. The subscription is its lock."""
 
     State = ResultState
 

@@ -13,7 +13,9 @@ def invoice_paid(invoice: Invoice) -> None:
     """The money of a locked invoice came: what was chased is recovered."""
     for dunning in Dunning.objects.filter(invoice=invoice, state=ResultState.RUNNING):
         link = InvoicePayment.objects.filter(invoice=invoice, failed=False).select_related("payment").first()
-        dunning.recovered_by = "balance" if link is None else "retry" if link.payment.is_charge else "customer"
+        dunning.recovered_by = (
+            "balance" if link is None else "retry" if link.payment.is_charge else "customer"
+        )
         close(dunning, ResultState.RECOVERED)
 
 

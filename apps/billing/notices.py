@@ -44,9 +44,7 @@ def told(due_now: Sequence[Subscription], methods: Mapping[UUID, PaymentMethod])
     rules = ChargeRules.of(partner.pk) if due_now else None
     if rules is None or not rules.require_notice:
         return list(due_now)
-    announced = [
-        one for one in due_now if one.collection == Collection.CHARGE and one.method_id in methods
-    ]
+    announced = [one for one in due_now if one.collection == Collection.CHARGE and one.method_id in methods]
     days = _told_on(announced)
     today, ready = clock.today(), []
     for one in announced:

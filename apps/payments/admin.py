@@ -152,9 +152,7 @@ class RefusalForm(forms.Form):
 
     how = forms.ChoiceField(
         label=_("Как клиент отказался"),
-        choices=[
-            (one.value, one.label) for one in (RefusalHow.CALL_CENTRE, RefusalHow.WRITTEN)
-        ],
+        choices=[(one.value, one.label) for one in (RefusalHow.CALL_CENTRE, RefusalHow.WRITTEN)],
         required=False,
         widget=UnfoldAdminSelectWidget,
     )

@@ -84,7 +84,9 @@ class PaymentMethodsViewSet(
 
     @extend_schema(
         summary=_("Отказаться от списаний этим способом"),
-        description=_("Сразу и навсегда: больше ничего не спишется, начатое вернётся. Повторный вызов безопасен."),
+        description=_(
+            "Сразу и навсегда: больше ничего не спишется, начатое вернётся. Повторный вызов безопасен."
+        ),
         request=RefuseSerializer,
         responses=PaymentMethodSerializer,
         examples=[

@@ -31,5 +31,7 @@ def class_of(reason: str, connection: "Connection | None" = None) -> str:
 
 def rules_of(connection: "Connection | None") -> RetryRules:
     """What the gateway of `connection` forbids."""
-    found: RetryRules = getattr(connection.connector_class, "retry_rules", CAUTIOUS) if connection else CAUTIOUS
+    found: RetryRules = (
+        getattr(connection.connector_class, "retry_rules", CAUTIOUS) if connection else CAUTIOUS
+    )
     return found

@@ -149,8 +149,7 @@ class PaymentMethod(UUIDModel):
                 condition=Q(is_active=False) | Q(refused_at=None), name="payments_method_refused"
             ),
             models.CheckConstraint(
-                condition=Q(refused_at=None)
-                | (Q(refusal_recorded_at__isnull=False) & ~Q(refused_how="")),
+                condition=Q(refused_at=None) | (Q(refusal_recorded_at__isnull=False) & ~Q(refused_how="")),
                 name="payments_refusal_evidence",
             ),
         ]

@@ -23,7 +23,9 @@ from apps.policies.dunning_models import DunningPolicy, DunningVersion, ResultSt
 
 # What each class means to whoever chooses its steps.
 HINTS = {
-    DeclineClass.FUNDS: gettext_lazy("Деньги могут появиться: повторы через несколько дней помогают чаще всего"),
+    DeclineClass.FUNDS: gettext_lazy(
+        "Деньги могут появиться: повторы через несколько дней помогают чаще всего"
+    ),
     DeclineClass.TECHNICAL: gettext_lazy("Клиент ни при чём: сначала спишите ещё раз, потом пишите"),
     DeclineClass.UNKNOWN: gettext_lazy("Причина неизвестна: попробуйте ещё раз и напишите клиенту"),
     DeclineClass.CARD: gettext_lazy("Нужна другая карта: повторы запрещены, помогает ссылка в сообщении"),
@@ -38,9 +40,7 @@ class HeadForm(forms.Form):
     """Name of the policy, and whether it is everybody's."""
 
     name = forms.CharField(label=gettext_lazy("Название"), max_length=100)
-    is_default = forms.BooleanField(
-        label=gettext_lazy("Для всех, у кого не выбрана другая"), required=False
-    )
+    is_default = forms.BooleanField(label=gettext_lazy("Для всех, у кого не выбрана другая"), required=False)
 
 
 @dataclass(slots=True)

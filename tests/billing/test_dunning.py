@@ -51,7 +51,9 @@ def declined_as(shop: Shop, reason: str, times: int = 1) -> None:
 
 def charges(subscription: Subscription) -> int:
     """Charges of the renewal that were claimed, whatever became of them."""
-    return InvoicePayment.objects.filter(invoice__subscription=subscription, invoice__purpose="renewal").count()
+    return InvoicePayment.objects.filter(
+        invoice__subscription=subscription, invoice__purpose="renewal"
+    ).count()
 
 
 @pytest.fixture

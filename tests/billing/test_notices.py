@@ -38,7 +38,8 @@ def test_it_comes_as_many_days_ahead_as_the_rules_say(shop: Shop) -> None:
     [notice] = notices()
     assert clock.local(notice.created_at).date() == end - timedelta(days=7)
     assert notice.state in {"sent", "delivered"}
-    assert "/p/" in notice.text and f"{end:%d.%m.%Y}" in notice.text
+    assert "/p/" in notice.text
+    assert f"{end:%d.%m.%Y}" in notice.text
     shop.until(end)
     assert len(shop.charges()) == 2
     assert is_clean(shop)

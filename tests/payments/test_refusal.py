@@ -135,7 +135,8 @@ def provoked(shop: Shop) -> tuple[Subscription, Payment]:
     jump(shop, subscription)
     renewals.renew(subscription.pk)
     charge = charge_of(subscription)
-    assert charge is not None and charge.state == PaymentState.CREATED
+    assert charge is not None
+    assert charge.state == PaymentState.CREATED
     return subscription, charge
 
 
@@ -162,17 +163,17 @@ def test_without_the_lock_a_charge_is_claimed_after_the_refusal(
     without_lock(monkeypatch, PaymentMethod)
     seen, charge, method = claim_against_refusal(shop, monkeypatch)
     assert seen.overtook
-    assert charge.claimed_at is not None and method.refusal_recorded_at is not None
+    assert charge.claimed_at is not None
+    assert method.refusal_recorded_at is not None
     assert charge.claimed_at > method.refusal_recorded_at
     assert any("claimed after" in text for text in audit.RULES["payments.no-claim-after-refusal"].check())
 
 
-def test_the_lock_makes_the_refusal_wait_for_the_claim(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_lock_makes_the_refusal_wait_for_the_claim(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     seen, charge, method = claim_against_refusal(shop, monkeypatch)
     assert not seen.overtook
-    assert charge.claimed_at is not None and method.refusal_recorded_at is not None
+    assert charge.claimed_at is not None
+    assert method.refusal_recorded_at is not None
     assert charge.claimed_at < method.refusal_recorded_at
     shop.deliver()
     assert is_clean(shop)

@@ -26,7 +26,9 @@ class Migration(migrations.Migration):
         migrations.AddField(
             "paymentmethod",
             "refused_by",
-            models.CharField(blank=True, default="", db_default="", max_length=150, verbose_name="кто отозвал"),
+            models.CharField(
+                blank=True, default="", db_default="", max_length=150, verbose_name="кто отозвал"
+            ),
         ),
         migrations.AddField(
             "paymentmethod",

@@ -139,8 +139,12 @@ def _act(request: Any, stands: Stands) -> HttpResponse:
     if payment.confirmation_url:
         return HttpResponseRedirect(payment.confirmation_url)
     if not payment.is_open:
-        raise Refused("gateway_unavailable", _("Банк сейчас не отвечает. Попробуйте через несколько минут."), 503)
-    return show(request, "pay_link.html", {"stands": _again(stands, payment), "subscription": stands.subscription})
+        raise Refused(
+            "gateway_unavailable", _("Банк сейчас не отвечает. Попробуйте через несколько минут."), 503
+        )
+    return show(
+        request, "pay_link.html", {"stands": _again(stands, payment), "subscription": stands.subscription}
+    )
 
 
 def _start(request: Any, stands: Stands, wanted: str) -> Payment | None:
