@@ -1,6 +1,5 @@
 """API: subscriptions (read, cancel, take up again) and invoices (read, PDF)."""
 
-import json
 from typing import Any
 
 from django.db.models import QuerySet
@@ -15,9 +14,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from apps.billing import pauses, pdf, subscriptions
+from apps.billing import pauses, subscriptions
+from apps.billing.document_api import PdfRenderer, pdf_answer
+from apps.billing.document_api import routes as document_routes
 from apps.billing.dunning_api import InvoiceDunning, SubscriptionDunning
 from apps.billing.lifecycle_api import LifecycleActions
+from apps.billing.mass.api import routes as mass_routes
 from apps.billing.models import Invoice, InvoiceLine, InvoiceState, Subscription, SubscriptionState
 from apps.billing.preview_api import PreviewAction
 from apps.billing.promotions_api import PromotionActions
@@ -141,7 +143,11 @@ class CancelSerializer(serializers.Serializer[Any]):
 @extend_schema(tags=["subscriptions"])
 class SubscriptionsViewSet(
     PreviewAction,
-    SubscriptionDunning, PromotionActions, mixins.ListModelMixin, mixins.RetrieveModelMixin, LifecycleActions
+    SubscriptionDunning,
+    PromotionActions,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    LifecycleActions,
 ):
     """Subscriptions of the partner's customers."""
 
@@ -244,17 +250,6 @@ class InvoiceFilter(filters.FilterSet):
         fields = ["number", "purpose"]
 
 
-class PdfRenderer(renderers.BaseRenderer):
-    """Hands the bytes on; an error is still a problem document."""
-
-    media_type, format, charset, render_style = "application/pdf", "pdf", None, "binary"
-
-    def render(
-        self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
-    ) -> bytes:
-        return data if isinstance(data, bytes) else json.dumps(data, default=str, ensure_ascii=False).encode()
-
-
 @extend_schema_view(
     list=extend_schema(
         summary=_("Счета"),
@@ -266,7 +261,9 @@ class PdfRenderer(renderers.BaseRenderer):
     ),
 )
 @extend_schema(tags=["invoices"])
-class InvoicesViewSet(InvoiceDunning, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Invoice]):
+class InvoicesViewSet(
+    InvoiceDunning, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Invoice]
+):
     """Invoices of the partner's customers; a draft is nobody's business."""
 
     queryset = Invoice.objects.none()
@@ -284,14 +281,6 @@ class InvoicesViewSet(InvoiceDunning, mixins.ListModelMixin, mixins.RetrieveMode
         return pdf_answer(invoice)
 
 
-def pdf_answer(invoice: Invoice) -> HttpResponse:
-    """The invoice as a file that the browser shows."""
-    answer = HttpResponse(pdf.render(invoice), content_type="application/pdf")
-    answer["Content-Disposition"] = f'inline; filename="{invoice.number or invoice.pk}.pdf"'
-    answer["Cache-Control"] = "private, no-store"
-    return answer
-
-
 def actor_of(request: Request) -> str:
     """Whose key did it, for the journal."""
     key: Any = request.auth
@@ -303,4 +292,6 @@ def routes(router: SimpleRouter) -> None:
     router.register("subscriptions", SubscriptionsViewSet, basename="subscription")
     router.register("invoices", InvoicesViewSet, basename="invoice")
     promotion_routes(router)
+    document_routes(router)
     router.register("statements", StatementsViewSet, basename="statement")
+    mass_routes(router)

@@ -2,6 +2,7 @@
 
 import base64
 from collections import Counter
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -137,9 +138,9 @@ def overview() -> dict[str, Any]:
     last = ShadowRun.objects.first()
     return {
         "waiting": waits[0],
-        "waiting_money": Money(waits[1] or 0),
+        "waiting_money": Money(waits[1] or Decimal(0)),
         "moved": moved[0],
-        "moved_money": Money(moved[1] or 0),
+        "moved_money": Money(moved[1] or Decimal(0)),
         "planned": BaseBatch.objects.filter(state=BatchState.PLANNED).count(),
         "shadow": last,
     }
