@@ -6,11 +6,17 @@ from functools import partial
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db import transaction
+from django.db import transaction
 from django.test import Client
 
-from apps.accounts import customers, sign_in
+from apps.accounts import companies, customers, sign_in
 from apps.accounts.models import Customer, CustomerSession
+from apps.billing import promos
+from apps.billing import credits, outside, partner_reports
 from apps.billing.models import Subscription
+from apps.billing.paperwork import ChargeRequest, Document
+from apps.billing.promotion_models import LeavingAnswer, Promotion, RetentionOffer
 from apps.callcenters import lists, requests
 from apps.callcenters.incoming import KIND
 from apps.callcenters.models import IncomingCall
@@ -141,13 +147,81 @@ def _furnish(shop: Shop, marker: str, keys: int) -> House:
     work.open("orders.Fulfilment", ids["fulfilment"], f"Разобраться {marker}")
     ids["list"] = _call_centre(customer, payment.connection, marker)
     _consent_and_refund(shop, order, payment, marker)
+    ids["promo_code"], ids["service"] = _given_away(order, marker), service.pk
     ids["message"] = Message.objects.order_by("pk").first().pk
+    ids |= _documents(shop, marker)
     session = sign_in._open(customer)
     assert CustomerSession.objects.exists()
     # The same address is known here and there, and is no secret; these are.
     markers = [marker, order.number, service.key, key.prefix]
     staff, operator = sign_in_staff(partner, of=partner), sign_in_staff(None, of=None)
     return House(partner, ids, markers, text, session, staff, operator)
+
+
+def _given_away(order: Order, marker: str) -> str:
+    """A promo code that was used, and an offer to who would have left."""
+    made = Promotion.objects.create(name=f"Скидка {marker}", percent=10, created_at=clock.now())
+    promos.make(promotion=made, text=f"CODE-{order.pk.hex[-8:]}")
+    code = made.codes.get().code
+    with transaction.atomic():
+        promos.redeem(code, subscription=order.subscription, offer=order.offer)
+        promos.release(order.subscription)
+    kept = RetentionOffer.objects.create(
+        name={"ru": f"Останьтесь {marker}"}, kind="pause", pause_days=7, tariff_ids=[1]
+    )
+    LeavingAnswer.objects.create(
+        subscription=order.subscription, offer=kept, reason="dear", stayed=False, at=clock.now()
+    )
+    return code
+
+
+def _documents(shop: Shop, marker: str) -> dict[str, Any]:
+    """A company with a bill that it paid in part and that was corrected; a partner that charges, and one that reports."""
+    company = customers.register(external_id="C-1", name=f"Компания {marker}")
+    companies.set_company(
+        company,
+        actor="admin",
+        name=f"ООО {marker}",
+        inn="7707083893",
+        kpp="770701001",
+        address=f"Москва {marker}",
+        documents_email="buh@example.ru",
+    )
+    bill = shop.order(shop.offer(), customer=company).invoice
+    money = Money(Decimal("10.00"))
+    outside.receive(
+        invoice_id=bill.pk,
+        source="bank",
+        amount=money,
+        paid_date=clock.today(),
+        reference=f"17 {marker}",
+        key="one",
+        accept_part=True,
+    )
+    with transaction.atomic():
+        note = credits.issue(
+            invoice=bill,
+            parts=[credits.Part(bill.lines.get().pk, Decimal("10.00"))],
+            reason="correction",
+            key=f"note {marker}",
+        )
+    report = partner_reports.load(
+        [partner_reports.given(f"X {marker}", "1", f"{clock.today()}")],
+        name=f"Отчёт {marker}",
+        source="file",
+        key="one",
+        actor="admin",
+    )
+    offer = shop.offer()
+    offer.payer = "partner_charges"
+    offer.save()
+    shop.order(offer, customer=company)
+    return {
+        "note": note.pk,
+        "document": Document.objects.order_by("pk").first().pk,
+        "request": ChargeRequest.objects.get().pk,
+        "report": report.pk,
+    }
 
 
 def _call_centre(customer: Customer, connection: Any, marker: str) -> Any:

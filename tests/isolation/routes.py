@@ -76,6 +76,15 @@ PARTNER: dict[str, Route] = {
         method="post",
         data={"customer": "00000000-0000-0000-0000-000000000000"},
     ),
+    "api/v1/^subscriptions/(?P<pk>[^/.]+)/promo-code/$": Route(
+        "/api/v1/subscriptions/{subscription}/promo-code/", KEY, own=404, method="post", data={"code": "NO"}
+    ),
+    "api/v1/^subscriptions/(?P<pk>[^/.]+)/retention/$": Route(
+        "/api/v1/subscriptions/{subscription}/retention/", KEY
+    ),
+    "api/v1/^promo-codes/(?P<code>[^/]{1,60})/$": Route(
+        "/api/v1/promo-codes/{promo_code}/?offer={offer}", KEY, tells=True
+    ),
     "api/v1/^subscriptions/(?P<pk>[^/.]+)/release-seat/$": Route(
         "/api/v1/subscriptions/{subscription}/release-seat/",
         KEY,
@@ -92,9 +101,7 @@ PARTNER: dict[str, Route] = {
     ),
     "api/v1/^invoices/(?P<pk>[^/.]+)/dunning/$": Route("/api/v1/invoices/{invoice}/dunning/", KEY),
     # It is paid already.
-    "api/v1/^invoices/(?P<pk>[^/.]+)/pay-link/$": Route(
-        "/api/v1/invoices/{invoice}/pay-link/", KEY, own=409
-    ),
+    "api/v1/^invoices/(?P<pk>[^/.]+)/pay-link/$": Route("/api/v1/invoices/{invoice}/pay-link/", KEY, own=409),
     "api/v1/^payment-methods/$": Route("/api/v1/payment-methods/", KEY),
     "api/v1/^payment-methods/(?P<pk>[^/.]+)/$": Route("/api/v1/payment-methods/{method}/", KEY),
     "api/v1/^payment-methods/(?P<pk>[^/.]+)/refuse/$": Route(
@@ -108,6 +115,31 @@ PARTNER: dict[str, Route] = {
     "api/v1/^statements/(?P<pk>[^/.]+)/pdf/$": Route("/api/v1/statements/{customer}/pdf/", KEY),
     "api/v1/partner-statement/": Route("/api/v1/partner-statement/", KEY),
     "api/v1/recovery/": Route("/api/v1/recovery/", KEY),
+    "api/v1/^credit-notes/$": Route("/api/v1/credit-notes/", KEY, tells=True),
+    "api/v1/^credit-notes/(?P<pk>[^/.]+)/$": Route("/api/v1/credit-notes/{note}/", KEY),
+    "api/v1/^credit-notes/(?P<pk>[^/.]+)/pdf/$": Route("/api/v1/credit-notes/{note}/pdf/", KEY, tells=True),
+    "api/v1/^documents/$": Route("/api/v1/documents/", KEY, tells=True),
+    "api/v1/^documents/(?P<pk>[^/.]+)/$": Route("/api/v1/documents/{document}/", KEY, tells=True),
+    "api/v1/^documents/(?P<pk>[^/.]+)/pdf/$": Route("/api/v1/documents/{document}/pdf/", KEY, tells=True),
+    "api/v1/^charge-requests/$": Route("/api/v1/charge-requests/", KEY),
+    "api/v1/^charge-requests/(?P<pk>[^/.]+)/$": Route("/api/v1/charge-requests/{request}/", KEY),
+    "api/v1/^charge-requests/(?P<pk>[^/.]+)/charged/$": Route(
+        "/api/v1/charge-requests/{request}/charged/",
+        KEY,
+        own=409,
+        method="post",
+        data={"amount": "1.00", "paid_date": "2026-01-01", "reference": "x"},
+    ),
+    "api/v1/^charge-requests/(?P<pk>[^/.]+)/refused/$": Route(
+        "/api/v1/charge-requests/{request}/refused/", KEY, own=400, method="post", data={}
+    ),
+    "api/v1/^collection-reports/$": Route("/api/v1/collection-reports/", KEY, tells=True),
+    "api/v1/^collection-reports/(?P<pk>[^/.]+)/$": Route(
+        "/api/v1/collection-reports/{report}/", KEY, tells=True
+    ),
+    "cabinet/documents/<uuid:document_id>.pdf": Route("/cabinet/documents/{document}.pdf", CUSTOMER, tells=True),
+    # It is another customer's here too: of the company.
+    "cabinet/credit-notes/<uuid:note_id>.pdf": Route("/cabinet/credit-notes/{note}.pdf", CUSTOMER, own=404),
     "api/schema/": Route("/api/schema/"),
     "api/docs/": Route("/api/docs/"),
     "api/docs/problems": Route("/api/docs/problems"),
@@ -150,6 +182,42 @@ PARTNER: dict[str, Route] = {
     "cabinet/subscriptions/<uuid:subscription_id>/resume/": Route(
         "/cabinet/subscriptions/{subscription}/resume/", CUSTOMER, own=409, method="post"
     ),
+    "cabinet/subscriptions/<uuid:subscription_id>/": Route(
+        "/cabinet/subscriptions/{subscription}/", CUSTOMER, tells=True
+    ),
+    "cabinet/subscriptions/<uuid:subscription_id>/stay/": Route(
+        "/cabinet/subscriptions/{subscription}/stay/", CUSTOMER, own=409, method="post"
+    ),
+    "cabinet/subscriptions/<uuid:subscription_id>/history/": Route(
+        "/cabinet/subscriptions/{subscription}/history/", CUSTOMER, tells=True
+    ),
+    "cabinet/subscriptions/<uuid:subscription_id>/change/": Route(
+        "/cabinet/subscriptions/{subscription}/change/", CUSTOMER, tells=True
+    ),
+    "cabinet/subscriptions/<uuid:subscription_id>/undo-change/": Route(
+        "/cabinet/subscriptions/{subscription}/undo-change/", CUSTOMER, own=409, method="post"
+    ),
+    "cabinet/subscriptions/<uuid:subscription_id>/pause/": Route(
+        "/cabinet/subscriptions/{subscription}/pause/", CUSTOMER, tells=True
+    ),
+    "cabinet/subscriptions/<uuid:subscription_id>/promo/": Route(
+        "/cabinet/subscriptions/{subscription}/promo/", CUSTOMER, own=400, method="post"
+    ),
+    "cabinet/subscriptions/<uuid:subscription_id>/transfer/": Route(
+        "/cabinet/subscriptions/{subscription}/transfer/", CUSTOMER, tells=True
+    ),
+    "cabinet/subscriptions/<uuid:subscription_id>/seats/<int:position>/": Route(
+        "/cabinet/subscriptions/{subscription}/seats/1/", CUSTOMER
+    ),
+    "cabinet/subscriptions/<uuid:subscription_id>/addons/<int:offer_id>/": Route(
+        "/cabinet/subscriptions/{subscription}/addons/{offer}/", CUSTOMER, own=404
+    ),
+    # On to the gateway's page.
+    "cabinet/subscriptions/<uuid:subscription_id>/card/": Route(
+        "/cabinet/subscriptions/{subscription}/card/", CUSTOMER, own=302, method="post"
+    ),
+    # The products of the houses ask nothing when they are given out; tests/storefronts/test_manage.py has one.
+    "cabinet/services/<uuid:service_id>/data/": Route("/cabinet/services/{service}/data/", CUSTOMER, own=404),
     "cabinet/cards/<uuid:method_id>/refuse/": Route("/cabinet/cards/{method}/refuse/", CUSTOMER),
 }
 
@@ -201,15 +269,30 @@ PARTNER_ACTIONS = {
     "billing/subscription/<path:object_id>/assign-seat/",
     "billing/subscription/<path:object_id>/release-seat/",
     "billing/invoice/<path:object_id>/pdf/",
+    "billing/invoice/<path:object_id>/money-received/",
+    "billing/invoice/<path:object_id>/credit/",
+    "billing/invoice/<path:object_id>/void/",
+    "billing/creditnote/<path:object_id>/pdf/",
+    "billing/document/<path:object_id>/pdf/",
+    "accounts/customer/<path:object_id>/payer/",
+    "accounts/customer/<path:object_id>/clients-bill/",
     "billing/invoice/<path:object_id>/pay-link/",
     "billing/parkedbill/<path:object_id>/release/",
     "billing/parkedbill/<path:object_id>/void/",
     "orders/fulfilment/<path:object_id>/retry/",
     "orders/fulfilment/<path:object_id>/hand-over/",
+    "orders/fulfilment/<path:object_id>/asked/",
+    "billing/promotion/<path:object_id>/codes/",
+    "billing/promotion/<path:object_id>/export/",
     "callcenters/calllist/<path:object_id>/csv/",
     "callcenters/calllist/<path:object_id>/results/",
 }
 """Pages of one object in a partner's console, beside those that every model has."""
+
+PARTNER_PAGES: dict[str, Route] = {
+    "billing/retentionoffer/report/": Route("/admin/billing/retentionoffer/report/", STAFF, tells=True),
+}
+"""Pages of no object in a partner's console, beside those that every model has."""
 
 OPERATOR_ACTIONS: dict[str, Route] = {
     "partners/legalentity/<path:object_id>/close-books/": Route(
@@ -328,6 +411,8 @@ DUE = {
     "billing.resume": "subscription",
     "billing.expire": "invoice",
     "billing.recognise": "invoice",
+    "billing.act": "invoice",
+    "billing.partner_invoice": "customer",
     # Of a change that is the platform's own, at each partner that sells the tariff.
     "billing.price_impact": "",
     "billing.price_plan": "",

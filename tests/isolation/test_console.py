@@ -159,4 +159,4 @@ def test_a_list_asked_for_another_partners_rows_has_none(own_and_other: Pair) ->
 
 def test_pages_that_every_console_has(own_and_other: Pair) -> None:
     own, other = own_and_other
-    assert all_wrong(routes.COMMON_ADMIN, own, other) == []
+    assert all_wrong(routes.COMMON_ADMIN | routes.PARTNER_PAGES, own, other) == []

@@ -58,7 +58,8 @@ def test_every_address_is_listed() -> None:
     assert partner == set(routes.PARTNER)
     assert public == set(routes.PUBLIC)
     assert switched == set()
-    assert partner_console == switched_console == routes.COMMON_ADMIN.keys() | routes.PARTNER_ACTIONS
+    of_partner = routes.COMMON_ADMIN.keys() | routes.PARTNER_ACTIONS | routes.PARTNER_PAGES.keys()
+    assert partner_console == switched_console == of_partner
     assert operator_console == routes.COMMON_ADMIN.keys() | routes.OPERATOR_ACTIONS.keys()
 
 

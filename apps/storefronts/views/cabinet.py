@@ -150,7 +150,7 @@ def _invoices(request: Any) -> Any:
         Invoice.objects.filter(customer=request.customer)
         .exclude(state=InvoiceState.DRAFT)
         .select_related("subscription")
-        .prefetch_related("lines", "payments__payment__method")
+        .prefetch_related("lines", "payments__payment__method", "documents", "credit_notes")
         .order_by("-id")[:LAST_INVOICES]
     )
 
@@ -165,7 +165,8 @@ def _listed(invoice: Any) -> Any:
     awaited = subscription is not None and (
         subscription.is_live or subscription.state == SubscriptionState.PENDING
     )
-    invoice.may_be_paid = invoice.state == InvoiceState.OPEN and awaited
+    by_card = invoice.collection == Collection.CHARGE
+    invoice.may_be_paid = invoice.state == InvoiceState.OPEN and awaited and by_card
     return invoice
 
 
@@ -208,7 +209,7 @@ def cancel(request: Any, subscription_id: UUID) -> HttpResponse:
     found = get_object_or_404(Subscription, **mine(request, subscription_id))
     if found.state not in RUNNING:
         raise Refused("subscription_not_live", _("Эта подписка уже не действует"))
-    form = LeaveForm(request.POST or None)
+    form = LeaveForm(posted(request))
     if request.method == "POST" and form.is_valid():
         _leave(found, **form.cleaned_data)
         messages.success(request, _("Подписка отменена, списаний больше не будет."), extra_tags="good")
@@ -291,6 +292,11 @@ def refuse(request: Any, method_id: UUID) -> HttpResponse:
         "button": _("Отказаться от автосписаний"),
     }
     return show(request, "confirm.html", context)
+
+
+def posted(request: Any) -> Any:
+    """What was filled in, be it nothing at all; None where the page is only looked at."""
+    return request.POST if request.method == "POST" else None
 
 
 def mine(request: Any, object_id: UUID) -> dict[str, Any]:

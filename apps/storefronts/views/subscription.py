@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.accounts import contacts, customers
-from apps.billing import changes, history, pauses, phases, promos, seats, subscriptions, transfers, trials
+from apps.billing import changes, history, pauses, phases, promos, seats, transfers, trials
 from apps.billing.models import LIVE, Collection, PhaseKind, Subscription, SubscriptionState
 from apps.billing.preview import Preview, preview
 from apps.catalog.models import Offer
@@ -25,9 +25,16 @@ from apps.core.tenancy import current_partner
 from apps.orders import asking
 from apps.orders.models import Service, ServiceState
 from apps.storefronts import addon_offers
-from apps.storefronts.cabinet_forms import AskedForm, HolderForm, PauseForm, PromoForm, QuantityForm, TransferForm
+from apps.storefronts.cabinet_forms import (
+    AskedForm,
+    HolderForm,
+    PauseForm,
+    PromoForm,
+    QuantityForm,
+    TransferForm,
+)
 from apps.storefronts.pages import show
-from apps.storefronts.views.cabinet import mine, own, shown
+from apps.storefronts.views.cabinet import mine, own, posted, shown
 
 ACTOR = "customer"
 _S = SubscriptionState
@@ -125,7 +132,11 @@ def _seats(row: Subscription) -> list[dict[str, Any]]:
 def story(request: Any, subscription_id: UUID) -> HttpResponse:
     """«За что списали»: what was agreed, billed, charged and given back, the latest first."""
     row = _got(request, subscription_id)
-    told = [one for one in history.of(row) if one.kind in {"terms", "invoice", "payment", "refund", "credit", "deed"}]
+    told = [
+        one
+        for one in history.of(row)
+        if one.kind in {"terms", "invoice", "payment", "refund", "credit", "deed"}
+    ]
     return show(request, "story.html", {"subscription": row, "moments": told})
 
 
@@ -134,7 +145,7 @@ def story(request: Any, subscription_id: UUID) -> HttpResponse:
 def change(request: Any, subscription_id: UUID) -> HttpResponse:
     """Other tariffs and another quantity, each with what it costs to the kopeck; done when that was seen."""
     row = _got(request, subscription_id)
-    form = QuantityForm(row, request.POST or None)
+    form = QuantityForm(row, posted(request))
     if request.method == "POST" and request.POST.get("confirmed"):
         return _changed(request, row)
     wanted: dict[str, Any] | None = None
@@ -205,7 +216,8 @@ def _changed(request: Any, row: Subscription) -> HttpResponse:
         return redirect("storefronts:payment", outcome.payment.pk)
     texts = {
         "applied": _("Готово: новые условия действуют."),
-        "planned": _("Запланировано: новые условия начнутся %(day)s.") % {"day": f"{outcome.start_date:%d.%m.%Y}"},
+        "planned": _("Запланировано: новые условия начнутся %(day)s.")
+        % {"day": f"{outcome.start_date:%d.%m.%Y}"},
         "waiting": _("Списываем доплату: новые условия начнут действовать сразу после неё."),
     }
     return _done(request, row, texts[outcome.state])
@@ -223,7 +235,7 @@ def undo(request: Any, subscription_id: UUID) -> HttpResponse:
 @own
 def pause(request: Any, subscription_id: UUID) -> HttpResponse:
     row = _got(request, subscription_id)
-    form = PauseForm(request.POST or None)
+    form = PauseForm(posted(request))
     if request.method == "POST" and form.is_valid():
         until = form.cleaned_data["until"]
         pauses.pause(subscription=row, until=until, actor=ACTOR)
@@ -273,7 +285,7 @@ def seat(request: Any, subscription_id: UUID, position: int) -> HttpResponse:
     if request.method == "POST" and "release" in request.POST:
         seats.release(subscription=row, position=position, actor=ACTOR)
         return _done(request, row, _("Место свободно."))
-    form = HolderForm(request.POST or None)
+    form = HolderForm(posted(request))
     if request.method == "POST" and form.is_valid():
         give = seats.replace if held else seats.assign
         give(subscription=row, position=position, actor=ACTOR, **form.cleaned_data)
@@ -287,7 +299,7 @@ def seat(request: Any, subscription_id: UUID, position: int) -> HttpResponse:
 def transfer(request: Any, subscription_id: UUID) -> HttpResponse:
     """To another customer, by their phone or e-mail."""
     row = _got(request, subscription_id)
-    form = TransferForm(request.POST or None)
+    form = TransferForm(posted(request))
     if request.method == "POST" and form.is_valid():
         _may_try("transfer", request, 5)
         try:
@@ -329,7 +341,7 @@ def addon(request: Any, subscription_id: UUID, offer_id: int) -> HttpResponse:
 def asked(request: Any, service_id: UUID) -> HttpResponse:
     """What a product needs to know before, or after, it is given out."""
     service = get_object_or_404(Service.objects.exclude(state=ServiceState.OFF), **mine(request, service_id))
-    form = AskedForm(service, request.POST or None)
+    form = AskedForm(service, posted(request))
     if not form.fields:
         raise Refused("nothing_asked", _("Здесь ничего не спрашивают"), status=404)
     if request.method == "POST" and form.is_valid():
@@ -337,5 +349,3 @@ def asked(request: Any, service_id: UUID) -> HttpResponse:
         return _done(request, service.subscription, _("Спасибо, записали."))
     context = {"service": service, "form": form, "subscription": service.subscription}
     return show(request, "asked.html", context, status=400 if form.errors else 200)
-
-
