@@ -40,13 +40,13 @@ class Command(BaseCommand):
         try:
             table = reading.dataset(file.name, file.read_bytes())
             with in_partner(partner):
-                self.compare(table, **options) if options["shadow"] else self.look(table, partner, **options)
+                self.compare(table, options) if options["shadow"] else self.look(table, partner, options)
         except (OSError, ValueError) as error:
             raise CommandError(str(error)) from error
         except Refused as refused:
             raise CommandError(str(refused.message)) from refused
 
-    def look(self, table: Any, partner: Any, **options: Any) -> None:
+    def look(self, table: Any, partner: Any, options: dict[str, Any]) -> None:
         connection = _gateway(partner, options["connection"])
         found = loading.look(table, has_gateway=connection is not None)
         for one in sorted(found.doubts, key=lambda doubt: (doubt.line, doubt.code)):
@@ -61,7 +61,7 @@ class Command(BaseCommand):
             )
             self.stdout.write(", ".join(f"{name} {count}" for name, count in made.loaded.items()))
 
-    def compare(self, table: Any, **options: Any) -> None:
+    def compare(self, table: Any, options: dict[str, Any]) -> None:
         start, end = options["shadow"]
         run = shadow.run(
             name=options["file"].name,
