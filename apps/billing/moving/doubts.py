@@ -15,6 +15,7 @@ from apps.accounts.models import Customer
 from apps.billing.engine import Cycle
 from apps.billing.periods import NOTICE
 from apps.catalog.models import Delivery, Offer
+from apps.core.money import Money
 
 if TYPE_CHECKING:
     from apps.billing.moving.reading import Row
@@ -147,7 +148,8 @@ def _terms(row: "Row", known: Known) -> Iterator[Doubt]:
 
 def _money(row: "Row", offer: Offer, doubt: Any) -> Iterator[Doubt]:
     if row.price is not None and row.price != offer.unit_price:
-        yield doubt("price_differs", f"{row.price} / {offer.unit_price}")
+        told = _("{mine} в файле, {listed} по тарифу")
+        yield doubt("price_differs", str(told).format(mine=Money(row.price), listed=offer.money))
     whole = (offer.unit_price if row.price is None else row.price) * (row.quantity or 1)
     if whole - whole * row.discount_percent / 100 - row.discount_amount <= 0:
         yield doubt("price_zero", whole)
