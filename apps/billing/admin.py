@@ -13,7 +13,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts.models import Customer
-from apps.billing import pauses, promotions_admin, statement_admin, subscriptions
+from apps.billing import document_admin, pauses, promotions_admin, statement_admin, subscriptions
 from apps.billing.api import pdf_answer
 from apps.billing.dunning_admin import InvoicePages
 from apps.billing.lifecycle_admin import LifecyclePages
@@ -182,7 +182,7 @@ class SubscriptionAdmin(LifecyclePages, console.ReadOnlyAdmin):
 
 
 @console.register(Invoice, sites=(console.partner_site,))
-class InvoiceAdmin(InvoicePages, console.ReadOnlyAdmin):
+class InvoiceAdmin(document_admin.BankPages, InvoicePages, console.ReadOnlyAdmin):
     """Issued documents do not change: the database refuses."""
 
     list_display = (
@@ -194,13 +194,19 @@ class InvoiceAdmin(InvoicePages, console.ReadOnlyAdmin):
         "purpose",
         "pdf_link",
     )
-    list_filter = ("state", "purpose", "business_date", "channel_code")
+    list_filter = ("state", "purpose", "collection", "business_date", "channel_code")
     list_select_related = ("customer",)
-    search_fields = ("number", "customer__phone", "customer__email", "customer__name")
-    inlines = (LineInline, PaymentInline)
+    search_fields = (
+        "number",
+        "customer__phone",
+        "customer__email",
+        "customer__name",
+        "customer__company__inn",
+    )
+    inlines = (LineInline, PaymentInline, *document_admin.INLINES)
     exclude = ("channel_id",)
     readonly_fields = ("pdf_link",)
-    actions_detail = ("pdf", "pay_link")
+    actions_detail = ("pdf", "pay_link", "money_received", "credit", "void")
 
     @display(description=_("состояние"), label=INVOICE_COLOURS, ordering="state")
     def shown_state(self, row: Invoice) -> tuple[str, Any]:

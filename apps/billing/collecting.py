@@ -2,7 +2,9 @@
 
 from datetime import date, timedelta
 from decimal import Decimal
+from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext_lazy as _
 
@@ -16,6 +18,7 @@ from apps.billing.models import (
     SubscriptionState,
 )
 from apps.core import clock, due, events
+from apps.core.errors import Refused
 
 REFUSALS = 3
 """Refusals of a partner to charge for one period before its subscription ends."""
@@ -80,6 +83,21 @@ def not_charged(subscription: Subscription, invoice: Invoice) -> None:
         return
     _past_due(subscription, invoice)
     _look(subscription, clock.today() + timedelta(days=1))
+
+
+def call_off(invoice_id: UUID) -> None:
+    """Staff take an open invoice back: a first sale is off with it. Raises Refused: `invoice_closed`, `cancel_instead`.
+
+    A renewal's is taken back with its subscription, which would else go on unpaid.
+    """
+    with transaction.atomic():
+        subscription_id = Invoice.objects.values_list("subscription_id", flat=True).get(pk=invoice_id)
+        subscription = subscriptions.locked_with_parent(subscription_id) if subscription_id else None
+        if subscription is not None and subscription.state != SubscriptionState.PENDING:
+            raise Refused("cancel_instead", _("Это счёт начавшейся подписки: отмените подписку"))
+        invoices.void(invoices.locked(invoice_id))
+        if subscription is not None:
+            subscriptions.end(subscription, SubscriptionState.ENDED, "unpaid")
 
 
 def _past_due(subscription: Subscription, invoice: Invoice) -> None:

@@ -178,6 +178,14 @@ def show_below(model: type[models.Model], *inlines: type[Belongings]) -> None:
     page.inlines = (*page.inlines, *inlines)
 
 
+def act_on(model: type[models.Model], *actions: Any) -> None:
+    """Adds buttons to the partner's page of a model that stands below and knows nothing of them."""
+    page = partner_site.get_model_admin(model)
+    for one in actions:
+        setattr(type(page), one.__name__, one)
+    page.actions_detail = (*page.actions_detail, *(one.__name__ for one in actions))
+
+
 def form_page(
     model_admin: ModelAdmin, request: HttpRequest, form: Any, title: Any, **context: Any
 ) -> TemplateResponse:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.accounts import customers
 from apps.accounts.models import Customer
 from apps.billing.letters import REASONS
-from apps.billing.models import InvoiceState, Subscription
+from apps.billing.models import Collection, InvoiceState, Subscription
 from apps.catalog.models import Offer
 from apps.channels.models import Channel
 from apps.core import clock
@@ -23,7 +23,9 @@ from apps.orders.rules import Declared
 from apps.payments.models import Payment
 from apps.storefronts.models import Checkout
 
-SETTLED = ("ready", "failed")
+ELSEWHERE = {Collection.INVOICE.value: "invoiced", Collection.PARTNER_CHARGES.value: "asked"}
+"""Where an unpaid order stands that no card of ours is charged for: its invoice is out, or the partner is asked."""
+SETTLED = ("ready", "failed", "invoiced")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +139,10 @@ def progress(order: Order) -> Progress:
     if payment is None and order.invoice is not None and order.invoice.state == InvoiceState.PAID:
         # A trial without a card has nothing to wait for.
         return Progress("preparing")
+    if order.state == OrderState.AWAITING_PAYMENT and order.invoice is not None:
+        stage = ELSEWHERE.get(order.invoice.collection)
+        if stage is not None:
+            return Progress(stage)
     if order.state == OrderState.AWAITING_PAYMENT and not (payment and payment.is_paid):
         page = payment.confirmation_url if payment else ""
         return Progress("unpaid", page) if page else Progress("paying")
@@ -152,7 +158,9 @@ def services_of(order: Order) -> list[Service]:
 
 def _reason(payment: Payment | None, subscription: Subscription | None) -> Any:
     if subscription is not None and subscription.end_reason == "trial_used":
-        return _("Пробный период с этим телефоном, почтой или картой уже был. Можно оформить с оплатой сразу.")
+        return _(
+            "Пробный период с этим телефоном, почтой или картой уже был. Можно оформить с оплатой сразу."
+        )
     if payment is None or not payment.decline_reason:
         return _("Деньги не списаны. Можно попробовать ещё раз.")
     known = REASONS.get(payment.decline_reason, _("банк отклонил платёж"))

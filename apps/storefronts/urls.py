@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.i18n import set_language
 
-from apps.storefronts.views import cabinet, pay_link, price, purchase, shop, subscription
+from apps.storefronts.views import cabinet, documents, pay_link, price, purchase, shop, subscription
 
 app_name = "storefronts"
 urlpatterns = [
@@ -28,6 +28,8 @@ urlpatterns = [
     path("cabinet/code/", cabinet.code, name="code"),
     path("cabinet/sign-out/", cabinet.sign_out, name="sign_out"),
     path("cabinet/invoices/<uuid:invoice_id>.pdf", cabinet.invoice, name="invoice"),
+    path("cabinet/documents/<uuid:document_id>.pdf", documents.document, name="document_pdf"),
+    path("cabinet/credit-notes/<uuid:note_id>.pdf", documents.credit_note, name="credit_note"),
     path("cabinet/invoices/<uuid:invoice_id>/pay/", cabinet.pay_invoice, name="pay_invoice"),
     path("cabinet/payments/<uuid:payment_id>/", cabinet.payment, name="payment"),
     path("cabinet/subscriptions/<uuid:subscription_id>/cancel/", cabinet.cancel, name="cancel"),

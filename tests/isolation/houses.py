@@ -1,20 +1,21 @@
 """Two partners with the same customers, each with something of everything, and words that must not cross over."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db import transaction
 from django.test import Client
 
 from apps.accounts import companies, customers, sign_in
 from apps.accounts.models import Customer, CustomerSession
-from apps.billing import promos
-from apps.billing import credits, outside, partner_reports
+from apps.billing import credits, outside, partner_reports, promos
+from apps.billing.mass.models import MassAction
 from apps.billing.models import Subscription
+from apps.billing.moving.models import BaseBatch, BaseImport, ShadowRun
 from apps.billing.paperwork import ChargeRequest, Document
 from apps.billing.promotion_models import LeavingAnswer, Promotion, RetentionOffer
 from apps.callcenters import lists, requests
@@ -150,6 +151,7 @@ def _furnish(shop: Shop, marker: str, keys: int) -> House:
     ids["promo_code"], ids["service"] = _given_away(order, marker), service.pk
     ids["message"] = Message.objects.order_by("pk").first().pk
     ids |= _documents(shop, marker)
+    ids |= _moved_in(order, marker)
     session = sign_in._open(customer)
     assert CustomerSession.objects.exists()
     # The same address is known here and there, and is no secret; these are.
@@ -173,6 +175,34 @@ def _given_away(order: Order, marker: str) -> str:
         subscription=order.subscription, offer=kept, reason="dear", stayed=False, at=clock.now()
     )
     return code
+
+
+def _moved_in(order: Order, marker: str) -> dict[str, Any]:
+    """A base that was looked at, compared and given back, and a mass action that nobody agreed to."""
+    now, today = clock.now(), clock.today()
+    doubt = [2, "unknown_tariff", f"A-1 {marker}", marker]
+    base = BaseImport.objects.create(name=f"{marker}.csv", report={"doubts": [doubt]}, created_at=now)
+    difference = [marker, "missing_there", str(today), "1.00", None, None, ""]
+    shadow = ShadowRun.objects.create(
+        name=f"{marker}.csv",
+        start_date=today,
+        end_date=today + timedelta(days=30),
+        differences=[difference],
+        created_at=now,
+    )
+    left = [[marker, "-"]]
+    batch = BaseBatch.objects.create(state="undone", left=left, actor=marker, created_at=now)
+    made = MassAction.objects.create(
+        kind="extend",
+        params={"days": 1},
+        reason=marker,
+        state="dropped",
+        size=1,
+        asked_by=marker,
+        created_at=now,
+    )
+    made.rows.create(subscription=order.subscription, state="refused", result=marker)
+    return {"base": base.pk, "shadow": shadow.pk, "batch": batch.pk, "mass": made.pk}
 
 
 def _documents(shop: Shop, marker: str) -> dict[str, Any]:

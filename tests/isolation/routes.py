@@ -137,9 +137,21 @@ PARTNER: dict[str, Route] = {
     "api/v1/^collection-reports/(?P<pk>[^/.]+)/$": Route(
         "/api/v1/collection-reports/{report}/", KEY, tells=True
     ),
-    "cabinet/documents/<uuid:document_id>.pdf": Route("/cabinet/documents/{document}.pdf", CUSTOMER, tells=True),
+    "cabinet/documents/<uuid:document_id>.pdf": Route(
+        "/cabinet/documents/{document}.pdf", CUSTOMER, tells=True
+    ),
     # It is another customer's here too: of the company.
     "cabinet/credit-notes/<uuid:note_id>.pdf": Route("/cabinet/credit-notes/{note}.pdf", CUSTOMER, own=404),
+    "api/v1/^mass-actions/$": Route("/api/v1/mass-actions/", KEY, tells=True),
+    "api/v1/^mass-actions/(?P<pk>[^/.]+)/$": Route("/api/v1/mass-actions/{mass}/", KEY, tells=True),
+    "api/v1/^mass-actions/(?P<pk>[^/.]+)/rows/$": Route("/api/v1/mass-actions/{mass}/rows/", KEY),
+    # It is over.
+    "api/v1/^mass-actions/(?P<pk>[^/.]+)/confirm/$": Route(
+        "/api/v1/mass-actions/{mass}/confirm/", KEY, own=409, method="post", data={}
+    ),
+    "api/v1/^mass-actions/(?P<pk>[^/.]+)/drop/$": Route(
+        "/api/v1/mass-actions/{mass}/drop/", KEY, own=409, method="post", data={}
+    ),
     "api/schema/": Route("/api/schema/"),
     "api/docs/": Route("/api/docs/"),
     "api/docs/problems": Route("/api/docs/problems"),
@@ -269,6 +281,12 @@ PARTNER_ACTIONS = {
     "billing/subscription/<path:object_id>/assign-seat/",
     "billing/subscription/<path:object_id>/release-seat/",
     "billing/invoice/<path:object_id>/pdf/",
+    "billing/baseimport/<path:object_id>/doubts/",
+    "billing/shadowrun/<path:object_id>/differences/",
+    "billing/basebatch/<path:object_id>/undo/",
+    "billing/massaction/<path:object_id>/confirm/",
+    "billing/massaction/<path:object_id>/drop/",
+    "billing/massaction/<path:object_id>/rows/",
     "billing/invoice/<path:object_id>/money-received/",
     "billing/invoice/<path:object_id>/credit/",
     "billing/invoice/<path:object_id>/void/",
@@ -378,6 +396,9 @@ PARTNER_FILES = (
     Route("/admin/reports/sales/?by=product&format=csv", STAFF, tells=True),
     Route("/admin/reports/sales/?by=product&format=xlsx", STAFF, tells=True),
     Route("/admin/billing/invoice/{invoice}/pdf/", STAFF, tells=True),
+    Route("/admin/billing/baseimport/{base}/doubts/", STAFF),
+    Route("/admin/billing/shadowrun/{shadow}/differences/", STAFF),
+    Route("/admin/billing/massaction/{mass}/rows/", STAFF),
     Route("/admin/callcenters/calllist/{list}/csv/", STAFF, tells=True),
 )
 """What leaves a console as a file."""
@@ -411,6 +432,8 @@ DUE = {
     "billing.resume": "subscription",
     "billing.expire": "invoice",
     "billing.recognise": "invoice",
+    "billing.move_base": "batch",
+    "billing.mass_action": "mass",
     "billing.act": "invoice",
     "billing.partner_invoice": "customer",
     # Of a change that is the platform's own, at each partner that sells the tariff.
@@ -433,6 +456,7 @@ DUE = {
 """Due work by kind, and whose id it takes."""
 
 COMMANDS: dict[str, tuple[str, ...]] = {
+    "import_base": ("{slug}", "base.csv"),
     "audit": ("--partner", "{slug}"),
     "migrate_all": ("--list",),
     "seed_demo": ("--sales", "0"),

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from apps.accounts import sign_in as accounts
 from apps.billing import adjusting, pauses, pdf, retention, subscriptions, trials
 from apps.billing import invoices as billing
-from apps.billing.models import RUNNING, Invoice, InvoiceState, Subscription, SubscriptionState
+from apps.billing.models import RUNNING, Collection, Invoice, InvoiceState, Subscription, SubscriptionState
 from apps.billing.promotion_models import CancelReason
 from apps.core import addresses, clock
 from apps.core.errors import Refused
