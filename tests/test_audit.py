@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from apps.billing import changes, credits, invoices, pauses
+from apps.billing import changes, credits, invoices, pauses, promos
 from apps.billing.models import CreditReason, Subscription
+from apps.billing.promotion_models import Promotion
 from apps.catalog.models import ProviderTerms, Trade
 from apps.core import audit, clock
 from apps.core.ids import floor, uuid7
@@ -139,6 +140,13 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
     ("billing.paid-means-paid", f"DELETE FROM billing_invoicepayment WHERE invoice_id = {FIRST}"),
     ("billing.posted", "UPDATE billing_invoice SET state = 'void' WHERE state = 'open'"),
     ("billing.refund-credited", back_unknown),
+    (
+        "billing.binding-given-back",
+        "DELETE FROM payments_refund r USING payments_payment p WHERE p.id = r.payment_id AND p.purpose = 'binding'",
+    ),
+    ("billing.trial-had-once", "DELETE FROM billing_trialuse"),
+    ("billing.promo-within-limits", "UPDATE billing_promotion SET used = used + 1"),
+    ("billing.promo-within-limits", "UPDATE billing_subscriptiondiscount SET source_id = NULL"),
     ("billing.live-is-planned", unplanned("billing.renew")),
     (
         "billing.nothing-after-cancellation",
@@ -289,11 +297,15 @@ def lived_in(shop: Shop, provider: Control) -> None:
     one, other = shop.buy(offer), shop.buy(offer)
     assert one.current_period_end is not None
     _credited_and_changed(other)
+    # Its days are over, and nobody has said how it is to be paid.
+    shop.order(shop.offer(trial_days=7, trial_needs_method=False))
     shop.until(one.current_period_end)
     renewal = Payment.objects.get(purpose="renewal", subscription_id=one.pk)
     payments.refund(payment=renewal, amount=Money(Decimal("33.33")), reason="-", actor="")
     shop.hurry()
-    shop.buy(shop.offer(trial_days=7))
+    promotion = Promotion.objects.create(name="Скидка", percent=Decimal(10), created_at=clock.now())
+    promos.make(promotion=promotion, text="AUDIT")
+    shop.buy(shop.offer(trial_days=7), promo_code="AUDIT")
     changes.change(subscription=shop.buy(agents), quantity=2, when=changes.PERIOD_END)
     pauses.pause(subscription=shop.buy(agents))
     called_off = shop.order(offer)
