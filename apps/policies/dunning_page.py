@@ -28,8 +28,8 @@ HINTS = {
     ),
     DeclineClass.TECHNICAL: gettext_lazy("Клиент ни при чём: сначала спишите ещё раз, потом пишите"),
     DeclineClass.UNKNOWN: gettext_lazy("Причина неизвестна: попробуйте ещё раз и напишите клиенту"),
-    DeclineClass.CARD: gettext_lazy("Нужна другая карта: повторы запрещены, помогает ссылка в сообщении"),
-    DeclineClass.FRAUD: gettext_lazy("Повторы запрещены, помогает ссылка в сообщении"),
+    DeclineClass.CARD: gettext_lazy("Нужна другая карта: помогает ссылка в сообщении"),
+    DeclineClass.FRAUD: gettext_lazy("Поможет другая карта: ссылка на оплату есть в сообщении"),
     DeclineClass.REVOKED: gettext_lazy("Списывать нельзя по закону: остаётся предложить другую оплату"),
 }
 SPARE_ROWS = 2
