@@ -1,5 +1,6 @@
 """Console: debts that are chased («Неоплаты»), and bills that wait for a person («Счета на проверке»)."""
 
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -216,7 +217,7 @@ class ParkedBillAdmin(console.ReadOnlyAdmin):
 
 def _line(row: ParkedBill, one: dict[str, Any]) -> tuple[Any, ...]:
     start, end = (parse_date(one[name]) for name in ("start", "end"))
-    sum = Money(forms.DecimalField().to_python(one["amount"]), row.currency)
+    sum = Money(Decimal(one["amount"]), row.currency)
     return one["name"], one["quantity"], sum, f"{start:%d.%m.%Y}", f"{end:%d.%m.%Y}"
 
 

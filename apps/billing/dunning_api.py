@@ -160,7 +160,8 @@ def _shown(row: Dunning | None, subscription: Subscription) -> dict[str, Any]:
         known = {"state": "none", "retries": 0, "currency": subscription.currency}
         return nothing | texts | known | {"policy": _policy(version, DeclineClass.FUNDS)}
     is_running = row.state == Dunning.State.RUNNING
-    shown = {name: getattr(row, name) for name in DunningSerializer().fields if hasattr(row, name)}
+    names = [str(name) for name in DunningSerializer().fields]
+    shown = {name: getattr(row, name) for name in names if hasattr(row, name)}
     return shown | {
         "invoice": row.invoice_id,
         "pay_url": pay_links.to_pay(row.invoice) if is_running else "",

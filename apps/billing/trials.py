@@ -185,7 +185,7 @@ def _bound(payment: Payment) -> None:
     journal.record("subscription.method", subscriptions.KIND, subscription.pk, data=data)
     if waits(subscription):
         go_on(subscription)
-    elif dunning.charge_now(subscription, payment.method):
+    elif payment.method is not None and dunning.charge_now(subscription, payment.method):
         return
     elif subscription.is_live and not subscription.cancel_at_period_end:
         subscriptions.plan(subscription)

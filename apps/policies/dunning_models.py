@@ -213,7 +213,8 @@ def version_for(partner_id: int, tariff_id: int | None) -> DunningVersion:
     found: list[Any] = sorted(chosen, key=lambda one: (one.partner_id is None, one.tariff_id is None))
     for one in found:
         if one.policy.current is not None:
-            return one.policy.current  # type: ignore[no-any-return]
+            version: DunningVersion = one.policy.current
+            return version
     policy = DunningPolicy.objects.select_related("current__policy").get(is_default=True)
     if policy.current is None:
         raise LookupError("The default policy of dunning has no edition")

@@ -86,8 +86,8 @@ def _stand(link: pay_links.Link) -> Stands | None:
         invoice = Invoice.objects.select_related("subscription__method").filter(pk=link.invoice_id).first()
         subscription = invoice.subscription if invoice else None
     else:
-        found = Subscription.objects.select_related("method").filter(pk=link.subscription_id)
-        subscription = found.first()
+        found = Subscription.objects.select_related("method")
+        subscription = found.filter(pk=link.subscription_id).first() if link.subscription_id else None
         invoice = (
             subscription.invoices.filter(state=InvoiceState.OPEN).order_by("-pk").first()
             if subscription
