@@ -1,5 +1,6 @@
 """API: a customer's account for a period, as data and as files."""
 
+import json
 from typing import Any
 
 from django.http import HttpResponse
@@ -83,10 +84,18 @@ class StatementSerializer(serializers.Serializer[Any]):
 class FileRenderer(renderers.BaseRenderer):
     """The file is an answer of its own; an error is still a problem document."""
 
-    media_type, format, charset = sheets.XLSX, "xlsx", None
+    media_type, format, charset, render_style = sheets.XLSX, "xlsx", None, "binary"
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
+    ) -> bytes:
+        return json.dumps(data, default=str, ensure_ascii=False).encode()
 
 
-@extend_schema(tags=["statements"], parameters=SPAN)
+CUSTOMER = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH, description=_("Клиент"))
+
+
+@extend_schema(tags=["statements"], parameters=[CUSTOMER, *SPAN])
 class StatementsViewSet(viewsets.ViewSet):
     """Accounts of the partner's customers."""
 
