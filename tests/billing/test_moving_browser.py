@@ -15,7 +15,6 @@ from playwright.sync_api import expect
 from apps.billing.models import Subscription, SubscriptionState
 from apps.billing.moving.models import BaseRow
 from apps.core import clock
-from apps.core.ids import uuid7
 from apps.core.tenancy import in_partner, in_public
 from apps.partners.models import StaffRole
 from tests.billing.bases import as_csv, old_csv
@@ -34,7 +33,7 @@ def keep(page: Any, name: str) -> None:
 def enter(page: Any, site: str) -> None:
     """Signs in as the platform's own administrator."""
     with in_public():
-        user = User.objects.create_user(f"mover-{uuid7().hex}", password=PASSWORD, is_staff=True)
+        user = User.objects.create_user(f"olga-{User.objects.count()}", password=PASSWORD, is_staff=True)
         StaffRole.objects.create(user=user, partner=None, role="admin")
     page.goto(f"{site}/admin/")
     page.locator("[name=username]").fill(user.username)
