@@ -41,6 +41,7 @@ ACTIONS = {
     "subscription.promo": _("Применён промокод"),
     "subscription.retained": _("Клиент передумал уходить: принял предложение"),
     "subscription.transferred": _("Подписка передана другому клиенту"),
+    "subscription.extended": _("Подарены дни"),
     "subscription.term": _("Назначен последний день"),
     "subscription.method_refused": _("Клиент отказался от списаний с этого способа оплаты"),
     "price-change.planned": _("Клиент извещён об изменении цены"),
@@ -263,6 +264,7 @@ def _deeds(subscription: Subscription) -> Iterator[Moment]:
 
 DETAILS = {
     "reason": _("Причина"),
+    "days": _("Дней"),
     "until": _("До"),
     "from": _("С"),
     "quantity": _("Количество"),
