@@ -241,7 +241,7 @@ def _count(code: PromoCode, promotion: Promotion, times: int, cost: Decimal) -> 
 
 
 def in_words(promotion: Promotion, currency: str) -> str:
-    """«−30 % на 3 периода», «−100 ₽ навсегда»."""
+    """«−30 %, периодов: 3», «−100 ₽ навсегда»."""
     less = (
         f"−{promotion.percent.normalize():f} %"
         if promotion.percent
@@ -251,4 +251,4 @@ def in_words(promotion: Promotion, currency: str) -> str:
         return str(_("{less} навсегда")).format(less=less)
     if promotion.periods == 1:
         return str(_("{less} на первый период")).format(less=less)
-    return str(_("{less} на первые периоды: {count}")).format(less=less, count=promotion.periods)
+    return str(_("{less}, периодов: {count}")).format(less=less, count=promotion.periods)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
+from django.contrib.postgres.forms import SimpleArrayField
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -59,6 +60,13 @@ class WithTariffs(forms.ModelForm):
 class PromotionForm(WithTariffs):
     """A promotion; new ones may be given their code at once."""
 
+    channel_codes = SimpleArrayField(
+        forms.CharField(max_length=40),
+        label=_("Только каналы"),
+        required=False,
+        help_text=_("Коды каналов через запятую: web, api. Пусто: во всех"),
+        widget=UnfoldAdminTextInputWidget,
+    )
     text = forms.CharField(
         label=_("Код"),
         required=False,
@@ -243,7 +251,7 @@ class RetentionOfferAdmin(console.ConsoleAdmin):
     """The first that suits a subscription is shown beside «Отменить»."""
 
     form = RetentionForm
-    list_display = ("name", "kind", "percent", "periods", "pause_days", "shown_taken", "sort", "is_active")
+    list_display = ("__str__", "kind", "percent", "periods", "pause_days", "shown_taken", "sort", "is_active")
     list_filter = ("is_active", "kind")
     actions_list = ("report",)
 

@@ -26,7 +26,9 @@ def offer_for(subscription: Subscription) -> RetentionOffer | None:
     if LeavingAnswer.objects.filter(subscription=subscription, stayed=True).exists():
         return None
     tariff = TariffVersion.objects.values_list("tariff_id", flat=True).get(pk=subscription.tariff_version_id)
-    offers = RetentionOffer.objects.filter(Q(tariff_ids=[]) | Q(tariff_ids__contains=[tariff]), is_active=True)
+    offers = RetentionOffer.objects.filter(
+        Q(tariff_ids=[]) | Q(tariff_ids__contains=[tariff]), is_active=True
+    )
     return next((one for one in offers if _suits(one, subscription)), None)
 
 

@@ -68,7 +68,9 @@ class HolderForm(AccessibleForm):
 
     name = forms.CharField(label=_("Имя"), required=False, max_length=100)
     email = forms.EmailField(
-        label=_("Почта"), required=False, widget=forms.TextInput(attrs={"type": "email", "inputmode": "email"})
+        label=_("Почта"),
+        required=False,
+        widget=forms.TextInput(attrs={"type": "email", "inputmode": "email"}),
     )
     phone = forms.CharField(
         label=_("Телефон"),

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Customer
 from apps.catalog import parameters, regions
-from apps.catalog.models import Offer, ProductParameter
+from apps.catalog.models import ProductParameter
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.orders.rules import Declared
@@ -67,7 +67,7 @@ class CheckoutForm(AccessibleForm):
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
     )
     promo = forms.CharField(
-        label=_("Промокод (если есть)"),
+        label=_("Промокод"),
         required=False,
         max_length=60,
         widget=forms.TextInput(

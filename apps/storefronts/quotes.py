@@ -37,7 +37,11 @@ class Quote:
     @property
     def due_now(self) -> Money:
         """What is paid on the gateway's page; nothing where a card is only saved."""
-        return Money(self.first_price.amount * 0, self.first_price.currency) if self.is_trial else self.first_price
+        return (
+            Money(self.first_price.amount * 0, self.first_price.currency)
+            if self.is_trial
+            else self.first_price
+        )
 
     @property
     def is_charged(self) -> bool:
@@ -61,26 +65,29 @@ class Quote:
         start, version = self.trial_end, self.version
         if self.is_trial:
             return start
-        return period_end(
-            anchor=start, start=start, count=version.period_count, unit=version.period_unit
-        )
+        return period_end(anchor=start, start=start, count=version.period_count, unit=version.period_unit)
 
     @property
     def discounted(self) -> str:
-        """«Первые периоды по 104,30 ₽ (3), затем 149 ₽ каждый месяц»; empty without a promo code."""
+        """«104,30 ₽ каждый месяц (3 месяца), затем 149 ₽ каждый месяц»; empty without a promo code."""
         if self.given is None:
             return ""
         terms = {
             "first": self.given.price,
             "price": self.offer.money,
             "every": every_period(self.version),
-            "count": self.given.promotion.periods or 0,
+            "span": self._span(),
         }
         if self.given.promotion.periods is None:
             return _("%(first)s %(every)s") % terms
         if self.given.promotion.periods == 1:
             return _("%(first)s за первый период, затем %(price)s %(every)s") % terms
-        return _("%(first)s за каждый из первых периодов (их %(count)d), затем %(price)s %(every)s") % terms
+        return _("%(first)s %(every)s (%(span)s), затем %(price)s %(every)s") % terms
+
+    def _span(self) -> str:
+        """«3 месяца»: for how long the code takes something off."""
+        version, times = self.version, self.given.promotion.periods if self.given else 0
+        return periods.in_words((times or 0) * version.period_count, version.period_unit)
 
     @property
     def next_amount(self) -> Money:
@@ -122,7 +129,7 @@ def in_trial_words(shown: Quote) -> str:
         return _("%(days)s бесплатно и без карты, до %(date)s. Потом выберете, как платить.") % terms
     return (
         _(
-            "%(days)s бесплатно, до %(date)s. Чтобы привязать карту, банк спишет 1 ₽ и сразу вернёт. "
+            "%(days)s бесплатно, до %(date)s. Чтобы привязать карту, банк спишет 1\N{NO-BREAK SPACE}₽ и сразу вернёт. "
             "Отмените раньше, и ничего не спишем."
         )
         % terms
