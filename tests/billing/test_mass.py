@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apps.billing import changes, gifts, phases
+from apps.billing import changes, gifts, phases, subscriptions
 from apps.billing.mass import actions
 from apps.billing.mass.models import MassAction, MassRow, MassRowState, MassState
 from apps.billing.models import (
@@ -71,8 +71,6 @@ def another(offer: Offer, price: str) -> Offer:
 def test_days_are_given_and_the_next_charge_comes_so_much_later(shop: Shop) -> None:
     offer = shop.offer(price="310.00")
     one, leaving = shop.buy(offer), shop.buy(offer)
-    from apps.billing import subscriptions
-
     subscriptions.cancel(leaving)
     paid_until = one.current_period_end
     assert paid_until

@@ -11,7 +11,8 @@ from django.conf import settings
 
 from apps.accounts import customers
 from apps.accounts.models import Company, Customer
-from apps.billing import changes, pauses
+from apps.billing import changes, pauses, subscriptions
+from apps.billing.mass import actions
 from apps.billing.models import Collection, InvoiceState, PhaseKind, Subscription, SubscriptionState
 from apps.billing.moving import batches, doubts, reading
 from apps.billing.moving.models import BaseBatch, BaseRow, BaseRowState, BatchState
@@ -25,6 +26,7 @@ from apps.payments.models import Payment, PaymentMethod
 from apps.providers.models import ActivationKey, KeyPool
 from tests.billing.bases import as_csv, load, look, move
 from tests.orders.shop import Shop
+from tests.planted import execute, found
 
 INN = "7707083893"
 
@@ -135,8 +137,10 @@ def test_doubts_that_take_two_rows_or_somebody_who_is_here(shop: Shop) -> None:
     found = look(as_csv(rows))
     assert everything() == before, "a dry run writes nothing"
     by_line = {line: {one.code for one in found.doubts if one.line == line} for line in range(2, 18)}
-    assert "duplicate_id" in by_line[2] and "duplicate_id" in by_line[3]
-    assert "duplicate_contact" in by_line[4] and "duplicate_contact" in by_line[5]
+    assert "duplicate_id" in by_line[2]
+    assert "duplicate_id" in by_line[3]
+    assert "duplicate_contact" in by_line[4]
+    assert "duplicate_contact" in by_line[5]
     assert "customer_exists" in by_line[6]
     assert "customer_conflict" in by_line[7]
     assert "not_offered" in by_line[8]
@@ -146,7 +150,8 @@ def test_doubts_that_take_two_rows_or_somebody_who_is_here(shop: Shop) -> None:
     assert "same_customer" in by_line[12]
     assert "ends_unpaid" in by_line[13]
     assert "discount_over" in by_line[14]
-    assert "duplicate_key" in by_line[15] and "duplicate_key" in by_line[16]
+    assert "duplicate_key" in by_line[15]
+    assert "duplicate_key" in by_line[16]
     assert "period_shorter" in by_line[17]
     assert "token_without_gateway" in {one.code for one in look(as_csv(rows), has_gateway=False).doubts}
 
@@ -212,7 +217,8 @@ def test_a_batch_makes_subscriptions_without_a_word_to_anybody(shop: Shop) -> No
     one = Subscription.objects.get(moved_from__external_id="A-1")
     assert (one.state, one.price, one.quantity) == (SubscriptionState.ACTIVE, Decimal("199.00"), 2)
     assert one.current_period_end == one.billed_until == one.anchor_date == due_day
-    assert one.method is not None and one.method.token == "token-1"
+    assert one.method is not None
+    assert one.method.token == "token-1"
     assert [phase.kind for phase in one.phases.all()] == [PhaseKind.MOVED, PhaseKind.REGULAR]
     firm = Subscription.objects.get(moved_from__external_id="A-2")
     assert (firm.collection, Company.objects.get(customer=firm.customer_id).inn) == (Collection.INVOICE, INN)
@@ -288,7 +294,8 @@ def test_a_month_end_keeps_its_day(shop: Shop) -> None:
     shop.until(short)
     shop.hurry()
     one.refresh_from_db()
-    assert one.current_period_end is not None and one.current_period_end.day == 31
+    assert one.current_period_end is not None
+    assert one.current_period_end.day == 31
     assert violations(shop) == []
 
 
@@ -327,7 +334,8 @@ def test_undone_it_waits_again_and_moves_again_as_itself(shop: Shop) -> None:
     shop.deliver()
     one.refresh_from_db()
     assert (one.state, one.price, one.end_reason) == (SubscriptionState.ACTIVE, Decimal("99.00"), "")
-    assert one.method is not None and not one.method.is_active, "a refused card stays refused"
+    assert one.method is not None
+    assert not one.method.is_active, "a refused card stays refused"
     assert (shop.service(one).state, shop.service(one).key) == (ServiceState.ACTIVE, "KEY-A-1")
     assert violations(shop) == []
 
@@ -336,8 +344,6 @@ def test_what_was_touched_is_not_undone(shop: Shop) -> None:
     offer, other = shop.offer(), shop.offer()
     load(shop, [row(offer), row(offer, external_id="A-2"), row(other, external_id="A-3")])
     [batch] = move(10)
-    from apps.billing import subscriptions
-
     subscriptions.cancel(Subscription.objects.get(moved_from__external_id="A-1"))
     quantity = Subscription.objects.get(moved_from__external_id="A-2")
     changes.change(subscription=quantity, quantity=3)
@@ -398,3 +404,39 @@ def test_an_erased_customer_is_gone_from_what_waits(shop: Shop) -> None:
 
 def test_moving_is_due_work() -> None:
     assert batches.MOVE in due.kinds("billing")
+
+
+_ROW = "(SELECT min(id::text)::uuid FROM billing_baserow)"
+CORRUPTIONS = [
+    ("billing.moved-or-waits", "UPDATE billing_baserow SET state = 'waiting'"),
+    ("billing.moved-or-waits", f"UPDATE billing_baserow SET subscription_id = NULL WHERE id = {_ROW}"),
+    ("billing.moved-or-waits", f"UPDATE billing_baserow SET price = price + 1 WHERE id = {_ROW}"),
+    ("billing.moved-or-waits", "UPDATE billing_subscriptionphase SET kind = 'regular' WHERE kind = 'moved'"),
+    ("billing.batch-adds-up", "UPDATE billing_basebatch SET moved = moved + 1"),
+    ("billing.batch-adds-up", f"UPDATE billing_baserow SET batch_id = NULL WHERE id = {_ROW}"),
+    ("billing.batch-adds-up", "UPDATE billing_basebatch SET state = 'planned'"),
+    ("billing.mass-agreed", "UPDATE billing_massaction SET confirmed_at = NULL"),
+    ("billing.mass-agreed", "UPDATE billing_massaction SET state = 'running'"),
+    (
+        "billing.live-is-planned",
+        "UPDATE billing_subscription SET current_period_end = current_period_end + 1 WHERE parent_id IS NULL",
+    ),
+    ("orders.service-within-paid", "UPDATE orders_service SET active_until = active_until + 1"),
+]
+
+
+def test_the_auditor_sees_what_was_moved_wrongly(shop: Shop) -> None:
+    offer = shop.offer()
+    load(shop, [row(offer), row(offer, external_id="A-2")])
+    move(2)
+    shop.deliver()
+    mine = Subscription.objects.get(moved_from__external_id="A-1")
+    action = actions.create(
+        kind="extend", params={"days": 3}, subscription_ids=[mine.pk], reason="Сбой", actor="anna"
+    )
+    shop.hurry()
+    actions.confirm(action.pk, actor="anna")
+    shop.hurry()
+    assert violations(shop) == []
+    for rule, corruption in CORRUPTIONS:
+        assert found(rule, lambda corruption=corruption: execute(corruption)), corruption

@@ -188,6 +188,7 @@ def plant(old: OldSystem) -> tuple[list[dict[str, Any]], Counter[str]]:
     return rows, wanted
 
 
+@pytest.mark.slow
 def test_ten_thousand_move_in(shop: Shop) -> None:
     shop.buy(shop.offer())
     saved = PaymentMethod.objects.latest("pk")

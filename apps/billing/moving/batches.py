@@ -379,7 +379,7 @@ def in_use(mine: Sequence[Subscription]) -> list[list[str]]:
             why = _("уже куплено дополнение")
         if why:
             found.append([str(one.terms.get("moved_from", one.pk)), why])
-    return found
+    return sorted(found)
 
 
 def _give_back(mine: Sequence[Subscription]) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from apps.billing.moving import batches
+from apps.billing.moving import audits, batches
 from apps.billing.moving.models import BaseImport
 from apps.core import clock, due, events, housekeeping
 from apps.core.models import Event
@@ -25,3 +25,7 @@ def drop_files() -> None:
     if current_partner_id() is not None:
         old = BaseImport.objects.filter(created_at__lt=clock.now() - KEPT).exclude(content="")
         old.update(content="")
+
+
+__all__ = ["audits"]
+"""Rules, registered when they are imported here."""
