@@ -117,6 +117,12 @@ def renewal_run() -> dict[str, float]:
     return renewals.renewal_run()
 
 
+def invoice_pdf() -> dict[str, float]:
+    from bench import documents
+
+    return documents.invoice_pdf()
+
+
 def idle_tick_1000() -> dict[str, float]:
     """A tick over 1,000 partners with nothing due; the floor is one bare SELECT."""
     at_least(1000)
@@ -135,6 +141,7 @@ def idle_tick_1000() -> dict[str, float]:
 CASES: dict[str, Callable[[], dict[str, float]]] = {
     "order_api": order_api,
     "renewal_run": renewal_run,
+    "invoice_pdf": invoice_pdf,
     "partner_create": partner_create,
     "migrate_column_200": migrate_column_200,
     "migrate_noop_1000": migrate_noop_1000,

@@ -320,9 +320,10 @@ class ChargeRequestsViewSet(
     @action(detail=True, methods=["post"])
     @idempotent
     def charged(self, request: Request, pk: str) -> Response:
+        row = self.get_object()
         given = ChargedSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        row, data = self.get_object(), given.validated_data
+        data = given.validated_data
         answers.charged(
             row.pk,
             amount=Money(data["amount"], row.currency),
@@ -349,9 +350,10 @@ class ChargeRequestsViewSet(
     @action(detail=True, methods=["post"])
     @idempotent
     def refused(self, request: Request, pk: str) -> Response:
+        row = self.get_object()
         given = RefusedSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        answers.refused(self.get_object().pk, reason=given.validated_data["reason"], actor=_actor(request))
+        answers.refused(row.pk, reason=given.validated_data["reason"], actor=_actor(request))
         return Response(self.get_serializer(self.get_object()).data)
 
 
