@@ -152,8 +152,8 @@ def service_within_paid() -> Iterator[str]:
     # Days that were paid to another system, or given, have no invoice of ours.
     free = gifts.free_days({service.subscription_id for service in over}) if over else {}
     for service in over:
-        until = gifts.with_free_days(service.paid_until, free.get(service.subscription_id, ()))
-        if until is not None and service.active_until and service.active_until <= until:
+        last = gifts.with_free_days(service.paid_until, free.get(service.subscription_id, ()))
+        if last is not None and service.active_until and service.active_until <= last:
             continue
         yield f"Service {service.pk} runs to {service.active_until}, paid is {service.paid_until}"
 

@@ -70,6 +70,7 @@ class AskSerializer(serializers.Serializer[Any]):
 class MassActionSerializer(serializers.ModelSerializer[MassAction]):
     """How far it is, and what it comes to."""
 
+    _last: tuple[MassAction, actions.Summary] | None = None
     counts = serializers.SerializerMethodField()
     total = serializers.SerializerMethodField()
     needs_second_person = serializers.SerializerMethodField()
@@ -90,10 +91,9 @@ class MassActionSerializer(serializers.ModelSerializer[MassAction]):
 
     def _known(self, row: MassAction) -> actions.Summary:
         """Of one row, once for its three fields."""
-        known: dict[Any, actions.Summary] = self.context.setdefault("known", {})
-        if row.pk not in known:
-            known[row.pk] = actions.summary(row)
-        return known[row.pk]
+        if self._last is None or self._last[0] != row:
+            self._last = row, actions.summary(row)
+        return self._last[1]
 
 
 class MassRowSerializer(serializers.ModelSerializer[MassRow]):
@@ -182,7 +182,8 @@ class MassActionsViewSet(
     @extend_schema(summary=_("Что с каждой подпиской"), responses=MassRowSerializer(many=True))
     @action(detail=True, methods=["get"])
     def rows(self, request: Request, pk: str) -> Response:
-        found = self.paginate_queryset(self.get_object().rows.all())
+        mine: Any = self.get_object().rows.all()
+        found: Any = self.paginate_queryset(mine)
         return self.get_paginated_response(MassRowSerializer(found, many=True).data)
 
 

@@ -32,8 +32,8 @@ def moved_or_waits() -> Iterator[str]:
         phases__quantity=F("moved_from__quantity"),
         phases__anchor_date=F("moved_from__next_charge_date"),
     )
-    for one in other:
-        yield f"Subscription {one.pk} was moved in on other terms than its row says"
+    for subscription in other:
+        yield f"Subscription {subscription.pk} was moved in on other terms than its row says"
 
 
 @audit.rule("billing.batch-adds-up")
@@ -47,8 +47,8 @@ def batch_adds_up() -> Iterator[str]:
     planned = Due.objects.filter(partner_id=current_partner_id(), kind=MOVE).values_list(
         "object_id", flat=True
     )
-    for batch in BaseBatch.objects.filter(state=BatchState.PLANNED).exclude(pk__in=list(planned)):
-        yield f"Batch {batch.pk} is planned, and nothing will move it"
+    for waits in BaseBatch.objects.filter(state=BatchState.PLANNED).exclude(pk__in=list(planned)):
+        yield f"Batch {waits.pk} is planned, and nothing will move it"
 
 
 @audit.rule("billing.mass-agreed")

@@ -6,7 +6,7 @@ asked: what was delivered elsewhere is only written down.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +35,7 @@ from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.core.tenancy import current_partner
 from apps.payments import methods
+from apps.policies.dunning_models import ChargeRules
 
 KIND = "billing.BaseBatch"
 MOVE = "billing.move_base"
@@ -306,17 +307,25 @@ def _write_terms(rows: Sequence[BaseRow], now: datetime) -> None:
 
 
 def _plan_work(rows: Sequence[BaseRow]) -> None:
-    """Each main subscription's next charge and the notice of it, or its end."""
+    """Each main subscription's next charge and the notice of it, or its end; as `subscriptions.plan` does for one."""
+    keys = bulk.these("uuid", [_key(row) for row in rows if not row.parent_external_id])
+    # Who pays by invoice gets it ahead, each by terms of its own.
+    billed = {
+        one.pk: one for one in Subscription.objects.filter(pk__in=keys).exclude(collection=Collection.CHARGE)
+    }
+    lead = timedelta(days=ChargeRules.of(current_partner().pk).notice_days)
     renewals, notices = [], []
     for row in rows:
+        key, day = _key(row), row.next_charge_date
         if row.parent_external_id:
             continue
-        key, day = _key(row), row.next_charge_date
-        if row.end_date and row.end_date <= day:
+        if key in billed:
+            subscriptions.plan(billed[key])
+        elif row.end_date and row.end_date <= day:
             renewals.append((key, periods.midnight(row.end_date)))
         else:
             renewals.append((key, periods.work_moment(key, day)))
-            notices.append((key, periods.notice_moment(key, day)))
+            notices.append((key, periods.notice_moment(key, day, lead)))
     due.schedule_new(subscriptions.RENEW, renewals)
     due.schedule_new(subscriptions.NOTICE, notices)
 
