@@ -37,6 +37,7 @@ from apps.core.models import Delivery, Due
 from apps.core.tenancy import current_partner, current_partner_id
 from apps.ledger.models import Account, Transfer
 from apps.payments.models import PaymentState, Purpose, Refund, RefundState
+from apps.policies.dunning_models import ChargeRules
 
 # Lines of one subscription, void and credited ones aside (their days may have come back), whose days overlap.
 _OVERLAPS = """
@@ -301,6 +302,9 @@ wanted AS (
     SELECT 'billing.notice', s.id FROM billing_subscription s JOIN payments_paymentmethod m ON m.id = s.method_id
     WHERE s.state IN ('trial', 'active') AND NOT s.cancel_at_period_end AND m.is_active AND s.parent_id IS NULL
     AND s.current_period_end > %(noticed)s AND COALESCE(s.end_date > s.current_period_end, true)
+    -- Given already, by rules that asked for it earlier.
+    AND NOT EXISTS (SELECT FROM notifications_message g
+        WHERE g.key = 'renewal_ahead:' || s.id || ':' || s.current_period_end)
 )
 SELECT kind, id FROM wanted
 WHERE NOT EXISTS (SELECT FROM planned WHERE planned.kind = wanted.kind AND planned.object_id = wanted.id)
@@ -310,7 +314,8 @@ WHERE NOT EXISTS (SELECT FROM planned WHERE planned.kind = wanted.kind AND plann
 @audit.rule("billing.work-is-planned")
 def work_is_planned() -> Iterator[str]:
     """Notice, terms to come, end of trial and pause, expiry of what is unpaid and recognition are planned."""
-    noticed = clock.today() + periods.NOTICE + timedelta(days=1)
+    lead = timedelta(days=ChargeRules.of(current_partner().pk).notice_days)
+    noticed = clock.today() + max(lead, periods.NOTICE) + timedelta(days=1)
     values = {"partner": current_partner_id(), "today": clock.today(), "noticed": noticed}
     for kind, key in _select(_UNPLANNED, values):
         yield f"{kind} of {key} is not planned"

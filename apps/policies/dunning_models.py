@@ -116,7 +116,8 @@ class ChargeRules(models.Model):
     notice_days = models.PositiveSmallIntegerField(
         _("предупреждать за, дней"),
         default=3,
-        validators=[MinValueValidator(1), MaxValueValidator(30)],
+        # The terms of every storefront promise three days.
+        validators=[MinValueValidator(3), MaxValueValidator(30)],
     )
     require_notice = models.BooleanField(
         _("нет предупреждения, нет списания"),
@@ -154,7 +155,7 @@ class ChargeRules(models.Model):
         constraints = [
             models.UniqueConstraint("partner", name="policies_rules_once", nulls_distinct=False),
             models.CheckConstraint(
-                condition=Q(notice_days__range=(1, 30), most_times_usual__gt=1), name="policies_rules_sane"
+                condition=Q(notice_days__range=(3, 30), most_times_usual__gt=1), name="policies_rules_sane"
             ),
         ]
 

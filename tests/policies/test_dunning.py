@@ -168,7 +168,7 @@ def test_rules_of_charges_are_a_partners_own_or_everybodys(operator: Client, par
     add = "/admin/policies/chargerules/add/"
     given = {
         "partner": partner.pk,
-        "notice_days": "0",
+        "notice_days": "2",
         "most_times_usual": "2",
         "most_invoices_a_day": "3",
         "most_periods": "3",

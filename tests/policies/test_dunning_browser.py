@@ -27,7 +27,7 @@ def fits(page: Any) -> bool:
 def test_a_policy_is_drawn_and_refused(page: Any, site: str, operator: Any) -> None:
     _sign_in(page, site)
     page.goto(f"{site}/admin/policies/dunningpolicy/add/")
-    page.fill("input[name=name]", "Терпеливая")
+    page.fill("input[name=name]", "Нарисованная")
     funds = page.locator("[data-section=funds]")
     assert funds.locator("[data-line] li").count() == 5
     funds.locator("[data-add]").click()
@@ -53,7 +53,7 @@ def test_a_policy_is_drawn_and_refused(page: Any, site: str, operator: Any) -> N
     keep(page, "dunning-editor-phone")
     page.emulate_media(color_scheme="dark")
     with in_public():
-        policy = DunningPolicy.objects.get(name="Терпеливая")
+        policy = DunningPolicy.objects.get(name="Нарисованная")
     assert [one.day for one in policy.current.steps("funds")] == [0, 1, 3, 4, 5, 5]
 
 

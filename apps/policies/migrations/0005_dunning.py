@@ -176,7 +176,7 @@ class Migration(migrations.Migration):
                     models.PositiveSmallIntegerField(
                         default=3,
                         validators=[
-                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MinValueValidator(3),
                             django.core.validators.MaxValueValidator(30),
                         ],
                         verbose_name="предупреждать за, дней",
@@ -253,7 +253,7 @@ class Migration(migrations.Migration):
                         models.F("partner"), name="policies_rules_once", nulls_distinct=False
                     ),
                     models.CheckConstraint(
-                        condition=models.Q(("most_times_usual__gt", 1), ("notice_days__range", (1, 30))),
+                        condition=models.Q(("most_times_usual__gt", 1), ("notice_days__range", (3, 30))),
                         name="policies_rules_sane",
                     ),
                 ],

@@ -17,7 +17,6 @@ from apps.accounts import sign_in as accounts
 from apps.billing import adjusting, pauses, pdf, retention, subscriptions, trials
 from apps.billing import invoices as billing
 from apps.billing.models import RUNNING, Collection, Invoice, InvoiceState, Subscription, SubscriptionState
-from apps.billing.promotion_models import CancelReason
 from apps.core import addresses, clock
 from apps.core.errors import Refused
 from apps.core.money import Money
@@ -163,7 +162,8 @@ def _listed(invoice: Any) -> Any:
     subscription = invoice.subscription
     # A first sale whose card was declined can be paid until its days are over, as a renewal can.
     awaited = subscription is not None and (
-        subscription.is_live or subscription.state == SubscriptionState.PENDING
+        subscription.is_live
+        or subscription.state in {SubscriptionState.PENDING, SubscriptionState.SUSPENDED}
     )
     by_card = invoice.collection == Collection.CHARGE
     invoice.may_be_paid = invoice.state == InvoiceState.OPEN and awaited and by_card
@@ -225,16 +225,7 @@ def cancel(request: Any, subscription_id: UUID) -> HttpResponse:
 
 
 def _leave(found: Subscription, *, when: str, reason: str) -> None:
-    with transaction.atomic():
-        is_first = not found.cancel_at_period_end
-        subscriptions.cancel(
-            found,
-            at_period_end=when != "now",
-            reason=str(CancelReason(reason).label) if reason else "",
-            actor="customer",
-        )
-        if is_first:
-            retention.left(subscription=found, reason=reason)
+    retention.leave(found, at_period_end=when != "now", reason=reason, actor="customer")
 
 
 def _unused(found: Subscription) -> Money:
