@@ -13,7 +13,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts.models import Customer
-from apps.billing import document_admin, pauses, promotions_admin, statement_admin, subscriptions
+from apps.billing import document_admin, pauses, promotions_admin, retention, statement_admin, subscriptions
 from apps.billing.api import pdf_answer
 from apps.billing.dunning_admin import InvoicePages
 from apps.billing.lifecycle_admin import LifecyclePages
@@ -153,7 +153,7 @@ class SubscriptionAdmin(LifecyclePages, console.ReadOnlyAdmin):
             return self._do(
                 request,
                 row,
-                lambda: subscriptions.cancel(
+                lambda: retention.leave(
                     row,
                     at_period_end=at_period_end,
                     reason=form.cleaned_data["reason"],

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from apps.billing import pauses, subscriptions
+from apps.billing import pauses, retention, subscriptions
 from apps.billing.document_api import PdfRenderer, pdf_answer
 from apps.billing.document_api import routes as document_routes
 from apps.billing.dunning_api import InvoiceDunning, SubscriptionDunning
@@ -115,7 +115,12 @@ class CancelSerializer(serializers.Serializer[Any]):
     """How to cancel."""
 
     reason = serializers.CharField(
-        default="", allow_blank=True, max_length=60, help_text=_("Почему, словами клиента")
+        default="",
+        allow_blank=True,
+        max_length=60,
+        help_text=_(
+            "Почему: код причины (dear, unused, lacks, broken, other_product, other) или слова клиента"
+        ),
     )
 
     at_period_end = serializers.BooleanField(
@@ -184,7 +189,7 @@ class SubscriptionsViewSet(
     def cancel(self, request: Request, pk: str) -> Response:
         given = CancelSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        subscriptions.cancel(
+        retention.leave(
             self.get_object(),
             at_period_end=given.validated_data["at_period_end"],
             reason=given.validated_data["reason"],

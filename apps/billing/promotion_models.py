@@ -173,8 +173,11 @@ class RetentionOffer(UUIDModel):
         ordering = ["sort", "id"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind="discount", percent__gt=0, percent__lte=100, periods__gt=0)
-                | Q(kind="pause", pause_days__range=(1, 180)),
+                # What is NULL passes a check: it has to be named.
+                condition=Q(
+                    kind="discount", percent__gt=0, percent__lte=100, periods__isnull=False, periods__gt=0
+                )
+                | Q(kind="pause", pause_days__isnull=False, pause_days__range=(1, 180)),
                 name="billing_retention_terms",
                 violation_error_message=_(
                     "Скидка: процент до 100 и сколько периодов. Пауза: от 1 до 180 дней"

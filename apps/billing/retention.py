@@ -64,6 +64,19 @@ def left(*, subscription: Subscription, reason: str = "") -> None:
     _keep(subscription, offer_for(subscription), reason=reason, stayed=False)
 
 
+def leave(
+    subscription: Subscription, *, at_period_end: bool, reason: str = "", actor: str = ""
+) -> Subscription:
+    """`subscriptions.cancel`, and the answer is kept for the report: `reason` is one of ours, or words of their own."""
+    with transaction.atomic():
+        found = subscriptions.locked(subscription.pk)
+        if not found.cancel_at_period_end and not found.cancelled_at:
+            code = reason if reason in CancelReason.values else CancelReason.OTHER if reason else ""
+            left(subscription=found, reason=code)
+        words = str(CancelReason(reason).label) if reason in CancelReason.values else reason
+        return subscriptions.cancel(found, at_period_end=at_period_end, reason=words, actor=actor)
+
+
 def _keep(
     subscription: Subscription, offer: RetentionOffer | None, *, reason: str, stayed: bool
 ) -> LeavingAnswer:
