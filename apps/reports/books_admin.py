@@ -116,8 +116,8 @@ def _transfers(question: trial_balance.Question, account: str) -> str:
     """The address of the period's transfers of an account."""
     asked: dict[str, Any] = {
         "account": account,
-        "business_date_from": f"{question.since:%d.%m.%Y}",
-        "business_date_to": f"{question.until:%d.%m.%Y}",
+        "business_date_from": f"{question.since:%Y-%m-%d}",
+        "business_date_to": f"{question.until:%Y-%m-%d}",
     }
     if question.partner_id is not None:
         asked["partner__id__exact"] = question.partner_id

@@ -34,11 +34,11 @@ MOVES: dict[str, tuple[Any, bool, tuple[str, ...]]] = {
 }
 
 MEASURES = {
-    "sold": _lazy("Выставлено с НДС"),
-    "vat": _lazy("в том числе НДС"),
-    "credited": _lazy("Уменьшено корректировками и возвратами"),
+    "sold": _lazy("Выставлено"),
+    "vat": _lazy("в т. ч. НДС"),
+    "credited": _lazy("Уменьшено"),
     "paid": _lazy("Оплачено"),
-    "refunded": _lazy("Возвращено деньгами"),
+    "refunded": _lazy("Возвращено"),
     "share": _lazy("Вознаграждение"),
     "clawback": _lazy("Удержано"),
 }

@@ -4,6 +4,8 @@ Every figure below is a literal of that computation. Documents, ledger, trial ba
 are compared with it to the kopeck.
 """
 
+import html
+import re
 from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal as D
@@ -310,6 +312,11 @@ def _pages(shop: Shop, month: dict[int, Subscription], staff_client: Callable[..
     operator = staff_client(None, role="finance")
     page = operator.get("/admin/reports/trialbalance/", {**span, "partner": shop.partner.pk})
     assert "6\N{NO-BREAK SPACE}356,49" in page.content.decode()
+    # A sum leads to its transfers: 18 invoice lines, 4 notes, a refund and a commission have VAT.
+    found = re.search(r'href="(/admin/ledger/transfer/[^"]*account=vat[^"]*)"', page.content.decode())
+    assert found
+    listed = operator.get(html.unescape(found[1])).context["cl"]
+    assert listed.result_count == 24
     page = operator.get("/admin/reports/partnerstatement/", {**span, "partner": shop.partner.pk})
     assert "308,43" in page.content.decode()
     partner = staff_client(shop.partner, role="finance", of=shop.partner)
