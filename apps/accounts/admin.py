@@ -28,7 +28,7 @@ class CompanyInline(console.ReadOnlyInline):
     verbose_name_plural = _("Организация")
 
 
-class CompanyForm(forms.ModelForm):  # type: ignore[type-arg]
+class CompanyForm(forms.ModelForm):
     """Requisites; what is wrong with them is said by the field."""
 
     class Meta:

@@ -130,15 +130,16 @@ def _vat(line: InvoiceLine, part: Part) -> Decimal:
 
 
 def _give(note: CreditNote, invoice: Invoice, *, to_card: bool) -> None:
+    link = InvoicePayment.objects.filter(invoice=invoice, failed=False).first() if to_card else None
     if invoice.state == InvoiceState.OPEN:
         note.to_debt, note.to_balance = note.total, Decimal(0)
         invoice.debt_credited += note.total
         invoice.save(update_fields=["debt_credited"])
-    elif to_card and (link := InvoicePayment.objects.filter(invoice=invoice, failed=False).first()):
+    elif link is not None:
         note.to_refund = min(note.total, link.payment.refundable())
         note.to_balance = note.total - note.to_refund
     note.save(update_fields=["to_debt", "to_balance", "to_refund"])
-    if note.to_refund:
+    if link is not None and note.to_refund:
         payments.refund(
             payment=link.payment,
             amount=Money(note.to_refund, note.currency),

@@ -136,7 +136,7 @@ class BankPages:
                 _("Поступление внесено"),
             )
         notes = [_("Осталось оплатить: %s") % left]
-        return console.form_page(self, request, form, _("Оплата поступила"), notes=notes)  # type: ignore[arg-type]
+        return console.form_page(self, request, form, _("Оплата поступила"), notes=notes)
 
     @action(description=_("Корректировка"), url_path="credit", permissions=["finance"])
     def credit(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
@@ -158,7 +158,7 @@ class BankPages:
                     )
 
             return _done(request, row, issue, _("Корректировка выставлена"))
-        return console.form_page(self, request, form, _("Корректировка счёта"))  # type: ignore[arg-type]
+        return console.form_page(self, request, form, _("Корректировка счёта"))
 
     @action(description=_("Аннулировать"), url_path="void", permissions=["finance"])
     def void(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
@@ -169,7 +169,7 @@ class BankPages:
         notes = [
             _("Счёт больше нельзя будет оплатить; что по нему уже пришло, останется на балансе клиента.")
         ]
-        return console.form_page(self, request, form, _("Аннулировать счёт"), notes=notes)  # type: ignore[arg-type]
+        return console.form_page(self, request, form, _("Аннулировать счёт"), notes=notes)
 
 
 def _done(request: HttpRequest, row: Invoice, act: Callable[[], Any], done: Any) -> HttpResponse:
@@ -299,7 +299,7 @@ class ChargeRequestAdmin(console.ReadOnlyAdmin):
         return row.state, row.get_state_display()
 
 
-class UploadForm(forms.ModelForm):  # type: ignore[type-arg]
+class UploadForm(forms.ModelForm):
     """A file of the partner's."""
 
     file = forms.FileField(

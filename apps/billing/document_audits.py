@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection
 from django.db.models import Sum
@@ -28,7 +29,7 @@ def documents_in_open_books() -> Iterator[str]:
         # A key says when its row was made, by the wall clock; a sandbox's own moments do not.
         late = {"pk__gt": floor(entity.closed_at), "business_date__lte": entity.closed_until}
         for model in (Invoice, CreditNote, Document, OutsidePayment):
-            rows = model._default_manager.filter(legal_entity_id=entity.pk, **late)
+            rows: Any = model._default_manager.filter(legal_entity_id=entity.pk, **late)
             for row in rows.exclude(state=InvoiceState.DRAFT) if model is Invoice else rows:
                 yield f"{model.__name__} {row.pk} is of {row.business_date}, in closed books"
 
@@ -36,7 +37,7 @@ def documents_in_open_books() -> Iterator[str]:
 @audit.rule("billing.money-past-gateway")
 def money_past_gateway() -> Iterator[str]:
     """What came past our gateway pays its invoice to the kopeck, no more, and stands in the ledger as it came."""
-    sums = OutsidePayment.objects.values_list("invoice").annotate(total=Sum("amount")).order_by()
+    sums = OutsidePayment.objects.values_list("invoice").annotate(came=Sum("amount")).order_by()
     came = dict(sums)
     for invoice in Invoice.objects.exclude(collection=Collection.CHARGE).exclude(state=InvoiceState.DRAFT):
         total, owed = came.pop(invoice.pk, ZERO), invoice.due_money.amount
@@ -128,7 +129,10 @@ def partner_pays_once() -> Iterator[str]:
     billed = Invoice.objects.filter(purpose=InvoicePurpose.PARTNER).exclude(
         state__in=[InvoiceState.DRAFT, InvoiceState.VOID, InvoiceState.REFUNDED]
     )
-    for month in billed.values_list("lines__period_start", flat=True).distinct().order_by():
+    months = billed.filter(lines__period_start__isnull=False).values_list("lines__period_start", flat=True)
+    for month in months.distinct().order_by():
+        if month is None:
+            continue
         wanted, found = partner_invoices.counts(month)
         for sort, count in found.items():
             if count > wanted[sort]:

@@ -109,5 +109,7 @@ def _check(invoice: Invoice, source: str, amount: Money, paid_date: date, refere
         raise Refused("bad_date", _("Дата платежа ещё не наступила"), status=400)
     known = OutsidePayment.objects.filter(invoice=invoice, reference=reference, paid_date=paid_date)
     if known.exists():
-        told = _("Платёж № {reference} от {day} по этому счёту уже внесён")
-        raise Refused("payment_known", str(told).format(reference=reference, day=f"{paid_date:%d.%m.%Y}"))
+        known_as = {"reference": reference, "day": f"{paid_date:%d.%m.%Y}"}
+        raise Refused(
+            "payment_known", _("Платёж № %(reference)s от %(day)s по этому счёту уже внесён") % known_as
+        )

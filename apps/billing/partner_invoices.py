@@ -86,8 +86,9 @@ def monthly(customer_id: UUID) -> None:
 
 def counts(month: date) -> tuple[Counter[Sort], Counter[Sort]]:
     """How many pieces of each sort the partner owes for a month as the documents stand now, and was billed for."""
-    payer = Customer.objects.get(pk=current_partner().payer_id)
-    return _wanted(_first(month)), _billed(payer, _first(month))
+    key = current_partner().payer_id
+    billed = _billed(Customer.objects.get(pk=key), _first(month)) if key else Counter[Sort]()
+    return _wanted(_first(month)), billed
 
 
 def bill(month: date, *, actor: str = "") -> Outcome:
@@ -147,7 +148,11 @@ def _lines_of_clients(start: date) -> Iterator[InvoiceLine]:
         .values_list("subscription", "first")
     )
     began = dict(firsts)
-    return (line for line in lines.order_by("pk") if began.get(line.subscription_id) == line.period_start)
+    return (
+        line
+        for line in lines.order_by("pk")
+        if line.subscription_id and began.get(line.subscription_id) == line.period_start
+    )
 
 
 def _billed_lines(payer: Customer, start: date) -> list[InvoiceLine]:

@@ -53,12 +53,8 @@ def _check_who(customer: Customer, product: Product, declared: Declared) -> None
     if product.regions and declared.region not in product.regions:
         names = ", ".join(regions.NAMES.get(code, code) for code in product.regions)
         raise Refused("not_in_region", _("Продаётся только в регионах: %s") % names)
-    if product.companies_only and not _is_company(customer):
+    if product.companies_only and not customer.is_company:
         raise Refused("companies_only", _("Продаётся только организациям"))
-
-
-def _is_company(customer: Customer) -> bool:
-    return bool(getattr(customer, "is_company", False))
 
 
 def _check_others(customer: Customer, tariff: Tariff) -> None:

@@ -78,7 +78,7 @@ def test_a_partner_that_charges_is_asked_and_answers_once(shop: Shop) -> None:
     assert (subscription.state, invoice_of(subscription).state) == ("active", "paid")
     assert shop.service(subscription).state == "active"
     assert code(lambda: answers.refused(made.pk, reason="no", actor="api")) == "request_closed"
-    paid = Transfer.objects.get(document_kind="outside_payment")
+    paid = Transfer.objects.get(document_kind="outside_payment", partner=shop.partner)
     assert (paid.debit, paid.owner) == ("partner_payable", "partner")
     assert clean(shop) == []
 

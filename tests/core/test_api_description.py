@@ -45,6 +45,9 @@ def test_every_operation_has_errors_and_repeatable_ones_say_so(described: dict[s
     }
     assert repeatable == {
         "/api/v1/customers/",
+        "/api/v1/charge-requests/{id}/charged/",
+        "/api/v1/charge-requests/{id}/refused/",
+        "/api/v1/collection-reports/",
         "/api/v1/orders/",
         "/api/v1/subscriptions/{id}/cancel/",
         "/api/v1/subscriptions/{id}/resume/",
