@@ -150,12 +150,13 @@ def _values(partner: Partner) -> dict[str, Any]:
 
 
 def _terms(partner: Partner) -> str:
-    from apps.billing import invoices
+    from apps.billing import terms
     from apps.core import bulk
 
     with in_partner(partner):
-        product = Subscription.objects.values_list("product_id", flat=True)[0]
-        return bulk.json_text(invoices.terms_of_sale(product, clock.today()))
+        product, version = Subscription.objects.values_list("product_id", "tariff_version_id")[0]
+        agreed = terms.of_sale(product_id=product, tariff_version_id=version, day=clock.today())
+        return bulk.json_text(agreed)
 
 
 def _partners(side: str) -> list[Partner]:
