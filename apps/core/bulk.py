@@ -30,7 +30,7 @@ def copy(model: type[models.Model], fields: Sequence[str], rows: Iterable[Sequen
     lines = ["\t".join([find(type(value), _other)(value) for value in row]) for row in rows]
     if not lines:
         return 0
-    columns = ", ".join(f'"{model._meta.get_field(name).column}"' for name in fields)
+    columns = ", ".join(f'"{_field(model, name).column}"' for name in fields)
     with (
         connection.cursor() as cursor,
         connection.wrap_database_errors,
@@ -48,6 +48,10 @@ def copy_objects(model: type[models.Model], objects: Sequence[models.Model]) -> 
     return copy(model, [field.name for field in fields], rows)
 
 
+def _field(model: type[models.Model], name: str) -> Any:
+    return model._meta.get_field(name)
+
+
 def _prepared(field: Any, value: Any) -> Any:
     if isinstance(field, models.JSONField):
         return None if value is None else json_text(value)
@@ -59,7 +63,7 @@ def update(model: type[models.Model], fields: Sequence[str], rows: Sequence[Sequ
     """Sets fields of many rows in one statement: the key and the values in the order of `fields`, each."""
     if not rows:
         return
-    key, targets = model._meta.pk, [model._meta.get_field(name) for name in fields]
+    key, targets = model._meta.pk, [_field(model, name) for name in fields]
     types = [key.rel_db_type(connection), *(one.db_type(connection) for one in targets)]
     names = ["key", *(f"value{number}" for number in range(len(targets)))]
     sets = ", ".join(f'"{one.column}" = given.{name}' for one, name in zip(targets, names[1:], strict=True))
