@@ -99,11 +99,13 @@ class PaymentMethodsViewSet(
     @action(detail=True, methods=["post"])
     @idempotent
     def refuse(self, request: Request, pk: str) -> Response:
+        # Whose it is comes first: another's is not there, whatever was sent.
+        method = self.get_object()
         given = RefuseSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         key: Any = request.auth
         method = methods.refuse_method(
-            self.get_object(),
+            method,
             actor=f"api:{key.channel_code}" if key else "",
             how=RefusalHow.API,
             ip=given.validated_data["ip"],

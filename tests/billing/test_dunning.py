@@ -27,6 +27,7 @@ from apps.policies.dunning_models import (
     DunningVersion,
     version_for,
 )
+from tests.billing.test_lifecycle_rests import addon_offer
 from tests.orders.races import Race, race, without_lock
 from tests.orders.shop import BROKE_LATER, Shop
 from tests.planted import execute, found
@@ -112,6 +113,21 @@ def test_the_service_rests_and_comes_back_with_the_money(shop: Shop, policy: Any
     assert (subscription.failures, len(shop.charges())) == (0, 2)
     sent = letters()
     assert (sent[FAILED], sent[SUSPENDED], sent.get(LAST)) == (1, 1, None)
+    assert is_clean(shop)
+
+
+def test_an_addon_rests_and_comes_back_with_its_subscription(shop: Shop, policy: Any) -> None:
+    policy(funds=GRACE)
+    parent = shop.buy(shop.offer())
+    addon = shop.buy(addon_offer(shop), customer=parent.customer, parent=parent)
+    end = parent.current_period_end
+    declined_as(shop, "insufficient_funds")
+    shop.until(end + timedelta(days=1))
+    addon.refresh_from_db()
+    assert (addon.state, shop.service(addon).state) == ("suspended", ServiceState.SUSPENDED)
+    shop.until(end + timedelta(days=2))
+    addon.refresh_from_db()
+    assert (addon.state, shop.service(addon).state) == ("active", ServiceState.ACTIVE)
     assert is_clean(shop)
 
 
