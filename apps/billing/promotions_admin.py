@@ -101,6 +101,14 @@ class PromotionForm(WithTariffs):
             raise forms.ValidationError(_("Такой код уже есть"))
         return text
 
+    def clean(self) -> dict[str, Any]:
+        """What is used already stays within what is allowed: the columns are not in the form, so nobody else looks."""
+        cleaned = super().clean() or self.cleaned_data
+        for name, taken in (("total_limit", self.instance.used), ("budget", self.instance.spent)):
+            if cleaned.get(name) is not None and cleaned[name] < taken:
+                self.add_error(name, _("Столько уже использовано: меньше поставить нельзя"))
+        return cleaned
+
 
 class CodesForm(forms.Form):
     """How many, and how they begin."""
@@ -111,7 +119,7 @@ class CodesForm(forms.Form):
         max_value=promos.LARGEST_BATCH,
         widget=UnfoldAdminIntegerFieldWidget,
     )
-    prefix = forms.CharField(
+    beginning = forms.CharField(
         label=_("С чего начинаются (необязательно)"),
         required=False,
         max_length=20,
@@ -196,7 +204,12 @@ class PromotionAdmin(console.ConsoleAdmin):
         form = CodesForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
-                made = promos.make(promotion=row, actor=request.user.get_username(), **form.cleaned_data)
+                made = promos.make(
+                    promotion=row,
+                    count=form.cleaned_data["count"],
+                    prefix=form.cleaned_data["beginning"],
+                    actor=request.user.get_username(),
+                )
             except Refused as refusal:
                 messages.error(request, str(refusal.message))
             else:

@@ -83,7 +83,7 @@ def test_a_batch_is_made_and_exported_by_managers_alone(
     staff.post("/admin/billing/promotion/add/", {**FORM, "text": ""})
     page = f"/admin/billing/promotion/{Promotion.objects.get().pk}"
     assert staff.post(f"{page}/codes/", {"count": "0"}).status_code == 200
-    assert staff.post(f"{page}/codes/", {"count": "2500", "prefix": "vip-"}).status_code == 302
+    assert staff.post(f"{page}/codes/", {"count": "2500", "beginning": "vip-"}).status_code == 302
     file = staff.get(f"{page}/export/")
     lines = b"".join(file.streaming_content).decode("utf-8-sig").splitlines()
     assert (len(lines), lines[0]) == (2501, "Код;Использован;Раз")

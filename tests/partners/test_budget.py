@@ -44,6 +44,8 @@ WANTED = {
     "billing.InvoiceLine.invoice": "the lines of an invoice",
     "billing.InvoicePayment.invoice": "all payments of an invoice, also failed ones",
     "billing.PriceConsent.subscription": "what is planned for a subscription, when its terms move",
+    "billing.PromoCode.promotion": "the codes of a promotion, for its file",
+    "billing.PromoRedemption.subscription": "what a promo code gave to a subscription, when it begins or ends",
     "billing.Subscription.customer": "the cabinet's subscriptions",
     "billing.Subscription.parent": "the add-ons of a subscription, at each renewal",
     "billing.SubscriptionDiscount.subscription": "the discounts of a subscription, at each renewal",
