@@ -82,7 +82,7 @@ class PromoCode(UUIDModel):
     """What a customer types. One shared by all has no limit of its own, one of a batch is good for once."""
 
     promotion = models.ForeignKey(Promotion, models.PROTECT, related_name="codes", verbose_name=_("промокод"))
-    code = models.CharField(_("код"), max_length=40, unique=True)
+    code = models.CharField(_("код"), max_length=40)
     limit = models.PositiveIntegerField(_("раз"), null=True, blank=True)
     used = models.PositiveIntegerField(_("использован"), default=0)
 
@@ -91,6 +91,7 @@ class PromoCode(UUIDModel):
         verbose_name, verbose_name_plural = _("код"), _("коды")
         ordering = ["id"]
         constraints = [
+            models.UniqueConstraint(fields=["code"], name="billing_promocode_once"),
             models.CheckConstraint(
                 condition=Q(limit=None) | Q(used__lte=F("limit")), name="billing_promocode_within"
             )

@@ -157,7 +157,7 @@ class Migration(migrations.Migration):
                         default=apps.core.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("code", models.CharField(max_length=40, unique=True, verbose_name="код")),
+                ("code", models.CharField(max_length=40, verbose_name="код")),
                 ("limit", models.PositiveIntegerField(blank=True, null=True, verbose_name="раз")),
                 ("used", models.PositiveIntegerField(default=0, verbose_name="использован")),
                 (
@@ -392,6 +392,10 @@ class Migration(migrations.Migration):
                     models.Index(models.F("promotion"), models.F("customer"), name="billing_redemption_of")
                 ],
             },
+        ),
+        migrations.AddConstraint(
+            model_name="promocode",
+            constraint=models.UniqueConstraint(fields=("code",), name="billing_promocode_once"),
         ),
         migrations.AddConstraint(
             model_name="promocode",
