@@ -400,6 +400,9 @@ def test_an_erased_customer_is_gone_from_what_waits(shop: Shop) -> None:
     shop.deliver()
     waits = BaseRow.objects.get()
     assert (waits.person, waits.secrets) == ({}, {})
+    [batch] = move(1)
+    assert (batch.moved, batch.left) == (0, [["A-1", "данные клиента стёрты"]])
+    assert not Subscription.objects.filter(state=SubscriptionState.ACTIVE).exists()
 
 
 def test_moving_is_due_work() -> None:

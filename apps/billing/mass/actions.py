@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import OperationalError, transaction
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Sum
 from django.utils.translation import gettext as _
 
 from apps import journal
@@ -227,11 +227,6 @@ def _do(action: MassAction, row: MassRow) -> None:
         raise Refused("sum_changed", text.format(was=row.amount, now=now))
     row.result = deed.do(subscription, action)[:300]
     row.state = _R.DONE
-
-
-def rows_open(action: MassAction) -> int:
-    """How many rows are still to be counted or done."""
-    return action.rows.filter(Q(state=_R.NEW) | Q(state=_R.COUNTED)).count()
 
 
 def limits() -> tuple[int, int]:

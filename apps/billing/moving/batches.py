@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from apps import journal
 from apps.accounts import many
-from apps.accounts.models import Company
+from apps.accounts.models import Company, Customer
 from apps.billing import periods, subscriptions
 from apps.billing.models import (
     Collection,
@@ -171,7 +171,12 @@ def _with_customers(rows: list[BaseRow], left: _Left) -> list[BaseRow]:
             row.customer_id = answer
         else:
             left.add(row, answer)
-    return [row for row in rows if row.customer_id is not None]
+    known = bulk.these("uuid", [row.customer_id for row in rows if row.customer_id])
+    gone = set(Customer.objects.filter(pk__in=known, erased_at__isnull=False).values_list("pk", flat=True))
+    for row in rows:
+        if row.customer_id in gone:
+            left.add(row, _("данные клиента стёрты"))
+    return [row for row in rows if row.customer_id is not None and row.customer_id not in gone]
 
 
 def _parents(rows: Sequence[BaseRow]) -> dict[str, UUID]:

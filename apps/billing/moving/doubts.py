@@ -4,13 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.accounts import many
+from apps.accounts import contacts, many
 from apps.accounts.models import Customer
 from apps.billing.engine import Cycle
 from apps.billing.periods import NOTICE
@@ -256,7 +255,7 @@ def _people(rows: Sequence["Row"]) -> Iterator[Doubt]:
             yield Doubt(row.line, "no_contact", row.external_id)
         shared = [value for key, value in row.person.contacts.items() if len(named[key, value]) > 1]
         if shared:
-            yield Doubt(row.line, "duplicate_contact", row.external_id, ", ".join(shared))
+            yield Doubt(row.line, "duplicate_contact", row.external_id, ", ".join(map(_masked, shared)))
         if row.person.is_company and (wrong := many.company_problem(row.person)):
             yield Doubt(row.line, "bad_company", row.external_id, wrong)
         if match.conflict:
@@ -265,20 +264,20 @@ def _people(rows: Sequence["Row"]) -> Iterator[Doubt]:
             yield Doubt(row.line, "customer_exists", row.external_id, _shown(match.customer))
         first = next(iter(row.person.contacts.items()), None)
         if first in known:
-            yield Doubt(row.line, "same_customer", row.external_id, first[1] if first else "")
+            yield Doubt(row.line, "same_customer", row.external_id, _masked(first[1]) if first else "")
         elif first:
             known.add(first)
 
 
 def _shown(customer: Customer) -> str:
-    return str(customer)
+    return _masked(customer.phone or customer.email) or customer.external_id
+
+
+def _masked(contact: str) -> str:
+    """A report is kept longer than a customer who wants to be forgotten."""
+    return contacts.masked(contact) if "@" in contact or contact.startswith("+") else contact
 
 
 def errors(found: Iterable[Doubt]) -> set[int]:
     """The lines that are not loaded."""
     return {one.line for one in found if one.severity == ERROR}
-
-
-def total(amounts: Iterable[Decimal]) -> Decimal:
-    """A sum of money."""
-    return sum(amounts, Decimal("0.00"))

@@ -5,7 +5,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 import tablib
@@ -232,8 +231,3 @@ def _day(day: date | None) -> date:
 def person_of(row: BaseRow) -> Person:
     """The customer of a row that waits."""
     return Person(**row.person)
-
-
-def monthly(rows: Sequence[BaseRow]) -> Decimal:
-    """What the rows cost for a period, before discounts."""
-    return doubts.total(row.price * row.quantity for row in rows)

@@ -158,7 +158,7 @@ def _refused(read: Callable[[str], str], found: str) -> str:
     try:
         return read(found)
     except Refused as refused:
-        raise ValueError(f"«{found[:40]}»: {refused.message}") from None
+        raise ValueError(str(refused.message)) from None
 
 
 COLUMNS = (
