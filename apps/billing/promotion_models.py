@@ -94,7 +94,7 @@ class PromoCode(UUIDModel):
             models.UniqueConstraint(fields=["code"], name="billing_promocode_once"),
             models.CheckConstraint(
                 condition=Q(limit=None) | Q(used__lte=F("limit")), name="billing_promocode_within"
-            )
+            ),
         ]
 
     def __str__(self) -> str:

@@ -224,7 +224,9 @@ def test_who_stays_pays_less_and_is_asked_once(shop: Shop) -> None:
     retention.left(subscription=other, reason="broken")
     subscriptions.cancel(other, reason="Что-то не работает")
     report = retention.report(clock.today(), clock.today() + timedelta(days=1))
-    assert [(row.name, row.asked, row.stayed) for row in report.by_offer] == [("Скидка 30 % на 3 месяца", 2, 1)]
+    assert [(row.name, row.asked, row.stayed) for row in report.by_offer] == [
+        ("Скидка 30 % на 3 месяца", 2, 1)
+    ]
     assert {(row.name, row.asked, row.stayed) for row in report.by_reason} == {
         ("Дорого", 1, 1),
         ("Что-то не работает", 1, 0),
