@@ -162,8 +162,7 @@ def _listed(invoice: Any) -> Any:
     subscription = invoice.subscription
     # A first sale whose card was declined can be paid until its days are over, as a renewal can.
     awaited = subscription is not None and (
-        subscription.is_live
-        or subscription.state in {SubscriptionState.PENDING, SubscriptionState.SUSPENDED}
+        subscription.is_live or subscription.state in {SubscriptionState.PENDING, SubscriptionState.SUSPENDED}
     )
     by_card = invoice.collection == Collection.CHARGE
     invoice.may_be_paid = invoice.state == InvoiceState.OPEN and awaited and by_card
