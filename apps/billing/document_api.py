@@ -422,7 +422,7 @@ class CollectionReportsViewSet(
                 "new_report",
                 summary=_("Отчёт"),
                 value={
-                    "name": "Ноябрь 2026",
+                    "name": REPORT["name"],
                     "key": "2026-11",
                     "rows": [{"number": "I26-1-12-000001", "amount": "99.00", "paid_date": "2026-11-27"}],
                 },

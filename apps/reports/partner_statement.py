@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.models import Q, Sum
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_lazy
 
 from apps.catalog.models import Product
 from apps.core.sheets import Sheet
@@ -25,22 +25,22 @@ HELD = (_A.CLEARING, _A.BANK, _A.PARTNER_PAYABLE)
 
 # What moves the partner's account: the other side, and whether the partner is owed more by it.
 MOVES: dict[str, tuple[Any, bool, tuple[str, ...]]] = {
-    "share": (_lazy("Начислено вознаграждение"), True, (_A.PARTNER_SHARE,)),
-    "clawback": (_lazy("Удержано при возвратах клиентам"), False, (_A.PARTNER_SHARE,)),
-    "collected": (_lazy("Принято партнёром от клиентов"), False, (_A.RECEIVABLE, _A.ADVANCES)),
-    "returned": (_lazy("Возвращено партнёром клиентам"), True, (_A.RECEIVABLE, _A.ADVANCES)),
-    "received": (_lazy("Получено от партнёра"), True, (_A.BANK, _A.CLEARING)),
-    "paid_out": (_lazy("Выплачено партнёру"), False, (_A.BANK, _A.CLEARING)),
+    "share": (gettext_lazy("Начислено вознаграждение"), True, (_A.PARTNER_SHARE,)),
+    "clawback": (gettext_lazy("Удержано при возвратах клиентам"), False, (_A.PARTNER_SHARE,)),
+    "collected": (gettext_lazy("Принято партнёром от клиентов"), False, (_A.RECEIVABLE, _A.ADVANCES)),
+    "returned": (gettext_lazy("Возвращено партнёром клиентам"), True, (_A.RECEIVABLE, _A.ADVANCES)),
+    "received": (gettext_lazy("Получено от партнёра"), True, (_A.BANK, _A.CLEARING)),
+    "paid_out": (gettext_lazy("Выплачено партнёру"), False, (_A.BANK, _A.CLEARING)),
 }
 
 MEASURES = {
-    "sold": _lazy("Выставлено"),
-    "vat": _lazy("в т. ч. НДС"),
-    "credited": _lazy("Уменьшено"),
-    "paid": _lazy("Оплачено"),
-    "refunded": _lazy("Возвращено"),
-    "share": _lazy("Вознаграждение"),
-    "clawback": _lazy("Удержано"),
+    "sold": gettext_lazy("Выставлено"),
+    "vat": gettext_lazy("в т. ч. НДС"),
+    "credited": gettext_lazy("Уменьшено"),
+    "paid": gettext_lazy("Оплачено"),
+    "refunded": gettext_lazy("Возвращено"),
+    "share": gettext_lazy("Вознаграждение"),
+    "clawback": gettext_lazy("Удержано"),
 }
 
 
