@@ -12,6 +12,7 @@ from django.db import IntegrityError, models, transaction
 from apps.accounts import customers
 from apps.accounts.models import Customer
 from apps.billing import invoices, renewals, subscriptions
+from apps.billing import run as billing_run
 from apps.billing.models import Invoice, InvoicePayment, InvoiceState, Subscription
 from apps.core import clock, due
 from apps.core.errors import Refused
@@ -72,7 +73,7 @@ def test_renewing_and_cancelling(shop: Shop, run: Runner, locked: bool) -> None:
     jump(shop, subscription.current_period_end)
     run(
         lambda: renewals.renew(subscription.pk),
-        (subscriptions, "next_period"),
+        (billing_run, "write"),
         lambda: subscriptions.cancel(subscription, actor="test"),
         Subscription,
     )
@@ -155,7 +156,7 @@ def test_renewing_by_a_card_that_is_being_refused(shop: Shop, run: Runner, locke
     jump(shop, subscription.current_period_end)
     done = run(
         lambda: renewals.renew(subscription.pk),
-        (invoices, "pay"),
+        (billing_run, "write"),
         lambda: payments.refuse_method(method, actor="customer"),
         PaymentMethod,
     )

@@ -6,7 +6,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from apps.catalog.admin.common import OPERATOR, note
+from apps.catalog.admin.pages import OPERATOR, note
 from apps.catalog.models import ProviderTerms
 from apps.core import clock, console
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
 from apps.catalog import matrix_page, offers, tables
-from apps.catalog.admin.common import OPERATOR, Exchanged, note
+from apps.catalog.admin.pages import OPERATOR, Exchanged, note
 from apps.catalog.forms import OfferForm
 from apps.catalog.models import Offer
 from apps.core import console

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from apps.catalog import price_changes, tables
-from apps.catalog.admin.common import OPERATOR, Exchanged, actor_of
+from apps.catalog.admin.pages import OPERATOR, Exchanged, actor_of
 from apps.catalog.forms import PriceChangeForm
 from apps.catalog.models import PriceChange
 from apps.core import clock, console

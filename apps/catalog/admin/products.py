@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
 from apps.catalog import cloning, documents, launch, lifecycle, tables
-from apps.catalog.admin.common import OPERATOR, Exchanged, Lifecycle, actor_of
+from apps.catalog.admin.pages import OPERATOR, Exchanged, Lifecycle, actor_of
 from apps.catalog.forms import DocumentForm, LaunchForm, ParameterForm, ProductForm
 from apps.catalog.models import (
     Category,

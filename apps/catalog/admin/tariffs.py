@@ -11,7 +11,7 @@ from unfold.decorators import action, display
 
 from apps import journal
 from apps.catalog import cloning, lifecycle, tables
-from apps.catalog.admin.common import OPERATOR, Exchanged, Lifecycle, actor_of, note
+from apps.catalog.admin.pages import OPERATOR, Exchanged, Lifecycle, actor_of, note
 from apps.catalog.forms import VersionForm
 from apps.catalog.models import Tariff, TariffRelation, TariffVersion
 from apps.catalog.resources import TariffResource
