@@ -126,7 +126,7 @@ class SubscriptionAdmin(LifecyclePages, console.ReadOnlyAdmin):
             f"{seen.date:%d.%m.%Y}",
             seen.due,
             format_html_join("", "<br>{}, {} – {}: {}", lines),
-            format_html(_("С баланса: {}"), Money(seen.balance_used, seen.currency))
+            format_html(str(_("С баланса: {}")), Money(seen.balance_used, seen.currency))
             if seen.balance_used
             else "",
         )

@@ -34,7 +34,7 @@ from apps.core.money import Money, vat_inside
 from apps.core.tenancy import current_partner
 from apps.partners import books
 from apps.payments import payments
-from apps.payments.models import Payment, PaymentMethod, Purpose, Refund, RefundState
+from apps.payments.models import Payment, PaymentMethod, Purpose, Refund
 from apps.policies import numbering, vat
 
 KIND = "billing.Invoice"

@@ -132,7 +132,9 @@ def draw_up(
             term = one.term(charge.phase)
             rate = frozen.rate(term.vat_code)
             tax = vat_inside(charge.amount, rate)
-            agreed = frozen.terms(one.subscription.product_id, term, charge, bill.method, bill.subscription.collection)
+            agreed = frozen.terms(
+                one.subscription.product_id, term, charge, bill.method, bill.subscription.collection
+            )
             bill.lines.append(Line(one, charge, rate, tax, agreed))
     return [bill for bill in bills.values() if bill.lines]
 
@@ -185,7 +187,8 @@ def _families(roots: Sequence[Subscription]) -> dict[UUID, list[Subscription]]:
         parent__in=bulk.these("uuid", families), state__in=LIVE, cancel_at_period_end=False
     )
     for addon in addons.order_by("pk"):
-        families[addon.parent_id].append(addon)
+        if addon.parent_id is not None:
+            families[addon.parent_id].append(addon)
     return families
 
 
@@ -366,7 +369,8 @@ def _move_on(bills: Sequence[Bill]) -> None:
         else:
             plain.append(subscription)
     bulk.update(Subscription, ["billed_until"], [(one.pk, one.billed_until) for one in plain])
-    columns = [Subscription._meta.get_field(name).attname for name in phases.MIRRORED]
+    attnames = {field.name: field.attname for field in Subscription._meta.concrete_fields}
+    columns = [attnames[name] for name in phases.MIRRORED]
     bulk.update(
         Subscription,
         ["billed_until", *phases.MIRRORED],

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 
-import pytest
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from apps.billing import renewals, subscriptions
+from apps.billing import renewals
 from apps.billing.models import Invoice, InvoiceState, Subscription, SubscriptionState
 from apps.core import clock
 from apps.core.ids import uuid7

@@ -206,7 +206,7 @@ def _moved_in(order: Order, marker: str) -> dict[str, Any]:
 
 
 def _documents(shop: Shop, marker: str) -> dict[str, Any]:
-    """A company with a bill that it paid in part and that was corrected; a partner that charges, and one that reports."""
+    """A company with a bill paid in part and corrected; a partner that charges, and one that reports."""
     company = customers.register(external_id="C-1", name=f"Компания {marker}")
     companies.set_company(
         company,

@@ -43,9 +43,7 @@ class Migration(migrations.Migration):
                 ("id", key()),
                 (
                     "state",
-                    models.CharField(
-                        choices=STATES, default="running", max_length=10, verbose_name="итог"
-                    ),
+                    models.CharField(choices=STATES, default="running", max_length=10, verbose_name="итог"),
                 ),
                 (
                     "first_class",
@@ -171,9 +169,7 @@ class Migration(migrations.Migration):
                     models.CheckConstraint(
                         condition=models.Q(
                             ("state", "waiting"),
-                            models.Q(
-                                ("decided_at__isnull", False), models.Q(("note", ""), _negated=True)
-                            ),
+                            models.Q(("decided_at__isnull", False), models.Q(("note", ""), _negated=True)),
                             _connector="OR",
                         ),
                         name="billing_parked_decided",

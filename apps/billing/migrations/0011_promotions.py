@@ -1,11 +1,13 @@
 """Promo codes with their limits and budget, offers to those who leave, and their answers."""
 
-import apps.core.fields
-import apps.core.ids
+from decimal import Decimal
+
 import django.contrib.postgres.fields
 import django.db.models.deletion
-from decimal import Decimal
 from django.db import migrations, models
+
+import apps.core.fields
+import apps.core.ids
 
 
 class Migration(migrations.Migration):
