@@ -16,7 +16,8 @@ from django.utils.translation import gettext as _
 
 from apps import journal
 from apps.billing.dunning_models import ParkedBill, ParkedState
-from apps.billing.models import Subscription
+from apps.billing.models import PhaseKind, Subscription
+from apps.catalog.models import TariffVersion
 from apps.core import clock, work
 from apps.core.money import Money, rounded
 from apps.core.tenancy import current_partner
@@ -103,7 +104,7 @@ def _reasons(bill: "Bill", rules: ChargeRules, seen: dict[UUID, _Seen]) -> Itera
         yield _("Сумма больше предела %s") % Money(rules.most_amount, currency)
     for line in bill.lines:
         usual = seen.get(line.facts.subscription.pk, _NOTHING).rate
-        if usual and _rate(line) > usual * rules.most_times_usual:
+        if usual and _rate(line) > usual * rules.most_times_usual and not _is_asked_for(line):
             times = (_rate(line) / usual).quantize(Decimal("0.1"))
             yield _("Дороже обычного в %(times)s раза: «%(what)s», %(sum)s") % {
                 "times": f"{times}".replace(".", ","),
@@ -123,6 +124,14 @@ def _rate(line: "Line") -> Decimal:
     charge = line.charge
     days = (charge.end - charge.start).days
     return (charge.amount + charge.discount) / (max(1, line.facts.term(charge.phase).quantity) * max(1, days))
+
+
+def _is_asked_for(line: "Line") -> bool:
+    """A tariff that the customer changed to, at its own price: dearer than before, and nobody's mistake."""
+    term = line.facts.term(line.charge.phase)
+    if term.kind != PhaseKind.CHANGE:
+        return False
+    return TariffVersion.objects.filter(pk=term.tariff_version_id, price__gte=term.price).exists()
 
 
 def _allowed(bills: "Sequence[Bill]") -> set[UUID]:

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from apps.billing import bounds, parking, phases, renewals, subscriptions
+from apps.billing import bounds, changes, parking, phases, renewals, subscriptions
 from apps.billing.dunning_models import ParkedBill
 from apps.billing.models import PhaseKind, Subscription
 from apps.billing.periods import midnight
@@ -21,6 +21,7 @@ from apps.core.tenancy import in_public
 from apps.journal.models import Entry
 from apps.partners.models import Partner
 from apps.policies.dunning_models import ChargeRules
+from tests.billing.test_lifecycle import another
 from tests.orders.shop import Shop
 from tests.planted import execute, found
 
@@ -71,6 +72,17 @@ def test_a_wrong_price_is_parked_and_not_charged(shop: Shop) -> None:
     assert "Дороже обычного в" in item.reason
     shop.until(subscription.current_period_end + timedelta(days=3))
     assert len(shop.charges()) == 1
+    assert is_clean(shop)
+
+
+def test_a_dearer_tariff_that_the_customer_chose_is_charged(shop: Shop) -> None:
+    offer = shop.offer(price="99.00")
+    subscription = shop.buy(offer)
+    dearer = another(shop, offer, "990.00")
+    changes.change(subscription=subscription, offer=dearer, when="period_end", actor="test")
+    assert subscription.current_period_end
+    shop.until(subscription.current_period_end)
+    assert [row["amount"] for row in shop.charges()] == ["99.00", "990.00"]
     assert is_clean(shop)
 
 
