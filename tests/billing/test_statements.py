@@ -10,7 +10,6 @@ from django.test import Client
 from apps.billing import statements
 from apps.channels.models import ApiKey, Channel
 from apps.core import clock
-from apps.core.ids import uuid7
 from tests.orders.shop import Shop
 
 
@@ -47,7 +46,7 @@ def test_a_bad_period_is_said_in_words(shop: Shop, api: Callable[..., Any], aske
     assert api("/api/v1/partner-statement/", **asked).status_code == 400
 
 
-@pytest.mark.parametrize("key", [str(uuid7()), "nobody"])
+@pytest.mark.parametrize("key", ["01938e2a-7b11-7d01-9c33-6b1d7a0e2f42", "nobody"])
 def test_nobodys_statement(shop: Shop, api: Callable[..., Any], key: str) -> None:
     for ending in ("", "xlsx/", "pdf/"):
         answer = api(f"/api/v1/statements/{key}/{ending}")

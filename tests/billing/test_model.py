@@ -1,0 +1,377 @@
+"""Random lives: whatever customers, staff, clocks, crashes and the gateway do, the books hold after every step.
+
+MODEL_LIVES and MODEL_STEPS (3 lives of 25 steps) say how many; with them set, each run draws other lives.
+"""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from apps.billing import changes, discounts, pauses, preview, seats, subscriptions, transfers
+from apps.billing.models import (
+    Invoice,
+    InvoicePurpose,
+    Subscription,
+    SubscriptionState,
+)
+from apps.catalog.models import Offer
+from apps.core import audit, clock, faults
+from apps.core.errors import Refused
+from apps.core.money import Money
+from apps.core.tenancy import in_partner
+from apps.payments import methods, refunds
+from apps.payments.models import Payment, Refund
+from apps.sandbox.control import Control
+from apps.sandbox.process import Simulator
+from tests.billing.test_lifecycle import another
+from tests.billing.test_lifecycle_rests import addon_offer
+from tests.conftest import make_partner
+from tests.orders.shop import BROKE_LATER, GOOD, Shop, open_shop
+from tests.test_crash_points import FLOW, settle_down
+
+LIVES, STEPS = int(os.environ.get("MODEL_LIVES", 3)), int(os.environ.get("MODEL_STEPS", 25))
+IS_LONG = "MODEL_LIVES" in os.environ or "MODEL_STEPS" in os.environ
+log = logging.getLogger(__name__)
+WRONGS = ("drop_answer", "http_500", "decline", "pending")
+done: Counter[str] = Counter()
+
+which = st.integers(0, 30)
+crashes = st.one_of(st.none(), st.none(), st.sampled_from(FLOW))
+
+
+class Lives(RuleBasedStateMachine):
+    """One partner's customers and everything that may happen to their subscriptions."""
+
+    open: Callable[[], Shop]
+
+    @initialize()
+    def begin(self) -> None:
+        self.shop = self.open()
+        self.ids: list[Any] = []
+        with self.at_home():
+            plain = self.shop.offer(price="149.00")
+            self.offers = [plain, another(self.shop, plain, "449.90"), another(self.shop, plain, "99.00")]
+            self.trial = self.shop.offer(price="199.00", trial_days=7)
+            self.weekly = self.shop.offer(price="33.33", period_unit="week", period_count=2)
+            self.addon = addon_offer(self.shop, "60.00")
+
+    # -- what happens ------------------------------------------------------------------------------------
+
+    @rule(
+        kind=st.sampled_from(("plain", "plain", "trial", "weekly")),
+        card=st.sampled_from((GOOD, GOOD, GOOD, BROKE_LATER)),
+        quantity=st.integers(1, 3),
+        crash=crashes,
+    )
+    def buy(self, kind: str, card: str, quantity: int, crash: str | None) -> None:
+        offer = {"plain": self.offers[0], "trial": self.trial, "weekly": self.weekly}[kind]
+        self.sell(offer, card, crash, quantity=quantity if kind == "plain" else 1)
+
+    @precondition(lambda self: self.ids)
+    @rule(number=which, crash=crashes)
+    def add(self, number: int, crash: str | None) -> None:
+        parent = self.one(number)
+        self.sell(self.addon, GOOD, crash, customer=parent.customer, parent=parent)
+
+    @precondition(lambda self: self.ids)
+    @rule(
+        number=which,
+        offer=st.integers(0, 2),
+        quantity=st.integers(1, 4),
+        when=st.sampled_from(("", "now", "period_end")),
+        crash=crashes,
+    )
+    def change(self, number: int, offer: int, quantity: int, when: str, crash: str | None) -> None:
+        one = self.one(number)
+        wanted: Offer | None = self.offers[offer]
+        if one.offer_id not in {known.pk for known in self.offers}:
+            wanted = None
+        self.act(
+            "change",
+            lambda: changes.change(
+                subscription=one, offer=wanted, quantity=quantity, when=when, actor="model"
+            ),
+            crash,
+        )
+
+    @precondition(lambda self: self.ids)
+    @rule(number=which)
+    def undo(self, number: int) -> None:
+        one = self.one(number)
+        self.act("undo", lambda: changes.undo(subscription=one, actor="model"))
+
+    @precondition(lambda self: self.ids)
+    @rule(number=which, days=st.integers(1, 60), crash=crashes)
+    def pause(self, number: int, days: int, crash: str | None) -> None:
+        one = self.one(number)
+        with self.at_home():
+            until = clock.today() + timedelta(days=days)
+        self.act("pause", lambda: pauses.pause(subscription=one, until=until, actor="model"), crash)
+
+    @precondition(lambda self: self.ids)
+    @rule(number=which, crash=crashes)
+    def resume(self, number: int, crash: str | None) -> None:
+        one = self.one(number)
+        self.act("resume", lambda: pauses.resume(subscription=one, actor="model"), crash)
+
+    @precondition(lambda self: self.ids)
+    @rule(number=which, later=st.booleans(), crash=crashes)
+    def cancel(self, number: int, later: bool, crash: str | None) -> None:
+        one = self.one(number)
+        self.act("cancel", lambda: subscriptions.cancel(one, at_period_end=later, actor="model"), crash)
+
+    @precondition(lambda self: self.ids)
+    @rule(number=which)
+    def uncancel(self, number: int) -> None:
+        one = self.one(number)
+        self.act("uncancel", lambda: subscriptions.uncancel(one, actor="model"))
+
+    @precondition(lambda self: self.ids)
+    @rule(number=which, days=st.integers(0, 90))
+    def set_end(self, number: int, days: int) -> None:
+        one = self.one(number)
+        with self.at_home():
+            day = clock.today() + timedelta(days=days)
+        self.act("end date", lambda: subscriptions.set_end_date(one, day=day, actor="model"))
+
+    @precondition(lambda self: self.ids)
+    @rule(number=which, percent=st.integers(1, 100), times=st.integers(1, 4))
+    def discount(self, number: int, percent: int, times: int) -> None:
+        """From the next bill date on: what is billed already keeps its price."""
+        one = self.one(number)
+        with self.at_home():
+            if one.state != SubscriptionState.ACTIVE or one.discounts.exists():
+                return
+        self.act(
+            "discount",
+            lambda: discounts.give(one, name="Проверка", percent=Decimal(percent), periods=times),
+        )
+
+    @precondition(lambda self: self.ids)
+    @rule(number=which, take=st.booleans(), position=st.integers(1, 3))
+    def seat(self, number: int, take: bool, position: int) -> None:
+        one = self.one(number)
+        if take:
+            self.act("seat", lambda: seats.assign(subscription=one, email="seat@example.ru", actor="model"))
+        else:
+            self.act("seat freed", lambda: seats.release(subscription=one, position=position, actor="model"))
+
+    @precondition(lambda self: self.ids)
+    @rule(number=which)
+    def transfer(self, number: int) -> None:
+        one = self.one(number)
+        with self.at_home():
+            to = self.shop.customer()
+        self.act("transfer", lambda: transfers.transfer(subscription=one, to=to, actor="model"))
+
+    @precondition(lambda self: self.ids)
+    @rule(number=which)
+    def refuse(self, number: int) -> None:
+        one = self.one(number)
+        if one.method is not None:
+            self.act("refuse", lambda: methods.refuse_method(one.method, actor="model"))
+
+    @precondition(lambda self: self.ids)
+    @rule(number=which, kopecks=st.integers(1, 60000), crash=crashes)
+    def refund(self, number: int, kopecks: int, crash: str | None) -> None:
+        with self.at_home():
+            paid = list(Payment.objects.filter(state="succeeded").order_by("pk"))
+        if paid:
+            payment = paid[number % len(paid)]
+            amount = Money(Decimal(kopecks) / 100, payment.currency)
+            self.act(
+                "refund",
+                lambda: refunds.refund(payment=payment, amount=amount, reason="проверка", actor="model"),
+                crash,
+            )
+
+    @rule(kind=st.sampled_from(WRONGS))
+    def gateway_errs(self, kind: str) -> None:
+        match: dict[str, Any] = {"shop": self.shop.partner.slug, "operation": "create_payment"}
+        self.shop.gateway.fault(kind, match=match, reason="insufficient_funds" if kind == "decline" else None)
+
+    @rule(days=st.integers(1, 40), crash=crashes)
+    def pass_time(self, days: int, crash: str | None) -> None:
+        with self.at_home():
+            day = clock.today() + timedelta(days=days)
+            with self.maybe(crash):
+                self.shop.until(day)
+            self.settle()
+        done["time"] += 1
+
+    @precondition(lambda self: self.ids)
+    @rule(number=which)
+    def bill_as_shown(self, number: int) -> None:
+        """What the preview says is what is billed, to the kopeck."""
+        one = self.one(number)
+        if one.parent_id or one.state != SubscriptionState.ACTIVE or one.cancel_at_period_end:
+            return
+        with self.at_home():
+            self.settle()
+            one.refresh_from_db()
+            seen = preview.preview(one)
+            if seen.date is None or seen.date <= clock.today():
+                return
+            # Up to the day before, so that nothing else comes between.
+            self.shop.until(seen.date - timedelta(days=1))
+            seen = preview.preview(Subscription.objects.get(pk=one.pk))
+            if seen.date is None or seen.date <= clock.today():
+                return
+            before = set(Invoice.objects.values_list("pk", flat=True))
+            self.shop.until(seen.date)
+            billed = Invoice.objects.filter(subscription=one, purpose=InvoicePurpose.RENEWAL)
+            invoice = billed.exclude(pk__in=before).first()
+            if invoice is not None:
+                assert (invoice.total, invoice.due_money) == (seen.total, seen.due)
+                done["billed as shown"] += 1
+
+    # -- what must hold ----------------------------------------------------------------------------------
+
+    @invariant()
+    def the_books_hold(self) -> None:
+        if not hasattr(self, "shop"):
+            return
+        with self.at_home():
+            assert [str(one) for one in audit.run([self.shop.partner.pk])] == []
+            register = self.shop.gateway.register(shop=self.shop.partner.slug)
+            theirs = Counter(
+                row["metadata"]["payment"] for row in register["payments"] if row["status"] == "succeeded"
+            )
+            assert not [key for key, times in theirs.items() if times > 1], "charged twice"
+            ours = {str(row.pk): row for row in Payment.objects.all()}
+            for row in register["payments"]:
+                if row["status"] == "succeeded":
+                    assert Decimal(row["amount"]) == ours[row["metadata"]["payment"]].amount
+            taken = {key for key, row in ours.items() if row.state == "succeeded"}
+            assert taken <= set(theirs)
+            known = {row["id"] for row in register["refunds"]}
+            assert set(Refund.objects.filter(state="succeeded").values_list("gateway_id", flat=True)) <= known
+
+    def teardown(self) -> None:
+        if not hasattr(self, "shop"):
+            return
+        self.shop.gateway.clear()
+        with self.at_home():
+            self.settle()
+            self.shop.until(clock.today() + timedelta(days=3))
+            self.settle()
+        self.the_books_hold()
+        self.shop.gateway.set_clock(None)
+
+    # -- how ---------------------------------------------------------------------------------------------
+
+    def one(self, number: int) -> Subscription:
+        with self.at_home():
+            found = Subscription.objects.select_related("customer", "method", "parent")
+            return found.get(pk=self.ids[number % len(self.ids)])
+
+    def sell(self, offer: Offer, card: str, crash: str | None, **options: Any) -> None:
+        def run() -> None:
+            order = self.shop.order(offer, **options)
+            assert order.subscription_id is not None
+            self.ids.append(order.subscription_id)
+            payment = order.payment()
+            if payment is not None and payment.confirmation_url:
+                self.shop.pay(order, card)
+
+        self.act("sale", run, crash)
+
+    def act(self, name: str, what: Callable[[], Any], crash: str | None = None) -> None:
+        """Does it, and everything that follows; what is refused changes nothing."""
+        with self.at_home():
+            try:
+                with self.maybe(crash):
+                    what()
+                    self.shop.deliver()
+            except Refused as error:
+                done[f"{name}: {error.code}"] += 1
+            else:
+                done[name] += 1
+            self.settle()
+
+    def settle(self) -> None:
+        settle_down(self.shop)
+        self.shop.hurry()
+
+    @contextmanager
+    def at_home(self) -> Iterator[None]:
+        with in_partner(self.shop.partner):
+            yield
+
+    @contextmanager
+    def maybe(self, crash: str | None) -> Iterator[None]:
+        """The process dies at a point, if it comes there."""
+        if crash is None:
+            yield
+            return
+        try:
+            with faults.crash_at(crash):
+                yield
+        except faults.Crash:
+            done["crash"] += 1
+            connection.set_tenant(self.shop.partner)
+
+
+def test_random_lives_keep_the_books(
+    yookassa: Control,
+    provider_sim: Control,
+    mailbox: Control,
+    mailbox_process: Simulator,
+    operator: Any,
+    deliver: Callable[[], int],
+    move_clock: Callable[[Any, datetime], None],
+) -> None:
+    def open_one() -> Shop:
+        partner = make_partner(is_sandbox=True)
+        with in_partner(partner):
+            return open_shop(partner, yookassa, provider_sim, mailbox_process, deliver, move_clock)
+
+    done.clear()
+
+    class Here(Lives):
+        open = staticmethod(open_one)
+
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        Here,
+        settings=settings(
+            max_examples=LIVES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            derandomize=not IS_LONG,
+            database=None,
+            # A shorter life that fails costs many lives; the one that failed says enough.
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    log.info("What happened: %s", sorted(done.items()))
+    if LIVES * STEPS >= 1000:
+        wanted = {
+            "sale",
+            "change",
+            "pause",
+            "resume",
+            "cancel",
+            "uncancel",
+            "refund",
+            "crash",
+            "billed as shown",
+        }
+        assert wanted <= set(done)
