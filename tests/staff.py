@@ -22,7 +22,7 @@ def staff(client_for: Callable[..., Client]) -> Callable[..., Client]:
 
     def make(partner: Partner | None = None, role: str = "admin", **options: Any) -> Client:
         with in_public():
-            user = User.objects.create(username=f"staff-{next(_numbers)}", is_staff=True)
+            user = User.objects.create(username=f"colleague-{next(_numbers)}", is_staff=True)
             StaffRole.objects.create(user=user, partner=options.get("works_at", partner), role=role)
             client = client_for(partner)
             # Signed in as the console would do it, without the time that hashing a password takes.
