@@ -320,7 +320,8 @@ def test_an_idle_tick_is_one_round_trip_and_says_who_is_alive(done: list[uuid.UU
     assert [query["sql"] for query in queries] == []
     assert Heartbeat.objects.get(part="worker").seen_at > seen
     # A task ends in the public schema.
-    plan()
+    identity = plan()
     assert due.waiting()
     due.claim(1)
     assert not due.waiting()
+    due.cancel(KIND, identity)
