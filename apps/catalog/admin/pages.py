@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import messages
 from django.db import models
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext_lazy as _
 from import_export.admin import ImportExportModelAdmin
 from import_export.results import Result, RowResult
@@ -82,7 +82,7 @@ class Lifecycle:
     @action(description=_("Изменить состояние"), url_path="move", permissions=["change"])
     def move(self: Any, request: HttpRequest, object_id: int) -> HttpResponse:
         """Asks where to and why."""
-        row = self.model._default_manager.get(pk=object_id)
+        row = get_object_or_404(self.model, pk=object_id)
         form = MoveForm(request.POST or None, row=row)
         if form.is_valid():
             try:
@@ -97,7 +97,7 @@ class Lifecycle:
     @action(description=_("Копия"), url_path="clone", permissions=["add"])
     def clone(self: Any, request: HttpRequest, object_id: int) -> HttpResponse:
         """Asks for a code and a name, and makes a draft like it."""
-        row = self.model._default_manager.get(pk=object_id)
+        row = get_object_or_404(self.model, pk=object_id)
         form = CloneForm(request.POST or None, initial={"name": row.name.get("ru", "")})
         if form.is_valid():
             try:

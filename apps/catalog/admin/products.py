@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
@@ -131,7 +131,7 @@ class ProductAdmin(Lifecycle, console.ConsoleAdmin, Exchanged):
     @action(description=_("Добавить документ"), url_path="document", permissions=["change"])
     def add_document(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """A new version of a legal document."""
-        product = Product.objects.get(pk=object_id)
+        product = get_object_or_404(Product, pk=object_id)
         form = DocumentForm(request.POST or None, request.FILES or None)
         if form.is_valid():
             made = documents.add(product, actor=actor_of(request), **form.values())

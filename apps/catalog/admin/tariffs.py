@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext_lazy as _
 from import_export.results import Result, RowResult
 from unfold.decorators import action, display
@@ -90,7 +90,7 @@ class TariffAdmin(Lifecycle, console.ConsoleAdmin, Exchanged):
     @action(description=_("Новая редакция"), url_path="new-version", permissions=["change"])
     def new_version(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Asks for new terms and publishes them."""
-        tariff = Tariff.objects.select_related("product", "current").get(pk=object_id)
+        tariff = get_object_or_404(Tariff.objects.select_related("product", "current"), pk=object_id)
         form = VersionForm(request.POST or None, tariff=tariff)
         if form.is_valid():
             version = form.publish()
