@@ -73,16 +73,20 @@ def test_support_says_how_the_customer_refused(shop: Shop, staff: Any) -> None:
 
 
 def test_recovered_revenue_adds_up(shop: Shop, api: Client, staff: Any) -> None:
-    offer = shop.offer(price="149.00")
-    lost = shop.buy(offer, card=BROKE_LATER)
-    saved, running = shop.buy(offer), shop.buy(shop.offer(price="99.00", period_count=40, period_unit="day"))
-    end = lost.current_period_end
+    # Each is charged on a day of its own: a planned decline meets the one that it is meant for.
+    lost = shop.buy(shop.offer(price="149.00"), card=BROKE_LATER)
+    saved, running = (
+        shop.buy(shop.offer(price=price, period_count=days, period_unit="day"))
+        for price, days in (("149.00", 27), ("99.00", 40))
+    )
+    since, end = saved.current_period_end, lost.current_period_end
+    assert since < end
     shop.gateway.fault("decline", reason="issuer_unavailable", match={"shop": shop.partner.slug})
     shop.until(end + timedelta(days=6))
     assert {Subscription.objects.get(pk=one.pk).state for one in (lost, saved)} == {"ended", "active"}
     shop.gateway.fault("decline", reason="insufficient_funds", match={"shop": shop.partner.slug})
     shop.until(running.current_period_end)
-    span = f"since={end}&until={end + timedelta(days=40)}"
+    span = f"since={since}&until={end + timedelta(days=40)}"
     lines = api.get(f"/api/v1/recovery/?{span}").json()
     sums = {
         name: sum(float(one[name]) for one in lines) for name in ("failed", "recovered", "lost", "running")
