@@ -13,6 +13,7 @@ from django.test import Client
 from apps.accounts import companies, customers, sign_in
 from apps.accounts.models import Customer, CustomerSession
 from apps.billing import credits, outside, partner_reports, promos
+from apps.billing.dunning_models import Dunning, ParkedBill
 from apps.billing.mass.models import MassAction
 from apps.billing.models import Subscription
 from apps.billing.moving.models import BaseBatch, BaseImport, ShadowRun
@@ -32,6 +33,7 @@ from apps.orders.models import Fulfilment, Order, Service
 from apps.partners.models import Partner, StaffRole
 from apps.payments import payments
 from apps.payments.models import Payment, PaymentMethod
+from apps.policies.dunning_models import DunningResult, version_for
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
 from apps.storefronts.models import Checkout, Storefront
@@ -152,6 +154,7 @@ def _furnish(shop: Shop, marker: str, keys: int) -> House:
     ids["message"] = Message.objects.order_by("pk").first().pk
     ids |= _documents(shop, marker)
     ids |= _moved_in(order, marker)
+    _owed_once(partner, order, marker)
     session = sign_in._open(customer)
     assert CustomerSession.objects.exists()
     # The same address is known here and there, and is no secret; these are.
@@ -175,6 +178,49 @@ def _given_away(order: Order, marker: str) -> str:
         subscription=order.subscription, offer=kept, reason="dear", stayed=False, at=clock.now()
     )
     return code
+
+
+def _owed_once(partner: Partner, order: Order, marker: str) -> None:
+    """A debt that was paid in the end, and a bill that a person has declined."""
+    now, subscription = clock.now(), order.subscription
+    debt = Dunning.objects.create(
+        subscription=subscription,
+        invoice=order.invoice,
+        version=version_for(partner.pk, None),
+        state="recovered",
+        first_class="funds",
+        decline_class="funds",
+        reason=marker,
+        amount=order.invoice.due_money.amount,
+        currency=order.invoice.currency,
+        started_at=now,
+        started_date=clock.today(),
+        closed_at=now,
+        recovered_by="customer",
+    )
+    DunningResult.objects.create(
+        id=debt.pk,
+        partner_id=partner.pk,
+        version_id=debt.version_id,
+        decline_class=debt.first_class,
+        amount=debt.amount,
+        currency=debt.currency,
+        is_sandbox=partner.is_sandbox,
+        started_date=debt.started_date,
+        state=debt.state,
+        closed_date=debt.started_date,
+    )
+    ParkedBill.objects.create(
+        subscription=subscription,
+        state="voided",
+        reason=f"Больше обычного {marker}",
+        total=Decimal("9000.00"),
+        billed_from=clock.today(),
+        parked_at=now,
+        decided_at=now,
+        actor="admin",
+        note=f"Ошибка {marker}",
+    )
 
 
 def _moved_in(order: Order, marker: str) -> dict[str, Any]:

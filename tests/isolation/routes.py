@@ -342,7 +342,7 @@ OPERATOR_ACTIONS: dict[str, Route] = {
     "catalog/product/<path:object_id>/document/": Route("/admin/catalog/product/{product_id}/document/"),
     "catalog/product/launch/": Route("/admin/catalog/product/launch/"),
     "catalog/offer/matrix/": Route("/admin/catalog/offer/matrix/"),
-    "catalog/offer/open-matrix/": Route("/admin/catalog/offer/open-matrix/"),
+    "catalog/offer/open-matrix/": Route("/admin/catalog/offer/open-matrix/", own=302),
     "catalog/pricechange/<uuid:change_id>/impact/": Route(
         "/admin/catalog/pricechange/00000000-0000-0000-0000-000000000000/impact/", own=404
     ),
