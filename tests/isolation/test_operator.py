@@ -11,7 +11,15 @@ from django.test import Client
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from apps import journal
-from apps.catalog.models import ProviderTerms
+from apps.catalog.models import (
+    Feature,
+    PriceChange,
+    ProductDocument,
+    ProductParameter,
+    ProviderTerms,
+    Tariff,
+    TariffRelation,
+)
 from apps.core import clock
 from apps.core.console import operator_site, partner_site
 from apps.core.models import WorkItem
@@ -19,6 +27,7 @@ from apps.core.tasks import beat
 from apps.core.tenancy import in_public
 from apps.journal.models import Exchange
 from apps.partners.models import ContractTerms
+from apps.policies.dunning_models import ChargeRules, DunningChoice, DunningPolicy
 from apps.policies.models import MessageTemplate
 from apps.providers.models import Provider
 from tests.isolation import routes
@@ -31,6 +40,7 @@ pytestmark = pytest.mark.xdist_group("isolation")
 LISTS = {
     "demo/sandboxpartner",
     "reports/partnerstatement",
+    "reports/recovery",
     "reports/sales",
     "reports/search",
     "reports/trialbalance",
@@ -67,10 +77,40 @@ def furnished(houses: Pair) -> Pair:
         ContractTerms.objects.get_or_create(
             partner=own.partner, number="1", valid_from=date(2020, 1, 1), share_percent=Decimal(10)
         )
+        _catalogue(own)
+        policy = DunningPolicy.objects.get(is_default=True)
+        DunningChoice.objects.get_or_create(partner=own.partner, policy=policy)
+        ChargeRules.objects.get_or_create(partner=own.partner)
     Client(SERVER_NAME="localhost").post(
         f"/hooks/{own.ids['connection']}/", {"event": "payment.succeeded"}, "application/json"
     )
     return houses
+
+
+def _catalogue(own: House) -> None:
+    """Of each table of the catalogue something: of a product, and of its tariff beside the other one's."""
+    product, tariff, today = own.ids["product_id"], own.ids["tariff"], clock.today()
+    Feature.objects.get_or_create(code="disk", name={"ru": "Диск"})
+    ProductParameter.objects.get_or_create(
+        product_id=product, code="size", name={"ru": "Размер"}, kind="text"
+    )
+    ProductDocument.objects.get_or_create(
+        product_id=product,
+        kind="offer",
+        number=1,
+        defaults={"valid_from": today, "text": {"ru": "Оферта"}, "created_at": clock.now()},
+    )
+    other = Tariff.objects.exclude(pk=tariff).order_by("pk")[0]
+    TariffRelation.objects.get_or_create(tariff_id=tariff, other=other, kind="excludes")
+    PriceChange.objects.get_or_create(
+        tariff_id=tariff,
+        defaults={
+            "price": Decimal("350.00"),
+            "policy": "grandfather",
+            "effective_date": today,
+            "created_at": clock.now(),
+        },
+    )
 
 
 def strangers(house: House, other: House) -> list[tuple[Client, str]]:
@@ -125,6 +165,9 @@ def operator_pages() -> list[tuple[str, set[int]]]:
         assert row is not None, f"{name} has no example row"
         paths = [f"/admin/{name}/{row.pk}/{page}" for page in ("change/", "history/", "delete/")]
         found += [(path, {200, 403}) for path in [f"/admin/{name}/add/", *paths]]
+        if isinstance(row, PriceChange):
+            # Where it is published, and to which its own page leads afterwards.
+            found.append((f"/admin/{name}/{row.pk}/impact/", {200}))
     return found
 
 
