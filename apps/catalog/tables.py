@@ -316,6 +316,12 @@ class PriceChangeTable(Table):
     def get_queryset(self) -> models.QuerySet[PriceChange]:
         return PriceChange.objects.all()
 
+    def get_instance(self, instance_loader: Any, row: Any) -> PriceChange | None:
+        """A day may have several: the one with this price, else a draft, else what is published; the newest first."""
+        tariff, day, price = (self.fields[name].clean(row) for name in ("tariff", "effective_date", "price"))
+        same = PriceChange.objects.filter(tariff=tariff, effective_date=day).order_by("-id")
+        return min(same, key=lambda one: (one.price != price, one.is_published), default=None)
+
     def before_save_instance(self, instance: PriceChange, row: Any, **options: Any) -> None:
         instance.created_at = instance.created_at or clock.wall()
 

@@ -69,7 +69,7 @@ def test_what_goes_out_comes_back_without_change(filled: None, table: Any, model
         Product: Product.objects.filter(code="KINO"),
         ProductParameter: ProductParameter.objects.filter(product__code="KINO"),
         Category: Category.objects.filter(products__code="KINO"),
-        Offer: Offer.objects.filter(tariff__code__startswith="KINO", partner=Offer.objects.last().partner),  # type: ignore[union-attr]
+        Offer: Offer.objects.filter(tariff__code__startswith="KINO", partner=Offer.objects.latest("pk").partner),
     }
     rows = kept.get(model, model.objects.all())
     before = list(rows.order_by("pk").values())
@@ -79,6 +79,23 @@ def test_what_goes_out_comes_back_without_change(filled: None, table: Any, model
     assert not result.has_errors(), [str(error.error) for row in result.error_rows for error in row.errors]
     assert not result.has_validation_errors(), [row.error for row in result.invalid_rows]
     assert result.totals["skip"] == len(before)
+    assert list(rows.order_by("pk").values()) == before
+
+
+def test_a_day_with_two_price_changes_comes_back_as_it_was(filled: None) -> None:
+    kino = Tariff.objects.get(code="KINO-M")
+    first = PriceChange.objects.filter(tariff=kino).latest("id")
+    PriceChange.objects.create(
+        tariff=kino,
+        price="459",
+        policy="grandfather",
+        effective_date=first.effective_date,
+        created_at=clock.wall(),
+    )
+    rows = PriceChange.objects.filter(tariff=kino, effective_date=first.effective_date, price__in=(449, 459))
+    before = list(rows.order_by("pk").values())
+    result = tables.PriceChangeTable().import_data(tables.PriceChangeTable().export(rows))
+    assert not result.has_errors()
     assert list(rows.order_by("pk").values()) == before
 
 
