@@ -5,7 +5,8 @@
 {% if reason %}{{ reason }}
 
 {% endif %}Продукт: {{ product }}
-Сейчас: {{ old_amount }}
+{% if tariff %}Тариф: {{ tariff }}
+{% endif %}Сейчас: {{ old_amount }}
 Станет: {{ amount }}
 С какого дня: {{ next_charge_date }}
 
