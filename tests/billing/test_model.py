@@ -71,6 +71,8 @@ class Lives(RuleBasedStateMachine):
             self.trial = self.shop.offer(price="199.00", trial_days=7)
             self.weekly = self.shop.offer(price="33.33", period_unit="week", period_count=2)
             self.addon = addon_offer(self.shop, "60.00")
+        for _customer in range(2):
+            self.sell(plain, GOOD, None)
 
     # -- what happens ------------------------------------------------------------------------------------
 
