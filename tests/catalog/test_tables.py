@@ -69,7 +69,9 @@ def test_what_goes_out_comes_back_without_change(filled: None, table: Any, model
         Product: Product.objects.filter(code="KINO"),
         ProductParameter: ProductParameter.objects.filter(product__code="KINO"),
         Category: Category.objects.filter(products__code="KINO"),
-        Offer: Offer.objects.filter(tariff__code__startswith="KINO", partner=Offer.objects.latest("pk").partner),
+        Offer: Offer.objects.filter(
+            tariff__code__startswith="KINO", partner=Offer.objects.latest("pk").partner
+        ),
     }
     rows = kept.get(model, model.objects.all())
     before = list(rows.order_by("pk").values())

@@ -19,7 +19,11 @@ NOT_API_FILES = {
     "sign_in.py", "fulfilment.py", "refunds.py", "services.py", "clock.py",
     # A base moves in by console; what a row of a mass action is refused for stands in the row.
     "batches.py", "loading.py", "shadow.py", "gifts.py", "deeds.py",
+    # Staff change prices, offers and states by console; a customer agrees, and answers, on a page.
+    "price_changes.py", "lifecycle.py", "matrix.py", "cloning.py", "asking.py",
 }  # fmt: skip
+# Where staff make codes by console, in the file that redeems them for the API too.
+NOT_API_CODES = {"bad_code", "bad_count", "promo_taken"}
 
 
 @pytest.fixture
@@ -85,7 +89,7 @@ def refused() -> set[str]:
 
 
 def test_the_page_of_codes_explains_every_one(partner: Any, client_for: Callable[..., Client]) -> None:
-    assert refused() - set(CODES) == set()
+    assert refused() - NOT_API_CODES - set(CODES) == set()
     client = client_for(partner)
     problem = client.get("/api/v1/orders/").json()
     page, _hash, code = problem["type"].partition("#")
