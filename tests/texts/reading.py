@@ -9,6 +9,7 @@ from typing import Any
 from django.apps import apps
 from django.db import models
 
+from apps.billing.moving import reading
 from apps.callcenters import lists
 from apps.catalog import price_list
 from apps.core.tenancy import in_partner
@@ -16,8 +17,13 @@ from apps.partners.models import Partner
 
 CYRILLIC = re.compile("[А-Яа-яЁё]")
 READ_ALOUD = ("placeholder", "title", "aria-label", "alt", "data-confirm")
-# A language is called by its own name, and so are the columns of a Russian file.
-OWN_NAMES = {"русский", "по-русски", *map(str.lower, (*price_list.COLUMNS, *lists.COLUMNS))}
+OF_A_BASE = [column.heading for column in (*reading.COLUMNS, *reading.OLD_CHARGES)]
+# A language is called by its own name, and so are the columns of a Russian file and the words in it.
+OWN_NAMES = {
+    "русский",
+    "по-русски",
+    *map(str.lower, (*price_list.COLUMNS, *lists.COLUMNS, *OF_A_BASE, ", ".join(reading.EVENTS))),
+}
 
 SHOWN_OF_OTHERS = {
     "accounts",

@@ -27,8 +27,10 @@ def sold(shop: Shop) -> Shop:
 
 def russian(client: Client, path: str, data: list[str]) -> Iterator[str]:
     """Russian texts of a page in English, each with its address."""
-    answer = client.get(path, **ENGLISH)
+    answer = client.get(path, follow=True, **ENGLISH)
     assert answer.status_code in {200, 403, 404}, f"{path}: {answer.status_code}"
+    led = answer.redirect_chain[-1][0] if answer.redirect_chain else ""
+    assert "/login/" not in led, f"{path}: {led}"
     yield from (f"{path}: {text}" for text in leftovers(answer.content.decode(), data))
 
 

@@ -8,7 +8,10 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import tablib
+from django.utils.functional import Promise
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from apps.accounts import contacts
 from apps.accounts.many import Person
@@ -31,7 +34,7 @@ class Column:
     key: str
     heading: str
     read: Callable[[Any], Any]
-    about: str
+    about: str | Promise
     is_required: bool = False
 
 
@@ -162,47 +165,80 @@ def _refused(read: Callable[[str], str], found: str) -> str:
 
 
 COLUMNS = (
-    Column("external_id", "Номер подписки", code, "номер в прежней системе, у каждой свой", True),
-    Column("parent_external_id", "Дополнение к", code, "номер основной подписки, если это дополнение"),
-    Column("customer_id", "Номер клиента", code, "номер клиента у партнёра"),
+    Column(
+        "external_id", "Номер подписки", code, gettext_lazy("номер в прежней системе, у каждой свой"), True
+    ),
+    Column(
+        "parent_external_id",
+        "Дополнение к",
+        code,
+        gettext_lazy("номер основной подписки, если это дополнение"),
+    ),
+    Column("customer_id", "Номер клиента", code, gettext_lazy("номер клиента у партнёра")),
     Column("phone", "Телефон", phone, "+79161234567"),
     Column("email", "Почта", email, "anna@example.ru"),
-    Column("name", "Имя", text, "Анна Смирнова"),
-    Column("language", "Язык", text, "ru или en, пусто — ru"),
-    Column("company", "Организация", text, "юридическое название, если клиент — организация"),
-    Column("inn", "ИНН", text, "ИНН организации"),
-    Column("kpp", "КПП", text, "КПП организации"),
-    Column("address", "Адрес", text, "юридический адрес организации"),
-    Column("documents_email", "Почта для документов", email, "куда отправлять счета и акты"),
-    Column("tariff", "Код тарифа", code, "код тарифа в нашем каталоге", True),
-    Column("quantity", "Количество", whole, "от 1 до 99, пусто — 1"),
-    Column("price", "Цена", amount, "цена одной штуки за период с НДС; пусто — по тарифу"),
-    Column("discount_percent", "Скидка, %", amount, "процент с каждого списания"),
-    Column("discount_amount", "Скидка, ₽", amount, "сумма с каждого списания"),
-    Column("discount_until", "Скидка до", day, "первый день без скидки, пусто — всегда"),
-    Column("period_start", "Оплачено с", day, "первый день оплаченного периода"),
-    Column("next_charge_date", "Следующее списание", day, "первый день, который ещё не оплачен", True),
-    Column("cycle_day", "День списания", whole, "1–31, если не день следующего списания (31 января → 28)"),
-    Column("started_date", "Началась", day, "когда куплена"),
-    Column("end_date", "Заканчивается", day, "первый день без услуги, если срок назначен"),
-    Column("token", "Токен", text, "номер сохранённого способа у шлюза"),
-    Column("card", "Карта", text, "как показывать клиенту: •• 4477"),
-    Column("keys", "Ключи", several, "выданные ключи через точку с запятой"),
+    Column("name", "Имя", text, gettext_lazy("Анна Смирнова")),
+    Column("language", "Язык", text, gettext_lazy("ru или en, пусто — ru")),
+    Column("company", "Организация", text, gettext_lazy("юридическое название, если клиент — организация")),
+    Column("inn", "ИНН", text, gettext_lazy("ИНН организации")),
+    Column("kpp", "КПП", text, gettext_lazy("КПП организации")),
+    Column("address", "Адрес", text, gettext_lazy("юридический адрес организации")),
+    Column("documents_email", "Почта для документов", email, gettext_lazy("куда отправлять счета и акты")),
+    Column("tariff", "Код тарифа", code, gettext_lazy("код тарифа в нашем каталоге"), True),
+    Column("quantity", "Количество", whole, gettext_lazy("от 1 до 99, пусто — 1")),
+    Column("price", "Цена", amount, gettext_lazy("цена одной штуки за период с НДС; пусто — по тарифу")),
+    Column("discount_percent", "Скидка, %", amount, gettext_lazy("процент с каждого списания")),
+    Column("discount_amount", "Скидка, ₽", amount, gettext_lazy("сумма с каждого списания")),
+    Column("discount_until", "Скидка до", day, gettext_lazy("первый день без скидки, пусто — всегда")),
+    Column("period_start", "Оплачено с", day, gettext_lazy("первый день оплаченного периода")),
     Column(
-        "provider_ids", "Номера у поставщика", several, "UUID запросов у поставщика через точку с запятой"
+        "next_charge_date",
+        "Следующее списание",
+        day,
+        gettext_lazy("первый день, который ещё не оплачен"),
+        True,
     ),
-    Column("url", "Ссылка", text, "где клиент пользуется услугой"),
+    Column(
+        "cycle_day",
+        "День списания",
+        whole,
+        gettext_lazy("1–31, если не день следующего списания (31 января → 28)"),
+    ),
+    Column("started_date", "Началась", day, gettext_lazy("когда куплена")),
+    Column("end_date", "Заканчивается", day, gettext_lazy("первый день без услуги, если срок назначен")),
+    Column("token", "Токен", text, gettext_lazy("номер сохранённого способа у шлюза")),
+    Column("card", "Карта", text, gettext_lazy("как показывать клиенту: •• 4477")),
+    Column("keys", "Ключи", several, gettext_lazy("выданные ключи через точку с запятой")),
+    Column(
+        "provider_ids",
+        "Номера у поставщика",
+        several,
+        gettext_lazy("UUID запросов у поставщика через точку с запятой"),
+    ),
+    Column("url", "Ссылка", text, gettext_lazy("где клиент пользуется услугой")),
 )
+EVENTS = {
+    "отказ": "declined",
+    "отмена": "cancelled",
+    "пауза": "paused",
+    "возврат": "refunded",
+    "смена цены": "price_changed",
+    "смена тарифа": "tariff_changed",
+    "смена количества": "quantity_changed",
+    "скидка": "discounted",
+    "новая": "new_there",
+    "разовая": "one_off",
+}
+"""What a Russian file calls what happened."""
 OLD_CHARGES = (
-    Column("external_id", "Номер подписки", code, "номер в прежней системе", True),
-    Column("day", "Дата", day, "день списания или события", True),
-    Column("amount", "Сумма", amount, "сколько списано; пусто, если событие без денег"),
+    Column("external_id", "Номер подписки", code, gettext_lazy("номер в прежней системе"), True),
+    Column("day", "Дата", day, gettext_lazy("день списания или события"), True),
+    Column("amount", "Сумма", amount, gettext_lazy("сколько списано; пусто, если событие без денег")),
     Column(
         "event",
         "Событие",
         text,
-        "пусто — списание; иначе: отказ, отмена, пауза, возврат, смена цены, смена тарифа, смена количества, "
-        "скидка, новая, разовая",
+        format_lazy("{}: {}", gettext_lazy("пусто — списание; иначе одно из слов"), ", ".join(EVENTS)),
     ),
 )
 _PERSON = ("customer_id", "phone", "email", "name", "language")
@@ -288,9 +324,9 @@ def _values(line: int, cells: Any, columns: list[Column | None], doubts: list[Do
 _GUARDED = ("'=", "'+", "'-", "'@")
 
 
-def sample(columns: tuple[Column, ...]) -> list[Mapping[str, str]]:
+def sample(columns: tuple[Column, ...]) -> list[Mapping[str, Any]]:
     """What a page or a guide says of a file: heading, what to write, whether it must be there."""
     return [
-        {"heading": one.heading, "about": one.about, "required": "да" if one.is_required else ""}
+        {"heading": one.heading, "about": one.about, "required": _("да") if one.is_required else ""}
         for one in columns
     ]

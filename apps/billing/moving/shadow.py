@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from apps import journal
 from apps.billing.moving import terms
 from apps.billing.moving.models import BaseRow, BaseRowState, ShadowRun
-from apps.billing.moving.reading import OldCharge
+from apps.billing.moving.reading import EVENTS, OldCharge
 from apps.catalog.models import Offer
 from apps.core import clock
 from apps.core.errors import Refused
@@ -49,18 +49,6 @@ CLASSES: dict[str, tuple[bool, Any]] = {
     "extra_there": (False, _("Там списано, мы не списали бы")),
     "unknown_there": (False, _("Такой подписки нет среди загруженных")),
     "after_move": (False, _("Уже перенесена, а прежняя система списала: двойное списание")),
-}
-EVENTS = {
-    "отказ": "declined",
-    "отмена": "cancelled",
-    "пауза": "paused",
-    "возврат": "refunded",
-    "смена цены": "price_changed",
-    "смена тарифа": "tariff_changed",
-    "смена количества": "quantity_changed",
-    "скидка": "discounted",
-    "новая": "new_there",
-    "разовая": "one_off",
 }
 LASTING = {"cancelled", "paused", "price_changed", "tariff_changed", "quantity_changed", "discounted"}
 OF_AMOUNT = ("price_changed", "tariff_changed", "quantity_changed", "discounted", "refunded")
