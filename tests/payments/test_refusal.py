@@ -29,7 +29,9 @@ GAPS = (-0.05, 0.0, 0.01, 0.03, 0.06, 0.1, 0.15, 0.25, 0.6)
 
 
 def is_clean(shop: Shop) -> bool:
-    return list(audit.run([shop.partner.pk])) == []
+    """Fails with what the auditor found, which a bare False would hide."""
+    assert list(audit.run([shop.partner.pk])) == []
+    return True
 
 
 def jump(shop: Shop, subscription: Subscription) -> None:
