@@ -11,19 +11,23 @@ from django.db import models
 
 from apps.billing.moving import reading
 from apps.callcenters import lists
-from apps.catalog import price_list
+from apps.catalog import price_list, regions
 from apps.core.tenancy import in_partner
 from apps.partners.models import Partner
 
 CYRILLIC = re.compile("[А-Яа-яЁё]")
 READ_ALOUD = ("placeholder", "title", "aria-label", "alt", "data-confirm")
-OF_A_BASE = [column.heading for column in (*reading.COLUMNS, *reading.OLD_CHARGES)]
-# A language is called by its own name, and so are the columns of a Russian file and the words in it.
+# A language is called by its own name, and so are regions and the columns of a Russian file.
 OWN_NAMES = {
     "русский",
     "по-русски",
-    *map(str.lower, (*price_list.COLUMNS, *lists.COLUMNS, *OF_A_BASE, ", ".join(reading.EVENTS))),
+    *map(str.lower, (*price_list.COLUMNS, *lists.COLUMNS, *regions.NAMES.values())),
 }
+_OF_A_BASE = (*reading.COLUMNS, *reading.OLD_CHARGES)
+OF_A_BASE = sorted(
+    {", ".join(reading.EVENTS), *(column.heading.lower() for column in _OF_A_BASE)}, key=len, reverse=True
+)
+"""Headings of the files of a base and the words in them: too common to be taken out of other pages."""
 
 SHOWN_OF_OTHERS = {
     "accounts",
