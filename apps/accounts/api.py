@@ -36,6 +36,7 @@ COMPANY = {
 ANSWER = {
     "id": "01938e2a-5c1f-7b3e-9a51-2f6f0c9d4e11",
     **ANNA,
+    "wants_documents": False,
     "company": None,
     "created_at": "2026-11-27T09:15:00Z",
     "erased_at": None,
@@ -65,13 +66,16 @@ class CustomerSerializer(serializers.ModelSerializer[Customer]):
     external_id = serializers.CharField(max_length=100, required=False, allow_blank=True)
     name = serializers.CharField(max_length=200, required=False, allow_blank=True)
     language = serializers.ChoiceField(choices=Language.choices, required=False)
+    wants_documents = serializers.BooleanField(
+        required=False, help_text=_("Присылать квитанции и корректировки на почту; организации — всегда")
+    )
     company = CompanySerializer(
         required=False, allow_null=True, help_text=_("Реквизиты, если клиент — организация")
     )
 
     class Meta:
         model = Customer
-        fields = ("id", *ANNA, "company", "created_at", "erased_at")
+        fields = ("id", *ANNA, "wants_documents", "company", "created_at", "erased_at")
         read_only_fields = ("id", "created_at", "erased_at")
 
 
@@ -137,12 +141,14 @@ class CustomerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     @idempotent
     def create(self, request: Request) -> Response:
         given = self._given(request)
-        company = given.pop("company", None)
+        company, wants = given.pop("company", None), given.pop("wants_documents", None)
         # Where the requisites are refused, nobody is registered.
         with transaction.atomic():
             customer, is_new = customers.find_or_register(**given, verified=True)
             if company:
                 companies.set_company(customer, actor=_actor(request), **company)
+            if wants is not None:
+                customers.update(customer, actor=_actor(request), wants_documents=wants)
         customer = self.get_queryset().get(pk=customer.pk)
         code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
         return Response(self.get_serializer(customer).data, status=code)

@@ -1,5 +1,7 @@
 """Customers are found or registered by what is known of them, changed, and erased."""
 
+from typing import Any
+
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -61,9 +63,12 @@ def find_or_register(
     raise _conflict()
 
 
-def update(customer: Customer, *, actor: str, **changes: str) -> Customer:
-    """Changes phone, email, external_id, name or language ("" removes). Raises Refused as `register`."""
-    if unknown := set(changes) - {*CONTACTS, "name", "language"}:
+def update(customer: Customer, *, actor: str, **changes: Any) -> Customer:
+    """Changes phone, email, external_id, name or language ("" removes), wants_documents (bool).
+
+    Raises Refused as `register`.
+    """
+    if unknown := set(changes) - {*CONTACTS, "name", "language", "wants_documents"}:
         raise ValueError(f"A customer has no {', '.join(sorted(unknown))}")
     for field in ("phone", "email"):
         if field in changes:
@@ -72,7 +77,7 @@ def update(customer: Customer, *, actor: str, **changes: str) -> Customer:
         with transaction.atomic():
             customer = locked(customer)
             for field, value in changes.items():
-                setattr(customer, field, value.strip())
+                setattr(customer, field, value.strip() if isinstance(value, str) else value)
             if not any(getattr(customer, field) for field in CONTACTS):
                 raise _no_contact()
             _save(customer)

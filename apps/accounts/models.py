@@ -20,6 +20,8 @@ class Customer(UUIDModel):
     external_id = models.CharField(_("номер у партнёра"), max_length=100, blank=True)
     name = models.CharField(_("имя"), max_length=200, blank=True)
     language = models.CharField(_("язык"), max_length=2, choices=Language.choices, default=Language.RUSSIAN)
+    # A company gets its documents anyway, at its `documents_email`.
+    wants_documents = models.BooleanField(_("присылать документы на почту"), default=False, db_default=False)
     created_at = models.DateTimeField(_("с нами с"))
     erased_at = models.DateTimeField(_("данные стёрты"), null=True, blank=True)
 

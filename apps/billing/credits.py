@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing import balances, invoices, money_in, postings
+from apps.billing import balances, invoices, mailing, money_in, postings
 from apps.billing.models import (
     CreditNote,
     CreditNoteLine,
@@ -69,6 +69,7 @@ def issue(
     )
     note.save(update_fields=["number"])
     search.index(KIND, note.pk, [note.number])
+    mailing.plan(note)
     return note
 
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from apps.accounts import companies
 from apps.accounts.models import ActSchedule
-from apps.billing import invoices, parties, periods
+from apps.billing import invoices, mailing, parties, periods
 from apps.billing.models import Collection, CreditNoteLine, Invoice, InvoiceLine, InvoiceState
 from apps.billing.paperwork import Document, DocumentKind
 from apps.core import clock, due, search
@@ -265,6 +265,7 @@ def _issue(
         key=key,
     )
     search.index(KIND, made.pk, [number])
+    mailing.plan(made)
     return made
 
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.billing import (
     balances,
     dunning_results,
+    mailing,
     money_in,
     parties,
     paying,
@@ -138,6 +139,7 @@ def issue(invoice: Invoice) -> Invoice:
     invoice.number, invoice.state, invoice.issued_at = number, InvoiceState.OPEN, clock.now()
     invoice.save(update_fields=["number", "state", "issued_at", "business_date", "parties"])
     search.index(KIND, invoice.pk, [number])
+    mailing.plan_invoice(invoice)
     return invoice
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from apps.billing import balances, facts, invoices, parties, paying, phases, postings, terms
+from apps.billing import balances, facts, invoices, mailing, parties, paying, phases, postings, terms
 from apps.billing.engine import Charge
 from apps.billing.facts import Facts
 from apps.billing.models import (
@@ -351,6 +351,8 @@ def _write_invoices(bills: Sequence[Bill], day: date) -> None:
             )
         )
     bulk.copy(Invoice, _INVOICE, rows)
+    if named:
+        mailing.plan_new(bill.id for bill in by_invoice if bill.subscription.customer_id in named)
 
 
 def _move_on(bills: Sequence[Bill]) -> None:

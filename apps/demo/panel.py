@@ -26,6 +26,7 @@ KINDS = {
     "billing.resume": _("Конец паузы"),
     "billing.dunning": _("Повтор неудачного списания"),
     "billing.act": _("Акт за период"),
+    "billing.document_letter": _("Письмо с документом"),
     "billing.partner_invoice": _("Счёт партнёру за клиентов"),
     "billing.mass_action": _("Массовое действие"),
     "billing.move_base": _("Перенос пачки подписок"),

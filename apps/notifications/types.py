@@ -27,6 +27,10 @@ EXPLAINED = {
     "reason": _("причина"),
     "pay_url": _("ссылка на оплату"),
     "ends_on": _("день, когда подписка завершится"),
+    "document": _("вид документа: счёт, акт, корректировка, квитанция"),
+    "document_number": _("номер документа"),
+    "document_date": _("дата документа"),
+    "due_date": _("последний день оплаты"),
     "partner_name": _("название партнёра"),
     "colour": _("цвет партнёра"),
     "cabinet_url": _("ссылка на личный кабинет"),
@@ -134,6 +138,12 @@ for _type in (
         _("Цена изменится"),
         ("product", "amount", "old_amount", "next_charge_date"),
         ("tariff", "reason", "url", "deadline"),
+    ),
+    Type(
+        "document_issued",
+        _("Документ"),
+        ("document", "document_number", "document_date", "amount"),
+        ("due_date",),
     ),
     Type(
         "subscription_cancelled",

@@ -435,6 +435,7 @@ DUE = {
     "billing.move_base": "batch",
     "billing.mass_action": "mass",
     "billing.act": "invoice",
+    "billing.document_letter": "invoice",
     "billing.partner_invoice": "customer",
     # Of a change that is the platform's own, at each partner that sells the tariff.
     "billing.price_impact": "",
