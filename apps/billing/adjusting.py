@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing import balances, credits, facts, invoices, postings, terms
+from apps.billing import balances, credits, facts, invoices, postings, returnable, terms
 from apps.billing.engine import Charge, Credit, Difference
 from apps.billing.facts import Facts
 from apps.billing.models import (
@@ -57,42 +57,53 @@ def credit(
     actor: str = "",
 ) -> list[CreditNote]:
     """Notes of what was billed too much, one for each invoice: onto the balance, or back by the payment."""
-    # The balance is locked before any number is: everybody's order.
-    balances.take(subscription.customer_id, Money(ZERO, subscription.currency))
     by_line = {part.line: part for part in parts}
     by_invoice: dict[UUID, list[credits.Part]] = defaultdict(list)
     for line in InvoiceLine.objects.filter(pk__in=list(by_line)).order_by("invoice", "position"):
         part = by_line[line.pk]
         by_invoice[line.invoice_id].append(credits.Part(part.line, part.amount, part.start, part.end))
-    notes = []
-    for key, mine in by_invoice.items():
-        invoice = invoices.locked(key)
-        if fitting := _within(invoice, mine):
-            notes.append(
-                credits.issue(
-                    invoice=invoice,
-                    parts=fitting,
-                    reason=reason,
-                    key=f"{reason}:{key}:{uuid7()}",
-                    to_card=to_card,
-                    actor=actor,
-                )
-            )
-    return notes
+    # All of them before the first number: everybody's order.
+    locked = credits.lock(by_invoice, subscription.customer_id, subscription.currency)
+    return [
+        credits.issue(
+            invoice=invoice,
+            parts=fitting,
+            reason=reason,
+            key=f"{reason}:{invoice.pk}:{uuid7()}",
+            to_card=to_card,
+            actor=actor,
+        )
+        for invoice in locked
+        if (fitting := _within(invoice, by_invoice[invoice.pk]))
+    ]
 
 
-def _within(invoice: Invoice, parts: Iterable[credits.Part]) -> list[credits.Part]:
-    """No more than is left of an invoice after what went back of it already."""
+def fitting(parts: Iterable[Credit]) -> list[Credit]:
+    """Of what is owed back, what `credit` will give: no more than went back of its invoices already leaves."""
+    parts = list(parts)
+    lines = InvoiceLine.objects.filter(pk__in=[part.line for part in parts]).select_related("invoice")
+    of_line = {line.pk: line.invoice for line in lines}
+    by_invoice: dict[UUID, list[Credit]] = defaultdict(list)
+    for part in parts:
+        by_invoice[of_line[part.line].pk].append(part)
+    return [
+        one for mine in by_invoice.values() for one in _within(of_line[mine[0].line], mine)
+    ]
+
+
+def _within[Of: (Credit, credits.Part)](invoice: Invoice, parts: Iterable[Of]) -> list[Of]:
+    """No more than is left of an invoice and its lines after what went back of it already."""
     if invoice.state not in {InvoiceState.OPEN, InvoiceState.PAID}:
         return []
-    noted = sum((line.credited for line in invoice.lines.all()), ZERO)
-    left, fitting = invoice.total - noted - postings.credited_so_far(invoice), []
+    of_lines = postings.left_of_lines(invoice, invoice.lines.all())
+    left, kept = returnable.left(invoice), []
     for part in parts:
-        amount = min(part.amount, left)
+        amount = min(part.amount, of_lines[part.line], left)
         if amount > 0:
-            fitting.append(replace(part, amount=amount))
+            kept.append(replace(part, amount=amount))
+            of_lines[part.line] -= amount
             left -= amount
-    return fitting
+    return kept
 
 
 def draft(

@@ -17,6 +17,7 @@ from apps.billing import document_admin, pauses, promotions_admin, retention, st
 from apps.billing.api import pdf_answer
 from apps.billing.dunning_admin import InvoicePages
 from apps.billing.lifecycle_admin import LifecyclePages
+from apps.billing.mailing_admin import MailingPages
 from apps.billing.mass import admin as mass_admin
 from apps.billing.models import Invoice, InvoiceLine, InvoicePayment, Subscription, SubscriptionState
 from apps.billing.moving import admin as moving_admin
@@ -182,7 +183,7 @@ class SubscriptionAdmin(LifecyclePages, console.ReadOnlyAdmin):
 
 
 @console.register(Invoice, sites=(console.partner_site,))
-class InvoiceAdmin(document_admin.BankPages, InvoicePages, console.ReadOnlyAdmin):
+class InvoiceAdmin(MailingPages, document_admin.BankPages, InvoicePages, console.ReadOnlyAdmin):
     """Issued documents do not change: the database refuses."""
 
     list_display = (
@@ -205,8 +206,8 @@ class InvoiceAdmin(document_admin.BankPages, InvoicePages, console.ReadOnlyAdmin
     )
     inlines = (LineInline, PaymentInline, *document_admin.INLINES)
     exclude = ("channel_id",)
-    readonly_fields = ("pdf_link",)
-    actions_detail = ("pdf", "pay_link", "money_received", "credit", "void")
+    readonly_fields = ("pdf_link", "letters")
+    actions_detail = ("pdf", "send", "pay_link", "money_received", "credit", "void")
 
     @display(description=_("состояние"), label=INVOICE_COLOURS, ordering="state")
     def shown_state(self, row: Invoice) -> tuple[str, Any]:

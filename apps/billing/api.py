@@ -19,6 +19,7 @@ from apps.billing.document_api import PdfRenderer, pdf_answer
 from apps.billing.document_api import routes as document_routes
 from apps.billing.dunning_api import InvoiceDunning, SubscriptionDunning
 from apps.billing.lifecycle_api import LifecycleActions
+from apps.billing.mailing_api import SendAction
 from apps.billing.mass.api import routes as mass_routes
 from apps.billing.models import Invoice, InvoiceLine, InvoiceState, Subscription, SubscriptionState
 from apps.billing.preview_api import PreviewAction
@@ -26,6 +27,7 @@ from apps.billing.promotions_api import PromotionActions
 from apps.billing.promotions_api import routes as promotion_routes
 from apps.billing.statement_api import StatementsViewSet
 from apps.journal.api import idempotent
+from apps.policies import numbering
 
 SUBSCRIPTION = {
     "id": "01938e2a-7b10-7c55-8f0e-5a2f1f0b6c01",
@@ -49,7 +51,7 @@ SUBSCRIPTION = {
 }
 INVOICE = {
     "id": "01938e2a-7b11-7d01-9c33-6b1d7a0e2f42",
-    "number": "I26-1-12-000001",
+    "number": numbering.example("invoice"),
     "customer": SUBSCRIPTION["customer"],
     "subscription": SUBSCRIPTION["id"],
     "order": "01938e2a-7b0f-7a90-bb21-0c4d5e6f7a81",
@@ -267,14 +269,18 @@ class InvoiceFilter(filters.FilterSet):
 )
 @extend_schema(tags=["invoices"])
 class InvoicesViewSet(
-    InvoiceDunning, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Invoice]
+    SendAction,
+    InvoiceDunning,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    viewsets.GenericViewSet[Invoice],
 ):
     """Invoices of the partner's customers; a draft is nobody's business."""
 
     queryset = Invoice.objects.none()
     serializer_class = InvoiceSerializer
     filterset_class = InvoiceFilter
-    required_scopes = {"GET": "invoices:read"}
+    required_scopes = {"GET": "invoices:read", "POST": "orders:write"}
 
     def get_queryset(self) -> QuerySet[Invoice]:
         return Invoice.objects.exclude(state=InvoiceState.DRAFT).prefetch_related("lines")

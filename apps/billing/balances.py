@@ -11,6 +11,14 @@ from apps.core import bulk
 from apps.core.money import Money
 
 
+def lock(customer_id: UUID, currency: str) -> Decimal:
+    """What is on the balance, which nobody else changes until the transaction ends; it is opened where need be."""
+    CustomerBalance.objects.get_or_create(customer_id=customer_id, defaults={"currency": currency})
+    rows = CustomerBalance.objects.select_for_update(no_key=True).filter(customer_id=customer_id)
+    found = rows.filter(currency=currency).values_list("amount", flat=True).first()
+    return found if found is not None else Decimal("0.00")
+
+
 def add(customer_id: UUID, amount: Money) -> None:
     """More is owed to the customer, in the caller's transaction."""
     CustomerBalance.objects.get_or_create(customer_id=customer_id, defaults={"currency": amount.currency})

@@ -1,6 +1,6 @@
 """Credit notes: less owed on an issued invoice, onto the customer's balance or back to where it came from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -51,12 +51,14 @@ def issue(
 
     What is unpaid lowers the debt; of what is paid, `to_card` goes back by the payment it came with (as far as
     that has it), the rest onto the balance. The VAT is at the line's own rate. With the same `key` it is the
-    same note. Raises Refused: `credit_too_much`, `invoice_closed`; of an unpaid invoice `payment_under_way`,
-    `void_instead` where nothing would be left to pay.
+    same note. Raises Refused: `credit_too_much` where refunds and notes have left less; `invoice_closed`; of an
+    unpaid invoice `payment_under_way`, `void_instead` where nothing would be left to pay.
     """
     if earlier := CreditNote.objects.filter(key=key).first():
         return earlier
-    invoice = invoices.locked(invoice.pk)
+    [invoice] = lock([invoice.pk], invoice.customer_id, invoice.currency)
+    if earlier := CreditNote.objects.filter(key=key).first():
+        return earlier
     lines = {line.pk: line for line in invoice.lines.select_for_update(no_key=True).order_by("pk")}
     note = _write(invoice, lines, parts, reason=reason, key=key, actor=actor)
     _give(note, invoice, to_card=to_card)
@@ -73,6 +75,17 @@ def issue(
     return note
 
 
+def lock(invoice_ids: Iterable[UUID], customer_id: UUID, currency: str) -> list[Invoice]:
+    """Invoices that are to be credited, locked with all that a credit goes by, in everybody's order.
+
+    The invoices, the customer's balance, the payments (which refunds lock); numbers come after all of them.
+    """
+    found = [invoices.locked(key) for key in sorted(invoice_ids)]
+    balances.lock(customer_id, currency)
+    returnable.lock([invoice.pk for invoice in found])
+    return found
+
+
 def _write(
     invoice: Invoice,
     lines: dict[UUID, InvoiceLine],
@@ -84,6 +97,7 @@ def _write(
     total = sum((part.amount for part in parts), Decimal(0))
     if invoice.state == InvoiceState.OPEN:
         _check_debt(invoice, total)
+    _check_lines(invoice, lines, parts)
     note = CreditNote.objects.create(
         invoice=invoice,
         customer_id=invoice.customer_id,
@@ -99,8 +113,6 @@ def _write(
     )
     for part in parts:
         line = lines[part.line]
-        if part.amount > line.amount - line.credited:
-            raise Refused("credit_too_much", _("По этой строке счёта столько уже не вернуть"))
         CreditNoteLine.objects.create(
             credit_note=note,
             invoice_line=line,
@@ -112,6 +124,17 @@ def _write(
         line.credited += part.amount
         line.save(update_fields=["credited"])
     return note
+
+
+def _check_lines(invoice: Invoice, lines: dict[UUID, InvoiceLine], parts: Sequence[Part]) -> None:
+    """What refunds took of a line is gone as well; those on their way are not of any line yet."""
+    left = postings.left_of_lines(invoice, lines.values())
+    for part in parts:
+        if part.amount > left[part.line]:
+            raise Refused("credit_too_much", _("По этой строке счёта столько уже не вернуть"))
+        left[part.line] -= part.amount
+    if sum((part.amount for part in parts), Decimal(0)) > returnable.left(invoice):
+        raise Refused("credit_too_much", _("Столько по этому счёту уже не вернуть: часть денег вернулась"))
 
 
 def _check_debt(invoice: Invoice, total: Decimal) -> None:
@@ -137,7 +160,7 @@ def _give(note: CreditNote, invoice: Invoice, *, to_card: bool) -> None:
         invoice.debt_credited += note.total
         invoice.save(update_fields=["debt_credited"])
     elif link is not None:
-        note.to_refund = min(note.total, link.payment.refundable())
+        note.to_refund = min(note.total, link.payment.at_gateway())
         note.to_balance = note.total - note.to_refund
     note.save(update_fields=["to_debt", "to_balance", "to_refund"])
     if link is not None and note.to_refund:
@@ -147,6 +170,7 @@ def _give(note: CreditNote, invoice: Invoice, *, to_card: bool) -> None:
             reason=str(note.get_reason_display()),
             actor=note.actor,
             key=note.pk,
+            is_counted=True,
         )
     if note.to_balance:
         balances.add(note.customer_id, Money(note.to_balance, note.currency))

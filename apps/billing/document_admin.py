@@ -27,6 +27,7 @@ from unfold.widgets import (
 from apps.accounts.models import Customer
 from apps.billing import collecting, credits, money_in, outside, partner_invoices, partner_reports
 from apps.billing.document_api import pdf_answer
+from apps.billing.mailing_admin import MailingPages
 from apps.billing.models import CreditNote, CreditNoteLine, CreditReason, Invoice
 from apps.billing.paperwork import (
     ChargeRequest,
@@ -209,7 +210,7 @@ INLINES = (MoneyInline, RequestInline, NoteInline, DocumentInline)
 """What hangs on an invoice beside its lines and payments."""
 
 
-class PrintedAdmin(console.ReadOnlyAdmin):
+class PrintedAdmin(MailingPages, console.ReadOnlyAdmin):
     """An issued document, to be looked at and printed."""
 
     list_select_related: Any = ("customer", "invoice")
@@ -220,8 +221,8 @@ class PrintedAdmin(console.ReadOnlyAdmin):
         "customer__email",
         "customer__company__inn",
     )
-    readonly_fields = ("pdf_link",)
-    actions_detail = ("pdf",)
+    readonly_fields = ("pdf_link", "letters")
+    actions_detail = ("pdf", "send")
 
     @display(description=_("сумма"), ordering="total")
     def shown_total(self, row: Any) -> str:

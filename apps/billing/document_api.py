@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from apps.billing import answers, partner_reports, pdf
+from apps.billing.mailing_api import SendAction
 from apps.billing.models import CreditNote, CreditNoteLine, CreditReason
 from apps.billing.paperwork import (
     ChargeRequest,
@@ -27,10 +28,11 @@ from apps.billing.paperwork import (
 )
 from apps.core.money import Money
 from apps.journal.api import idempotent
+from apps.policies import numbering
 
 NOTE = {
     "id": "01938e2a-7b11-7d01-9c33-6b1d7a0e2f50",
-    "number": "C26-1-12-000001",
+    "number": numbering.example("credit_note"),
     "invoice": "01938e2a-7b11-7d01-9c33-6b1d7a0e2f42",
     "customer": "01938e2a-5c1f-7b3e-9a51-2f6f0c9d4e11",
     "reason": "correction",
@@ -46,7 +48,7 @@ NOTE = {
 DOCUMENT = {
     "id": "01938e2a-7b11-7d01-9c33-6b1d7a0e2f60",
     "kind": "act",
-    "number": "A26-1-12-000001",
+    "number": numbering.example("act"),
     "invoice": "01938e2a-7b11-7d01-9c33-6b1d7a0e2f42",
     "customer": "01938e2a-5c1f-7b3e-9a51-2f6f0c9d4e11",
     "business_date": "2026-11-30",
@@ -70,7 +72,7 @@ DOCUMENT = {
 REQUEST = {
     "id": "01938e2a-7b11-7d01-9c33-6b1d7a0e2f70",
     "invoice": "01938e2a-7b11-7d01-9c33-6b1d7a0e2f42",
-    "invoice_number": "I26-1-12-000001",
+    "invoice_number": numbering.example("invoice"),
     "customer": "01938e2a-5c1f-7b3e-9a51-2f6f0c9d4e11",
     "external_id": "client-1042",
     "phone": "+79161234567",
@@ -89,7 +91,7 @@ REPORT = {
     "rows": [
         {
             "position": 1,
-            "number": "I26-1-12-000001",
+            "number": numbering.example("invoice"),
             "amount": "99.00",
             "paid_date": "2026-11-27",
             "expected": "99.00",
@@ -194,10 +196,10 @@ class DocumentFilter(filters.FilterSet):
         fields = ["number"]
 
 
-class Printed(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]):
+class Printed(SendAction, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]):
     """Issued documents, as JSON and as PDF."""
 
-    required_scopes = {"GET": "invoices:read"}
+    required_scopes = {"GET": "invoices:read", "POST": "orders:write"}
 
     @extend_schema(summary=_("Документ в PDF"), responses={(200, "application/pdf"): OpenApiTypes.BINARY})
     @action(detail=True, methods=["get"], renderer_classes=[PdfRenderer, renderers.JSONRenderer])
@@ -424,7 +426,9 @@ class CollectionReportsViewSet(
                 value={
                     "name": REPORT["name"],
                     "key": "2026-11",
-                    "rows": [{"number": "I26-1-12-000001", "amount": "99.00", "paid_date": "2026-11-27"}],
+                    "rows": [
+                        {"number": numbering.example("invoice"), "amount": "99.00", "paid_date": "2026-11-27"}
+                    ],
                 },
                 request_only=True,
             ),

@@ -588,4 +588,5 @@ import apps.billing.dunning_models  # noqa: E402 - and more
 import apps.billing.mass.models  # noqa: E402
 import apps.billing.moving.models  # noqa: E402
 import apps.billing.paperwork  # noqa: E402
+import apps.billing.payout_models  # noqa: E402
 import apps.billing.promotion_models  # noqa: E402, F401

@@ -206,6 +206,13 @@ def _taken(invoice: Invoice, lines: Iterable[InvoiceLine]) -> dict[UUID, _Taken]
     return found
 
 
+def left_of_lines(invoice: Invoice, lines: Iterable[InvoiceLine]) -> dict[UUID, Decimal]:
+    """By line: what neither notes nor refunds that were made have taken of it. Never less than nothing."""
+    lines = list(lines)
+    taken = _taken(invoice, lines)
+    return {line.pk: max(line.amount - taken[line.pk].gross, Decimal("0.00")) for line in lines}
+
+
 def _refunded(invoice: Invoice) -> dict[str, Decimal]:
     """By posting: what stands in the ledger as given back of an invoice by refunds."""
     refunds = Refund.objects.filter(payment__invoice_payment__invoice=invoice).values_list("pk", flat=True)

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from apps.accounts.models import Customer
 from apps.billing import statements
 from apps.core import papers, sheets, spans
+from apps.policies import numbering
 
 STATEMENT = {
     "customer": "01938e2a-5c1f-7b3e-9a51-2f6f0c9d4e11",
@@ -30,7 +31,7 @@ STATEMENT = {
     "entries": [
         {
             "date": "2026-11-27",
-            "title": "Счёт I26-1-12-000001",
+            "title": f"Счёт {numbering.example('invoice')}",
             "kind": "billing.Invoice",
             "id": "01938e2a-7b11-7d01-9c33-6b1d7a0e2f42",
             "debit": "99.00",
@@ -39,7 +40,7 @@ STATEMENT = {
         },
         {
             "date": "2026-11-27",
-            "title": "Оплата: I26-1-12-000001",
+            "title": f"Оплата: {numbering.example('invoice')}",
             "kind": "payments.Payment",
             "id": "01938e2a-7b12-7aa0-8d21-3a5f7c9e1b04",
             "debit": "0.00",

@@ -121,6 +121,15 @@ PARTNER: dict[str, Route] = {
     "api/v1/^documents/$": Route("/api/v1/documents/", KEY, tells=True),
     "api/v1/^documents/(?P<pk>[^/.]+)/$": Route("/api/v1/documents/{document}/", KEY, tells=True),
     "api/v1/^documents/(?P<pk>[^/.]+)/pdf/$": Route("/api/v1/documents/{document}/pdf/", KEY, tells=True),
+    "api/v1/^invoices/(?P<pk>[^/.]+)/send/$": Route(
+        "/api/v1/invoices/{invoice}/send/", KEY, own=400, method="post", data={"to": "nowhere"}
+    ),
+    "api/v1/^credit-notes/(?P<pk>[^/.]+)/send/$": Route(
+        "/api/v1/credit-notes/{note}/send/", KEY, own=400, method="post", data={"to": "nowhere"}
+    ),
+    "api/v1/^documents/(?P<pk>[^/.]+)/send/$": Route(
+        "/api/v1/documents/{document}/send/", KEY, own=400, method="post", data={"to": "nowhere"}
+    ),
     "api/v1/^charge-requests/$": Route("/api/v1/charge-requests/", KEY),
     "api/v1/^charge-requests/(?P<pk>[^/.]+)/$": Route("/api/v1/charge-requests/{request}/", KEY),
     "api/v1/^charge-requests/(?P<pk>[^/.]+)/charged/$": Route(
@@ -136,6 +145,13 @@ PARTNER: dict[str, Route] = {
     "api/v1/^collection-reports/$": Route("/api/v1/collection-reports/", KEY, tells=True),
     "api/v1/^collection-reports/(?P<pk>[^/.]+)/$": Route(
         "/api/v1/collection-reports/{report}/", KEY, tells=True
+    ),
+    "cabinet/account/": Route("/cabinet/account/?format=xlsx", CUSTOMER),
+    "cabinet/documents/by-mail/": Route(
+        "/cabinet/documents/by-mail/", CUSTOMER, own=302, method="post", data={"wants": "no"}
+    ),
+    "cabinet/documents/<uuid:document_id>/send/": Route(
+        "/cabinet/documents/{document}/send/", CUSTOMER, own=302, method="post", data={}
     ),
     "cabinet/documents/<uuid:document_id>.pdf": Route(
         "/cabinet/documents/{document}.pdf", CUSTOMER, tells=True
@@ -290,6 +306,9 @@ PARTNER_ACTIONS = {
     "billing/invoice/<path:object_id>/money-received/",
     "billing/invoice/<path:object_id>/credit/",
     "billing/invoice/<path:object_id>/void/",
+    "billing/invoice/<path:object_id>/send/",
+    "billing/creditnote/<path:object_id>/send/",
+    "billing/document/<path:object_id>/send/",
     "billing/creditnote/<path:object_id>/pdf/",
     "billing/document/<path:object_id>/pdf/",
     "accounts/customer/<path:object_id>/payer/",

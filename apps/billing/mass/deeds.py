@@ -66,14 +66,10 @@ def _parts(subscription: Subscription, percent: Decimal) -> tuple[Invoice, list[
     invoice = paid.order_by("-paid_at", "-pk").first()
     if invoice is None:
         raise Refused("nothing_paid", _("Оплаченных счетов нет"))
-    left = (
-        invoice.total
-        - postings.credited_so_far(invoice)
-        - sum((line.credited for line in invoice.lines.all()), Decimal(0))
-    )
+    left, of_lines = returnable.left(invoice), postings.left_of_lines(invoice, invoice.lines.all())
     parts = []
     for line in invoice.lines.filter(subscription=subscription).order_by("position"):
-        amount = min(rounded(line.amount * percent / 100), line.amount - line.credited, left)
+        amount = min(rounded(line.amount * percent / 100), of_lines[line.pk], left)
         if amount > 0:
             parts.append(credits.Part(line.pk, amount))
             left -= amount

@@ -108,6 +108,7 @@ def cabinet(request: Any) -> HttpResponse:
         "subscriptions": bought,
         "methods": [_used(one, bought) for one in _cards(request)],
         "invoices": [_listed(one) for one in _invoices(request)],
+        "may_mail": bool(request.customer.email) or request.customer.is_company,
     }
     return show(request, "cabinet.html", context)
 
