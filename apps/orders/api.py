@@ -24,6 +24,7 @@ from apps.orders.models import Order, OrderState, Service
 from apps.orders.placing import LIMIT, open_payment_page, place_order
 from apps.orders.rules import Declared
 from apps.payments.models import Payment
+from apps.policies import numbering
 
 ORDER = {
     "offer": 17,
@@ -34,7 +35,7 @@ ORDER = {
 }
 ANSWER = {
     "id": "01938e2a-7b0f-7a90-bb21-0c4d5e6f7a81",
-    "number": "O26-1-12-000001",
+    "number": numbering.example("order"),
     "state": "awaiting_payment",
     "customer": "01938e2a-5c1f-7b3e-9a51-2f6f0c9d4e11",
     "offer": 17,

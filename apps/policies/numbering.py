@@ -35,6 +35,11 @@ RETURNING last
 """
 
 
+def example(kind: str) -> str:
+    """A number for documentation, of partner 0, which there never is: it is equal to nobody's real one."""
+    return f"{LETTERS[kind]}26-1-0-000001"
+
+
 def allot(kind: str, *, legal_entity_id: int | None, partner_id: int, year: int, count: int = 1) -> list[str]:
     """The next `count` numbers, in order: `I26-1-12-000001` is kind, year, entity, partner, number.
 
