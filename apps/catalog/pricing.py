@@ -50,8 +50,7 @@ class Writer:
                 period_count=count,
                 period_unit=unit,
                 trial_days=line[price_list.TRIAL],
-                # The file does not know it: what staff have set stays.
-                trial_needs_method=tariff.current.trial_needs_method if tariff.current else True,
+                trial_needs_method=line[price_list.TRIAL_METHOD],
                 parameters=self._typed(tariff.product, line[price_list.PARAMETERS]),
                 vat_code=vat_code,
                 parts=[self.tariffs[part] for part in line.parts],

@@ -92,13 +92,14 @@ class TariffResource(ModelResource):
     price = Field(column_name=price_list.PRICE)
     terms = Field(column_name=price_list.PARAMETERS)
     description = Field(column_name=price_list.DESCRIPTION)
+    trial_method = Field(column_name=price_list.TRIAL_METHOD)
 
     class Meta:
         model = Tariff
         name = _("Прайс-лист")
         fields = (
             "product_code", "product_name", "category", "provider", "delivery", "vat", "code", "name",
-            "period", "trial", "price", "terms", "description",
+            "period", "trial", "price", "terms", "description", "trial_method",
         )  # fmt: skip
         import_id_fields = ("code",)
         use_transactions = True
@@ -124,7 +125,8 @@ class TariffResource(ModelResource):
     def before_import(self, dataset: tablib.Dataset, **options: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        if missing := [column for column in COLUMNS if column not in (dataset.headers or [])]:
+        headers = {*(dataset.headers or []), *price_list.OPTIONAL}
+        if missing := [column for column in COLUMNS if column not in headers]:
             while dataset.height:
                 dataset.rpop()
             raise ValidationError(_("В файле нет столбцов: %s") % ", ".join(missing))
