@@ -65,7 +65,16 @@ class CustomerAdmin(console.ReadOnlyAdmin):
     search_help_text = _("Имя, телефон, почта, номер у партнёра, ИНН или название организации")
     inlines: tuple[Any, ...] = (CompanyInline,)
     actions_detail = ("set_company",)
-    fields = ("name", "phone", "email", "external_id", "language", "wants_documents", "created_at", "erased_at")
+    fields = (
+        "name",
+        "phone",
+        "email",
+        "external_id",
+        "language",
+        "wants_documents",
+        "created_at",
+        "erased_at",
+    )
     actions = ("erase",)
 
     @display(description=_("клиент"))

@@ -8,7 +8,8 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminEmailInputWidget
@@ -41,7 +42,7 @@ class MailingPages:
             )
             for one in mailing.letters_of(row)
         ]
-        return format_html_join(format_html("<br>"), '<a href="{}">{}</a> {} — {}', found) or "—"
+        return format_html_join(mark_safe("<br>"), '<a href="{}">{}</a> {} — {}', found) or "—"
 
     def has_mail_permission(self, request: Any, object_id: Any = None) -> bool:
         """Who writes to customers."""

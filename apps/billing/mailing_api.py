@@ -44,9 +44,7 @@ class SendAction:
             OpenApiExample(
                 "to", summary=_("На другую почту"), value={"to": "buh@romashka.example"}, request_only=True
             ),
-            OpenApiExample(
-                "sent", summary=_("Письмо"), value=SENT, response_only=True, status_codes=["202"]
-            ),
+            OpenApiExample("sent", summary=_("Письмо"), value=SENT, response_only=True, status_codes=["202"]),
         ],
     )
     @action(detail=True, methods=["post"])

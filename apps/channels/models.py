@@ -85,6 +85,7 @@ class Scope(models.TextChoices):
     SUBSCRIPTIONS_READ = "subscriptions:read", _("Подписки: чтение")
     SUBSCRIPTIONS_WRITE = "subscriptions:write", _("Подписки: изменение")
     INVOICES_READ = "invoices:read", _("Счета: чтение")
+    BASE_MOVE = "base:move", _("Перенос базы из прежней системы")
 
 
 class ApiKey(UUIDModel):

@@ -33,7 +33,8 @@ def send(
 
     `key` names the reason (`renewal_ahead:<subscription>:<date>`): a second call with it changes nothing and
     gives the first message. After `expires_at` (wall clock) it is not sent any more. Keys of `context`: see
-    README. `attachments` go by e-mail only. Raises LookupError for an unknown type, ValueError for a missing or unknown key.
+    README. `attachments` go by e-mail only. Raises LookupError for an unknown type, ValueError for a missing or
+    unknown key.
     """
     values = types.of(type).complete(context)
     to, channel = (to_email, Channel.EMAIL) if to_email else (to_phone, Channel.SMS)

@@ -1,6 +1,5 @@
 """Console: a base moves in. Files with their doubts, shadow months, batches that are moved and given back."""
 
-import base64
 from collections import Counter
 from decimal import Decimal
 from typing import Any
@@ -33,16 +32,12 @@ from apps.billing.moving.models import (
     BaseRow,
     BaseRowState,
     BatchState,
-    ImportState,
     ShadowRun,
 )
-from apps.connectors.models import Connection
-from apps.core import clock, console
+from apps.core import console
 from apps.core.errors import Refused
 from apps.core.money import Money
-from apps.core.tenancy import current_partner
 
-MOST_BYTES = 30_000_000
 PAGE = 100
 
 
@@ -62,7 +57,7 @@ class BaseForm(forms.Form):
         super().__init__(*args)
         self.fields["connection"].choices = [  # type: ignore[attr-defined]
             ("", _("Токенов в файле нет")),
-            *((one.pk, one.name) for one in gateways()),
+            *((one.pk, one.name) for one in loading.gateways()),
         ]
 
 
@@ -90,13 +85,6 @@ class BatchForm(forms.Form):
         help_text=_("Пачка переносится целиком или никак и возвращается целиком"),
         widget=UnfoldAdminIntegerFieldWidget,
     )
-
-
-def gateways() -> list[Connection]:
-    """Where saved methods of this partner may be known: its own gateways, and the operator's."""
-    partner = current_partner()
-    found = Connection.objects.filter(kind="payment", is_test=partner.is_sandbox)
-    return [one for one in found.order_by("pk") if one.partner_id in {None, partner.pk}]
 
 
 class Moving(console.ReadOnlyAdmin):
@@ -182,16 +170,9 @@ class BaseImportAdmin(Moving):
 
     def _look(self, request: HttpRequest, form: BaseForm) -> BaseImport:
         file, connection = form.cleaned_data["file"], form.cleaned_data["connection"]
-        content = _content(file)
-        look = loading.look(reading.dataset(file.name, content), has_gateway=bool(connection))
-        return BaseImport.objects.create(
-            name=file.name[:200],
-            connection_id=connection,
-            content=base64.b64encode(content).decode(),
-            rows=len(look.rows),
-            report=look.report(),
-            actor=_who(request),
-            created_at=clock.now(),
+        known = {one.pk: one for one in loading.gateways()}
+        return loading.keep(
+            name=file.name, content=_content(file), connection=known.get(connection), actor=_who(request)
         )
 
     def change_view(
@@ -227,17 +208,8 @@ class BaseImportAdmin(Moving):
         if not self.has_add_permission(request):
             raise PermissionDenied
         back = redirect("admin:billing_baseimport_change", made.pk)
-        if made.state == ImportState.LOADED or not made.content:
-            messages.error(request, _("Этот файл уже загружен или устарел: загрузите его снова"))
-            return back
         try:
-            content = base64.b64decode(made.content)
-            look = loading.look(
-                reading.dataset(made.name, content), has_gateway=made.connection_id is not None
-            )
-            loading.load(
-                name=made.name, look=look, connection=made.connection, actor=_who(request), source=made
-            )
+            loading.load_kept(made, actor=_who(request))
         except (Refused, ValueError) as error:
             messages.error(request, str(error.message) if isinstance(error, Refused) else str(error))
         else:
@@ -418,7 +390,7 @@ class BaseBatchAdmin(Moving):
 
 
 def _content(file: Any) -> bytes:
-    if file.size > MOST_BYTES:
+    if file.size > loading.MOST_BYTES:
         raise ValueError(_("Файл больше 30 МБ: разделите его"))
     found: bytes = file.read()
     return found

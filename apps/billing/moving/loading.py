@@ -1,5 +1,6 @@
 """A file is looked at, which writes nothing, and loaded: its rows wait beside the subscriptions, set by set."""
 
+import base64
 import hashlib
 import json
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from apps.core.ids import uuid7
 from apps.core.tenancy import current_partner
 
 KIND = "billing.BaseImport"
+MOST_BYTES = 30_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,36 @@ def _known(rows: Sequence[Row], *, has_gateway: bool) -> Known:
         parents={key: (due, day) for key, _state, _mark, due, day in found},
         has_gateway=has_gateway,
     )
+
+
+def keep(*, name: str, content: bytes, connection: Connection | None, actor: str = "") -> BaseImport:
+    """Looks at a file and keeps it with its doubts, to be loaded within a day. Raises ValueError for no base."""
+    found = look(reading.dataset(name, content), has_gateway=connection is not None)
+    return BaseImport.objects.create(
+        name=name[:200],
+        connection=connection,
+        content=base64.b64encode(content).decode(),
+        rows=len(found.rows),
+        report=found.report(),
+        actor=actor,
+        created_at=clock.now(),
+    )
+
+
+def load_kept(made: BaseImport, *, actor: str = "") -> BaseImport:
+    """Loads the good rows of a file that was kept, looked at anew. Raises Refused `base_not_waiting`."""
+    if made.state == ImportState.LOADED or not made.content:
+        raise Refused("base_not_waiting", _("Этот файл уже загружен или устарел: загрузите его снова"))
+    table = reading.dataset(made.name, base64.b64decode(made.content))
+    found = look(table, has_gateway=made.connection_id is not None)
+    return load(name=made.name, look=found, connection=made.connection, actor=actor, source=made)
+
+
+def gateways() -> list[Connection]:
+    """Where saved methods of this partner may be known: its own gateways, and the operator's."""
+    partner = current_partner()
+    found = Connection.objects.filter(kind="payment", is_test=partner.is_sandbox)
+    return [one for one in found.order_by("pk") if one.partner_id in {None, partner.pk}]
 
 
 def fingerprint(row: Row) -> str:

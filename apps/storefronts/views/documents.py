@@ -53,7 +53,9 @@ def by_mail(request: Any) -> HttpResponse:
     """Whether documents come by e-mail from now on."""
     wants = request.POST.get("wants") == "yes"
     customers.update(request.customer, actor="customer", wants_documents=wants)
-    told = _("Новые документы будут приходить на почту.") if wants else _("Документы больше не придут на почту.")
+    told = (
+        _("Новые документы будут приходить на почту.") if wants else _("Документы больше не придут на почту.")
+    )
     messages.success(request, told, extra_tags="good")
     return redirect("storefronts:account")
 
