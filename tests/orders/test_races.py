@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, transaction
 
 from apps.accounts import customers
 from apps.accounts.models import Customer
@@ -24,47 +24,10 @@ from apps.orders.placing import place_order
 from apps.payments import payments, refunds
 from apps.payments.models import PaymentMethod
 from tests.billing.test_renewals import jump
-from tests.orders.races import Race, race, without_lock
+from tests.orders.races import Both, Runner, atomic, race, run
 from tests.orders.shop import Shop
 
-
-def atomic(call: Callable[..., Any], *given: Any, **options: Any) -> Callable[[], Any]:
-    """`call` as a handler or task calls it: in a transaction of its own."""
-
-    def run() -> Any:
-        with transaction.atomic():
-            return call(*given, **options)
-
-    return run
-
-
-Both = pytest.mark.parametrize("locked", [True, False])
-
-
-class Runner:
-    """Runs two workers, with or without a lock on some models."""
-
-    def __init__(self, shop: Shop, patch: pytest.MonkeyPatch, *, locked: bool) -> None:
-        self.shop, self.patch, self.locked = shop, patch, locked
-
-    def __call__(
-        self,
-        first: Callable[[], Any],
-        at: tuple[Any, str],
-        second: Callable[[], Any],
-        *unlocked: type[models.Model],
-    ) -> Race:
-        with self.patch.context() as patch:
-            if not self.locked:
-                without_lock(patch, *unlocked)
-            done = race(patch, self.shop.partner, first, at, second)
-        assert done.overtook is not self.locked
-        return done
-
-
-@pytest.fixture
-def run(shop: Shop, monkeypatch: pytest.MonkeyPatch, locked: bool) -> Runner:
-    return Runner(shop, monkeypatch, locked=locked)
+__all__ = ["run"]
 
 
 @Both
