@@ -19,7 +19,7 @@ from apps.payments.models import Payment
 KINDS = {
     "billing.renew": _("Продление"),
     "billing.notice": _("Напоминание о списании"),
-    "billing.trial_end": _("Конец пробного периода"),
+    "billing.trial_end": _("После пробного периода не выбрали оплату"),
     "billing.expire": _("Срок оплаты счёта"),
     "billing.recognise": _("Период закончился"),
     "billing.begin": _("Новые условия вступают в силу"),
