@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from typing import TypeVar
 from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
@@ -45,11 +46,11 @@ def with_terms(one: Facts, rows: Sequence[SubscriptionPhase]) -> Facts:
 
 def if_ended(subscription: Subscription, day: date) -> Difference:
     """What is owed back where the subscription is over with `day`, its first day without the product."""
-    return facts_of(subscription, day).difference(day, ends=day)
+    found = facts_of(subscription, day).difference(day, ends=day)
+    return Difference(found.charges, fitting(found.credits))
 
 
 def credit(
-    subscription: Subscription,
     parts: Iterable[Credit],
     *,
     reason: str,
@@ -63,7 +64,7 @@ def credit(
         part = by_line[line.pk]
         by_invoice[line.invoice_id].append(credits.Part(part.line, part.amount, part.start, part.end))
     # All of them before the first number: everybody's order.
-    locked = credits.lock(by_invoice, subscription.customer_id, subscription.currency)
+    locked = credits.lock(by_invoice)
     return [
         credits.issue(
             invoice=invoice,
@@ -78,6 +79,13 @@ def credit(
     ]
 
 
+def hold(subscription: Subscription, parts: Iterable[Credit]) -> None:
+    """Locks what `credit` of these goes by, and the balance: what is read from now on is what will be given."""
+    lines = InvoiceLine.objects.filter(pk__in=[part.line for part in parts])
+    credits.lock(set(lines.values_list("invoice_id", flat=True)))
+    balances.lock(subscription.customer_id, subscription.currency)
+
+
 def fitting(parts: Iterable[Credit]) -> list[Credit]:
     """Of what is owed back, what `credit` will give: no more than went back of its invoices already leaves."""
     parts = list(parts)
@@ -86,12 +94,13 @@ def fitting(parts: Iterable[Credit]) -> list[Credit]:
     by_invoice: dict[UUID, list[Credit]] = defaultdict(list)
     for part in parts:
         by_invoice[of_line[part.line].pk].append(part)
-    return [
-        one for mine in by_invoice.values() for one in _within(of_line[mine[0].line], mine)
-    ]
+    return [one for mine in by_invoice.values() for one in _within(of_line[mine[0].line], mine)]
 
 
-def _within[Of: (Credit, credits.Part)](invoice: Invoice, parts: Iterable[Of]) -> list[Of]:
+_Part = TypeVar("_Part", Credit, credits.Part)
+
+
+def _within(invoice: Invoice, parts: Iterable[_Part]) -> list[_Part]:
     """No more than is left of an invoice and its lines after what went back of it already."""
     if invoice.state not in {InvoiceState.OPEN, InvoiceState.PAID}:
         return []

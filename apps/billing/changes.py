@@ -138,11 +138,21 @@ def change(
             return _ask_for_money(
                 subscription, wanted, view, return_url=return_url, reason=reason, actor=actor
             )
+        view = _look_again(subscription, wanted, view)
         invoice = (
             adjusting.draft(subscription, view.priced, credit_applied=view.covered) if view.priced else None
         )
         _apply(subscription, view, invoice, reason=reason, actor=actor)
     return Outcome("applied", view.start_date, invoice)
+
+
+def _look_again(subscription: Subscription, wanted: Wanted, view: Preview) -> Preview:
+    """The same with all that it is paid by locked: a refund between the two may have taken the money."""
+    adjusting.hold(subscription, view.difference.credits)
+    again = _look(subscription, wanted, view.start_date)
+    if again.due.amount:
+        raise Refused("sum_changed", _("Сумма только что изменилась: посмотрите ещё раз"))
+    return again
 
 
 def undo(*, subscription: Subscription, actor: str = "") -> Subscription:
@@ -178,6 +188,9 @@ def paid(subscription: Subscription, invoice: Invoice, payment: Payment) -> bool
         return False
     wanted = _terms_of(subscription, found)
     view = _look(subscription, wanted, found.start_date) if _may_change(subscription) else None
+    if view is not None:
+        adjusting.hold(subscription, view.difference.credits)
+        view = _look(subscription, wanted, found.start_date)
     asked = list(invoice.lines.order_by("position").values_list("amount", flat=True))
     if (
         view is None
@@ -285,11 +298,12 @@ def _look(subscription: Subscription, wanted: Wanted, start: date) -> Preview:
     balance = CustomerBalance.objects.filter(
         customer=subscription.customer_id, currency=subscription.currency
     ).first()
+    difference = changed.difference(max(start, ahead)) if start <= clock.today() else Difference()
     return Preview(
         start_date=start,
         rows=rows,
         replaced=to_come,
-        difference=changed.difference(max(start, ahead)) if start <= clock.today() else Difference(),
+        difference=Difference(difference.charges, adjusting.fitting(difference.credits)),
         terms=changed,
         balance=balance.amount if balance else ZERO,
         currency=subscription.currency,
@@ -368,7 +382,7 @@ def _apply(
 ) -> None:
     _write(subscription, view, reason=reason, actor=actor)
     phases.apply(subscription, view.rows[0])
-    adjusting.credit(subscription, view.difference.credits, reason=CreditReason.CHANGE, actor=actor)
+    adjusting.credit(view.difference.credits, reason=CreditReason.CHANGE, actor=actor)
     if invoice is not None:
         _move(subscription, view.difference.charges)
     subscription.save()

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing import balances, invoices, mailing, money_in, postings
+from apps.billing import balances, invoices, mailing, money_in, postings, returnable
 from apps.billing.models import (
     CreditNote,
     CreditNoteLine,
@@ -56,7 +56,7 @@ def issue(
     """
     if earlier := CreditNote.objects.filter(key=key).first():
         return earlier
-    [invoice] = lock([invoice.pk], invoice.customer_id, invoice.currency)
+    [invoice] = lock([invoice.pk])
     if earlier := CreditNote.objects.filter(key=key).first():
         return earlier
     lines = {line.pk: line for line in invoice.lines.select_for_update(no_key=True).order_by("pk")}
@@ -75,13 +75,14 @@ def issue(
     return note
 
 
-def lock(invoice_ids: Iterable[UUID], customer_id: UUID, currency: str) -> list[Invoice]:
+def lock(invoice_ids: Iterable[UUID]) -> list[Invoice]:
     """Invoices that are to be credited, locked with all that a credit goes by, in everybody's order.
 
-    The invoices, the customer's balance, the payments (which refunds lock); numbers come after all of them.
+    The invoices, the customers' balances, the payments (which refunds lock); numbers come after all of them.
     """
     found = [invoices.locked(key) for key in sorted(invoice_ids)]
-    balances.lock(customer_id, currency)
+    for customer_id, currency in sorted({(one.customer_id, one.currency) for one in found}):
+        balances.lock(customer_id, currency)
     returnable.lock([invoice.pk for invoice in found])
     return found
 

@@ -9,6 +9,7 @@ from apps.billing import (
     invoices,
     notices,
     pauses,
+    payouts,
     price_changes,
     promos,
     renewals,
@@ -34,6 +35,11 @@ def free_invoice(event: Event) -> None:
 @events.on("payments.RefundSucceeded")
 def credit_invoice(event: Event) -> None:
     renewals.refunded(event.object_id)
+
+
+@events.on("payments.RefundFailed")
+def keep_on_balance(event: Event) -> None:
+    payouts.refund_failed(event.object_id)
 
 
 @events.on("payments.MethodRefused")

@@ -14,6 +14,7 @@ from apps.billing import (
     money_in,
     parties,
     paying,
+    payouts,
     periods,
     postings,
     requests,
@@ -29,6 +30,7 @@ from apps.billing.models import (
     InvoiceState,
     Subscription,
 )
+from apps.billing.payout_models import BalancePayout
 from apps.core import clock, due, events, search
 from apps.core.errors import Refused
 from apps.core.money import Money, vat_inside
@@ -225,13 +227,15 @@ def void(invoice: Invoice) -> None:
 def take_back(invoice: Invoice, refunds: Iterable[Refund]) -> None:
     """Credits a locked paid invoice with refunds, each once; with the last kopeck it is refunded.
 
-    The refund of a credit note has the note's id, and was credited by it.
+    The refund of a credit note, or of a payout from the balance, has its id: it was credited already.
     """
     refunds = list(refunds)
-    notes = set(CreditNote.objects.filter(pk__in=[made.pk for made in refunds]).values_list("pk", flat=True))
+    keys = [made.pk for made in refunds]
+    counted = set(CreditNote.objects.filter(pk__in=keys).values_list("pk", flat=True))
+    counted |= set(BalancePayout.objects.filter(pk__in=keys).values_list("pk", flat=True))
     for made in refunds:
-        if made.pk not in notes and not postings.is_credited(made):
-            postings.credited(invoice, made.amount, document_id=made.pk)
+        if made.pk not in counted and not postings.is_credited(made):
+            _take_back(invoice, made)
     noted = sum((line.credited for line in invoice.lines.all()), Decimal(0))
     # What cost nothing has nothing to give back.
     if not invoice.total or invoice.state != InvoiceState.PAID:
@@ -242,6 +246,15 @@ def take_back(invoice: Invoice, refunds: Iterable[Refund]) -> None:
     invoice.save(update_fields=["state", "closed_at"])
     due.cancel(RECOGNISE, invoice.pk)
     events.publish("billing.InvoiceRefunded", invoice.pk, subscription_id=invoice.subscription_id)
+
+
+def _take_back(invoice: Invoice, made: Refund) -> None:
+    """What is more than the invoice has left, as only the gateway's cabinet can send, comes off the balance."""
+    left = sum(postings.left_of_lines(invoice, invoice.lines.all()).values(), Decimal(0))
+    if fits := min(made.amount, left):
+        postings.credited(invoice, fits, document_id=made.pk)
+    if fits < made.amount:
+        payouts.unasked(made, invoice, made.amount - fits)
 
 
 def recognise(invoice_id: UUID) -> None:

@@ -49,7 +49,8 @@ def unused(subscription: Subscription) -> Money:
     free = phases.new(subscription, kind=PhaseKind.PAUSE, start_date=today, is_free=True)
     begun = [row for row in before.terms if row.start_date <= today]
     parts = adjusting.with_terms(before, [*begun, free]).difference(today).credits
-    return Money(sum((part.amount for part in parts), adjusting.ZERO), subscription.currency)
+    back = sum((part.amount for part in adjusting.fitting(parts)), adjusting.ZERO)
+    return Money(back, subscription.currency)
 
 
 def resume(*, subscription: Subscription, actor: str = "") -> Subscription:
@@ -116,7 +117,7 @@ def _rest(subscription: Subscription, today: date, *, actor: str) -> None:
     free = phases.add(subscription, kind=PhaseKind.PAUSE, start_date=today, is_free=True, actor=actor)
     begun = [row for row in before.terms if row.start_date <= today]
     unused = adjusting.with_terms(before, [*begun, free]).difference(today)
-    adjusting.credit(subscription, unused.credits, reason=CreditReason.PAUSE, actor=actor)
+    adjusting.credit(unused.credits, reason=CreditReason.PAUSE, actor=actor)
     subscription.state, subscription.billed_until = _S.PAUSED, today
     subscription.save()
     for kind in (subscriptions.RENEW, subscriptions.NOTICE, subscriptions.BEGIN):

@@ -20,6 +20,7 @@ from apps.billing.models import (
     InvoicePurpose,
     InvoiceState,
 )
+from apps.billing.payout_models import BalancePayout
 from apps.catalog.models import Trade
 from apps.core import clock
 from apps.core.money import rounded
@@ -32,7 +33,7 @@ from apps.payments.models import Refund
 if TYPE_CHECKING:
     from apps.billing.run import Bill
 
-KIND, CREDIT = "invoice", "credit"
+KIND, CREDIT, NOTE, PAYOUT = "invoice", "credit", "credit_note", "payout"
 
 
 def issued(invoice: Invoice) -> None:
@@ -162,7 +163,47 @@ def note(credit: CreditNote) -> None:
                 name="balance",
             )
         )
-    post("credit_note", credit.pk, postings, occurred_at=clock.now(), business_date=clock.today())
+    post(NOTE, credit.pk, postings, occurred_at=clock.now(), business_date=clock.today())
+
+
+def paid_out(payout: BalancePayout, invoice: Invoice) -> None:
+    """So much of the balance is owed in money now: its refund, on its way, settles that."""
+    base = replace(_base(invoice, _lines(invoice)[-1]), kind=Sale.REFUND, name="paid-out")
+    _post(
+        invoice,
+        [replace(base, debit=Account.ADVANCES, credit=Account.RECEIVABLE, amount=payout.amount)],
+        kind=PAYOUT,
+        document_id=payout.pk,
+    )
+
+
+def payout_returned(payout: BalancePayout, invoice: Invoice) -> None:
+    """The mirror of `paid_out`: the gateway would not send it."""
+    base = replace(_base(invoice, _lines(invoice)[-1]), kind=Sale.REFUND, name="returned")
+    _post(
+        invoice,
+        [replace(base, debit=Account.RECEIVABLE, credit=Account.ADVANCES, amount=payout.amount)],
+        kind=PAYOUT,
+        document_id=payout.pk,
+    )
+
+
+def note_returned(credit: CreditNote) -> None:
+    """What a credit note was to send back could not be sent: it stands on the balance, beside what it put there."""
+    last = credit.lines.select_related("invoice_line__invoice").order_by("pk").reverse()[0]
+    invoice = last.invoice_line.invoice
+    base = replace(_base(invoice, last.invoice_line), kind=Sale.REFUND, name="returned")
+    _post(
+        invoice,
+        [replace(base, debit=Account.RECEIVABLE, credit=Account.ADVANCES, amount=credit.to_refund)],
+        kind=NOTE,
+        document_id=credit.pk,
+    )
+
+
+def is_note_returned(credit: CreditNote) -> bool:
+    """Whether what a credit note was to send back stands on the balance instead."""
+    return _mine().filter(document_kind=NOTE, document_id=credit.pk, posting="returned").exists()
 
 
 def is_credited(refund: Refund) -> bool:

@@ -27,6 +27,7 @@ from apps.billing.models import (
     RUNNING,
     Collection,
     Invoice,
+    InvoiceLine,
     InvoicePayment,
     InvoicePurpose,
     InvoiceState,
@@ -219,9 +220,15 @@ def _take_back(link: InvoicePayment, subscription: Subscription | None, invoice:
     invoices.take_back(invoice, link.payment.refunds.filter(state=RefundState.SUCCEEDED))
     if subscription is None or not was_paid or invoice.state != InvoiceState.REFUNDED:
         return
-    pays_for_now = invoice.lines.filter(period_end=subscription.current_period_end).exists()
-    if subscription.is_live and pays_for_now:
+    if subscription.is_live and _pays_for_now(invoice, subscription):
         subscriptions.cancel(subscription, at_period_end=False)
+
+
+def _pays_for_now(invoice: Invoice, subscription: Subscription) -> bool:
+    """Whether nothing pays for the present days any more: what another tariff took over is paid by its own invoice."""
+    now = InvoiceLine.objects.filter(subscription=subscription, period_end=subscription.current_period_end)
+    others = now.exclude(invoice=invoice).filter(invoice__state=InvoiceState.PAID)
+    return now.filter(invoice=invoice).exists() and not others.exists()
 
 
 def _give_back(link: InvoicePayment) -> None:

@@ -359,4 +359,4 @@ def _stop_charges(subscription: Subscription) -> None:
 
 def _give_back_unused(subscription: Subscription, *, actor: str) -> None:
     owed = adjusting.if_ended(subscription, clock.today())
-    adjusting.credit(subscription, owed.credits, reason=CreditReason.CANCELLATION, to_card=True, actor=actor)
+    adjusting.credit(owed.credits, reason=CreditReason.CANCELLATION, to_card=True, actor=actor)

@@ -23,6 +23,7 @@ DOCUMENTS = {
     "credit": (_("Корректировка счёта"), "payments.Refund"),
     "credit_note": (_("Корректировка счёта"), "billing.CreditNote"),
     "outside_payment": (_("Поступление"), "billing.OutsidePayment"),
+    "payout": (_("Возврат с баланса"), "payments.Refund"),
 }
 
 

@@ -182,6 +182,20 @@ EVENTS: tuple[Happening, ...] = (
         ),
     ),
     Happening(
+        _("Деньги с баланса возвращены покупателю"),
+        (
+            Rule("payout", "paid-out", _A.ADVANCES, _A.RECEIVABLE, _("сняты с баланса, ушли платежом")),
+            Rule("payout", "returned", _A.RECEIVABLE, _A.ADVANCES, _("шлюз не вернул: снова на балансе")),
+            Rule(
+                "credit_note",
+                "returned",
+                _A.RECEIVABLE,
+                _A.ADVANCES,
+                _("шлюз не вернул деньги корректировки: они на балансе"),
+            ),
+        ),
+    ),
+    Happening(
         _("Возврат оплаченного: счёт уменьшен"),
         (
             Rule("credit", "credit-net", _A.DEFERRED, _A.RECEIVABLE, _("период не кончился")),

@@ -24,7 +24,7 @@ from apps.core import console
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.core.money import Money
-from apps.payments import payments
+from apps.payments import payments, refunds
 from apps.payments.models import Payment, PaymentMethod, Refund, RefusalHow
 
 COLOURS = {
@@ -106,6 +106,8 @@ class PaymentAdmin(MoneyAdmin):
             "opts": self.opts,
             "payment": payment,
             "left": Money(payment.refundable(), payment.currency),
+            "why_less": refunds.told_elsewhere(payment),
+            "given_back": Money(given, payment.currency) if (given := payment.given_back()) else None,
             "form": form,
             "back": reverse("admin:payments_payment_change", args=[object_id]),
         }

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.fields import EncryptedField, PublicReference
 from apps.core.models import UUIDModel
 from apps.core.money import Money, amount_field, currency_field
+from apps.payments import elsewhere
 
 CONSENT_REVOKED = "permission_revoked"
 """Decline reason of a charge by a method that the customer has refused."""
@@ -241,11 +242,19 @@ class Payment(Moving):
         found = self.refunds.exclude(state=RefundState.FAILED).aggregate(total=Sum("amount"))
         return found["total"] or Decimal("0.00")
 
-    def refundable(self) -> Decimal:
-        """What may still be given back."""
+    def at_gateway(self) -> Decimal:
+        """What the gateway has of it still: no refund can be of more."""
         if self.state not in {PaymentState.SUCCEEDED, PaymentState.REFUNDED}:
             return Decimal("0.00")
         return self.amount - self.given_back()
+
+    def given_elsewhere(self) -> Decimal:
+        """Of that: given to the customer otherwise, as onto a balance."""
+        return min(elsewhere.given(self), self.at_gateway())
+
+    def refundable(self) -> Decimal:
+        """What may still be given back. Where it is acted on, read it under the payment's lock."""
+        return self.at_gateway() - self.given_elsewhere()
 
 
 class Refund(Moving):

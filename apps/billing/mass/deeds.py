@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.billing import changes, credits, gifts, invoices, postings
+from apps.billing import changes, credits, gifts, invoices, postings, returnable
 from apps.billing.mass.models import MassAction, MassKind
 from apps.billing.models import (
     CreditReason,
