@@ -40,7 +40,7 @@ def address_of(customer_id: UUID) -> str:
 def plan(printed: pdf.Printed) -> None:
     """An issued document goes to whoever gets them; in the caller's transaction, sent after it."""
     if address_of(printed.customer_id):
-        due.schedule(LETTER, printed.pk, clock.now())
+        due.schedule(LETTER, printed.pk, clock.wall(), wall=True)
 
 
 def plan_invoice(invoice: Invoice) -> None:
@@ -51,7 +51,7 @@ def plan_invoice(invoice: Invoice) -> None:
 
 def plan_new(invoice_ids: Iterable[UUID]) -> None:
     """The same for many new invoices of companies at once."""
-    due.schedule_new(LETTER, [(key, clock.now()) for key in invoice_ids])
+    due.schedule_new(LETTER, [(key, clock.wall()) for key in invoice_ids], wall=True)
 
 
 def letter_due(document_id: UUID) -> None:

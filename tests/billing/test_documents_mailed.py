@@ -5,14 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 
-from apps.accounts import customers
-from apps.billing import mailing
+from apps.accounts import customers, sign_in
+from apps.billing import collecting, credits, mailing
 from apps.billing.models import CreditNote, Invoice
 from apps.billing.paperwork import Document, DocumentKind
 from apps.channels.models import ApiKey, Channel, Scope
-from apps.core import due
 from apps.core.errors import Refused
 from apps.core.models import Due
 from apps.notifications.models import Message
@@ -46,13 +46,9 @@ def test_a_company_gets_invoice_act_and_note_once_each_as_pdf(shop: Shop, mailbo
     bank(invoice, "1220.00")
     shop.deliver()
     line = invoice.lines.get()
-    from apps.billing import credits
-
-    credits_part = credits.Part(line.pk, line.amount / 10)
-    from django.db import transaction
-
     with transaction.atomic():
-        credits.issue(invoice=invoice, parts=[credits_part], reason="correction", key="k1")
+        part = credits.Part(line.pk, line.amount / 10)
+        credits.issue(invoice=invoice, parts=[part], reason="correction", key="k1")
     shop.deliver()
     note = CreditNote.objects.get()
     shop.until((line.period_end or invoice.due_date) + timedelta(days=40))
@@ -85,8 +81,6 @@ def test_a_void_invoice_and_an_erased_customer_get_no_letter(shop: Shop) -> None
     customer = company(shop)
     order = order_of(shop, customer)
     Message.objects.all().delete()
-    from apps.billing import collecting
-
     collecting.call_off(order.invoice.pk)
     mailing.letter_due(order.invoice.pk)
     assert not letters(order.invoice)
@@ -94,7 +88,6 @@ def test_a_void_invoice_and_an_erased_customer_get_no_letter(shop: Shop) -> None
     with pytest.raises(Refused, match="customer_erased"):
         mailing.send_again(order.invoice, key="1", to="x@example.ru", actor="anna")
     assert not Due.objects.filter(kind=mailing.LETTER, partner_id=shop.partner.pk)
-    assert due.kinds("billing")
 
 
 def test_it_is_sent_again_from_console_api_and_cabinet(
@@ -123,3 +116,36 @@ def test_it_is_sent_again_from_console_api_and_cabinet(
     assert (answer.status_code, answer.json()["to"]) == (202, BOOKKEEPER)
     assert api.post(address, {"to": "x"}, "application/json", headers=bearer).status_code == 400
     assert len(letters(invoice)) == 3
+
+
+def test_a_customer_reads_the_account_and_asks_for_letters_in_the_cabinet(
+    shop: Shop, client_for: Callable[..., Client]
+) -> None:
+    row, stranger = shop.buy(shop.offer()), shop.customer("boris")
+    shop.deliver()
+    mine, other = client_for(shop.partner), client_for(shop.partner)
+    mine.cookies[sign_in.COOKIE] = sign_in._open(row.customer)
+    other.cookies[sign_in.COOKIE] = sign_in._open(stranger)
+    invoice = Invoice.objects.get(subscription=row)
+    page = mine.get("/cabinet/account/").content.decode()
+    assert f"Счёт {invoice.number}" in page
+    assert f"Оплата: {invoice.number}" in page
+    assert invoice.number not in other.get("/cabinet/account/").content.decode()
+    for ending, begins in (("pdf", b"%PDF"), ("xlsx", b"PK")):
+        file = mine.get(f"/cabinet/account/?format={ending}")
+        assert file.content.startswith(begins)
+        assert ending in file["Content-Disposition"]
+    wrong = mine.get("/cabinet/account/?since=2027-01-02&until=2027-01-01")
+    assert wrong.status_code == 400
+    assert "Начало периода позже конца" in wrong.content.decode()
+
+    assert mine.post("/cabinet/documents/by-mail/", {"wants": "yes"}).status_code == 302
+    row.customer.refresh_from_db()
+    assert row.customer.wants_documents
+    assert f"приходят на {row.customer.email}" in mine.get("/cabinet/account/").content.decode()
+    # Pressed twice, it is one letter; a stranger's document is not there.
+    for _press in range(2):
+        assert mine.post(f"/cabinet/documents/{invoice.pk}/send/").status_code == 302
+    assert [one.to for one in letters(invoice)] == [row.customer.email]
+    assert other.post(f"/cabinet/documents/{invoice.pk}/send/").status_code == 404
+    assert "Прислать счёт на почту" in mine.get("/cabinet/").content.decode()

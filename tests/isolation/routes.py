@@ -130,6 +130,26 @@ PARTNER: dict[str, Route] = {
     "api/v1/^documents/(?P<pk>[^/.]+)/send/$": Route(
         "/api/v1/documents/{document}/send/", KEY, own=400, method="post", data={"to": "nowhere"}
     ),
+    "api/v1/^base-imports/$": Route("/api/v1/base-imports/", KEY, tells=True),
+    "api/v1/^base-imports/gateways/$": Route("/api/v1/base-imports/gateways/", KEY),
+    "api/v1/^base-imports/(?P<pk>[^/.]+)/$": Route("/api/v1/base-imports/{base}/", KEY, tells=True),
+    "api/v1/^base-imports/(?P<pk>[^/.]+)/doubts/$": Route(
+        "/api/v1/base-imports/{base}/doubts/", KEY, tells=True
+    ),
+    "api/v1/^base-imports/(?P<pk>[^/.]+)/load/$": Route(
+        "/api/v1/base-imports/{base}/load/", KEY, own=409, method="post", data={}
+    ),
+    "api/v1/^base-rows/$": Route("/api/v1/base-rows/", KEY),
+    "api/v1/^shadow-runs/$": Route("/api/v1/shadow-runs/", KEY, tells=True),
+    "api/v1/^shadow-runs/(?P<pk>[^/.]+)/$": Route("/api/v1/shadow-runs/{shadow}/", KEY, tells=True),
+    "api/v1/^shadow-runs/(?P<pk>[^/.]+)/differences/$": Route(
+        "/api/v1/shadow-runs/{shadow}/differences/", KEY, tells=True
+    ),
+    "api/v1/^base-batches/$": Route("/api/v1/base-batches/", KEY, tells=True),
+    "api/v1/^base-batches/(?P<pk>[^/.]+)/$": Route("/api/v1/base-batches/{batch}/", KEY, tells=True),
+    "api/v1/^base-batches/(?P<pk>[^/.]+)/undo/$": Route(
+        "/api/v1/base-batches/{batch}/undo/", KEY, own=409, method="post", data={}
+    ),
     "api/v1/^charge-requests/$": Route("/api/v1/charge-requests/", KEY),
     "api/v1/^charge-requests/(?P<pk>[^/.]+)/$": Route("/api/v1/charge-requests/{request}/", KEY),
     "api/v1/^charge-requests/(?P<pk>[^/.]+)/charged/$": Route(
