@@ -8,7 +8,7 @@ from decimal import Decimal
 from apps.accounts import companies, customers
 from apps.accounts.models import Customer
 from apps.billing import changes, outside, pauses, promos, subscriptions
-from apps.billing.models import Subscription
+from apps.billing.models import Invoice, InvoiceState, Subscription
 from apps.billing.paperwork import MoneySource
 from apps.billing.promotion_models import Promotion, RetentionOffer
 from apps.catalog import price_changes
@@ -48,6 +48,7 @@ class Lives:
         days: tuple[tuple[float, Callable[[], None]], ...] = (
             (40.5, self._company_orders),
             (39.4, self._company_pays),
+            (14.2, self._company_pays),
             (38.2, self._with_promo_code),
             (33.6, self._who_will_owe),
             (24.3, self._who_will_rest),
@@ -69,17 +70,18 @@ class Lives:
 
     def _company_pays(self) -> None:
         order = self.orders.get("company")
-        if order is None or order.invoice is None:
+        if order is None:
             return
-        outside.receive(
-            invoice_id=order.invoice.pk,
-            source=MoneySource.BANK,
-            amount=order.invoice.due_money,
-            paid_date=clock.today(),
-            reference="П/п № 118",
-            key=f"demo-{order.pk}",
-            actor=ACTOR,
-        )
+        for invoice in Invoice.objects.filter(subscription=order.subscription, state=InvoiceState.OPEN):
+            outside.receive(
+                invoice_id=invoice.pk,
+                source=MoneySource.BANK,
+                amount=invoice.due_money,
+                paid_date=clock.today(),
+                reference=f"П/п № 118-{invoice.pk.hex[-3:]}",
+                key=f"demo-{invoice.pk}",
+                actor=ACTOR,
+            )
 
     def _with_promo_code(self) -> None:
         self._bought("promo", _person("Кирилл Зайцев", 902), "AVIRUS-M", promo_code=PROMO)

@@ -6,7 +6,8 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from apps.accounts.models import Customer
+from apps.accounts import companies
+from apps.accounts.models import Company, Customer
 from apps.catalog import parameters, regions
 from apps.catalog.models import ProductParameter
 from apps.core.errors import Refused
@@ -82,7 +83,9 @@ class CheckoutForm(AccessibleForm):
         self.version = quote.version
         super().__init__(data, initial={"request_key": uuid7(), **self._shown()})
         self._ask()
-        if not quote.is_charged:
+        if quote.by_invoice and (buyer is None or companies.of(buyer.pk) is None):
+            self.fields.update(company_fields())
+        if not quote.is_charged and not quote.by_invoice:
             # Nothing will be charged without another word of the customer's.
             del self.fields["recurring"]
         if buyer is not None:
@@ -144,7 +147,26 @@ class CheckoutForm(AccessibleForm):
                     self.add_error(f"answer_{one.code}", str(error))
         if self.buyer is None and not cleaned.get("phone") and not cleaned.get("email"):
             self.add_error("phone", _("Укажите телефон или почту."))
+        if given := self.company():
+            for name, reason in companies.problems(Company(**given)).items():
+                self.add_error(f"company_{name}", reason)
         return cleaned
+
+    @property
+    def requisites(self) -> list[Any]:
+        """The bound fields of a company's requisites, where they are asked for."""
+        return [self[name] for name in self.fields if name.startswith("company_")]
+
+    def company(self) -> dict[str, str]:
+        """What documents say of the buyer, as `companies.set_company` takes it; empty for a person."""
+        found = {
+            name.removeprefix("company_"): " ".join(str(self.cleaned_data.get(name) or "").split())
+            for name in self.fields
+            if name.startswith("company_")
+        }
+        if found and not found["documents_email"]:
+            found["documents_email"] = self.cleaned_data.get("email", "") or getattr(self.buyer, "email", "")
+        return found
 
     def shown_price(self) -> Decimal:
         """The price that stood on the page. Raises Refused `price_changed` where it is not today's price."""
@@ -171,6 +193,28 @@ class CheckoutForm(AccessibleForm):
         again.is_valid()
         again.errors.clear()
         return again
+
+
+def company_fields() -> dict[str, forms.Field]:
+    """The boxes for a company's requisites; they are checked together."""
+
+    def text(label: Any, longest: int, hint: Any = "", **attrs: str) -> forms.CharField:
+        widget = forms.TextInput(attrs={"spellcheck": "false", **attrs})
+        return forms.CharField(label=label, required=False, max_length=longest, help_text=hint, widget=widget)
+
+    return {
+        "company_name": text(_("Юридическое название"), 200, autocomplete="organization"),
+        "company_inn": text(_("ИНН"), 12, inputmode="numeric"),
+        "company_kpp": text(_("КПП"), 9, _("У предпринимателя его нет: оставьте пустым.")),
+        "company_address": text(_("Юридический адрес"), 300),
+        "company_documents_email": text(
+            _("Почта для счетов и актов"),
+            254,
+            _("Пусто: пришлём на вашу почту."),
+            type="email",
+            inputmode="email",
+        ),
+    }
 
 
 def field_of(one: ProductParameter) -> forms.Field:

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from apps.accounts import customers
+from apps.accounts import companies, customers
 from apps.accounts.models import Customer
 from apps.billing.letters import REASONS
 from apps.billing.models import Collection, InvoiceState, Subscription
@@ -63,10 +63,12 @@ def buy(
     promo_code: str = "",
     trial: bool | None = None,
     parent: Subscription | None = None,
+    company: Mapping[str, str] | None = None,
 ) -> Order:
     """One order for one request key: a second press waits for the first and gets the same order.
 
-    `customer` is who is signed in; a stranger is registered by `contacts`.
+    `customer` is who is signed in; a stranger is registered by `contacts`. `company` has the requisites of a buyer
+    that pays by invoice.
     Raises Refused, and nothing is sold.
     """
     with transaction.atomic():
@@ -86,7 +88,7 @@ def buy(
         if not is_first:
             return _same(checkout, offer)
         checkout.order = place_order(
-            customer=customer or _register(contacts),
+            customer=_buyer(customer, contacts, company),
             offer=offer,
             channel_id=channel.pk,
             channel_code=channel.code,
@@ -103,10 +105,25 @@ def buy(
     return checkout.order
 
 
-def _register(contacts: Contacts) -> Customer:
-    return customers.register(
-        phone=contacts.phone, email=contacts.email, name=contacts.name, language=contacts.language
-    )
+def _buyer(customer: Customer | None, contacts: Contacts, company: Mapping[str, str] | None) -> Customer:
+    is_own = customer is not None
+    if customer is None:
+        customer, is_own = customers.find_or_register(
+            phone=contacts.phone, email=contacts.email, name=contacts.name, language=contacts.language
+        )
+    if not company:
+        return customer
+    if is_own:
+        companies.set_company(customer, actor="customer", **company)
+        return customer
+    # Whoever merely types somebody's phone makes no company of them, nor sends them invoices of another one.
+    known = companies.of(customer.pk)
+    if known is None or known.inn != company["inn"]:
+        raise Refused(
+            "sign_in_first",
+            _("Клиент с таким телефоном или почтой уже есть: войдите в кабинет и оформите оттуда."),
+        )
+    return customer
 
 
 def _same(checkout: Checkout, offer: Offer) -> Order:

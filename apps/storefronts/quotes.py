@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 from django.utils.translation import gettext as _
 
+from apps.accounts import companies
 from apps.accounts.models import Customer
 from apps.billing import promos, trials
 from apps.billing.periods import period_end
@@ -15,6 +16,9 @@ from apps.core import clock
 from apps.core.money import Money
 from apps.storefronts.words import every_period
 
+AS_COMPANY = "company"
+"""How a link asks for the checkout of a company: `?as=company`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quote:
@@ -23,6 +27,8 @@ class Quote:
     offer: Offer
     is_trial: bool
     given: promos.Given | None = None
+    by_invoice: bool = False
+    """For a company: it pays by bank, no card of its is charged."""
 
     @property
     def version(self) -> TariffVersion:
@@ -46,6 +52,8 @@ class Quote:
     @property
     def is_charged(self) -> bool:
         """Whether a saved card will be charged: a trial without a card asks again at its end."""
+        if self.by_invoice:
+            return False
         needs = self.version.trial_needs_method and self.offer.payer == Payer.CHARGE
         return not self.is_trial or needs
 
@@ -106,9 +114,14 @@ def quote(
     promo_code: str = "",
     channel_code: str = "",
     with_trial: bool = True,
+    by_invoice: bool = False,
 ) -> Quote:
     """What the offer costs `buyer` (None: not known yet) today. Raises Refused for a code that gives nothing."""
-    is_trial = with_trial and bool(offer.current_version().trial_days)
+    version = offer.current_version()
+    is_trial = with_trial and bool(version.trial_days)
+    if by_invoice and version.trial_needs_method:
+        # It begins with a card, and here there is none.
+        is_trial = False
     if is_trial and buyer is not None and trials.had(buyer, offer.tariff.product_id):
         is_trial = False
     given = (
@@ -116,7 +129,19 @@ def quote(
         if promo_code.strip()
         else None
     )
-    return Quote(offer, is_trial, given)
+    return Quote(offer, is_trial, given, by_invoice)
+
+
+def by_invoice(offer: Offer, buyer: Customer | None, asked: str) -> bool:
+    """Whether the buyer pays as a company: it is one, the product or the offer wants one, or it is `asked` for."""
+    if offer.payer not in {Payer.CHARGE, Payer.INVOICE}:
+        return False
+    return needs_company(offer) or asked == AS_COMPANY or (buyer is not None and bool(companies.of(buyer.pk)))
+
+
+def needs_company(offer: Offer) -> bool:
+    """Whether only companies may buy it."""
+    return offer.payer == Payer.INVOICE or offer.tariff.product.companies_only
 
 
 def in_trial_words(shown: Quote) -> str:
@@ -125,6 +150,8 @@ def in_trial_words(shown: Quote) -> str:
         "days": periods.in_words(shown.version.trial_days, "day"),
         "date": f"{shown.trial_end:%d.%m.%Y}",
     }
+    if shown.by_invoice:
+        return _("%(days)s бесплатно, до %(date)s. К концу пришлём счёт.") % terms
     if not shown.is_charged:
         return _("%(days)s бесплатно и без карты, до %(date)s. Потом выберете, как платить.") % terms
     return (

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.accounts import sign_in as accounts
-from apps.billing import adjusting, pauses, pdf, retention, subscriptions, trials
+from apps.billing import adjusting, balances, pauses, pdf, retention, subscriptions, trials
 from apps.billing import invoices as billing
 from apps.billing.models import RUNNING, Collection, Invoice, InvoiceState, Subscription, SubscriptionState
 from apps.core import addresses, clock
@@ -106,6 +106,7 @@ def cabinet(request: Any) -> HttpResponse:
     bought = [shown(one) for one in _subscriptions(request)]
     context = {
         "subscriptions": bought,
+        "on_balance": balances.of(request.customer.pk),
         "methods": [_used(one, bought) for one in _cards(request)],
         "invoices": [_listed(one) for one in _invoices(request)],
         "may_mail": bool(request.customer.email) or request.customer.is_company,

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import Http404, HttpResponse, HttpResponseRedirect
@@ -10,9 +11,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from apps.accounts import sign_in
+from apps.accounts import companies, sign_in
 from apps.accounts.models import Customer
 from apps.catalog.models import Offer
+from apps.catalog.models.offers import Payer
 from apps.core import addresses, throttle
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
@@ -20,7 +22,7 @@ from apps.orders.models import Order
 from apps.storefronts import purchases, visitors
 from apps.storefronts.forms import CheckoutForm
 from apps.storefronts.pages import page, sales_are_open, show
-from apps.storefronts.quotes import Quote, in_trial_words, quote
+from apps.storefronts.quotes import AS_COMPANY, Quote, by_invoice, in_trial_words, needs_company, quote
 from apps.storefronts.words import every_period
 
 GUESSES = throttle.Limit("promo", 20, timedelta(hours=1))
@@ -40,24 +42,30 @@ def checkout(request: Any, offer_id: int) -> HttpResponse:
         closed = str(request.storefront.closed_text) or _("Продажи временно закрыты. Загляните позже.")
         raise Refused("sales_closed", closed)
     buyer = sign_in.customer_of(request)
-    if request.method != "POST":
-        return _form_page(request, CheckoutForm(quote(offer, buyer), buyer))
-    return _ordered(request, offer, buyer, channel_code)
+    as_company = by_invoice(offer, buyer, request.GET.get("as", ""))
+    if request.method == "POST":
+        return _ordered(request, offer, buyer, channel_code, as_company)
+    response = _form_page(request, CheckoutForm(quote(offer, buyer, by_invoice=as_company), buyer))
+    visitors.remember_source(request, response)
+    return response
 
 
-def _ordered(request: Any, offer: Offer, buyer: Customer | None, channel_code: str) -> HttpResponse:
+def _ordered(
+    request: Any, offer: Offer, buyer: Customer | None, channel_code: str, as_company: bool
+) -> HttpResponse:
     """The order of a filled form, or the form again: with what is wrong, or with a sum that was not shown yet."""
     asked = {
         "promo_code": request.POST.get("promo", "")[:60],
         "channel_code": channel_code,
         "with_trial": request.POST.get("trial") != "0",
+        "by_invoice": as_company,
     }
     try:
         _may_guess(request, asked["promo_code"])
         shown = quote(offer, buyer, **asked)
     except Refused as refused:
-        form = CheckoutForm(quote(offer, buyer, with_trial=asked["with_trial"]), buyer, request.POST)
-        form = form.renewed()
+        plain = quote(offer, buyer, with_trial=asked["with_trial"], by_invoice=as_company)
+        form = CheckoutForm(plain, buyer, request.POST).renewed()
         form.refuse(refused)
         return _form_page(request, form, status=refused.status)
     form = CheckoutForm(shown, buyer, request.POST)
@@ -106,6 +114,7 @@ def _buy(request: Any, form: CheckoutForm) -> Order:
         answers=form.answers(),
         promo_code=given["promo"],
         trial=form.quote.is_trial,
+        company=form.company(),
         return_url=f"{request.scheme}://{request.get_host()}/thanks/{{order}}/",
     )
 
@@ -117,6 +126,9 @@ def consent_texts(shown: Quote) -> dict[str, str]:
         "date": f"{shown.trial_end:%d.%m.%Y}",
     }
     accepted = {"terms": _("Принимаю условия продажи.")}
+    if shown.by_invoice:
+        text = _("Согласны получать счёт — %(price)s, пока не отменим подписку.")
+        return {"invoice": text % terms, **accepted}
     if not shown.is_charged:
         text = _("Пробный период до %(date)s без карты: потом выберу, как платить, иначе ничего не спишут.")
         return {"trial": text % terms, **accepted}
@@ -141,12 +153,15 @@ def _form_page(request: Any, form: CheckoutForm, status: int = 200) -> HttpRespo
         "form": form,
         "buyer": form.buyer,
         "quote": shown,
-        "recurring_text": texts.get("recurring", ""),
+        "recurring_text": texts.get("recurring") or texts.get("invoice", ""),
+        "kinds": _kinds(request, form),
         "terms_text": texts["terms"],
         "due_now": shown.due_now,
         "button": (
             _("Попробовать бесплатно")
             if shown.is_trial
+            else _("Получить счёт на %(price)s") % {"price": shown.due_now}
+            if shown.by_invoice and shown.due_now.amount
             else _("Оплатить %(price)s") % {"price": shown.due_now}
             if shown.due_now.amount
             else _("Оформить")
@@ -157,8 +172,33 @@ def _form_page(request: Any, form: CheckoutForm, status: int = 200) -> HttpRespo
     return show(request, "checkout.html", context, status=status)
 
 
+def _kinds(request: Any, form: CheckoutForm) -> list[dict[str, Any]]:
+    """Who may buy: a person or a company; nothing where there is no choice."""
+    offer, buyer = form.offer, form.buyer
+    if offer.payer != Payer.CHARGE or needs_company(offer) or (buyer is not None and companies.of(buyer.pk)):
+        return []
+    channel = request.GET.get("channel", "")
+    links = {"": _("Для себя"), AS_COMPANY: _("Для организации")}
+    return [
+        {
+            "title": title,
+            "is_on": (kind == AS_COMPANY) == form.quote.by_invoice,
+            "query": urlencode(
+                {name: value for name, value in (("as", kind), ("channel", channel)) if value}
+            ),
+        }
+        for kind, title in links.items()
+    ]
+
+
 def _later(shown: Quote) -> str:
     """What comes after today, in one sentence."""
+    if shown.by_invoice:
+        text = _(
+            "Оплата переводом с расчётного счёта. Затем счёт %(every)s: %(price)s, заранее на почту; "
+            "по окончании периода — акт."
+        )
+        return text % {"price": shown.next_amount, "every": every_period(shown.version)}
     if not shown.is_charged:
         return _("Без вашего выбора потом ничего не спишем.")
     terms = {

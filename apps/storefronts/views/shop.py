@@ -141,7 +141,7 @@ def document(request: Any, code: str, kind: str) -> HttpResponse:
 
 
 def _on_sale(request: Any) -> OfferQuerySet:
-    return Offer.objects.on_sale(current_partner().pk, visitors.channel_code(request, request.storefront))
+    return Offer.objects.on_sale(current_partner().pk, visitors.source(request, request.storefront).code)
 
 
 @require_safe
