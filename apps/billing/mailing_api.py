@@ -50,11 +50,11 @@ class SendAction:
     @action(detail=True, methods=["post"])
     @idempotent
     def send(self: Any, request: Request, pk: str) -> Response:
-        given = WhereSerializer(data=request.data)
+        printed, given = self.get_object(), WhereSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         auth: Any = request.auth
         sent = mailing.send_again(
-            self.get_object(),
+            printed,
             key=str(uuid7()),
             to=given.validated_data.get("to", ""),
             actor=f"api:{auth.channel_code}" if auth else "",

@@ -108,10 +108,10 @@ class ImportSerializer(serializers.ModelSerializer[BaseImport]):
     """A file that was looked at, or loaded."""
 
     connection = serializers.IntegerField(source="connection_id", allow_null=True)
-    good = serializers.IntegerField(source="report.good", help_text=_("Строк без ошибок"))
-    errors = serializers.IntegerField(source="report.error")
-    warnings = serializers.IntegerField(source="report.warning")
-    notes = serializers.IntegerField(source="report.note")
+    good = serializers.IntegerField(source="report.good", default=0, help_text=_("Строк без ошибок"))
+    errors = serializers.IntegerField(source="report.error", default=0)
+    warnings = serializers.IntegerField(source="report.warning", default=0)
+    notes = serializers.IntegerField(source="report.note", default=0)
     loaded = serializers.SerializerMethodField(
         help_text=_("После загрузки: новых, изменённых, прежних, уже перенесённых, оставленных из-за ошибок")
     )
