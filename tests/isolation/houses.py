@@ -172,7 +172,7 @@ def _given_away(order: Order, marker: str) -> str:
         promos.redeem(code, subscription=order.subscription, offer=order.offer)
         promos.release(order.subscription)
     kept = RetentionOffer.objects.create(
-        name={"ru": f"Останьтесь {marker}"}, kind="pause", pause_days=7, tariff_ids=[1]
+        name={"ru": f"Останьтесь {marker}"}, kind="pause", pause_days=7, tariff_ids=[0]
     )
     LeavingAnswer.objects.create(
         subscription=order.subscription, offer=kept, reason="dear", stayed=False, at=clock.now()
