@@ -23,6 +23,7 @@ from apps.billing.mailing_api import SendAction
 from apps.billing.mass.api import routes as mass_routes
 from apps.billing.models import Invoice, InvoiceLine, InvoiceState, Subscription, SubscriptionState
 from apps.billing.moving.api import routes as moving_routes
+from apps.billing.payout_api import BalancesViewSet
 from apps.billing.preview_api import PreviewAction
 from apps.billing.promotions_api import PromotionActions
 from apps.billing.promotions_api import routes as promotion_routes
@@ -306,5 +307,6 @@ def routes(router: SimpleRouter) -> None:
     promotion_routes(router)
     document_routes(router)
     router.register("statements", StatementsViewSet, basename="statement")
+    router.register("balances", BalancesViewSet, basename="balance")
     mass_routes(router)
     moving_routes(router)

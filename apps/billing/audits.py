@@ -15,6 +15,7 @@ from apps.billing import (
     gifts,
     ledger_audits,
     paying,
+    payout_audits,
     periods,
     promotion_audits,
     statement_audits,
@@ -31,9 +32,10 @@ from apps.billing.models import (
     Subscription,
     SubscriptionPhase,
 )
+from apps.billing.payout_models import BalancePayout
 from apps.billing.postings import CREDIT, KIND
 from apps.core import audit, clock, search
-from apps.core.models import Delivery, Due
+from apps.core.models import Delivery, Due, WorkItem
 from apps.core.tenancy import current_partner, current_partner_id
 from apps.ledger.models import Account, Transfer
 from apps.payments.models import PaymentState, Purpose, Refund, RefundState
@@ -152,6 +154,12 @@ def refund_credited() -> Iterator[str]:
     """What went back of a paid invoice is taken off it, once; all of it gone, the invoice is refunded."""
     credited, told = _credited(), set(_told())
     noted = set(CreditNote.objects.filter(to_refund__gt=0).values_list("pk", flat=True))
+    paid_out = dict(BalancePayout.objects.values_list("pk", "amount"))
+    watched = set(
+        WorkItem.objects.filter(partner_id=current_partner_id(), kind="payments.refund").values_list(
+            "object_id", flat=True
+        )
+    )
     back = Refund.objects.filter(
         payment__invoice_payment__failed=False,
         payment__invoice_payment__invoice__state__in=[InvoiceState.PAID, InvoiceState.REFUNDED],
@@ -162,7 +170,10 @@ def refund_credited() -> Iterator[str]:
         if refund.pk in told or refund.payment_id in told or refund.pk in noted:
             continue
         found, is_made = credited.get(refund.pk), refund.state == RefundState.SUCCEEDED
-        if found != refund.amount if is_made else found and invoice.state == InvoiceState.PAID:
+        # What nobody asked for comes off the balance, if it was there; what was there no more, staff look after.
+        gone = (found or Decimal(0)) + paid_out.get(refund.pk, Decimal(0))
+        is_told = gone == refund.amount or (gone < refund.amount and refund.pk in watched)
+        if not is_told if is_made else found and invoice.state == InvoiceState.PAID:
             yield f"Refund {refund.pk} of {refund.amount} is {refund.state}, and {found} is credited"
         if refund.payment.state == PaymentState.REFUNDED and invoice.state != InvoiceState.REFUNDED:
             yield f"Invoice {invoice.number} is {invoice.state}, and all its money went back"
@@ -371,5 +382,12 @@ def _select(query: str, values: dict[str, Any] | None = None) -> list[Any]:
         return cursor.fetchall()
 
 
-__all__ = ["document_audits", "dunning_audits", "ledger_audits", "promotion_audits", "statement_audits"]
+__all__ = [
+    "document_audits",
+    "dunning_audits",
+    "ledger_audits",
+    "payout_audits",
+    "promotion_audits",
+    "statement_audits",
+]
 """Rules of their own, registered when they are imported here."""

@@ -11,6 +11,12 @@ from apps.core import bulk
 from apps.core.money import Money
 
 
+def of(customer_id: UUID) -> Money:
+    """What stands on a customer's balance."""
+    found = CustomerBalance.objects.filter(customer_id=customer_id).first()
+    return Money(found.amount, found.currency) if found else Money(Decimal("0.00"), "RUB")
+
+
 def lock(customer_id: UUID, currency: str) -> Decimal:
     """What is on the balance, which nobody else changes until the transaction ends; it is opened where need be."""
     CustomerBalance.objects.get_or_create(customer_id=customer_id, defaults={"currency": currency})

@@ -151,7 +151,7 @@ def _look_again(subscription: Subscription, wanted: Wanted, view: Preview) -> Pr
     adjusting.hold(subscription, view.difference.credits)
     again = _look(subscription, wanted, view.start_date)
     if again.due.amount:
-        raise Refused("sum_changed", _("Сумма только что изменилась: посмотрите ещё раз"))
+        raise Refused("balance_changed", _("Баланс только что изменился: посмотрите сумму ещё раз"))
     return again
 
 

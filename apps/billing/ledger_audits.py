@@ -94,6 +94,7 @@ UNION ALL
 SELECT number, position, posting, NULL, amount
 FROM held WHERE line IS NULL OR name NOT IN ('net', 'vat', 'balance', 'void-net', 'void-vat', 'void-balance',
     'recognised', 'share', 'cost', 'principal', 'commission', 'commission_vat')
+    AND NOT (document_kind = 'credit_note' AND name = 'returned')
 UNION ALL
 SELECT held.number, held.position, held.posting, NULL, held.amount
 FROM held JOIN line ON line.id = held.line
@@ -212,7 +213,7 @@ _NOTES = """
     SELECT document_id AS document, posting, debit, credit, amount, kind, dimensions
     FROM posted
     WHERE document_kind = 'credit_note'
-        AND name NOT IN ('share', 'cost', 'principal', 'commission', 'commission_vat')
+        AND name NOT IN ('share', 'cost', 'principal', 'commission', 'commission_vat', 'returned')
 )
 SELECT COALESCE(number, document::text), posting, w.sum, h.amount
 FROM wanted w FULL JOIN standing h USING (document, posting)

@@ -2,19 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Max, Sum
+from django.db.models import Sum
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal
 from apps.billing import balances, postings
 from apps.billing.models import (
     CreditNote,
-    CustomerBalance,
     Invoice,
     InvoicePayment,
     InvoiceState,
@@ -60,8 +58,7 @@ class Look:
 
 def look(customer_id: UUID) -> Look:
     """What `pay_out` could send back now; writes nothing."""
-    found = CustomerBalance.objects.filter(customer_id=customer_id).first()
-    on_balance = Money(found.amount, found.currency) if found else Money(ZERO, "RUB")
+    on_balance = balances.of(customer_id)
     return Look(on_balance, _ways(customer_id, on_balance.amount))
 
 
@@ -151,7 +148,7 @@ def _invoice_of(payment: Payment) -> Invoice:
 def _ways(customer_id: UUID, on_balance: Decimal) -> list[Way]:
     """What is on the balance came last: what came first was spent first."""
     left, ways = on_balance, []
-    for _when, came, payment in sorted(_sources(customer_id), key=lambda one: one[0], reverse=True):
+    for _key, came, payment in sorted(_sources(customer_id), key=lambda one: one[0], reverse=True):
         part = min(came, left)
         left -= part
         if payment is not None and part > 0:
@@ -159,34 +156,31 @@ def _ways(customer_id: UUID, on_balance: Decimal) -> list[Way]:
     return ways
 
 
-Source = tuple[datetime, Decimal, Payment | None]
+Source = tuple[UUID, Decimal, Payment | None]
+"""The key of the document that brought it (keys are in the order of time), how much, and by which payment."""
 
 
 def _sources(customer_id: UUID) -> Iterable[Source]:
-    """What ever came onto a balance and did not go back: when, how much, and by which payment of a gateway."""
-    credited = CreditNote.objects.filter(customer_id=customer_id, to_debt=0)
-    last = dict(credited.values_list("invoice_id").annotate(last=Max("issued_at")).order_by())
+    """What ever came onto a balance and did not go back."""
+    credited = CreditNote.objects.filter(customer_id=customer_id, to_debt=0).order_by("pk")
+    # Of each invoice its last note.
+    last: dict[UUID, UUID] = dict(credited.values_list("invoice_id", "pk"))
     links = InvoicePayment.objects.select_related("payment").filter(invoice__in=list(last), failed=False)
     by_card = {link.invoice_id: link.payment for link in links}
-    for invoice_id, when in last.items():
+    for invoice_id, note in last.items():
         if payment := by_card.get(invoice_id):
-            yield when, payment.given_elsewhere(), payment
-    yield from _past_gateway(customer_id, {key: when for key, when in last.items() if key not in by_card})
+            yield note, payment.given_elsewhere(), payment
+    yield from _past_gateway(customer_id, {key: note for key, note in last.items() if key not in by_card})
 
 
-def _past_gateway(customer_id: UUID, credited: dict[UUID, datetime]) -> Iterable[Source]:
+def _past_gateway(customer_id: UUID, credited: dict[UUID, UUID]) -> Iterable[Source]:
     for made in OutsidePayment.objects.select_related("invoice").filter(customer_id=customer_id):
-        yield made.entered_at, made.to_balance, None
-        if made.invoice.state == InvoiceState.VOID:
-            yield made.invoice.closed_at or made.entered_at, made.amount, None
-    for invoice_id, when in credited.items():
-        came = (
-            OutsidePayment.objects.filter(invoice=invoice_id).aggregate(total=Sum("amount"))["total"] or ZERO
-        )
-        noted = (
-            CreditNote.objects.filter(invoice=invoice_id).aggregate(total=Sum("to_balance"))["total"] or ZERO
-        )
-        yield when, min(came, noted), None
+        is_void = made.invoice.state == InvoiceState.VOID
+        yield made.pk, made.to_balance + (made.amount if is_void else ZERO), None
+    for invoice_id, note in credited.items():
+        came = OutsidePayment.objects.filter(invoice=invoice_id).aggregate(total=Sum("amount"))["total"]
+        noted = CreditNote.objects.filter(invoice=invoice_id).aggregate(total=Sum("to_balance"))["total"]
+        yield note, min(came or ZERO, noted or ZERO), None
 
 
 def _lock_payments(customer_id: UUID) -> None:

@@ -5,24 +5,27 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from apps.accounts.models import Customer
-from apps.billing import statements
+from apps.billing import payouts, statements
 from apps.billing.accounts_of import CustomerAccount
+from apps.billing.payout_admin import PayoutPages
 from apps.billing.statement_api import as_file
 from apps.core import console, links, spans
 from apps.core.money import Money
 
 
 @console.register(CustomerAccount, sites=(console.partner_site,))
-class CustomerAccountAdmin(console.ReadOnlyAdmin):
+class CustomerAccountAdmin(PayoutPages, console.ReadOnlyAdmin):
     """Customers with what stands on their balance; each leads to its statement."""
 
     list_display = ("who", "phone", "email", "on_balance")
     list_select_related = ("balance",)
     search_fields = ("name", "phone", "email", "external_id")
+    actions_detail = ("pay_out",)
 
     @display(description=_("клиент"))
     def who(self, customer: Customer) -> str:
@@ -57,6 +60,9 @@ class CustomerAccountAdmin(console.ReadOnlyAdmin):
             "opts": self.opts,
             "form": form,
             "query": asked.urlencode(),
+            "seen": payouts.look(customer.pk),
+            "may_pay_out": self.has_money_permission(request),
+            "pay_out": reverse("admin:billing_customeraccount_pay_out", args=[customer.pk]),
             "statements": [(one, statements.above(one)[2:], _linked(one)) for one in found],
         }
         return TemplateResponse(request, "billing/statement.html", context)

@@ -24,22 +24,37 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from apps.billing import changes, discounts, pauses, preview, seats, subscriptions, transfers
+from apps.billing import (
+    changes,
+    discounts,
+    gifts,
+    outside,
+    pauses,
+    payouts,
+    preview,
+    promos,
+    seats,
+    subscriptions,
+    transfers,
+)
 from apps.billing.models import (
     Invoice,
     InvoicePurpose,
+    InvoiceState,
     Subscription,
     SubscriptionState,
 )
+from apps.billing.promotion_models import Promotion
 from apps.catalog.models import Offer
 from apps.core import audit, clock, faults
 from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.core.tenancy import in_partner
-from apps.payments import methods, refunds
+from apps.payments import methods, payments, refunds
 from apps.payments.models import Payment, Refund
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
+from tests.billing.test_by_bank import company
 from tests.billing.test_lifecycle import another
 from tests.billing.test_lifecycle_rests import addon_offer
 from tests.conftest import make_partner
@@ -50,6 +65,8 @@ LIVES, STEPS = int(os.environ.get("MODEL_LIVES", 3)), int(os.environ.get("MODEL_
 IS_LONG = "MODEL_LIVES" in os.environ or "MODEL_STEPS" in os.environ
 log = logging.getLogger(__name__)
 WRONGS = ("drop_answer", "http_500", "decline", "pending")
+CODE = "MODEL"
+"""A promo code that every sale may use: 20 % off the first two periods."""
 done: Counter[str] = Counter()
 
 which = st.integers(0, 30)
@@ -65,12 +82,17 @@ class Lives(RuleBasedStateMachine):
     def begin(self) -> None:
         self.shop = self.open()
         self.ids: list[Any] = []
+        self.transfers = self.payouts = 0
         with self.at_home():
             plain = self.shop.offer(price="149.00")
             self.offers = [plain, another(self.shop, plain, "449.90"), another(self.shop, plain, "99.00")]
             self.trial = self.shop.offer(price="199.00", trial_days=7)
             self.weekly = self.shop.offer(price="33.33", period_unit="week", period_count=2)
             self.addon = addon_offer(self.shop, "60.00")
+            percent = Promotion.objects.create(
+                name="Проверка", percent=Decimal(20), periods=2, created_at=clock.now()
+            )
+            promos.make(promotion=percent, text=CODE)
         for _customer in range(2):
             self.sell(plain, GOOD, None)
 
@@ -80,11 +102,48 @@ class Lives(RuleBasedStateMachine):
         kind=st.sampled_from(("plain", "plain", "trial", "weekly")),
         card=st.sampled_from((GOOD, GOOD, GOOD, BROKE_LATER)),
         quantity=st.integers(1, 3),
+        promo=st.booleans(),
         crash=crashes,
     )
-    def buy(self, kind: str, card: str, quantity: int, crash: str | None) -> None:
+    def buy(self, kind: str, card: str, quantity: int, promo: bool, crash: str | None) -> None:
         offer = {"plain": self.offers[0], "trial": self.trial, "weekly": self.weekly}[kind]
-        self.sell(offer, card, crash, quantity=quantity if kind == "plain" else 1)
+        pieces = quantity if kind == "plain" else 1
+        self.sell(offer, card, crash, quantity=pieces, promo_code=CODE if promo else "")
+
+    @rule(crash=crashes)
+    def buy_by_invoice(self, crash: str | None) -> None:
+        """A company: nothing is paid before its bank transfer comes."""
+        with self.at_home():
+            buyer = company(self.shop)
+        self.sell(self.offers[0], GOOD, crash, customer=buyer)
+
+    @rule(number=which, kopecks=st.integers(1, 60000), whole=st.booleans(), crash=crashes)
+    def bank_pays(self, number: int, kopecks: int, whole: bool, crash: str | None) -> None:
+        """A transfer of just what is owed, of a part, or of too much; also for what is not owed any more."""
+        with self.at_home():
+            owed = list(Invoice.objects.filter(collection="invoice").exclude(state="draft").order_by("pk"))
+            unpaid = [one for one in owed if one.state == InvoiceState.OPEN]
+            if not owed:
+                return
+            invoice = (unpaid or owed)[number % len(unpaid or owed)]
+            self.transfers += 1
+            amount = invoice.due_money if whole else Money(Decimal(kopecks) / 100)
+            day, reference = clock.today(), str(self.transfers)
+        self.act(
+            "bank transfer",
+            lambda: outside.receive(
+                invoice_id=invoice.pk,
+                source="bank",
+                amount=amount,
+                paid_date=day,
+                reference=reference,
+                key=f"model:{reference}",
+                actor="model",
+                accept_part=True,
+                keep_rest=True,
+            ),
+            crash,
+        )
 
     @precondition(lambda self: self.ids)
     @rule(number=which, crash=crashes)
@@ -204,12 +263,73 @@ class Lives(RuleBasedStateMachine):
                 crash,
             )
 
-    @rule(kind=st.sampled_from(WRONGS))
-    def gateway_errs(self, kind: str) -> None:
-        match: dict[str, Any] = {"shop": self.shop.partner.slug, "operation": "create_payment"}
+    @precondition(lambda self: self.ids)
+    @rule(number=which, part=st.sampled_from((None, 1, 3)), crash=crashes)
+    def pay_out(self, number: int, part: int | None, crash: str | None) -> None:
+        """All of a balance that can go back, or a part; asked for twice, it goes once."""
+        one = self.one(number)
+        with self.at_home():
+            seen = payouts.look(one.customer_id)
+        if not seen.on_balance.amount:
+            return
+        self.payouts += 1
+        key = f"model:{self.payouts}"
+        amount = None if part is None else Money((seen.on_balance.amount / part).quantize(Decimal("0.01")))
+
+        def run() -> None:
+            for _time in range(2):
+                made = payouts.pay_out(
+                    customer_id=one.customer_id, amount=amount, reason="проверка", actor="model", key=key
+                )
+            if len(made) > 1:
+                done["payout by several payments"] += 1
+
+        self.act("payout", run, crash)
+
+    @precondition(lambda self: self.ids)
+    @rule(number=which, kopecks=st.integers(1, 20000), crash=crashes)
+    def refund_in_the_cabinet(self, number: int, kopecks: int, crash: str | None) -> None:
+        """Somebody gives money back past us, whatever we know of it."""
+        with self.at_home():
+            paid = list(Payment.objects.filter(state="succeeded").order_by("pk"))
+        if not paid or kopecks % 4:
+            return
+        payment = paid[number % len(paid)]
+        with self.at_home():
+            amount = min(Decimal(kopecks) / 100, payment.at_gateway())
+        if amount:
+            self.shop.gateway.cabinet_refund(payment.gateway_id, str(amount))
+            self.act("cabinet refund", lambda: refunds.reconcile(payment.pk), crash)
+
+    @precondition(lambda self: self.ids)
+    @rule(number=which, days=st.integers(1, 40), crash=crashes)
+    def give_days(self, number: int, days: int, crash: str | None) -> None:
+        """As a mass extension does it, row by row."""
+        one = self.one(number)
+        self.act("gift", lambda: gifts.extend(subscription=one, days=days, actor="model"), crash)
+
+    @rule(number=which, crash=crashes)
+    def hear_again(self, number: int, crash: str | None) -> None:
+        """The gateway tells again, late and twice, what it has told already."""
+        with self.at_home():
+            known = list(Payment.objects.exclude(gateway_id="").order_by("pk"))
+        if not known:
+            return
+        payment = known[number % len(known)]
+
+        def run() -> None:
+            for _time in range(2):
+                payments.settle(payment.pk)
+                refunds.reconcile(payment.pk)
+
+        self.act("told again", run, crash)
+
+    @rule(kind=st.sampled_from(WRONGS), operation=st.sampled_from(("create_payment", "create_refund")))
+    def gateway_errs(self, kind: str, operation: str) -> None:
+        match: dict[str, Any] = {"shop": self.shop.partner.slug, "operation": operation}
         self.shop.gateway.fault(kind, match=match, reason="insufficient_funds" if kind == "decline" else None)
 
-    @rule(days=st.integers(1, 40), crash=crashes)
+    @rule(days=st.one_of(st.integers(1, 40), st.integers(41, 200)), crash=crashes)
     def pass_time(self, days: int, crash: str | None) -> None:
         with self.at_home():
             day = clock.today() + timedelta(days=days)
@@ -373,6 +493,11 @@ def test_random_lives_keep_the_books(
             "cancel",
             "uncancel",
             "refund",
+            "payout",
+            "cabinet refund",
+            "bank transfer",
+            "gift",
+            "told again",
             "crash",
             "billed as shown",
         }

@@ -113,6 +113,10 @@ PARTNER: dict[str, Route] = {
     "api/v1/^statements/(?P<pk>[^/.]+)/$": Route("/api/v1/statements/{customer}/", KEY),
     "api/v1/^statements/(?P<pk>[^/.]+)/xlsx/$": Route("/api/v1/statements/{customer}/xlsx/", KEY),
     "api/v1/^statements/(?P<pk>[^/.]+)/pdf/$": Route("/api/v1/statements/{customer}/pdf/", KEY),
+    "api/v1/^balances/(?P<pk>[^/.]+)/$": Route("/api/v1/balances/{customer}/", KEY),
+    "api/v1/^balances/(?P<pk>[^/.]+)/pay-out/$": Route(
+        "/api/v1/balances/{customer}/pay-out/", KEY, own=400, method="post", data={"amount": "0"}
+    ),
     "api/v1/partner-statement/": Route("/api/v1/partner-statement/", KEY),
     "api/v1/recovery/": Route("/api/v1/recovery/", KEY),
     "api/v1/^credit-notes/$": Route("/api/v1/credit-notes/", KEY),
@@ -305,6 +309,7 @@ PARTNER_ACTIONS = {
     "core/workitem/<path:object_id>/give-back/",
     "payments/payment/<path:object_id>/refund/",
     "payments/payment/<path:object_id>/ask/",
+    "billing/customeraccount/<path:object_id>/pay-out/",
     "payments/paymentmethod/<path:object_id>/refuse/",
     "billing/subscription/<path:object_id>/cancel/",
     "billing/subscription/<path:object_id>/resume/",
