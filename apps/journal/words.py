@@ -12,6 +12,7 @@ ACTIONS: dict[str, Any] = {
     "base.compared": _("Сверен теневой месяц"),
     "base.differences-exported": _("Выгружены расхождения теневого месяца"),
     "base.doubts-exported": _("Выгружены вопросы к базе"),
+    "balance.paid-out": _("Возвращены деньги с баланса"),
     "base.loaded": _("Загружена база"),
     "base.moved": _("Перенесена пачка"),
     "base.moved-back": _("Возвращена пачка"),
