@@ -25,7 +25,15 @@ from unfold.widgets import (
 )
 
 from apps.accounts.models import Customer
-from apps.billing import collecting, credits, money_in, outside, partner_invoices, partner_reports
+from apps.billing import (
+    collecting,
+    credits,
+    money_in,
+    outside,
+    partner_invoices,
+    partner_reports,
+    subscriptions,
+)
 from apps.billing.document_api import pdf_answer
 from apps.billing.mailing_admin import MailingPages
 from apps.billing.models import CreditNote, CreditNoteLine, CreditReason, Invoice
@@ -149,6 +157,9 @@ class BankPages:
 
             def issue() -> None:
                 with transaction.atomic():
+                    # Before the invoice, as everybody does who credits.
+                    if row.subscription_id:
+                        subscriptions.locked_with_parent(row.subscription_id)
                     credits.issue(
                         invoice=row,
                         parts=[part],

@@ -10,6 +10,7 @@ from django.db.models import Sum
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal
+from apps.accounts import customers
 from apps.billing import balances, postings
 from apps.billing.models import (
     CreditNote,
@@ -25,8 +26,6 @@ from apps.core.money import Money
 from apps.payments import payments
 from apps.payments.models import Payment, Refund, RefundState
 
-KIND = "billing.CustomerAccount"
-"""What the journal calls the object of a payout: the customer's account."""
 ZERO = Decimal("0.00")
 
 
@@ -87,7 +86,7 @@ def pay_out(
             "reason": reason[:200],
             "refunds": [str(one.pk) for one in made],
         }
-        journal.record("balance.paid-out", KIND, customer_id, actor=actor, data=data)
+        journal.record("balance.paid-out", customers.KIND, customer_id, actor=actor, data=data)
     return made
 
 
