@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
+from itertools import zip_longest
 from uuid import UUID
 
 from apps.billing.proration import add_months
@@ -195,7 +196,7 @@ def charges(
 
 def _spans(phases: Sequence[Phase], ends: date | None) -> Iterator[tuple[Phase, date | None]]:
     """Each phase with the first day on which it holds no more."""
-    for phase, following in zip(phases, [*phases[1:], None], strict=True):
+    for phase, following in zip_longest(phases, phases[1:]):
         stop = following.start if following else None
         yield phase, ends if stop is None or (ends is not None and ends < stop) else stop
 
