@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -55,7 +56,7 @@ def refund(
 
 def _too_much(payment: Payment, left: Decimal) -> Refused:
     message = _("По этому платежу можно вернуть не больше %s") % Money(left, payment.currency)
-    details = {"refundable": str(left)}
+    details: dict[str, Any] = {"refundable": str(left)}
     if on_balance := payment.given_elsewhere():
         details["on_balance"] = str(on_balance)
         message = f"{message}. {told_elsewhere(payment)}"
