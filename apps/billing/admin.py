@@ -7,23 +7,29 @@ from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts.models import Customer
-from apps.billing import document_admin, pauses, promotions_admin, retention, statement_admin, subscriptions
+from apps.billing import (
+    document_admin,
+    glance,
+    pauses,
+    promotions_admin,
+    retention,
+    statement_admin,
+    subscriptions,
+)
 from apps.billing.api import pdf_answer
 from apps.billing.dunning_admin import InvoicePages
-from apps.billing.lifecycle_admin import LifecyclePages
+from apps.billing.lifecycle_admin import LifecyclePages, about
 from apps.billing.mailing_admin import MailingPages
 from apps.billing.mass import admin as mass_admin
 from apps.billing.models import Invoice, InvoiceLine, InvoicePayment, Subscription, SubscriptionState
 from apps.billing.moving import admin as moving_admin
-from apps.billing.preview import preview
 from apps.core import console
-from apps.core.money import Money
 
 SUBSCRIPTION_COLOURS = {
     "pending": "info",
@@ -101,7 +107,6 @@ class SubscriptionAdmin(LifecyclePages, console.ReadOnlyAdmin):
     search_fields = ("name", "customer__phone", "customer__email", "customer__external_id", "customer__name")
     inlines = (InvoiceInline,)
     actions = (mass_admin.for_many,)
-    exclude = ("terms", "channel_id", "legal_entity", "cycle_day")
     actions_detail = (
         "history",
         "change",
@@ -110,27 +115,36 @@ class SubscriptionAdmin(LifecyclePages, console.ReadOnlyAdmin):
         "resume_subscription",
         {"title": _("Ещё"), "items": ["undo_change", "assign_seat", "release_seat", "end_date", "transfer"]},
     )
-    readonly_fields = ("next_invoice",)
+    change_form_before_template = "billing/subscription_top.html"
+    empty_hint = _("Подписка появляется с первой покупкой: на витрине, по API или переносом базы.")
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "customer", "name", "tariff_version", "quantity", "price", "state", "collection", "method",
+                    "current_period_start", "current_period_end",
+                )
+            },
+        ),
+        (
+            _("Подробнее"),
+            {
+                "fields": (
+                    "parent", "offer", "trial_days", "anchor_date", "billed_until", "end_date", "resume_date",
+                    "is_parked", "failures", "cancelled_at", "cancel_reason", "cancel_at_period_end", "channel_code",
+                    "created_at", "started_at", "ended_at", "end_reason",
+                )
+            },
+        ),
+    )  # fmt: skip
 
-    @display(description=_("следующий счёт"))
-    def next_invoice(self, row: Subscription) -> str:
-        """What will be charged next, line by line, to the kopeck."""
-        seen = preview(row)
-        if seen.date is None:
-            return "—"
-        lines = [
-            (line.name, f"{line.start:%d.%m.%Y}", f"{line.end:%d.%m.%Y}", Money(line.amount, seen.currency))
-            for line in seen.lines
-        ]
-        return format_html(
-            "{} · {}{}{}",
-            f"{seen.date:%d.%m.%Y}",
-            seen.due,
-            format_html_join("", "<br>{}, {} – {}: {}", lines),
-            format_html(str(_("С баланса: {}")), Money(seen.balance_used, seen.currency))
-            if seen.balance_used
-            else "",
-        )
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        row = Subscription.objects.filter(pk=object_id).select_related("customer").first()
+        extra = {**(extra_context or {}), "glance": glance.of(row) if row else None}
+        return super().change_view(request, object_id, form_url, extra)
 
     @display(description=_("цена за период"), ordering="price")
     def shown_price(self, row: Subscription) -> str:
@@ -162,7 +176,7 @@ class SubscriptionAdmin(LifecyclePages, console.ReadOnlyAdmin):
                 ),
                 _("Подписка отменена: больше ничего не спишется"),
             )
-        return console.form_page(self, request, form, _("Отменить подписку"))
+        return console.form_page(self, request, form, _("Отменить подписку"), about=about(row))
 
     @action(description=_("Возобновить"), url_path="resume", permissions=["support"])
     def resume_subscription(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
@@ -179,7 +193,7 @@ class SubscriptionAdmin(LifecyclePages, console.ReadOnlyAdmin):
                 ),
                 _("Подписка продлится как обычно"),
             )
-        return console.form_page(self, request, form, _("Возобновить подписку"))
+        return console.form_page(self, request, form, _("Возобновить подписку"), about=about(row))
 
 
 @console.register(Invoice, sites=(console.partner_site,))

@@ -258,6 +258,9 @@ class NoteLineInline(console.ReadOnlyInline):
 class CreditNoteAdmin(PrintedAdmin):
     """«Корректировки счетов»."""
 
+    empty_hint = _(
+        "Корректировка появляется сама при паузе, смене тарифа и возврате; вручную — кнопкой на странице счёта."
+    )
     list_display = ("number", "business_date", "customer", "invoice", "reason", "shown_total", "pdf_link")
     list_filter = ("reason", "business_date")
     inlines = (NoteLineInline,)
@@ -268,6 +271,7 @@ class CreditNoteAdmin(PrintedAdmin):
 class DocumentAdmin(PrintedAdmin):
     """«Акты и квитанции»."""
 
+    empty_hint = _("Квитанции появляются с оплатой, акты — в конце периода у организаций.")
     list_display = ("number", "kind", "business_date", "customer", "invoice", "shown_total", "pdf_link")
     list_filter = ("kind", "business_date")
     exclude = ("key", "lines", "parties")
@@ -277,6 +281,7 @@ class DocumentAdmin(PrintedAdmin):
 class OutsidePaymentAdmin(console.ReadOnlyAdmin):
     """«Поступления»: entered on the page of an invoice, or told by the partner."""
 
+    empty_hint = _("Деньги мимо шлюза вносят на странице счёта: «Оплата поступила».")
     list_display = (
         "paid_date",
         "source",
@@ -301,6 +306,7 @@ class OutsidePaymentAdmin(console.ReadOnlyAdmin):
 class ChargeRequestAdmin(console.ReadOnlyAdmin):
     """«Запросы на списание»: what the partner was asked to charge, and what it answered."""
 
+    empty_hint = _("Здесь запросы партнёру на списание: нужен тариф, который списывает партнёр.")
     list_display = ("created_at", "invoice", "amount", "shown_state", "reference", "reason", "answered_at")
     list_filter = ("state", "created_at")
     list_select_related = ("invoice",)
@@ -355,6 +361,7 @@ class RowInline(console.ReadOnlyInline):
 class CollectionReportAdmin(console.ConsoleAdmin):
     """«Отчёты партнёра о сборах»: matched with the invoices as they are loaded; differences stay in sight."""
 
+    empty_hint = _("Загрузите, что партнёр собрал с клиентов: каждая строка найдёт свой счёт.")
     change_roles = ("finance",)
     list_display = ("name", "created_at", "source", "differences", "actor")
     inlines = (RowInline,)

@@ -48,9 +48,12 @@ PAID_BY = {
 class DunningAdmin(console.ReadOnlyAdmin):
     """What is owed, what was done about it and what comes next."""
 
-    list_display = ("subscription", "shown_state", "shown_amount", "decline_class", "next", "started_date")
+    list_display = (
+        "subscription", "customer", "shown_state", "shown_amount", "decline_class", "next", "started_date",
+    )  # fmt: skip
     list_filter = ("state", "decline_class", "started_date")
-    list_select_related = ("subscription", "invoice")
+    list_select_related = ("subscription__customer", "invoice")
+    empty_hint = _("Сюда попадает продление, которое не удалось списать. Что с ним делать, решает политика.")
     search_fields = (
         "invoice__number",
         "subscription__name",
@@ -60,7 +63,7 @@ class DunningAdmin(console.ReadOnlyAdmin):
     fields = (
         "subscription",
         "invoice",
-        "shown_state",
+        "state",
         "shown_amount",
         "policy",
         "first_class",
@@ -75,11 +78,15 @@ class DunningAdmin(console.ReadOnlyAdmin):
         "done_so_far",
         "pay_page",
     )
-    readonly_fields = ("shown_state", "shown_amount", "policy", "next", "paid_by", "done_so_far", "pay_page")
+    readonly_fields = ("shown_amount", "policy", "next", "paid_by", "done_so_far", "pay_page")
 
     @display(description=_("итог"), label=DUNNING_COLOURS, ordering="state")
     def shown_state(self, row: Dunning) -> tuple[str, Any]:
         return row.state, row.get_state_display()
+
+    @display(description=_("клиент"))
+    def customer(self, row: Dunning) -> str:
+        return str(row.subscription.customer) if row.subscription else "—"
 
     @display(description=_("долг"), ordering="amount")
     def shown_amount(self, row: Dunning) -> str:
@@ -118,8 +125,7 @@ def _told(one: dict[str, Any]) -> tuple[str, str, str]:
     when = f"{clock.local(moment):%d.%m.%Y %H:%M}" if moment else ""
     declined = one.get("decline_class", "")
     why = f": {DeclineClass(declined).label}" if declined else ""
-    word = f" ({one['reason']})" if one.get("reason") else ""
-    return when, str(DONE.get(one["what"], one["what"])), f"{why}{word}"
+    return when, str(DONE.get(one["what"], one["what"])), why
 
 
 class DecisionForm(forms.Form):
@@ -149,7 +155,7 @@ class ParkedBillAdmin(console.ReadOnlyAdmin):
     search_fields = ("subscription__name",)
     fields = (
         "subscription_page",
-        "shown_state",
+        "state",
         "reason",
         "shown_total",
         "shown_usual",
@@ -159,7 +165,7 @@ class ParkedBillAdmin(console.ReadOnlyAdmin):
         "actor",
         "note",
     )
-    readonly_fields = ("subscription_page", "shown_state", "shown_total", "shown_usual", "shown_lines")
+    readonly_fields = ("subscription_page", "shown_total", "shown_usual", "shown_lines")
     actions_detail = ("release", "void")
 
     def has_decide_permission(self, request: Any, object_id: Any = None) -> bool:

@@ -1,8 +1,10 @@
 """One story of a subscription that a support agent can read aloud: what was agreed, billed, charged, told and done."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -276,7 +278,19 @@ DETAILS = {
 
 def _details(data: Any) -> list[str]:
     known = data if isinstance(data, dict) else {}
-    return [f"{DETAILS[key]}: {value}" for key, value in known.items() if key in DETAILS and value]
+    return [
+        f"{DETAILS[key]}: {_said(key, value)}" for key, value in known.items() if key in DETAILS and value
+    ]
+
+
+def _said(key: str, value: Any) -> str:
+    """What the journal keeps as a machine writes it: days and sums as people do."""
+    text = str(value)
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        return _day(date.fromisoformat(text))
+    if key == "due" and re.fullmatch(r"\d+(\.\d{1,2})?", text):
+        return str(Money(Decimal(text)))
+    return text
 
 
 def _day(day: date) -> str:

@@ -1,6 +1,7 @@
 """Console: what staff do with a subscription in mid-period, each with what it costs shown first; its history."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,11 +21,12 @@ from unfold.widgets import (
 )
 
 from apps.accounts.models import Customer
-from apps.billing import changes, history, pauses, seats, subscriptions, transfers
+from apps.billing import changes, glance, history, pauses, seats, subscriptions, transfers
 from apps.billing.models import Subscription
 from apps.catalog.models import Offer
 from apps.core import console
 from apps.core.errors import Refused
+from apps.core.money import Money
 from apps.core.tenancy import current_partner
 
 
@@ -115,6 +117,8 @@ class LifecyclePages:
             "row": row,
             "moments": history.of(row),
             "seats": seats.held(row),
+            "glance": glance.of(row),
+            "original": row,
         }
         return TemplateResponse(request, "billing/history.html", shown)
 
@@ -140,7 +144,8 @@ class LifecyclePages:
                 messages.error(request, str(refusal.message))
             else:
                 form = ChangeForm(row, {**request.POST.dict(), "confirmed": "1"})
-        return console.form_page(self, request, form, _("Сменить тариф или количество"), notes=notes)
+        title = _("Сменить тариф или количество")
+        return console.form_page(self, request, form, title, notes=notes, about=about(row))
 
     @action(description=_("Отменить смену тарифа"), url_path="undo-change", permissions=["support"])
     def undo_change(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
@@ -215,7 +220,7 @@ class LifecyclePages:
         row = get_object_or_404(Subscription, pk=object_id)
         if request.method == "POST" and form.is_valid():
             return self._do(request, row, lambda: change(row, form.cleaned_data), _("Сделано"))
-        return console.form_page(self, request, form, title)
+        return console.form_page(self, request, form, title, about=about(row))
 
     def _do(
         self, request: HttpRequest, row: Subscription, change: Callable[[], Any], done: Any
@@ -229,15 +234,21 @@ class LifecyclePages:
         return redirect(reverse("admin:billing_subscription_change", args=[row.pk]))
 
 
+def about(row: Subscription) -> str:
+    """Which subscription a form is about: whose, in which state, at which price."""
+    return f"{row.name} · {row.customer} · {row.state_text} · {row.money}"
+
+
 def _in_words(view: changes.Preview) -> list[str]:
     lines = [
-        f"{row.name}: {charge.start:%d.%m.%Y} – {charge.end:%d.%m.%Y}, {charge.amount} {view.currency}"
+        f"{row.name}: {charge.start:%d.%m.%Y} – {charge.end - timedelta(days=1):%d.%m.%Y}, "
+        f"{Money(charge.amount, view.currency)}"
         for charge, row in view.priced
     ]
     return [
         str(_("С {day}")).format(day=f"{view.start_date:%d.%m.%Y}"),
         *lines,
-        str(_("Зачтётся за неиспользованное: {sum}")).format(sum=view.credited),
+        str(_("Зачтётся за неиспользованное: {sum}")).format(sum=Money(view.credited, view.currency)),
         str(_("К оплате сейчас: {sum}")).format(sum=view.due),
         str(_("Нажмите ещё раз, чтобы сделать это")),
     ]

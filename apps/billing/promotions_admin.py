@@ -142,6 +142,7 @@ class RedemptionInline(console.ReadOnlyInline):
 class PromotionAdmin(console.ConsoleAdmin):
     """Campaigns: what a code gives, to whom, how often and for how much money."""
 
+    empty_hint = _("Скидка процентом или суммой: один код на всех или тысяча разных, в пределах бюджета.")
     form = PromotionForm
     list_display = (
         "name",
@@ -264,9 +265,17 @@ class RetentionOfferAdmin(console.ConsoleAdmin):
     """The first that suits a subscription is shown beside «Отменить»."""
 
     form = RetentionForm
-    list_display = ("__str__", "kind", "percent", "periods", "pause_days", "shown_taken", "sort", "is_active")
+    list_display = ("__str__", "shown_gift", "shown_taken", "sort", "is_active")
     list_filter = ("is_active", "kind")
+    empty_hint = _("Одно предложение рядом с кнопкой отмены: скидка на несколько периодов или пауза.")
     actions_list = ("report",)
+
+    @display(description=_("что даём"))
+    def shown_gift(self, row: RetentionOffer) -> str:
+        if row.kind == RetentionOffer.Kind.PAUSE:
+            return str(_("пауза, дней: {days}")).format(days=row.pause_days)
+        text = str(_("скидка {percent} %, периодов: {periods}"))
+        return text.format(percent=f"{row.percent.normalize():f}", periods=row.periods)
 
     @display(description=_("остались"))
     def shown_taken(self, row: RetentionOffer) -> str:

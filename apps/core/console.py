@@ -1,7 +1,7 @@
 """The two consoles: the operator's over public data, and a partner's, also opened by the operator at /p/<slug>/."""
 
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 from django.contrib import admin
@@ -12,8 +12,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
 from unfold.sites import UnfoldAdminSite
 
+from apps.core.money import Money
 from apps.core.staff_sign_in import TOO_MANY, StaffSignInForm
 
 
@@ -101,6 +103,8 @@ class ConsoleAdmin(RightsByRole, ModelAdmin):
     compressed_fields = True
     empty_value_display = "—"
     warn_unsaved_form = True
+    empty_hint: Any = ""
+    """What an empty list says of how something comes here."""
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         page = super().get_changelist_instance(request)
@@ -147,6 +151,40 @@ class OnlyToLookAt:
 class ReadOnlyAdmin(OnlyToLookAt, ConsoleAdmin):
     """Documents and logs: to be looked at; what may be done with them are actions."""
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Sums stand in their currency, which then needs no line of its own."""
+        found = super().get_fieldsets(request, obj)
+        return [
+            (name, {**options, "fields": _in_currency(self.model, options["fields"])})
+            for name, options in found
+        ]
+
+
+def _in_currency(model: type[models.Model], fields: Sequence[Any]) -> list[Any]:
+    """The fields of a page to look at, sums of a document among them as «1 490 ₽»."""
+    known = {one.name: one for one in model._meta.get_fields() if isinstance(one, models.Field)}
+    if "currency" not in known:
+        return list(fields)
+    return [
+        _sum(model, name) if _is_amount(known.get(name)) else name for name in fields if name != "currency"
+    ]
+
+
+def _is_amount(one: Any) -> bool:
+    return isinstance(one, models.DecimalField) and (one.max_digits, one.decimal_places) == (14, 2)
+
+
+@cache
+def _sum(model: type[models.Model], name: str) -> Callable[[Any], str]:
+    """One and the same for a field: Django compares what it is given in several places."""
+
+    @display(description=model._meta.get_field(name).verbose_name)  # type: ignore[union-attr]
+    def shown(row: Any) -> str:
+        amount = getattr(row, name)
+        return "—" if amount is None else str(Money(amount, row.currency))
+
+    return shown
+
 
 class ConsoleInline(RightsByRole, TabularInline):
     """Rows on the page of what they belong to. Without roles of its own Django would show them to superusers only."""
@@ -158,6 +196,8 @@ class ReadOnlyInline(OnlyToLookAt, ConsoleInline):
     """Rows to be looked at."""
 
     can_delete = False
+    # Cells say what a row is; its title would say it twice, or be an id.
+    hide_title = True
 
 
 class Belongings(ReadOnlyInline):

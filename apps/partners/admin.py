@@ -23,7 +23,7 @@ from apps.core import clock, console, links
 from apps.core.errors import Refused
 from apps.partners import books, schemas
 from apps.partners.forms import CloseForm, NewPartnerForm, OwnStaffForm, PartnerForm, ReopenForm
-from apps.partners.models import ContractTerms, Domain, LegalEntity, Partner, StaffRole
+from apps.partners.models import ContractTerms, Domain, LegalEntity, Partner, StaffRole, words
 from apps.partners.services import create_partner
 
 STATUS_COLOURS = {
@@ -220,15 +220,18 @@ class ContractTermsAdmin(console.ConsoleAdmin):
         "partner",
         "number",
         "valid_from",
-        "share_percent",
-        "share_base",
-        "share_fixed",
-        "earned_on",
+        "share",
         "clawback",
     )
     list_filter = ("partner",)
+    empty_hint = _("Вознаграждение партнёра: с какого дня, сколько и за что. Без условий вознаграждения нет.")
     list_select_related = ("partner",)
     ordering = ("partner__name", "-valid_from")
+
+    @display(description=_("вознаграждение"))
+    def share(self, terms: ContractTerms) -> str:
+        base, earned_on = terms.get_share_base_display(), terms.get_earned_on_display()
+        return words(terms.share_percent, base, terms.share_fixed, earned_on)
 
     def has_change_permission(self, request: Any, obj: Any = None) -> bool:
         in_force = isinstance(obj, ContractTerms) and obj.valid_from <= self._today()

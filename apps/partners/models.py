@@ -10,7 +10,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django_tenants.models import DomainMixin, TenantMixin
 
-from apps.core.money import amount_field
+from apps.core.money import Money, amount_field
 
 
 class LegalEntity(models.Model):
@@ -123,6 +123,14 @@ class Counts(models.TextChoices):
 
     ACTIVE = "active", _("по действующим: за каждый начатый период")
     ACTIVATED = "activated", _("по подключённым: один раз, за первый период")
+
+
+def words(percent: Decimal, base: str, fixed: Decimal, earned_on: str) -> str:
+    """Terms in one line: «20 % от оборота без НДС и 10 ₽ за период, когда клиент оплатил»."""
+    parts = [f"{percent.normalize():f} % {base}"] if percent else []
+    if fixed:
+        parts.append(str(_("{sum} за период")).format(sum=Money(fixed)))
+    return f"{str(_(' и ')).join(parts)}, {earned_on}" if parts else "—"
 
 
 class ContractTerms(models.Model):

@@ -76,6 +76,7 @@ class ChoiceForm(forms.ModelForm):
 class DunningChoiceAdmin(Journalled):
     """Of several that fit, the one of the tariff at the partner counts, then the partner's, then the tariff's."""
 
+    empty_hint = _("Пока все живут по общей политике. Здесь выбирают другую для партнёра или тарифа.")
     form = ChoiceForm
     change_roles = ("finance", "manager")
     list_display = ("whose", "tariff", "policy")
@@ -101,6 +102,9 @@ class DunningChoiceAdmin(Journalled):
 class ChargeRulesAdmin(Journalled):
     """Notices before a charge, and what a bill may come to before a person looks at it."""
 
+    empty_hint = _(
+        "Пока действуют обычные правила: напоминание за три дня, границы счёта — как у платформы. Здесь задают свои."
+    )
     change_roles = ("finance", "manager")
     list_display = (
         "__str__",

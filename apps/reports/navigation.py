@@ -189,7 +189,22 @@ def navigation(request: Any) -> list[Item]:
         items = [_item(request, site, *entry) for entry in entries]
         if there := [item for item in items if item]:
             found.append({"title": title, "separator": bool(found), "items": there})
+    _mark(found, request.path)
     return found
+
+
+def _mark(sections: list[Item], path: str) -> None:
+    """One line is lit: of two pages under one address, such as a list and its matrix, the nearer one."""
+    items = [item for section in sections for item in section["items"] if item["link"]]
+    home = min((str(item["link"]) for item in items), key=len, default="")
+    near = [
+        link
+        for item in items
+        if (link := str(item["link"])) == path or (link != home and path.startswith(link))
+    ]
+    best = max(near, key=len, default="")
+    for item in items:
+        item["active"] = str(item["link"]) == best
 
 
 def switcher(request: Any) -> list[Item]:

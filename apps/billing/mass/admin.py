@@ -133,6 +133,9 @@ def for_many(model_admin: Any, request: Any, queryset: QuerySet[Subscription]) -
 class MassActionAdmin(console.ReadOnlyAdmin):
     """Made from the list of subscriptions; here it is counted, agreed to and watched."""
 
+    empty_hint = _(
+        "Отметьте подписки в их списке (сверху — фильтры и поиск) и выберите массовое действие: сначала покажем сумму."
+    )
     list_display = ("kind_text", "shown_state", "size", "reason", "asked_by", "confirmed_by", "created_at")
     list_filter = ("kind", "state", "created_at")
     actions_detail = ("confirm", "drop", "rows_file")

@@ -138,6 +138,9 @@ def overview() -> dict[str, Any]:
 class BaseImportAdmin(Moving):
     """A file is looked at, its doubts are shown, and then its good rows are loaded."""
 
+    empty_hint = _(
+        "Загрузите файл с подписками прежней системы: сначала покажем все вопросы к нему, ничего не записывая."
+    )
     list_display = ("name", "shown_state", "rows", "errors", "warnings", "created_at", "actor")
     list_display_links = ("name",)
     actions_detail = ("doubts_file",)

@@ -4,11 +4,13 @@ from typing import Any
 
 from django.db.models import Model
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from apps.catalog.admin.pages import OPERATOR, note
-from apps.catalog.models import ProviderTerms
+from apps.catalog.models import ProviderTerms, Trade
 from apps.core import clock, console
+from apps.partners.models import words
 
 
 @console.register(ProviderTerms, sites=OPERATOR)
@@ -22,12 +24,12 @@ class ProviderTermsAdmin(console.ConsoleAdmin):
         "scope",
         "number",
         "valid_from",
-        "trade",
-        "percent",
-        "base",
-        "fixed",
-        "earned_on",
+        "how",
+        "owed",
         "clawback",
+    )
+    empty_hint = _(
+        "Сколько причитается поставщику с каждой продажи и с какого дня. Без условий себестоимости нет."
     )
     list_filter = ("provider", "trade")
     list_select_related = ("provider", "product", "tariff__product")
@@ -36,6 +38,14 @@ class ProviderTermsAdmin(console.ConsoleAdmin):
     @display(description=ProviderTerms._meta.get_field("product").verbose_name)
     def scope(self, terms: ProviderTerms) -> Any:
         return terms.tariff or terms.product or "—"
+
+    @display(description=_("как продаём"), ordering="trade")
+    def how(self, terms: ProviderTerms) -> Any:
+        return _("агент поставщика") if terms.trade == Trade.AGENCY else _("перепродажа")
+
+    @display(description=_("условия"))
+    def owed(self, terms: ProviderTerms) -> str:
+        return words(terms.percent, terms.get_base_display(), terms.fixed, terms.get_earned_on_display())
 
     def has_change_permission(self, request: Any, obj: Any = None) -> bool:
         in_force = isinstance(obj, ProviderTerms) and obj.valid_from <= clock.today()

@@ -17,6 +17,7 @@ from apps.catalog.forms import PriceChangeForm
 from apps.catalog.models import PriceChange
 from apps.core import clock, console
 from apps.core.errors import Refused
+from apps.core.money import Money
 
 
 @console.register(PriceChange, sites=OPERATOR)
@@ -24,19 +25,24 @@ class PriceChangeAdmin(console.ConsoleAdmin, Exchanged):
     """A draft is saved and leads to its impact; there it is published."""
 
     form = PriceChangeForm
-    list_display = ("tariff", "cost", "policy", "effective_date", "is_out")
+    list_display = ("tariff", "cost", "policy", "effective_date", "stands")
     list_filter = ("policy",)
     list_select_related = ("tariff__product",)
     autocomplete_fields = ("tariff",)
     resource_classes = (tables.PriceChangeTable,)
+    empty_hint = _(
+        "Новая цена тарифа: до публикации покажем, сколько подписок затронет и как изменится выручка."
+    )
 
     @display(description=_("новая цена"), ordering="price")
     def cost(self, change: PriceChange) -> str:
-        return f"{change.price:.2f}"
+        return str(Money(change.price))
 
-    @display(description=_("опубликовано"), boolean=True)
-    def is_out(self, change: PriceChange) -> bool:
-        return change.is_published
+    @display(description=_("состояние"), label={"draft": "warning", "planned": "info", "started": "success"})
+    def stands(self, change: PriceChange) -> tuple[str, Any]:
+        if not change.is_published:
+            return "draft", _("Черновик")
+        return ("started", _("Действует")) if change.started_at else ("planned", _("Опубликовано"))
 
     def has_change_permission(self, request: Any, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and not (obj and obj.is_published)

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.catalog.models.tariffs import Tariff, TariffVersion
 from apps.core.fields import TranslatedField
 from apps.core.models import UUIDModel
-from apps.core.money import amount_field
+from apps.core.money import Money, amount_field
 
 
 class Policy(models.TextChoices):
@@ -56,7 +56,7 @@ class PriceChange(UUIDModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.tariff}: {self.price}"
+        return f"{self.tariff}: {Money(self.price)}"
 
     @property
     def is_published(self) -> bool:
