@@ -86,6 +86,7 @@ class Scope(models.TextChoices):
     SUBSCRIPTIONS_WRITE = "subscriptions:write", _("Подписки: изменение")
     INVOICES_READ = "invoices:read", _("Счета: чтение")
     BASE_MOVE = "base:move", _("Перенос базы из прежней системы")
+    CLOCK_MOVE = "clock:move", _("Часы песочницы")
 
 
 class ApiKey(UUIDModel):

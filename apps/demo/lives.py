@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from apps.accounts import companies, customers
 from apps.accounts.models import Customer
-from apps.billing import changes, outside, pauses, promos, subscriptions
+from apps.billing import changes, outside, pauses, promos, retention
 from apps.billing.models import Invoice, InvoiceState, Subscription
 from apps.billing.paperwork import MoneySource
 from apps.billing.promotion_models import Promotion, RetentionOffer
@@ -59,12 +59,13 @@ class Lives:
             (8.1, self._leaves_at_once),
             (5.3, self._rests),
             (2.4, self._trial_begins),
+            (3.1, self._stays),
             (1.2, self._with_promo_code_for_a_trial),
         )
         return [(now - timedelta(days=one), step) for one, step in days]
 
     def _company_orders(self) -> None:
-        customer = _person("Ирина Белова", 901, email="buh@romashka.example")
+        customer = _person("ООО «Ромашка»", 901, email="buh@romashka.example")
         companies.set_company(customer, actor=ACTOR, **COMPANY)
         self._bought("company", customer, "LEGAL-BIZ")
 
@@ -109,7 +110,12 @@ class Lives:
 
     def _leaves_at_once(self) -> None:
         if (row := self._subscription("leaves")) is not None:
-            subscriptions.cancel(row, at_period_end=False, reason="unused", actor=ACTOR)
+            retention.leave(row, at_period_end=False, reason="unused", actor=ACTOR)
+
+    def _stays(self) -> None:
+        row = self._subscription("changes")
+        if row is not None and retention.offer_for(row) is not None:
+            retention.accept(subscription=row, reason="dear", actor=ACTOR)
 
     def _trial_ends_soon(self) -> None:
         self._bought("soon", _person("Полина Зорина", 907), "KINO-M")
