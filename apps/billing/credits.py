@@ -59,6 +59,7 @@ def issue(
     [invoice] = lock([invoice.pk])
     if earlier := CreditNote.objects.filter(key=key).first():
         return earlier
+    invoices.catch_up(invoice)
     lines = {line.pk: line for line in invoice.lines.select_for_update(no_key=True).order_by("pk")}
     note = _write(invoice, lines, parts, reason=reason, key=key, actor=actor)
     _give(note, invoice, to_card=to_card)

@@ -1,7 +1,7 @@
 """An invoice's life: drafted, issued with a number, paid once, or void; its money given back."""
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from apps.billing import (
     payouts,
     periods,
     postings,
+    recognition,
     requests,
     terms,
 )
@@ -193,9 +194,7 @@ def mark_paid(invoice: Invoice) -> None:
     postings.paid(invoice)
     dunning_results.invoice_paid(invoice)
     due.cancel(EXPIRE, invoice.pk)
-    last_day = max((line.period_end for line in invoice.lines.all() if line.period_end), default=None)
-    if last_day is not None:
-        due.schedule(RECOGNISE, invoice.pk, periods.midnight(last_day))
+    plan_recognition(invoice)
     events.publish(
         "billing.InvoicePaid", invoice.pk, order_id=invoice.order_id, subscription_id=invoice.subscription_id
     )
@@ -235,6 +234,7 @@ def take_back(invoice: Invoice, refunds: Iterable[Refund]) -> None:
     counted |= set(BalancePayout.objects.filter(pk__in=keys).values_list("pk", flat=True))
     for made in refunds:
         if made.pk not in counted and not postings.is_credited(made):
+            catch_up(invoice)
             _take_back(invoice, made)
     noted = sum((line.credited for line in invoice.lines.all()), Decimal(0))
     # What cost nothing has nothing to give back.
@@ -258,18 +258,35 @@ def _take_back(invoice: Invoice, made: Refund) -> None:
 
 
 def recognise(invoice_id: UUID) -> None:
-    """The period of a paid invoice is over: its income is earned."""
-    invoice = locked(invoice_id)
+    """A month is over, or the period of a paid invoice: what is earned of it by its days is revenue."""
+    catch_up(locked(invoice_id))
+
+
+def catch_up(invoice: Invoice) -> None:
+    """Recognises all that is earned of a locked invoice by today, and plans the next day of it.
+
+    Before anything of it is credited: what goes back is then taken of what stands in the books. Again, it changes
+    nothing.
+    """
     if invoice.state == InvoiceState.PAID:
-        for line in _over(invoice.lines.all()):
-            postings.recognised(invoice, line)
+        postings.recognised(invoice, clock.today())
+        plan_recognition(invoice, after=clock.today())
+
+
+def plan_recognition(invoice: Invoice, *, after: date | None = None) -> None:
+    """Writes down the next day on which something of a paid invoice is earned; none is left where it is over."""
+    spans = [
+        recognition.Span(line.period_start, line.period_end)
+        for line in invoice.lines.all()
+        if line.period_start and line.period_end
+    ]
+    after = after or min((one.start for one in spans), default=clock.today())
+    if day := recognition.next_day(spans, after):
+        due.schedule(RECOGNISE, invoice.pk, periods.midnight(day))
+    else:
+        due.cancel(RECOGNISE, invoice.pk)
 
 
 def locked(invoice_id: UUID) -> Invoice:
     """The invoice as it stands now, locked. Where its subscription is needed as well, lock that one first."""
     return Invoice.objects.select_for_update(no_key=True).get(pk=invoice_id)
-
-
-def _over(lines: Iterable[InvoiceLine]) -> list[InvoiceLine]:
-    today = clock.today()
-    return [line for line in lines if line.period_end and line.period_end <= today]

@@ -14,6 +14,7 @@ _WITH_LINES = """
 WITH line AS (
     SELECT l.id, i.id AS invoice, i.number, i.state, l.position, l.amount, l.vat, l.credited, i.credit_applied, l.terms,
         COALESCE(l.terms ->> 'trade' = 'agency', false) AS is_agency,
+        l.period_start AS starts, l.period_end AS ends,
         max(l.period_end) OVER of_invoice AS over, max(l.position) OVER of_invoice AS last_position,
         jsonb_build_array(i.currency, l.terms ->> 'owner', i.legal_entity_id, i.customer_id,
             COALESCE(l.subscription_id, i.subscription_id), i.channel_id, l.product_id, l.tariff_version_id,
@@ -36,7 +37,7 @@ WITH line AS (
 ), posted AS (
     SELECT document_kind, document_id, posting, debit, credit, amount, kind,
         substring(posting FROM '[0-9]+$')::int AS position,
-        regexp_replace(regexp_replace(posting, '-[0-9]+$', ''), '^credit-', '') AS name,
+        regexp_replace(regexp_replace(posting, '(-[0-9]+)+$', ''), '^credit-', '') AS name,
         jsonb_build_array(currency, owner, seller_id, customer_id, subscription_id, channel_id,
             product_id, tariff_version_id, provider_id, vat_rate) AS dimensions
     FROM ledger_transfer WHERE partner_id = %(partner)s AND document_kind IN ('invoice', 'credit', 'credit_note')
@@ -93,7 +94,7 @@ WHERE CASE WHEN h.posting IS NULL THEN w.is_due AND w.sum <> 0
 UNION ALL
 SELECT number, position, posting, NULL, amount
 FROM held WHERE line IS NULL OR name NOT IN ('net', 'vat', 'balance', 'void-net', 'void-vat', 'void-balance',
-    'recognised', 'share', 'cost', 'principal', 'commission', 'commission_vat')
+    'recognised', 'month', 'unearned', 'share', 'cost', 'principal', 'commission', 'commission_vat')
     AND NOT (document_kind = 'credit_note' AND name = 'returned')
 UNION ALL
 SELECT held.number, held.position, held.posting, NULL, held.amount
@@ -195,6 +196,70 @@ def economics_of_lines() -> Iterator[str]:
         yield f"Invoice {number}: {name} is {held} in the ledger, and {wanted} by its terms"
 
 
+# What is earned of a line by its days: at the last month's end that is done, the part of them that was over, of what is
+# left of its income. What went back is of its own days, or of all alike. Parts of it may round a kopeck off.
+_BY_DAY = """
+, part AS (
+    SELECT c.invoice_line_id AS id, c.amount, c.period_start AS since, c.period_end AS until
+    FROM billing_creditnoteline c
+    UNION ALL
+    SELECT id, total, NULL, NULL FROM refunded
+), planned AS (
+    SELECT object_id AS invoice, date_trunc('month', (due_at AT TIME ZONE %(zone)s)::date - 1)::date AS done
+    FROM core_due WHERE partner_id = %(partner)s AND kind = 'billing.recognise'
+), moved AS (
+    SELECT line AS id,
+        COALESCE(sum(CASE name WHEN 'month' THEN amount WHEN 'unearned' THEN -amount END), 0) AS earned,
+        sum(CASE WHEN credit = 'deferred' AND name <> 'unearned' THEN amount
+            WHEN debit = 'deferred' AND name <> 'month' THEN -amount ELSE 0 END) AS own,
+        bool_or(name = 'recognised') AS is_over, count(*) FILTER (WHERE name = 'month') AS months
+    FROM held GROUP BY line
+), served AS (
+    SELECT line.*, moved.earned, moved.months, moved.own, planned.done, line.amount - COALESCE(gone.amount, 0) AS rest,
+        COALESCE(gone.parts, 0) AS parts,
+        line.amount * {of_line} - COALESCE(gone.served, 0) AS served
+    FROM line
+    JOIN moved USING (id)
+    LEFT JOIN planned USING (invoice)
+    LEFT JOIN LATERAL (
+        SELECT sum(part.amount) AS amount, count(*) AS parts, sum(part.amount * {of_part}) AS served
+        FROM part WHERE part.id = line.id
+    ) AS gone ON true
+    WHERE NOT moved.is_over
+), wanted AS (
+    SELECT served.*, round(own * LEAST(GREATEST(round(COALESCE(served / NULLIF(rest, 0), 0), 9), 0), 1), 2) AS sum
+    FROM served
+)
+SELECT number, position, sum, earned FROM wanted
+WHERE CASE
+    WHEN state = 'paid' AND done IS NOT NULL AND starts IS NOT NULL AND ends > done
+        THEN abs(sum - earned) > CASE WHEN parts = 0 THEN 0 ELSE 0.01 END
+    WHEN state = 'paid' THEN false
+    ELSE earned <> 0 OR state <> 'refunded' AND months > 0 END
+UNION ALL
+SELECT line.number, held.position, NULL, held.amount
+FROM held JOIN line ON line.id = held.line
+WHERE held.name IN ('month', 'unearned') AND (held.dimensions IS DISTINCT FROM line.dimensions
+    OR ARRAY[held.debit, held.credit, held.kind]::text[] <> CASE held.name
+        WHEN 'month' THEN ARRAY['deferred', 'revenue', line.sale] ELSE '{revenue,deferred,refund}'::text[] END)
+"""
+
+
+def _over(day: str, start: str, end: str) -> str:
+    """SQL of how much of the days [start, end) is over when `day` begins."""
+    return f"((LEAST(GREATEST({day}, {start}), {end}) - {start})::numeric / GREATEST({end} - {start}, 1))"
+
+
+@audit.rule("billing.earned-by-day")
+def earned_by_day() -> Iterator[str]:
+    """Of a line that is not over, so much is revenue as its days were over at the last month's end."""
+    query = _BY_DAY.replace("{of_line}", _over("done", "starts", "ends"))
+    query = query.replace("{of_part}", _over("done", "COALESCE(since, starts)", "COALESCE(until, ends)"))
+    values = {"partner": current_partner_id(), "zone": clock.zone().key}
+    for number, position, wanted, held in _select(_WITH_LINES + query, values):
+        yield f"Invoice {number}, line {position}: {held} is earned in the ledger, and {wanted} by its days"
+
+
 # What of a note stays with the customer stands with its last line.
 _NOTES = """
 , wanted AS (
@@ -213,7 +278,7 @@ _NOTES = """
     SELECT document_id AS document, posting, debit, credit, amount, kind, dimensions
     FROM posted
     WHERE document_kind = 'credit_note'
-        AND name NOT IN ('share', 'cost', 'principal', 'commission', 'commission_vat', 'returned')
+        AND name NOT IN ('unearned', 'share', 'cost', 'principal', 'commission', 'commission_vat', 'returned')
 )
 SELECT COALESCE(number, document::text), posting, w.sum, h.amount
 FROM wanted w FULL JOIN standing h USING (document, posting)

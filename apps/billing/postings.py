@@ -2,14 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db.models import QuerySet
 
-from apps.billing import economics
+from apps.billing import economics, recognition
 from apps.billing.economics import Move
 from apps.billing.models import (
     CreditNote,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from apps.billing.run import Bill
 
 KIND, CREDIT, NOTE, PAYOUT = "invoice", "credit", "credit_note", "payout"
+ZERO = Decimal("0.00")
 
 
 def issued(invoice: Invoice) -> None:
@@ -110,6 +112,7 @@ def credited(invoice: Invoice, amount: Decimal, *, document_id: UUID) -> None:
     """
     lines = _lines(invoice)
     fees, taken, done = _fees(invoice, lines), _taken(invoice, lines), _recognised_lines(invoice)
+    known, went = _recognised_parts(invoice), _gone(lines, taken)
     postings = []
     for line, gross in _spread(amount, lines, taken):
         was, is_earned = taken[line.pk], line.position in done
@@ -123,6 +126,11 @@ def credited(invoice: Invoice, amount: Decimal, *, document_id: UUID) -> None:
         for move in _back(line, fees[line.pk], was.gross, was.gross + gross, is_earned=is_earned):
             posting = _moved(invoice, line, move, f"credit-{move.name}-{line.position}")
             postings.append(replace(posting, kind=Sale.REFUND))
+        if not is_earned:
+            own = _own(line, fees[line.pk], _Taken(was.gross + gross, was.vat + tax))
+            gone = [*went[line.pk], recognition.Gone(gross)]
+            back = _unearned(line, own, gone, known[line.position].amount)
+            postings.append(_reversed(base, back, f"credit-unearned-{line.position}"))
     _post(invoice, postings, kind=CREDIT, document_id=document_id)
 
 
@@ -135,7 +143,9 @@ def note(credit: CreditNote) -> None:
     invoice = parts[0].invoice_line.invoice
     lines = {one.invoice_line_id: one.invoice_line for one in parts}
     fees, done = _fees(invoice, _lines(invoice)), _recognised_lines(invoice)
-    gone = {key: taken.gross for key, taken in _taken(invoice, lines.values()).items()}
+    taken, known = _taken(invoice, lines.values()), _recognised_parts(invoice)
+    went, last = _gone(lines.values(), taken), {one.invoice_line_id: one for one in parts}
+    gone = {key: one.gross for key, one in taken.items()}
     for one in parts:
         gone[one.invoice_line_id] -= one.amount
     postings = []
@@ -153,6 +163,11 @@ def note(credit: CreditNote) -> None:
             for move in _back(line, fees[line.pk], was, becomes, is_earned=is_earned):
                 posting = _moved(invoice, line, move, f"{move.name}-{position}")
                 postings.append(replace(posting, kind=Sale.REFUND))
+        # Several parts of one line are counted together, with the last of them.
+        if not is_earned and last[line.pk] is one:
+            own = _own(line, fees[line.pk], taken[line.pk])
+            back = _unearned(line, own, went[line.pk], known[line.position].amount)
+            postings.append(_reversed(base, back, f"unearned-{position}"))
     if credit.to_balance:
         postings.append(
             replace(
@@ -204,6 +219,11 @@ def note_returned(credit: CreditNote) -> None:
 def is_note_returned(credit: CreditNote) -> bool:
     """Whether what a credit note was to send back stands on the balance instead."""
     return _mine().filter(document_kind=NOTE, document_id=credit.pk, posting="returned").exists()
+
+
+def _reversed(base: Posting, amount: Decimal, name: str) -> Posting:
+    """Revenue of days that were recognised goes back to what is yet to be earned, and from there to the customer."""
+    return replace(base, debit=Account.REVENUE, credit=Account.DEFERRED, amount=amount, name=name)
 
 
 def is_credited(refund: Refund) -> bool:
@@ -327,30 +347,104 @@ def _mine() -> QuerySet[Transfer]:
     return Transfer.objects.filter(partner_id=current_partner().pk)
 
 
-def recognised(invoice: Invoice, line: InvoiceLine) -> None:
-    """The period is over: deferred income is revenue now, what was given back or credited of it aside.
+def recognised(invoice: Invoice, today: date) -> None:
+    """What is earned of a paid invoice by its days: at each month's end a part, the rest where a line is over.
 
-    What partner and provider earn with the service is theirs now.
+    Each is the difference to what is recognised so far, posted to the last day that it is of: late or repeated, it
+    comes to the same. What partner and provider earn with the service is theirs where a line is over.
     """
-    taken = _taken(invoice, [line])[line.pk]
-    fee = _fees(invoice, _lines(invoice))[line.pk]
-    left = line.amount - taken.gross
-    own = line.amount - line.vat - (taken.gross - taken.vat)
+    lines = _lines(invoice)
+    fees, taken, done = _fees(invoice, lines), _taken(invoice, lines), _recognised_lines(invoice)
+    known, gone = _recognised_parts(invoice), _gone(lines, taken)
+    for line in lines:
+        span = _span(line)
+        if span is None or line.position in done:
+            continue
+        own, sums = _own(line, fees[line.pk], taken[line.pk]), known[line.position]
+        base = replace(_base(invoice, line), debit=Account.DEFERRED, credit=Account.REVENUE)
+        for day in recognition.month_ends(span, today):
+            name = f"month-{day - timedelta(days=1):%Y%m}-{line.position}"
+            more = recognition.earned(own, line.amount, span, gone[line.pk], day) - sums.amount
+            if more > 0 and name not in sums.names:
+                sums.amount += more
+                _post(invoice, [replace(base, amount=more, name=name)], day=day - timedelta(days=1))
+        if span.end <= today:
+            rest = replace(base, amount=max(own - sums.amount, ZERO), name=f"recognised-{line.position}")
+            left = line.amount - taken[line.pk].gross
+            moves = economics.earned(line, fees[line.pk], left, economics.SERVICE)
+            last = [_moved(invoice, line, move, f"{move.name}-{line.position}") for move in moves]
+            _post(invoice, [rest, *last], day=span.end - timedelta(days=1))
+
+
+def _span(line: InvoiceLine) -> recognition.Span | None:
+    if line.period_start is None or line.period_end is None:
+        return None
+    return recognition.Span(line.period_start, line.period_end)
+
+
+def _own(line: InvoiceLine, fee: Decimal, taken: "_Taken") -> Decimal:
+    """What of a line is, or becomes, revenue where so much is gone of it: an agent's is its commission."""
     if economics.is_agency(line):
-        own = economics.own_income(line, fee, left)
-    base = _base(invoice, line)
-    postings = [
-        replace(
-            base,
-            debit=Account.DEFERRED,
-            credit=Account.REVENUE,
-            amount=own,
-            name=f"recognised-{line.position}",
-        )
-    ]
-    for move in economics.earned(line, fee, left, economics.SERVICE):
-        postings.append(_moved(invoice, line, move, f"{move.name}-{line.position}"))
-    _post(invoice, postings)
+        return economics.own_income(line, fee, line.amount - taken.gross)
+    return line.amount - line.vat - (taken.gross - taken.vat)
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What is recognised of a line at months' ends, less what was taken back of it."""
+
+    amount: Decimal = Decimal("0.00")
+    names: set[str] = field(default_factory=set)
+
+
+def _recognised_parts(invoice: Invoice) -> dict[int, _Parts]:
+    """By the line's position."""
+    found: dict[int, _Parts] = defaultdict(_Parts)
+    mine = _mine().filter(document_id=invoice.pk, posting__startswith="month-")
+    for name, amount in mine.values_list("posting", "amount"):
+        parts = found[int(name.rpartition("-")[2])]
+        parts.names.add(name)
+        parts.amount += amount
+    if not found:
+        return found
+    for name, amount in _refunded(invoice).items():
+        if name.startswith("credit-unearned-"):
+            found[int(name.rpartition("-")[2])].amount -= amount
+    of_note: dict[UUID, list[int]] = defaultdict(list)
+    parts_of_notes = CreditNoteLine.objects.filter(invoice_line__invoice=invoice).order_by(
+        "credit_note_id", "pk"
+    )
+    for key, position in parts_of_notes.values_list("credit_note_id", "invoice_line__position"):
+        of_note[key].append(position)
+    back = _mine().filter(document_kind=NOTE, document_id__in=list(of_note), posting__startswith="unearned-")
+    for key, name, amount in back.values_list("document_id", "posting", "amount"):
+        found[of_note[key][int(name.rpartition("-")[2]) - 1]].amount -= amount
+    return found
+
+
+def _gone(lines: Iterable[InvoiceLine], taken: dict[UUID, "_Taken"]) -> dict[UUID, list[recognition.Gone]]:
+    """What went back of each line, with the days that it was of: a refund is of all days alike."""
+    found: dict[UUID, list[recognition.Gone]] = {line.pk: [] for line in lines}
+    notes = CreditNoteLine.objects.filter(invoice_line__in=list(found)).order_by("pk")
+    noted: dict[UUID, Decimal] = defaultdict(Decimal)
+    for key, amount, start, end in notes.values_list(
+        "invoice_line_id", "amount", "period_start", "period_end"
+    ):
+        noted[key] += amount
+        found[key].append(recognition.Gone(amount, recognition.Span(start, end) if start and end else None))
+    for key, gone in found.items():
+        if refunded := taken[key].gross - noted[key]:
+            gone.append(recognition.Gone(refunded))
+    return found
+
+
+def _unearned(line: InvoiceLine, own: Decimal, gone: list[recognition.Gone], so_far: Decimal) -> Decimal:
+    """What was recognised of a line's days and is not earned after all, as so much went back of it."""
+    span = _span(line)
+    if span is None or not so_far:
+        return ZERO
+    day = recognition.known_on(span, clock.today())
+    return max(so_far - recognition.earned(own, line.amount, span, gone, day), ZERO)
 
 
 def _whole_debt(invoice: Invoice, *, less_notes: bool = False) -> list[Posting]:
@@ -396,7 +490,12 @@ def _lines(invoice: Invoice) -> list[InvoiceLine]:
 
 
 def _post(
-    invoice: Invoice, postings: list[Posting], *, kind: str = KIND, document_id: UUID | None = None
+    invoice: Invoice,
+    postings: list[Posting],
+    *,
+    kind: str = KIND,
+    document_id: UUID | None = None,
+    day: date | None = None,
 ) -> None:
     document_id = document_id or invoice.pk
-    post(kind, document_id, postings, occurred_at=clock.now(), business_date=clock.today())
+    post(kind, document_id, postings, occurred_at=clock.now(), business_date=day or clock.today())

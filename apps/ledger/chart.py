@@ -27,8 +27,8 @@ CHART: dict[str, Entry] = {
     _A.ADVANCES: Entry("62.02", False, _("Баланс клиентов: что зачтётся в следующие счета")),
     _A.CLEARING: Entry("57.03", True, _("Деньги, которые шлюз принял и ещё не перечислил, без его комиссии")),
     _A.BANK: Entry("51", True, _("Расчётный счёт")),
-    _A.DEFERRED: Entry("98.01", False, _("Выставленные услуги, период которых ещё не кончился, без НДС")),
-    _A.REVENUE: Entry("90.01", False, _("Выручка без НДС: период кончился, услуга оказана")),
+    _A.DEFERRED: Entry("98.01", False, _("Выставленные услуги, дни которых ещё не прошли, без НДС")),
+    _A.REVENUE: Entry("90.01", False, _("Выручка без НДС: дни прошли, услуга оказана")),
     _A.VAT: Entry("68.02", False, _("НДС с выставленных счетов, по ставке дня счёта")),
     _A.FEE: Entry("91.02", True, _("Что шлюз удержал со списаний")),
     _A.REFUND: Entry("76.03", None, _("Возвраты клиентам, которые ещё в пути")),
@@ -129,6 +129,18 @@ EVENTS: tuple[Happening, ...] = (
         ),
     ),
     Happening(
+        _("Месяц кончился: часть услуги оказана"),
+        (
+            Rule(
+                "invoice",
+                "month",
+                _A.DEFERRED,
+                _A.REVENUE,
+                _("выручка за прошедшие дни строки, последним днём месяца"),
+            ),
+        ),
+    ),
+    Happening(
         _("Период кончился: услуга оказана"),
         (
             Rule(
@@ -136,7 +148,7 @@ EVENTS: tuple[Happening, ...] = (
                 "recognised",
                 _A.DEFERRED,
                 _A.REVENUE,
-                _("выручка строки, за вычетом возвращённого"),
+                _("остаток выручки строки, за вычетом возвращённого"),
             ),
             Rule(
                 "invoice",
@@ -169,6 +181,7 @@ EVENTS: tuple[Happening, ...] = (
         (
             Rule("credit_note", "net", _A.DEFERRED, _A.RECEIVABLE, _("период не кончился")),
             Rule("credit_note", "net", _A.REVENUE, _A.RECEIVABLE, _("период кончился: сторно выручки")),
+            Rule("credit_note", "unearned", _A.REVENUE, _A.DEFERRED, _("сторно выручки за прошедшие дни")),
             Rule("credit_note", "net", _A.AGENCY, _A.RECEIVABLE, _("агент")),
             Rule("credit_note", "vat", _A.VAT, _A.RECEIVABLE, _("НДС по ставке строки")),
             Rule("credit_note", "vat", _A.AGENCY, _A.RECEIVABLE, _("агент")),
@@ -200,6 +213,7 @@ EVENTS: tuple[Happening, ...] = (
         (
             Rule("credit", "credit-net", _A.DEFERRED, _A.RECEIVABLE, _("период не кончился")),
             Rule("credit", "credit-net", _A.REVENUE, _A.RECEIVABLE, _("период кончился: сторно выручки")),
+            Rule("credit", "credit-unearned", _A.REVENUE, _A.DEFERRED, _("сторно выручки за прошедшие дни")),
             Rule("credit", "credit-net", _A.AGENCY, _A.RECEIVABLE, _("агент")),
             Rule("credit", "credit-vat", _A.VAT, _A.RECEIVABLE, _("НДС по ставке строки")),
             Rule("credit", "credit-vat", _A.AGENCY, _A.RECEIVABLE, _("агент")),
