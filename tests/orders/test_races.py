@@ -14,15 +14,18 @@ from apps.accounts.models import Customer
 from apps.billing import invoices, renewals, subscriptions
 from apps.billing import run as billing_run
 from apps.billing.models import Invoice, InvoicePayment, InvoiceState, Subscription
-from apps.core import clock, due
+from apps.billing.moving.models import BaseRow
+from apps.core import bulk, clock, due
 from apps.core.errors import Refused
 from apps.core.models import Event
 from apps.ledger.models import Transfer
-from apps.orders import fulfilment, history, placing, services
+from apps.orders import fulfilment, history, moving, placing, services
 from apps.orders.models import Fulfilment, Order, OrderState, Service
 from apps.orders.placing import place_order
 from apps.payments import payments, refunds
 from apps.payments.models import PaymentMethod
+from tests.billing.bases import load, move
+from tests.billing.test_moving import row
 from tests.billing.test_renewals import jump
 from tests.orders.races import Both, Runner, atomic, race, run
 from tests.orders.shop import Shop
@@ -248,6 +251,15 @@ def test_erasing_a_customer_who_orders(shop: Shop, run: Runner, locked: bool) ->
     erased = Event.objects.get(type="accounts.CustomerErased", object_id=customer.pk)
     placed = Event.objects.get(type="orders.OrderPlaced", object_id=Order.objects.get().pk)
     assert (placed.pk.int < erased.pk.int) is locked
+
+
+@Both
+def test_what_a_moved_base_had_is_written_down_twice(shop: Shop, run: Runner, locked: bool) -> None:
+    load(shop, [row(shop.offer())])
+    [batch] = move(1)
+    take_over = atomic(moving.take_over, batch.pk)
+    run(take_over, (bulk, "copy_objects"), take_over, BaseRow, indexes=("orders_service_request_id_key",))
+    assert Service.objects.count() == (1 if locked else 2)
 
 
 def test_an_answer_and_an_end_do_not_wait_for_each_other(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
