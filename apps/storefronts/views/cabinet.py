@@ -128,6 +128,7 @@ def shown(subscription: Any) -> Any:
     """A subscription with what the pages say of it beside its own columns."""
     method = subscription.method
     subscription.is_charged = method is not None and method.is_active
+    subscription.by_invoice = subscription.collection == Collection.INVOICE
     ending = subscription.is_live and subscription.cancel_at_period_end
     subscription.mark = "warn" if ending else MARKS.get(subscription.state, "")
     subscription.asks = trials.waits(subscription)
@@ -154,6 +155,18 @@ def _invoices(request: Any) -> Any:
         .prefetch_related("lines", "payments__payment__method", "documents", "credit_notes")
         .order_by("-id")[:LAST_INVOICES]
     )
+
+
+def unpaid(subscription: Any) -> list[Any]:
+    """Its renewals that wait for money: what a card could not pay, or a bank transfer is awaited for."""
+    found = subscription.invoices.filter(state=InvoiceState.OPEN).select_related("subscription")
+    found = found.filter(collection__in=[Collection.CHARGE, Collection.INVOICE])
+    rows = [
+        _listed(one) for one in found.prefetch_related("lines", "payments__payment__method").order_by("id")
+    ]
+    # What a charge is on its way for is not asked for again.
+    past_due = {SubscriptionState.PAST_DUE, SubscriptionState.SUSPENDED}
+    return [one for one in rows if not one.may_be_paid or subscription.state in past_due]
 
 
 def _listed(invoice: Any) -> Any:

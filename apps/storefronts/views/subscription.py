@@ -68,6 +68,7 @@ def _context(row: Subscription, **forms: Any) -> dict[str, Any]:
     return {
         "subscription": shown(row),
         "next": _next(row),
+        "unpaid": unpaid(row),
         "discounts": [one for one in row.discounts.all() if one.end_date is None or one.end_date > today],
         "coming": coming[0] if coming else None,
         "waiting": changes.waiting_for(row.pk),
