@@ -20,7 +20,6 @@ from unfold.decorators import action, display
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectMultipleWidget,
-    UnfoldAdminSingleDateWidget,
     UnfoldAdminTextInputWidget,
 )
 
@@ -247,11 +246,15 @@ class RetentionForm(WithTariffs):
         fields = ("name", "kind", "percent", "periods", "pause_days", "tariff_ids", "sort", "is_active")
 
 
+def _day() -> forms.DateInput:
+    return forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+
+
 class PeriodForm(forms.Form):
     """Days of a report, both included."""
 
-    since = forms.DateField(label=_("С"), required=False, widget=UnfoldAdminSingleDateWidget)
-    until = forms.DateField(label=_("По"), required=False, widget=UnfoldAdminSingleDateWidget)
+    since = forms.DateField(label=_("С"), required=False, widget=_day())
+    until = forms.DateField(label=_("По"), required=False, widget=_day())
 
     def days(self) -> tuple[date, date]:
         """Half-open; the last ninety days where nothing is chosen."""

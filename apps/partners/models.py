@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils.formats import localize
 from django.utils.translation import gettext_lazy as _
 from django_tenants.models import DomainMixin, TenantMixin
 
@@ -127,7 +128,7 @@ class Counts(models.TextChoices):
 
 def words(percent: Decimal, base: str, fixed: Decimal, earned_on: str) -> str:
     """Terms in one line: «20 % от оборота без НДС и 10 ₽ за период, когда клиент оплатил»."""
-    parts = [f"{percent.normalize():f} % {base}"] if percent else []
+    parts = [f"{localize(percent.normalize())} % {base}"] if percent else []
     if fixed:
         parts.append(str(_("{sum} за период")).format(sum=Money(fixed)))
     return f"{str(_(' и ')).join(parts)}, {earned_on}" if parts else "—"

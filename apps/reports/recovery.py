@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Count, Q, Sum
 from django.db.models.functions import Coalesce, TruncMonth
+from django.utils import formats
 from django.utils.translation import gettext_lazy as _
 
 from apps.partners.models import Partner
@@ -118,6 +119,8 @@ def _row(by: Sequence[str], line: dict[str, Any], partners: dict[int, str]) -> R
         value = line[_COLUMNS[name]]
         if name == "decline":
             value = str(DeclineClass(value).label)
+        elif name == "month":
+            value = formats.date_format(value, "F Y").lower()
         elif name == "partner":
             value = partners.get(value, "—")
         names.append(value)

@@ -34,7 +34,7 @@ from apps.storefronts.cabinet_forms import (
     TransferForm,
 )
 from apps.storefronts.pages import show
-from apps.storefronts.views.cabinet import mine, own, posted, shown
+from apps.storefronts.views.cabinet import mine, own, posted, shown, unpaid
 
 ACTOR = "customer"
 _S = SubscriptionState
