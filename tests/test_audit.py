@@ -187,6 +187,10 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
         )
     ),
     ("billing.ledger-of-lines", ledger("posting = 'gone-1'", posted("share-1"))),
+    (
+        "billing.earned-by-day",
+        ledger("posting = 'month-202601-1', credit = 'vat'", posted("recognised-1")),
+    ),
     ("billing.ledger-of-lines", ledger("document_id = gen_random_uuid()", posted("recognised-1"))),
     *(
         (
