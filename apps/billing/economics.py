@@ -6,6 +6,7 @@ how much of the line counts: so what was earned less what is taken back is alway
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import Decimal
 
 from apps.billing.models import InvoiceLine
@@ -63,27 +64,47 @@ def own_income(line: InvoiceLine, fee: Decimal, of: Decimal) -> Decimal:
     return sum((one.amount for one in _agency(line, fee, of) if one.name == "commission"), ZERO)
 
 
-def earned(line: InvoiceLine, fee: Decimal, of: Decimal, at: str) -> list[Move]:
-    """What `of` of a line brings to others at a moment: when it is paid, or when the service was given."""
-    return [
-        one if at == PAYMENT or not line.terms.get(f"{one.name}_kept") else whole
-        for one, whole in zip(_earned(line, fee, of, at), _earned(line, fee, line.amount, at), strict=True)
-    ]
+def window_ends(line: InvoiceLine, paid_on: date | None) -> date | None:
+    """The last day on which a refund takes the partner's share of a line back; None where there is no last one."""
+    days = line.terms.get("share_days")
+    return None if days is None or paid_on is None else paid_on + timedelta(days=int(days))
+
+
+def earned(line: InvoiceLine, fee: Decimal, of: Decimal, at: str, *, late: Decimal = ZERO) -> list[Move]:
+    """What `of` of a line brings to others at a moment: when it is paid, or when the service was given.
+
+    `late` went back of it after the window in which a refund takes the partner's share back: the share is of it too.
+    """
+    ways = (_earned(line, fee, counts, at) for counts in (of, line.amount, of + late))
+    return [_counting(line, at, *moves) for moves in zip(*ways, strict=True)]
+
+
+def _counting(line: InvoiceLine, at: str, usual: Move, whole: Move, shared: Move) -> Move:
+    if at != PAYMENT and line.terms.get(f"{usual.name}_kept"):
+        return whole
+    return shared if usual.name == "share" else usual
 
 
 def taken_back(
-    line: InvoiceLine, fee: Decimal, was: Decimal, becomes: Decimal, *, moments: Sequence[str]
+    line: InvoiceLine,
+    fee: Decimal,
+    was: Decimal,
+    becomes: Decimal,
+    *,
+    moments: Sequence[str],
+    is_late: bool = False,
 ) -> list[Move]:
     """The mirror of `earned` for what is credited of a line from a running total `was` to `becomes`.
 
-    Of `moments` that have come; what is kept on a refund is left out.
+    Of `moments` that have come; what is kept on a refund is left out, and a share whose window is over (`is_late`).
     """
     found = []
     for at in moments:
         before = earned(line, fee, line.amount - was, at)
         after = earned(line, fee, line.amount - becomes, at)
         for one, other in zip(before, after, strict=True):
-            if not line.terms.get(f"{one.name}_kept"):
+            stays = line.terms.get(f"{one.name}_kept") or (is_late and one.name == "share")
+            if not stays:
                 found.append(Move(one.name, one.credit, one.debit, one.amount - other.amount))
     return found
 

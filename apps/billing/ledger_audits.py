@@ -14,7 +14,7 @@ _WITH_LINES = """
 WITH line AS (
     SELECT l.id, i.id AS invoice, i.number, i.state, l.position, l.amount, l.vat, l.credited, i.credit_applied, l.terms,
         COALESCE(l.terms ->> 'trade' = 'agency', false) AS is_agency,
-        l.period_start AS starts, l.period_end AS ends,
+        (i.paid_at AT TIME ZONE %(zone)s)::date AS paid_on, l.period_start AS starts, l.period_end AS ends,
         max(l.period_end) OVER of_invoice AS over, max(l.position) OVER of_invoice AS last_position,
         jsonb_build_array(i.currency, l.terms ->> 'owner', i.legal_entity_id, i.customer_id,
             COALESCE(l.subscription_id, i.subscription_id), i.channel_id, l.product_id, l.tariff_version_id,
@@ -35,7 +35,7 @@ WITH line AS (
         count(*) OVER (PARTITION BY n.id) AS last_position
     FROM billing_creditnote n JOIN billing_creditnoteline c ON c.credit_note_id = n.id
 ), posted AS (
-    SELECT document_kind, document_id, posting, debit, credit, amount, kind,
+    SELECT document_kind, document_id, posting, debit, credit, amount, kind, occurred_at,
         substring(posting FROM '[0-9]+$')::int AS position,
         regexp_replace(regexp_replace(posting, '(-[0-9]+)+$', ''), '^credit-', '') AS name,
         jsonb_build_array(currency, owner, seller_id, customer_id, subscription_id, channel_id,
@@ -115,7 +115,7 @@ WHERE amount <> 0 AND CASE WHEN credited = 0 THEN refunded.vat <> round(line.vat
 @audit.rule("billing.ledger-of-lines")
 def ledger_of_lines() -> Iterator[str]:
     """Net, VAT, recognition and credit of each line stand in the ledger as they follow from the line."""
-    values = {"partner": current_partner_id(), "today": clock.today()}
+    values = {**_values(), "today": clock.today()}
     for number, position, name, wanted, held in _select(_WITH_LINES + _LINES, values):
         yield f"Invoice {number}, line {position}: {name} is {held} in the ledger, and {wanted} by the line"
 
@@ -126,6 +126,13 @@ _ECONOMICS = """
 , agreed AS (
     SELECT line.*, sums.*, LEAST(sums.cost, line.amount) AS commission,
         COALESCE(refunded.total, 0) + line.credited AS gone,
+        COALESCE((SELECT sum(c.amount) FROM billing_creditnoteline c
+            JOIN billing_creditnote n ON n.id = c.credit_note_id WHERE c.invoice_line_id = line.id
+            AND (n.issued_at AT TIME ZONE %(zone)s)::date > line.paid_on + (line.terms ->> 'share_days')::int), 0)
+        + COALESCE((SELECT sum(h.amount) FROM held h WHERE h.line = line.id AND h.document_kind = 'credit'
+            AND h.name IN ('net', 'vat')
+            AND (h.occurred_at AT TIME ZONE %(zone)s)::date > line.paid_on + (line.terms ->> 'share_days')::int), 0)
+            AS late,
         COALESCE((SELECT sum(note.amount) FROM note WHERE note.invoice_line_id = line.id AND note.to_debt > 0), 0)
             AS unpaid,
         COALESCE((line.terms ->> 'commission_vat_rate')::numeric, 0) AS rate,
@@ -148,7 +155,7 @@ _ECONOMICS = """
     SELECT agreed.*, one.name, one.debit, one.credit, one.sum
     FROM agreed
     CROSS JOIN LATERAL (SELECT
-        CASE WHEN terms ? 'share_kept' THEN unpaid ELSE gone END AS share_gone,
+        CASE WHEN terms ? 'share_kept' THEN unpaid ELSE gone - late END AS share_gone,
         CASE WHEN terms ? 'cost_kept' THEN unpaid ELSE gone END AS cost_gone,
         NULLIF(amount, 0) AS whole) AS w
     CROSS JOIN LATERAL (SELECT
@@ -191,7 +198,7 @@ WHERE held.dimensions IS DISTINCT FROM line.dimensions
 @audit.rule("billing.economics")
 def economics_of_lines() -> Iterator[str]:
     """A partner's share, a provider's cost and a principal's money are what the terms of each line make them."""
-    values = {"partner": current_partner_id(), "today": clock.today()}
+    values = {**_values(), "today": clock.today()}
     for number, name, wanted, held in _select(_WITH_LINES + _ECONOMICS, values):
         yield f"Invoice {number}: {name} is {held} in the ledger, and {wanted} by its terms"
 
@@ -255,8 +262,7 @@ def earned_by_day() -> Iterator[str]:
     """Of a line that is not over, so much is revenue as its days were over at the last month's end."""
     query = _BY_DAY.replace("{of_line}", _over("done", "starts", "ends"))
     query = query.replace("{of_part}", _over("done", "COALESCE(since, starts)", "COALESCE(until, ends)"))
-    values = {"partner": current_partner_id(), "zone": clock.zone().key}
-    for number, position, wanted, held in _select(_WITH_LINES + query, values):
+    for number, position, wanted, held in _select(_WITH_LINES + query, _values()):
         yield f"Invoice {number}, line {position}: {held} is earned in the ledger, and {wanted} by its days"
 
 
@@ -290,8 +296,12 @@ WHERE (h.debit = ANY (w.debits), h.credit, h.amount, h.kind, h.dimensions)
 @audit.rule("billing.ledger-of-credit-notes")
 def ledger_of_credit_notes() -> Iterator[str]:
     """What a credit note took off income and VAT, and put onto the balance, stands in the ledger, and no more."""
-    for number, posting, wanted, held in _select(_WITH_LINES + _NOTES, {"partner": current_partner_id()}):
+    for number, posting, wanted, held in _select(_WITH_LINES + _NOTES, _values()):
         yield f"Credit note {number}: {posting} is {held} in the ledger, and {wanted} by the note"
+
+
+def _values() -> dict[str, Any]:
+    return {"partner": current_partner_id(), "zone": clock.zone().key}
 
 
 def _select(query: str, values: dict[str, Any] | None = None) -> list[Any]:

@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 
-from apps.billing import economics, recognition
+from apps.billing import economics, periods, recognition
 from apps.billing.economics import Move
 from apps.billing.models import (
     CreditNote,
@@ -123,7 +123,7 @@ def credited(invoice: Invoice, amount: Decimal, *, document_id: UUID) -> None:
             replace(base, debit=sides[0], amount=gross - tax, name=f"credit-net-{line.position}"),
             replace(base, debit=sides[1], amount=tax, name=f"credit-vat-{line.position}"),
         ]
-        for move in _back(line, fees[line.pk], was.gross, was.gross + gross, is_earned=is_earned):
+        for move in _back(invoice, line, fees[line.pk], was.gross, was.gross + gross, is_earned=is_earned):
             posting = _moved(invoice, line, move, f"credit-{move.name}-{line.position}")
             postings.append(replace(posting, kind=Sale.REFUND))
         if not is_earned:
@@ -160,7 +160,7 @@ def note(credit: CreditNote) -> None:
         ]
         gone[one.invoice_line_id] = becomes = was + one.amount
         if credit.invoice.state == InvoiceState.PAID:
-            for move in _back(line, fees[line.pk], was, becomes, is_earned=is_earned):
+            for move in _back(invoice, line, fees[line.pk], was, becomes, is_earned=is_earned):
                 posting = _moved(invoice, line, move, f"{move.name}-{position}")
                 postings.append(replace(posting, kind=Sale.REFUND))
         # Several parts of one line are counted together, with the last of them.
@@ -306,15 +306,37 @@ def _sides_of_credit(line: InvoiceLine, *, is_earned: bool) -> tuple[str, str]:
 
 
 def _back(
-    line: InvoiceLine, fee: Decimal, was: Decimal, becomes: Decimal, *, is_earned: bool
+    invoice: Invoice, line: InvoiceLine, fee: Decimal, was: Decimal, becomes: Decimal, *, is_earned: bool
 ) -> Iterator[Move]:
     """What others had earned of a paid line and earn no more; a commission that was revenue is taken out of it."""
     moments = (economics.PAYMENT, economics.SERVICE) if is_earned else (economics.PAYMENT,)
-    for move in economics.taken_back(line, fee, was, becomes, moments=moments):
+    last = economics.window_ends(line, _paid_on(invoice))
+    is_late = last is not None and clock.today() > last
+    for move in economics.taken_back(line, fee, was, becomes, moments=moments, is_late=is_late):
         if is_earned and move.name == "commission":
             yield replace(move, debit=Account.REVENUE)
         else:
             yield move
+
+
+def _paid_on(invoice: Invoice) -> date | None:
+    return clock.local(invoice.paid_at).date() if invoice.paid_at else None
+
+
+def _late(invoice: Invoice, line: InvoiceLine) -> Decimal:
+    """What went back of a line after the window in which it takes the partner's share with it; VAT included."""
+    last = economics.window_ends(line, _paid_on(invoice))
+    if last is None:
+        return ZERO
+    since = periods.midnight(last + timedelta(days=1))
+    notes = CreditNoteLine.objects.filter(invoice_line=line, credit_note__issued_at__gte=since)
+    noted = notes.aggregate(total=Sum("amount"))["total"] or ZERO
+    refunds = Refund.objects.filter(payment__invoice_payment__invoice=invoice).values_list("pk", flat=True)
+    names = [f"credit-net-{line.position}", f"credit-vat-{line.position}"]
+    back = _mine().filter(
+        document_kind=CREDIT, document_id__in=list(refunds), posting__in=names, occurred_at__gte=since
+    )
+    return noted + (back.aggregate(total=Sum("amount"))["total"] or ZERO)
 
 
 def _moved(invoice: Invoice, line: InvoiceLine, move: Move, name: str) -> Posting:
@@ -371,7 +393,8 @@ def recognised(invoice: Invoice, today: date) -> None:
         if span.end <= today:
             rest = replace(base, amount=max(own - sums.amount, ZERO), name=f"recognised-{line.position}")
             left = line.amount - taken[line.pk].gross
-            moves = economics.earned(line, fees[line.pk], left, economics.SERVICE)
+            late = _late(invoice, line)
+            moves = economics.earned(line, fees[line.pk], left, economics.SERVICE, late=late)
             last = [_moved(invoice, line, move, f"{move.name}-{line.position}") for move in moves]
             _post(invoice, [rest, *last], day=span.end - timedelta(days=1))
 

@@ -68,11 +68,13 @@ def of_line(terms: dict[str, Any], *, gross: Decimal, price: Decimal, quantity: 
 def _share(contract: ContractTerms | None) -> dict[str, Any]:
     if contract is None:
         return {"contract": "", "share_percent": "0", "share_base": ""}
-    found = {
+    found: dict[str, Any] = {
         "contract": contract.number,
         "share_percent": str(contract.share_percent),
         "share_base": contract.share_base,
     }
+    if contract.clawback and contract.clawback_days is not None:
+        found["share_days"] = contract.clawback_days
     return found | _options("share", contract.share_fixed, contract.earned_on, contract.clawback)
 
 

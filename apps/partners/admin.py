@@ -222,6 +222,7 @@ class ContractTermsAdmin(console.ConsoleAdmin):
         "valid_from",
         "share",
         "clawback",
+        "clawback_days",
     )
     list_filter = ("partner",)
     empty_hint = _("Вознаграждение партнёра: с какого дня, сколько и за что. Без условий вознаграждения нет.")

@@ -157,6 +157,15 @@ class ContractTerms(models.Model):
         default=True,
         help_text=_("Вернули клиенту часть денег — вознаграждение уменьшается на ту же долю"),
     )
+    clawback_days = models.PositiveSmallIntegerField(
+        _("удерживается, дней после оплаты"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "Если клиенту вернули деньги позже, вознаграждение остаётся партнёру, убыток несёт платформа. "
+            "Пусто — срока нет"
+        ),
+    )
     counts = models.CharField(
         _("за что платит партнёр, если платит за клиентов"),
         max_length=9,

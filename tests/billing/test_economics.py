@@ -12,7 +12,7 @@ from django.test import Client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.billing import credits, economics, terms
+from apps.billing import credits, economics, subscriptions, terms
 from apps.billing.models import CreditReason
 from apps.catalog.models import ProviderTerms, Trade
 from apps.core import audit, clock
@@ -75,6 +75,45 @@ def test_earned_with_the_payment_or_with_the_service(shop: Shop, on: str) -> Non
     assert balance(shop, "partner_share") == D("12.95") + second[0]
     assert balance(shop, "provider_cost") == D("6.50") + second[1]
     assert clean(shop)
+
+
+@pytest.mark.parametrize("on", ["payment", "service"])
+def test_after_its_window_a_refund_leaves_the_partner_its_share(shop: Shop, on: str) -> None:
+    agree(shop, share_percent=D(20), share_base="gross", clawback_days=14, earned_on=on)
+    subscription = shop.buy(shop.offer(price="122.00"))
+    line, paid = subscription.lines.get(), Payment.objects.get(subscription_id=subscription.pk)
+    assert line.terms["share_days"] == 14
+    bought = clock.today()
+
+    def back(amount: str) -> None:
+        payments.refund(payment=paid, amount=Money(D(amount)), reason="-", actor="")
+        shop.hurry()
+        assert clean(shop)
+
+    # 24.40 of 122.00: on the last day of the window half of it goes back, on the next day nothing.
+    shop.until(bought + timedelta(days=14))
+    back("61.00")
+    kept = D("12.20")
+    assert balance(shop, "partner_share") == (kept if on == "payment" else D(0))
+    shop.until(bought + timedelta(days=15))
+    back("30.50")
+    with transaction.atomic():
+        part = credits.Part(line.pk, D("10.00"))
+        credits.issue(invoice=line.invoice, parts=[part], reason=CreditReason.CORRECTION, key="late")
+    assert clean(shop)
+    assert balance(shop, "partner_share") == (kept if on == "payment" else D(0))
+    subscriptions.cancel(subscription, actor="test")
+    shop.until(line.period_end)
+    assert balance(shop, "partner_share") == kept
+    back("20.50")
+    assert balance(shop, "partner_share") == kept
+    assert balance(shop, "revenue") == D(0)
+
+
+def test_terms_without_a_window_or_that_take_nothing_back_have_none(shop: Shop) -> None:
+    assert "share_days" not in terms._share(ContractTerms(number="1"))
+    assert "share_days" not in terms._share(ContractTerms(number="1", clawback=False, clawback_days=14))
+    assert terms._share(ContractTerms(number="1", clawback_days=0))["share_days"] == 0
 
 
 def test_a_mixture_of_notes_and_refunds_leaves_nothing_behind(shop: Shop) -> None:
