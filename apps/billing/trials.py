@@ -4,7 +4,7 @@ With a card the first charge comes when the days are over, by the renewal run as
 rests then and the customer chooses how to pay: nothing is billed for that time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from uuid import UUID, uuid5
 
@@ -16,7 +16,7 @@ from apps.accounts.models import Customer
 from apps.billing import dunning, invoices, letters, pauses, periods, phases, preview, subscriptions
 from apps.billing.arrangements import TrialUse
 from apps.billing.models import RUNNING, Collection, Invoice, PhaseKind, Subscription, SubscriptionState
-from apps.core import clock, due, events, search
+from apps.core import bulk, clock, due, events, search
 from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.payments import payments
@@ -29,7 +29,7 @@ _S = SubscriptionState
 
 def had(customer: Customer, product_id: int) -> bool:
     """Whether a trial of the product was had by who is reached at the customer's phone or e-mail."""
-    digests = _digests(customer, None)
+    digests = _digests(customer)
     return TrialUse.objects.filter(product_id=product_id, digest__in=digests).exists()
 
 
@@ -38,7 +38,7 @@ def claim(subscription: Subscription, method: PaymentMethod | None) -> bool:
 
     The unique index is the lock: the second of two at once waits here for the first.
     """
-    digests = _digests(subscription.customer, method)
+    digests = _digests(subscription.customer, method.fingerprint if method else "")
     TrialUse.objects.bulk_create(
         [
             TrialUse(
@@ -59,13 +59,43 @@ def claim(subscription: Subscription, method: PaymentMethod | None) -> bool:
     return False
 
 
-def _digests(customer: Customer, method: PaymentMethod | None) -> list[str]:
+def have_had(moved: Iterable[tuple[int, UUID, UUID, UUID | None]]) -> None:
+    """Who uses a product already has no trial of it before them: (product, subscription, customer, method) of each.
+
+    What somebody else with the same contact had before stays as it is. In single statements, however many.
+    """
+    moved = list(moved)
+    customers = Customer.objects.in_bulk([one[2] for one in moved])
+    methods = PaymentMethod.objects.filter(pk__in=bulk.these("uuid", [one[3] for one in moved if one[3]]))
+    cards = dict(methods.values_list("pk", "fingerprint"))
+    rows = {
+        (product, digest): subscription
+        for product, subscription, customer, method in moved
+        for digest in _digests(customers[customer], cards.get(method, "") if method else "")
+    }
+    now = clock.now()
+    TrialUse.objects.bulk_create(
+        [
+            TrialUse(product_id=product, digest=digest, subscription_id=key, created_at=now)
+            # In one order, as for a single trial.
+            for (product, digest), key in sorted(rows.items())
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def forget(subscription_ids: Iterable[UUID]) -> None:
+    """What `have_had` wrote of these is taken back."""
+    TrialUse.objects.filter(subscription__in=bulk.these("uuid", subscription_ids)).delete()
+
+
+def _digests(customer: Customer, fingerprint: str = "") -> list[str]:
     """Of phone, e-mail, the partner's own id and card: HMACs, nobody is known by them."""
     external = customer.external_id and f"external:{customer.external_id}"
     told = [customer.phone, customer.email, external, f"customer:{customer.pk}"]
     found = {search.digest(text).hex() for text in told if text}
-    if method is not None and method.fingerprint:
-        found.add(method.fingerprint)
+    if fingerprint:
+        found.add(fingerprint)
     return sorted(found)
 
 

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from apps.accounts import customers
 from apps.accounts.models import Company, Customer
-from apps.billing import changes, pauses, subscriptions
+from apps.billing import changes, pauses, subscriptions, trials
 from apps.billing.mass import actions
 from apps.billing.models import Collection, InvoiceState, PhaseKind, Subscription, SubscriptionState
 from apps.billing.moving import batches, doubts, reading
@@ -445,3 +445,28 @@ def test_the_auditor_sees_what_was_moved_wrongly(shop: Shop) -> None:
     assert violations(shop) == []
     for rule, corruption in CORRUPTIONS:
         assert found(rule, lambda corruption=corruption: execute(corruption)), corruption
+
+
+def test_who_moved_in_with_a_product_has_no_trial_of_it_again(shop: Shop) -> None:
+    offer = shop.offer(delivery="key", keys=3, price="300.00", trial_days=14)
+    other = shop.offer(price="100.00", trial_days=14)
+    load(shop, [row(offer, phone="+79161112233", email="anna@example.ru")])
+    [batch] = move(10)
+    shop.deliver()
+    mine = Subscription.objects.get(moved_from__external_id="A-1")
+    assert mine.state == SubscriptionState.ACTIVE
+    # The same person by another door: by the phone, by the e-mail, or as the one who is known.
+    for contacts in ({"phone": "+79161112233"}, {"email": "anna@example.ru"}):
+        person = customers.register(**contacts)
+        assert trials.had(person, mine.product_id)
+        with pytest.raises(Refused, match="trial_used"):
+            shop.order(offer, customer=person)
+    assert not trials.had(mine.customer, other.tariff.product_id)
+    assert not trials.had(customers.register(phone="+79990001122"), mine.product_id)
+    assert violations(shop) == []
+    batches.undo(batch.pk, actor="anna")
+    assert not trials.had(mine.customer, mine.product_id)
+    move(10)
+    shop.deliver()
+    assert trials.had(mine.customer, mine.product_id)
+    assert violations(shop) == []

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from apps import journal
 from apps.accounts import many
 from apps.accounts.models import Company, Customer
-from apps.billing import periods, subscriptions
+from apps.billing import periods, subscriptions, trials
 from apps.billing.models import (
     Collection,
     InvoiceLine,
@@ -201,6 +201,7 @@ def _write(rows: Sequence[BaseRow], again: set[UUID], batch: BaseBatch) -> None:
     _forget_terms([row for row in rows if row.pk in again], now)
     _write_terms(rows, now)
     _plan_work(rows)
+    _no_trial_again(rows)
     search.index_new(subscriptions.KIND, [(_key(row), row.external_id) for row in rows])
     for version in sorted({row.tariff_version_id for row in rows}):
         TariffVersion(pk=version).mark_sold(clock.wall())
@@ -335,6 +336,15 @@ def _plan_work(rows: Sequence[BaseRow]) -> None:
     due.schedule_new(subscriptions.NOTICE, notices)
 
 
+def _no_trial_again(rows: Sequence[BaseRow]) -> None:
+    """Who has a product is not offered to try it."""
+    offers = Offer.objects.filter(pk__in={row.offer_id for row in rows})
+    products = dict(offers.values_list("pk", "tariff__product_id"))
+    trials.have_had(
+        (products[row.offer_id], _key(row), row.customer_id, row.method_id) for row in rows if row.customer_id
+    )
+
+
 def _leave(batch: BaseBatch, left: _Left) -> None:
     bulk.update(BaseRow, ["batch"], [(row.pk, None) for row in left.rows])
 
@@ -398,6 +408,7 @@ def in_use(mine: Sequence[Subscription]) -> list[list[str]]:
 
 def _give_back(mine: Sequence[Subscription]) -> None:
     now = clock.now()
+    trials.forget(one.pk for one in mine)
     bulk.update(
         Subscription,
         ["state", "ended_at", "end_reason"],
