@@ -23,6 +23,7 @@ from apps.billing.models import (
     Subscription,
     SubscriptionPhase,
 )
+from apps.billing.promotion_models import CancelReason
 from apps.catalog.periods import in_words
 from apps.core.money import Money
 from apps.journal.models import Entry
@@ -286,6 +287,8 @@ def _details(data: Any) -> list[str]:
 def _said(key: str, value: Any) -> str:
     """What the journal keeps as a machine writes it: days and sums as people do."""
     text = str(value)
+    if key == "reason" and text in CancelReason.values:
+        return str(CancelReason(text).label)
     if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
         return _day(date.fromisoformat(text))
     if key == "due" and re.fullmatch(r"\d+(\.\d{1,2})?", text):
