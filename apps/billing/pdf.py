@@ -1,7 +1,7 @@
 """Documents as PDFs: data in JSON, set by typst with the fonts of its own wheel."""
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -212,7 +212,8 @@ def _of_json(line: dict[str, Any]) -> dict[str, Any]:
 def _line(line: dict[str, Any], currency: str) -> dict[str, Any]:
     period, start, end = "", line["period_start"], line["period_end"]
     if start and end:
-        period = _("{start} – {end} (не включая)").format(start=f"{start:%d.%m.%Y}", end=f"{end:%d.%m.%Y}")
+        # People count the last day in.
+        period = f"{start:%d.%m.%Y} – {end - timedelta(days=1):%d.%m.%Y}"
     return {
         "description": line["description"],
         "period": period,
