@@ -3,6 +3,5 @@
 Сумма: {{ amount }}
 {% if due_date %}Оплатить до: {{ due_date }}
 {% endif %}
-Все документы — в личном кабинете: {{ cabinet_url }}
-
 {{ partner_name }}
+Личный кабинет: {{ cabinet_url }}
