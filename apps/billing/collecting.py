@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing import addons, invoices, paying, periods, requests, subscriptions
+from apps.billing import addons, invoices, off_invoice, paying, periods, requests, subscriptions
 from apps.billing.models import (
     Collection,
     Invoice,
@@ -117,6 +117,7 @@ def settle(invoice: Invoice, subscription: Subscription | None) -> None:
         else:
             _move(invoice, subscription)
     invoices.mark_paid(invoice)
+    off_invoice.give_back(invoice)
 
 
 def _move(invoice: Invoice, subscription: Subscription) -> None:

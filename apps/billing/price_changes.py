@@ -144,7 +144,7 @@ def check(consent_id: UUID) -> None:
     """The day before the new price: who was asked and did not agree is not renewed; what does not fit any more goes."""
     with transaction.atomic():
         owner = PriceConsent.objects.values_list("subscription_id", flat=True).get(pk=consent_id)
-        subscription = subscriptions.locked(owner)
+        subscription = subscriptions.locked_with_parent(owner)
         consent = PriceConsent.objects.select_for_update(no_key=True).get(pk=consent_id)
         _fit(subscription, consent)
         if consent.state != _C.WAITING or clock.today() < consent.deadline:
@@ -165,7 +165,7 @@ def answer(consent_id: UUID, *, agrees: bool, ip: str | None = None, user_agent:
     """The customer agrees, or does not: then nothing is renewed. Safe to repeat. Raises Refused `consent_closed`."""
     with transaction.atomic():
         owner = PriceConsent.objects.values_list("subscription_id", flat=True).get(pk=consent_id)
-        subscription = subscriptions.locked(owner)
+        subscription = subscriptions.locked_with_parent(owner)
         consent = PriceConsent.objects.select_for_update(no_key=True).get(pk=consent_id)
         wanted = _C.GIVEN if agrees else _C.REFUSED
         if consent.state == wanted:

@@ -18,6 +18,7 @@ from apps.billing import (
     invoices,
     letters,
     notices,
+    off_invoice,
     paying,
     run,
     subscriptions,
@@ -187,6 +188,7 @@ def paid(payment_id: UUID) -> None:
     elif subscription is not None:
         subscriptions.extend(subscription, invoice, link.payment)
     invoices.mark_paid(invoice)
+    off_invoice.give_back(invoice)
     if link.payment.purpose == Purpose.BINDING:
         trials.give_rouble_back(link.payment)
         return

@@ -69,7 +69,7 @@ def leave(
 ) -> Subscription:
     """`subscriptions.cancel`, and the answer is kept for the report: `reason` is one of ours, or words of their own."""
     with transaction.atomic():
-        found = subscriptions.locked(subscription.pk)
+        found = subscriptions.locked_with_parent(subscription.pk)
         if not found.cancel_at_period_end and not found.cancelled_at:
             code = reason if reason in CancelReason.values else CancelReason.OTHER if reason else ""
             left(subscription=found, reason=code)

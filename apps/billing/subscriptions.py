@@ -9,7 +9,18 @@ from django.utils.translation import gettext_lazy as _
 
 from apps import journal
 from apps.accounts.models import Customer
-from apps.billing import adjusting, bounds, discounts, facts, invoices, letters, paying, periods, phases
+from apps.billing import (
+    adjusting,
+    bounds,
+    discounts,
+    facts,
+    invoices,
+    letters,
+    off_invoice,
+    paying,
+    periods,
+    phases,
+)
 from apps.billing.arrangements import ChangeState, SubscriptionChange
 from apps.billing.dunning_results import STEP
 from apps.billing.models import (
@@ -125,6 +136,9 @@ def extend(subscription: Subscription, invoice: Invoice, payment: Payment | None
     for line in invoice.lines.select_related("subscription").order_by("subscription_id", "period_start"):
         key = line.subscription_id or subscription.pk
         mine = subscription if key == subscription.pk else locked(key)
+        if mine.state in {_S.ENDED, _S.CANCELLED} or off_invoice.is_over(line):
+            # An add-on that was cancelled while this was unpaid.
+            continue
         mine.current_period_start, mine.current_period_end = line.period_start, line.period_end
         mine.state, mine.failures = _S.ACTIVE, 0
         mine.save()
@@ -183,7 +197,7 @@ def cancel(
     its way is given back when it comes. Raises Refused `subscription_not_live`.
     """
     with transaction.atomic():
-        subscription = locked(subscription.pk)
+        subscription = locked_with_parent(subscription.pk)
         if subscription.cancelled_at and subscription.state not in RUNNING:
             return subscription
         if subscription.cancel_at_period_end and at_period_end:
@@ -198,6 +212,9 @@ def cancel(
             _stop_charges(one)
             if not stays:
                 _give_back_unused(one, actor=actor)
+            elif one is not subscription:
+                # What is taken up again is billed again, add-ons as well.
+                one.save(update_fields=["billed_until"])
         due.cancel(NOTICE, subscription.pk)
         events.publish("billing.SubscriptionCancelled", subscription.pk, customer_id=subscription.customer_id)
         journal.record(
@@ -210,6 +227,7 @@ def cancel(
         if stays:
             subscription.cancel_at_period_end = True
             subscription.save()
+            off_invoice.take_off(subscription, actor=actor)
             due.schedule(RENEW, subscription.pk, periods.midnight(_day(subscription.ends_on)))
         else:
             end(subscription, _S.CANCELLED, "cancelled")
@@ -220,7 +238,7 @@ def cancel(
 def uncancel(subscription: Subscription, *, actor: str = "") -> Subscription:
     """Goes on as if it had not been cancelled. Raises Refused: `not_cancelled`, `period_over`."""
     with transaction.atomic():
-        subscription = locked(subscription.pk)
+        subscription = locked_with_parent(subscription.pk)
         if not (subscription.is_live and subscription.cancel_at_period_end):
             raise Refused("not_cancelled", _("Эта подписка не отменена"))
         if clock.today() >= _day(subscription.ends_on):

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from django.db.models import F
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
@@ -71,8 +72,9 @@ def new_service(subscription: Subscription, version: TariffVersion) -> Service:
 
 
 def _extend_services(subscription: Subscription, invoice: Invoice) -> None:
-    """Of the subscription and its add-ons, each to the end of its own last line."""
-    until = {line.subscription_id: line.period_end for line in invoice.lines.order_by("period_end")}
+    """Of the subscription and its add-ons, each to the end of its own last line that was not given back."""
+    stand = invoice.lines.exclude(credited=F("amount"), amount__gt=0).order_by("period_end")
+    until = {line.subscription_id: line.period_end for line in stand}
     alive = Service.objects.select_for_update(no_key=True, of=("self",)).filter(
         subscription__in=[key for key in until if key], subscription__state__in=LIVE
     )

@@ -1,11 +1,22 @@
 """Corners of billing where money was once wrong, or nothing came of what was asked."""
 
-from apps.billing import subscriptions
-from apps.billing.models import Subscription, SubscriptionState
+from datetime import timedelta
+from decimal import Decimal
+
+from django.db import transaction
+
+from apps.billing import invoices, subscriptions
+from apps.billing.models import CreditNote, Invoice, InvoiceState, Subscription, SubscriptionState
+from apps.core import clock
+from apps.payments import payments
+from apps.payments.models import Payment, Refund
+from tests.billing.test_by_bank import bank, company, order_of
 from tests.billing.test_lifecycle_rests import addon_offer
-from tests.orders.shop import Shop
+from tests.orders.shop import BROKE_LATER, Shop
+from tests.payments.test_refusal import is_clean
 
 _S = SubscriptionState
+D = Decimal
 
 
 def test_ended_at_once_while_an_addon_is_not_paid_yet(shop: Shop) -> None:
@@ -19,3 +30,106 @@ def test_ended_at_once_while_an_addon_is_not_paid_yet(shop: Shop) -> None:
     payment = order.payment()
     assert payment is not None
     assert payment.given_back() == payment.amount
+
+
+def owed(shop: Shop) -> tuple[Subscription, Subscription, Invoice]:
+    """A subscription of 149 with an add-on of 60, and the bill of both that no card pays."""
+    parent = shop.buy(shop.offer(price="149.00"), card=BROKE_LATER)
+    addon = shop.buy(addon_offer(shop, "60.00"), customer=parent.customer, parent=parent)
+    assert parent.current_period_end is not None
+    shop.until(parent.current_period_end)
+    bill = Invoice.objects.get(purpose="renewal")
+    assert (bill.state, bill.due_money.amount) == (InvoiceState.OPEN, D("209.00"))
+    return parent, addon, bill
+
+
+def page_of(bill: Invoice) -> Payment:
+    with transaction.atomic():
+        payment = invoices.pay(bill, return_url="https://shop.example/")
+    return payments.send(payment.pk)
+
+
+def paid_on_page(shop: Shop, payment: Payment) -> None:
+    shop.gateway.pay(payment.confirmation_url)
+    payments.settle(payment.pk)
+    shop.deliver()
+
+
+def test_an_addon_cancelled_while_its_bill_is_unpaid_comes_off_it(shop: Shop) -> None:
+    parent, addon, bill = owed(shop)
+    subscriptions.cancel(addon, actor="customer")
+    bill.refresh_from_db()
+    assert bill.due_money.amount == D("149.00")
+    shop.until(clock.today() + timedelta(days=1))
+    paid_on_page(shop, page_of(bill))
+    parent.refresh_from_db()
+    addon.refresh_from_db()
+    # Paid for is the subscription alone, and what has ended does not come back to life.
+    assert shop.charges()[-1]["amount"] == "149.00"
+    assert (parent.state, addon.state, addon.end_reason) == (_S.ACTIVE, _S.ENDED, "cancelled")
+    assert is_clean(shop)
+
+
+def test_an_addon_cancelled_while_its_bill_is_being_paid_is_given_back(shop: Shop) -> None:
+    _parent, addon, bill = owed(shop)
+    page = page_of(bill)
+    subscriptions.cancel(addon, actor="customer")
+    bill.refresh_from_db()
+    assert bill.due_money.amount == D("209.00")
+    paid_on_page(shop, page)
+    shop.until(clock.today() + timedelta(days=1))
+    addon.refresh_from_db()
+    assert addon.state == _S.ENDED
+    back = Refund.objects.get(payment=page)
+    assert (back.amount, back.state, CreditNote.objects.get().to_refund) == (D(60), "succeeded", D(60))
+    assert is_clean(shop)
+
+
+def of_a_company(shop: Shop) -> tuple[Subscription, Subscription, Invoice]:
+    """1,220 and an add-on of 61, and the bill of both, issued ahead of the period."""
+    customer = company(shop)
+    first = order_of(shop, customer)
+    assert first.invoice
+    bank(first.invoice, "1220.00")
+    shop.deliver()
+    parent = Subscription.objects.get()
+    second = shop.order(addon_offer(shop, "61.00"), customer=customer, parent=parent)
+    shop.deliver()
+    second.refresh_from_db()
+    assert second.invoice
+    bank(second.invoice, "61.00")
+    shop.deliver()
+    addon = Subscription.objects.get(parent=parent)
+    assert parent.current_period_end is not None
+    shop.until(parent.current_period_end - timedelta(days=5))
+    return parent, addon, Invoice.objects.get(purpose="renewal")
+
+
+def test_a_companys_addon_cancelled_after_its_bill_is_issued_comes_off_it(shop: Shop) -> None:
+    parent, addon, bill = of_a_company(shop)
+    subscriptions.cancel(addon, actor="customer")
+    bill.refresh_from_db()
+    assert bill.due_money.amount == D("1220.00")
+    bank(bill, "1220.00", number="18")
+    shop.deliver()
+    assert parent.current_period_end is not None
+    shop.until(parent.current_period_end + timedelta(days=1))
+    parent.refresh_from_db()
+    addon.refresh_from_db()
+    assert (parent.state, addon.state) == (_S.ACTIVE, _S.ENDED)
+    assert is_clean(shop)
+
+
+def test_taken_up_again_a_company_is_billed_its_addons_as_well(shop: Shop) -> None:
+    parent, addon, _bill = of_a_company(shop)
+    subscriptions.cancel(parent, actor="customer")
+    subscriptions.uncancel(parent, actor="customer")
+    shop.until(clock.today() + timedelta(days=1))
+    void, again = Invoice.objects.filter(purpose="renewal").order_by("pk")
+    assert (void.state, again.state, again.total) == (InvoiceState.VOID, InvoiceState.OPEN, D("1281.00"))
+    bank(again, "1281.00", number="18")
+    shop.deliver()
+    parent.refresh_from_db()
+    addon.refresh_from_db()
+    assert addon.current_period_end == parent.current_period_end
+    assert is_clean(shop)

@@ -11,7 +11,17 @@ import pytest
 
 from apps.accounts import customers
 from apps.accounts.models import Customer
-from apps.billing import answers, balances, credits, documents, invoices, partner_reports, promos, renewals
+from apps.billing import (
+    answers,
+    balances,
+    credits,
+    documents,
+    invoices,
+    partner_reports,
+    promos,
+    renewals,
+    subscriptions,
+)
 from apps.billing.models import (
     CreditNote,
     CustomerBalance,
@@ -42,6 +52,7 @@ from apps.payments.models import Payment
 from tests.accounts.at_once import at_once
 from tests.billing.bases import load
 from tests.billing.test_by_bank import bank, company, order_of
+from tests.billing.test_edges import owed, page_of
 from tests.billing.test_moving import row
 from tests.billing.test_partner_pays import answer, offered, sold
 from tests.billing.test_promotions import promotion
@@ -291,6 +302,25 @@ def test_one_batch_of_a_base_moved_twice(shop: Shop, run: Runner, locked: bool) 
     run(move, (batches, "_write"), move, BaseBatch, BaseRow)
     # Without the lock one subscription of the old system is two of ours, and both are charged.
     assert Subscription.objects.count() == (1 if locked else 2)
+
+
+def test_a_bill_is_paid_while_its_addon_is_cancelled(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both lock the subscription before the bill and the add-on: else each would wait for the other."""
+    _parent, addon, bill = owed(shop)
+    page = page_of(bill)
+    shop.gateway.pay(page.confirmation_url)
+    payments.settle(page.pk)
+    done = race(
+        monkeypatch,
+        shop.partner,
+        atomic(renewals.paid, page.pk),
+        (subscriptions, "extend"),
+        lambda: subscriptions.cancel(addon),
+    )
+    assert (done.first, done.overtook) == (None, False)
+    assert not isinstance(done.second, Exception)
+    shop.deliver()
+    assert is_clean(shop)
 
 
 def test_many_at_once_leave_the_books_right(shop: Shop) -> None:
