@@ -211,7 +211,9 @@ def live_is_planned() -> Iterator[str]:
     live = Subscription.objects.filter(state__in=LIVE).annotate(
         paid_until=Subquery(lines.values("period_end")[:1]),
         paid_terms=Subquery(lines.values("phase__start_date")[:1]),
+        paid_phase=Subquery(lines.values("phase")[:1]),
         terms_since=Subquery(begun.values("start_date")[:1]),
+        terms_phase=Subquery(begun.values("pk")[:1]),
     )
     free = gifts.free_days()
     for subscription in live:
@@ -227,7 +229,9 @@ def live_is_planned() -> Iterator[str]:
 
 def _may_run_to(subscription: Any) -> set[date | None]:
     """The end of what is paid; the day of terms that have begun and are still to be billed."""
-    is_new = subscription.paid_terms is None or subscription.terms_since > subscription.paid_terms
+    # Paused and gone on with on one day, it has several terms of that day: keys are in the order of time.
+    paid = subscription.paid_terms, subscription.paid_phase
+    is_new = subscription.paid_terms is None or (subscription.terms_since, subscription.terms_phase) > paid
     fresh = {subscription.terms_since} if is_new and subscription.terms_since else set()
     return fresh | {subscription.paid_until}
 

@@ -389,3 +389,18 @@ def test_each_rule_finds_its_corruption(shop: Shop) -> None:
     missed = [pair for pair in CORRUPTIONS if not found(pair[0], lambda pair=pair: execute(pair[1]))]
     assert missed == []
     assert faults_of(shop) == []
+
+
+def test_bought_paused_and_gone_on_with_on_one_day(shop: Shop) -> None:
+    """Found by random lives: until the next run bills it, it is paid by nothing, and nothing is wrong."""
+    subscription = shop.buy(shop.offer())
+    pauses.pause(subscription=subscription, actor="test")
+    sent(subscription.customer_id)
+    shop.deliver()
+    pauses.resume(subscription=subscription, actor="test")
+    shop.deliver()
+    assert faults_of(shop) == []
+    shop.until(clock.today() + timedelta(days=1))
+    subscription.refresh_from_db()
+    assert (subscription.state, len(shop.charges())) == (SubscriptionState.ACTIVE, 2)
+    assert faults_of(shop) == []
