@@ -38,7 +38,7 @@ def send(request: Any, document_id: UUID) -> HttpResponse:
     """An own invoice, credit note, act or receipt goes to the own mailbox: once an hour, however often pressed."""
     try:
         found = mailing.find(document_id)
-    except LookupError:
+    except Document.DoesNotExist:
         raise Http404 from None
     if found.customer_id != request.customer.pk:
         raise Http404
