@@ -17,6 +17,7 @@ from apps.billing.arrangements import ChangeState, Seat, SubscriptionChange
 from apps.billing.engine import Charge, Difference
 from apps.billing.facts import Facts
 from apps.billing.models import (
+    RUNNING,
     Collection,
     CreditReason,
     CustomerBalance,
@@ -256,7 +257,9 @@ def _another(subscription: Subscription, offer: Offer, quantity: int) -> Wanted:
         subscription.period_count,
         subscription.period_unit,
     )
-    if is_other_cycle and (subscription.parent_id or subscriptions.locked_addons(subscription)):
+    # Read, not locked: a preview has no transaction, and an add-on comes only under the parent's lock.
+    addons = subscription.addons.filter(state__in=[*RUNNING, _S.PENDING])
+    if is_other_cycle and (subscription.parent_id or addons.exists()):
         raise Refused("addon_period_differs", _("У подписки и её дополнений должен быть один период"))
     with translation.override("ru"):
         name = f"{found.tariff.product}, {found.tariff.name}"

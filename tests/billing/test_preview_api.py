@@ -5,6 +5,7 @@ from typing import Any
 
 from apps.billing.models import Invoice
 from apps.channels.models import ApiKey, Channel
+from tests.billing.test_lifecycle import another
 from tests.orders.shop import Shop
 
 
@@ -27,3 +28,15 @@ def test_the_next_invoice_and_a_change_by_api_and_console(
         f"/admin/billing/subscription/{subscription.pk}/change/"
     )
     assert "100,00" in page.content.decode()
+
+
+def test_a_change_to_another_period_is_previewed_as_it_is_done(shop: Shop, client_for: Any) -> None:
+    offer = shop.offer(price="100.00")
+    subscription = shop.buy(offer)
+    year = another(shop, offer, price="900.00", period_unit="year")
+    _key, secret = ApiKey.issue(Channel.objects.get(code="api"), ["subscriptions:read"])
+    client = client_for(shop.partner, Authorization=f"Bearer {secret}")
+    # Nothing is locked: a preview has no transaction.
+    address = f"/api/v1/subscriptions/{subscription.pk}/preview/"
+    seen = client.get(address, {"offer": year.pk, "when": "now"})
+    assert (seen.status_code, Decimal(seen.json()["total"])) == (200, Decimal("900.00"))
