@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from apps.billing import history
 from apps.billing.models import RUNNING, PhaseKind, Subscription
-from apps.billing.preview import Preview, preview
+from apps.billing.preview import Line, Preview, preview
 from apps.catalog.periods import in_words
 from apps.core import clock
 from apps.core.money import Money
@@ -51,11 +51,7 @@ def of(subscription: Subscription) -> Glance:
     seen = preview(subscription) if subscription.state in RUNNING else None
     if seen is not None and seen.date is None:
         seen = None
-    lines = [
-        (line.name, f"{line.start:%d.%m.%Y} – {_last(line.end):%d.%m.%Y}", Money(line.amount, seen.currency))
-        for line in (seen.lines if seen else ())
-        if seen
-    ]
+    lines = [_line(line, seen.currency) for line in seen.lines] if seen else []
     return Glance(stretches(subscription), seen, lines, history.of(subscription)[:LATEST])
 
 
@@ -92,6 +88,14 @@ def _stretch(phase: Any, end: date | None, currency: str) -> Stretch:
         when=when,
         is_free=phase.is_free,
     )
+
+
+def _line(line: Line, currency: str) -> tuple[str, str, Money]:
+    """What for, for which days and less what, how much."""
+    about = f"{line.start:%d.%m.%Y} – {_last(line.end):%d.%m.%Y}"
+    if line.discount:
+        about += ", " + _("скидка {sum}").format(sum=Money(line.discount, currency))
+    return line.name, about, Money(line.amount, currency)
 
 
 def _last(end: date) -> date:
