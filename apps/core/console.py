@@ -11,6 +11,7 @@ from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern
+from django.utils.functional import SimpleLazyObject
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 from unfold.sites import UnfoldAdminSite
@@ -33,6 +34,10 @@ class Console(UnfoldAdminSite):
         if form is not None and form.is_bound and form.has_error(NON_FIELD_ERRORS, TOO_MANY):
             response.status_code = 429
         return response
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
+        # It costs an address and the rights of every model; each page has it in its context, few show it.
+        return SimpleLazyObject(lambda: super(Console, self).get_app_list(request, app_label))
 
     def get_urls(self) -> list[Any]:
         patterns = super().get_urls()
