@@ -109,7 +109,7 @@ class ImportSerializer(serializers.ModelSerializer[BaseImport]):
 
     connection = serializers.IntegerField(source="connection_id", allow_null=True)
     good = serializers.IntegerField(source="report.good", default=0, help_text=_("Строк без ошибок"))
-    errors = serializers.IntegerField(source="report.error", default=0)
+    errors = serializers.IntegerField(source="report.error", default=0)  # type: ignore[assignment]
     warnings = serializers.IntegerField(source="report.warning", default=0)
     notes = serializers.IntegerField(source="report.note", default=0)
     loaded = serializers.SerializerMethodField(
