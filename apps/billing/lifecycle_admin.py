@@ -146,8 +146,8 @@ class LifecyclePages:
                 form = ChangeForm(row, {**request.POST.dict(), "confirmed": "1"})
         title = _("Сменить тариф или количество")
         # What it costs is shown first; then the same button does it.
-        submit = _("Сменить") if notes else _("Посчитать")
-        return console.form_page(self, request, form, title, notes=notes, about=about(row), submit=submit)
+        press = _("Сменить") if notes else _("Посчитать")
+        return console.form_page(self, request, form, title, notes=notes, about=about(row), press=press)
 
     @action(description=_("Отменить смену тарифа"), url_path="undo-change", permissions=["support"])
     def undo_change(self, request: HttpRequest, object_id: UUID) -> HttpResponse:

@@ -1,5 +1,6 @@
 """Seats, transfer and history, and the same changes over HTTP: the API and the console."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -208,8 +209,10 @@ def test_all_of_it_in_the_console(shop: Shop, staff: Callable[[str], Client]) ->
     in_thirds(shop, subscription)
     base = f"/admin/billing/subscription/{subscription.pk}/"
     given = {"offer": dearer.pk, "quantity": 1, "when": "now"}
+    assert "Посчитать" in client.get(f"{base}change-terms/").content.decode()
     page = client.post(f"{base}change-terms/", given)
     assert "К оплате сейчас" in page.content.decode()
+    assert ">Сменить<" in re.sub(r"\s+", "", page.content.decode())
     assert Subscription.objects.get(pk=subscription.pk).price == Decimal("149.00")
     assert client.post(f"{base}change-terms/", {**given, "confirmed": "1"}).status_code == 302
     shop.deliver()
