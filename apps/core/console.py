@@ -209,7 +209,8 @@ class Belongings(ReadOnlyInline):
     """What somebody has, newest first, each line a link to its own page."""
 
     tab = True
-    show_change_link = True
+    # The link to a row's own page stands in its title.
+    show_change_link, hide_title = True, False
     per_page = 20
     ordering = ("-id",)
 
