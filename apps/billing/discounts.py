@@ -55,6 +55,26 @@ def _where(subscription: Subscription, phase: SubscriptionPhase | None) -> tuple
     return start, facts.cycle_of(found)
 
 
+def go_on(subscription: Subscription, rest: SubscriptionPhase, after: SubscriptionPhase) -> None:
+    """What was given for so many periods is not over by the days of a rest; terms `after` it begin today.
+
+    The period that the rest has cut is one of them. What had not begun yet begins with the first period after it.
+    """
+    was, cycle, since = facts.cycle_of(rest), facts.cycle_of(after), rest.start_date
+    mine = SubscriptionDiscount.objects.filter(subscription=subscription)
+    for less in mine.exclude(end_date__lte=since):
+        waits = less.start_date > since
+        if less.end_date is not None:
+            first = was.number_on(max(less.start_date, since))
+            if was.bill_date(first) < max(less.start_date, since):
+                first += 1
+            end = cycle.bill_date(cycle.number_on(after.start_date) + was.number_on(less.end_date) - first)
+            less.end_date = end if waits else max(end, less.end_date)
+        if waits:
+            less.start_date = after.start_date
+        less.save(update_fields=["start_date", "end_date"])
+
+
 def has_one(subscription: Subscription, day: date) -> bool:
     """Whether anything is taken off what is billed from `day` on."""
     mine = SubscriptionDiscount.objects.filter(subscription=subscription)

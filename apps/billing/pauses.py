@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal
-from apps.billing import adjusting, periods, phases, subscriptions
+from apps.billing import adjusting, discounts, periods, phases, subscriptions
 from apps.billing.models import CreditReason, PhaseKind, Subscription, SubscriptionState
 from apps.billing.moving import guard
 from apps.core import clock, due, events
@@ -34,6 +34,9 @@ def pause(*, subscription: Subscription, until: date | None = None, actor: str =
             _check(subscription, today)
             for one in [subscription, *_resting_with(subscription, _S.ACTIVE)]:
                 _rest(one, today, actor=actor)
+                if one.cancel_at_period_end:
+                    # It was to end with the days that go onto the balance now.
+                    subscriptions.end(one, _S.ENDED, "cancelled")
         subscription.resume_date = until
         subscription.save()
         due.schedule(subscriptions.RESUME, subscription.pk, periods.midnight(until))
@@ -128,7 +131,8 @@ def _rest(subscription: Subscription, today: date, *, actor: str) -> None:
 def start_again(subscription: Subscription, *, actor: str = "") -> None:
     """A locked subscription goes on today, with periods counted from today, the first of them to be billed."""
     today = clock.today()
-    phases.add(
+    rest = phases.on(subscription, today)
+    regular = phases.add(
         subscription,
         kind=PhaseKind.REGULAR,
         start_date=today,
@@ -136,6 +140,8 @@ def start_again(subscription: Subscription, *, actor: str = "") -> None:
         cycle_day=today.day,
         actor=actor,
     )
+    if rest is not None and rest.is_free:
+        discounts.go_on(subscription, rest, regular)
     subscription.state, subscription.resume_date = _S.ACTIVE, None
     subscription.anchor_date, subscription.cycle_day = today, today.day
     # Paid up to this very day: what follows is to be billed.

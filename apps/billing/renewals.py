@@ -20,6 +20,7 @@ from apps.billing import (
     notices,
     off_invoice,
     paying,
+    periods,
     run,
     subscriptions,
     trials,
@@ -106,9 +107,13 @@ def _drawn_up(
 def _is_due(subscription: Subscription, today: date) -> bool:
     if not subscription.is_live or not subscription.ends_on:
         return False
+    if today < subscription.ends_on and subscription.cancel_at_period_end:
+        # It was given days after it had been cancelled: it ends when they are over.
+        due.schedule(subscriptions.RENEW, subscription.pk, periods.midnight(subscription.ends_on))
+        return False
     if today < subscription.ends_on:
         ahead = timedelta(days=paying.days_ahead(subscription))
-        return today >= subscription.ends_on - ahead and not subscription.cancel_at_period_end and bool(ahead)
+        return today >= subscription.ends_on - ahead and bool(ahead)
     if subscription.cancel_at_period_end:
         subscriptions.end(subscription, SubscriptionState.ENDED, "cancelled")
         return False

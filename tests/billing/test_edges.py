@@ -5,13 +5,15 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from apps.billing import invoices, subscriptions
+from apps.billing import discounts, gifts, invoices, pauses, subscriptions
 from apps.billing.models import CreditNote, Invoice, InvoiceState, Subscription, SubscriptionState
 from apps.core import clock
 from apps.payments import payments
 from apps.payments.models import Payment, Refund
 from tests.billing.test_by_bank import bank, company, order_of
+from tests.billing.test_lifecycle import in_thirds
 from tests.billing.test_lifecycle_rests import addon_offer
+from tests.billing.test_promotions import promotion
 from tests.orders.shop import BROKE_LATER, Shop
 from tests.payments.test_refusal import is_clean
 
@@ -132,4 +134,75 @@ def test_taken_up_again_a_company_is_billed_its_addons_as_well(shop: Shop) -> No
     parent.refresh_from_db()
     addon.refresh_from_db()
     assert addon.current_period_end == parent.current_period_end
+    assert is_clean(shop)
+
+
+def with_addon(shop: Shop) -> tuple[Subscription, Subscription]:
+    parent = shop.buy(shop.offer(price="149.00"))
+    addon = shop.buy(addon_offer(shop), customer=parent.customer, parent=parent)
+    in_thirds(shop, parent)
+    return parent, addon
+
+
+def test_an_addon_that_is_to_end_does_not_outlive_a_pause(shop: Shop) -> None:
+    parent, addon = with_addon(shop)
+    subscriptions.cancel(addon, actor="customer")
+    pauses.pause(subscription=parent)
+    shop.deliver()
+    shop.until(clock.today() + timedelta(days=5))
+    pauses.resume(subscription=parent)
+    shop.until(clock.today() + timedelta(days=40))
+    addon.refresh_from_db()
+    # It went on for nothing: billed no more, and never ended.
+    assert (addon.state, addon.end_reason, shop.service(addon).state) == (_S.ENDED, "cancelled", "off")
+    assert is_clean(shop)
+
+
+def test_an_addon_that_is_to_end_ends_after_the_days_it_was_given(shop: Shop) -> None:
+    parent, addon = with_addon(shop)
+    subscriptions.cancel(addon, actor="customer")
+    gifts.extend(subscription=parent, days=3)
+    parent.refresh_from_db()
+    assert parent.current_period_end is not None
+    shop.until(parent.current_period_end - timedelta(days=1))
+    addon.refresh_from_db()
+    assert addon.state == _S.ACTIVE
+    shop.until(parent.current_period_end)
+    addon.refresh_from_db()
+    assert (addon.state, shop.service(addon).state) == (_S.ENDED, "off")
+    assert is_clean(shop)
+
+
+def test_a_long_pause_does_not_eat_a_discount_of_so_many_periods(shop: Shop) -> None:
+    parent = shop.buy(shop.offer(price="100.00"))
+    in_thirds(shop, parent)
+    # From the next period on, for two.
+    discounts.give(parent, name="Останьтесь", percent=D(30), periods=2)
+    pauses.pause(subscription=parent)
+    shop.until(clock.today() + timedelta(days=100))
+    pauses.resume(subscription=parent)
+    for _month in range(3):
+        shop.until(clock.today())
+        parent.refresh_from_db()
+        assert parent.current_period_end is not None
+        shop.until(parent.current_period_end)
+    renewed = Invoice.objects.filter(purpose="renewal").order_by("pk")
+    assert [one.total for one in renewed][:4] == [D(70), D(70), D(100), D(100)]
+    assert is_clean(shop)
+
+
+def test_a_discount_that_a_pause_has_cut_goes_on_for_the_periods_that_are_left(shop: Shop) -> None:
+    promotion("OSEN", percent=D(30), periods=3)
+    parent = shop.buy(shop.offer(price="100.00"), promo_code="OSEN")
+    in_thirds(shop, parent)
+    pauses.pause(subscription=parent)
+    shop.until(clock.today() + timedelta(days=150))
+    pauses.resume(subscription=parent)
+    for _month in range(3):
+        shop.until(clock.today())
+        parent.refresh_from_db()
+        assert parent.current_period_end is not None
+        shop.until(parent.current_period_end)
+    renewed = Invoice.objects.filter(purpose="renewal").order_by("pk")
+    assert [one.total for one in renewed][:3] == [D(70), D(70), D(100)]
     assert is_clean(shop)
