@@ -201,16 +201,18 @@ class ReadOnlyInline(OnlyToLookAt, ConsoleInline):
     """Rows to be looked at."""
 
     can_delete = False
-    # Cells say what a row is; its title would say it twice, or be an id.
-    hide_title = True
+
+    @property
+    def hide_title(self) -> bool:
+        """Cells say what a row is; its title would say it twice, or be an id. But the link to its page stands there."""
+        return not self.show_change_link
 
 
 class Belongings(ReadOnlyInline):
     """What somebody has, newest first, each line a link to its own page."""
 
     tab = True
-    # The link to a row's own page stands in its title.
-    show_change_link, hide_title = True, False
+    show_change_link = True
     per_page = 20
     ordering = ("-id",)
 
