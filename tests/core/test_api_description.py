@@ -63,6 +63,7 @@ def test_every_operation_has_errors_and_repeatable_ones_say_so(described: dict[s
         )
     }
     assert repeatable == {
+        "/api/v1/balances/{id}/pay-out/",
         "/api/v1/customers/",
         "/api/v1/charge-requests/{id}/charged/",
         "/api/v1/charge-requests/{id}/refused/",
