@@ -24,7 +24,7 @@ from tests.orders.races import race, without_lock
 from tests.orders.shop import Shop
 from tests.planted import execute, found
 
-RACES = int(os.environ.get("REFUSAL_RACES", "9"))
+RACES = int(os.environ.get("REFUSAL_RACES", "7"))
 GAPS = (0.0, 0.01, 0.03, 0.06)
 """Seconds by which a refusal that runs free is sent after its renewal, in turn."""
 STOPS: tuple[tuple[tuple[Any, str] | None, str], ...] = (
