@@ -119,7 +119,7 @@ PARTNER: dict[str, Route] = {
     ),
     "api/v1/partner-statement/": Route("/api/v1/partner-statement/", KEY),
     "api/v1/recovery/": Route("/api/v1/recovery/", KEY),
-    "api/v1/clock/": Route("/api/v1/clock/", KEY, own=400),
+    "api/v1/clock/": Route("/api/v1/clock/", KEY),
     "api/v1/^credit-notes/$": Route("/api/v1/credit-notes/", KEY),
     "api/v1/^credit-notes/(?P<pk>[^/.]+)/$": Route("/api/v1/credit-notes/{note}/", KEY),
     "api/v1/^credit-notes/(?P<pk>[^/.]+)/pdf/$": Route("/api/v1/credit-notes/{note}/pdf/", KEY, tells=True),
