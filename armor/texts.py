@@ -43,6 +43,7 @@ BARE = {
     "apps/demo/connect.py": "names of the demonstration's providers and connections",
     "apps/demo/english.py": "the Russian that it translates",
     "apps/demo/history.py": "names of the demonstration's customers",
+    "apps/demo/lives.py": "names, texts and requisites of the demonstration's customers",
     "apps/demo/management": "what the terminal says while the demonstration is made",
     "apps/demo/simulation.py": "what the terminal says during a simulation",
     "apps/accounts/api.py:ANNA": "an example customer",
