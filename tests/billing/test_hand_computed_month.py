@@ -340,8 +340,6 @@ def _chart_says_what_is_posted(shop: Shop) -> None:
     said = {(rule.document, rule.name, rule.debit, rule.credit) for one in EVENTS for rule in one.rules}
     mine = Transfer.objects.filter(partner_id=shop.partner.pk)
     rows: Any = mine.values_list("document_kind", "posting", "debit", "credit").distinct()
-    posted = {
-        (kind, re.sub(r"(-\d+)+$", "", name), debit, credit) for kind, name, debit, credit in rows
-    }
+    posted = {(kind, re.sub(r"(-\d+)+$", "", name), debit, credit) for kind, name, debit, credit in rows}
     assert posted
     assert posted <= said
