@@ -221,8 +221,9 @@ def live_is_planned() -> Iterator[str]:
         days |= {gifts.with_free_days(day, free.get(subscription.pk, ())) for day in days}
         if subscription.current_period_end not in days:
             yield f"Subscription {subscription.pk} runs to {subscription.current_period_end}, paid is another day"
-        # A parked one waits for a person.
-        waits = subscription.is_parked or subscription.parent_id is not None
+        # A parked one waits for a person, an add-on for its subscription: unless it is to end by itself.
+        with_parent = subscription.parent_id is not None and not subscription.cancel_at_period_end
+        waits = subscription.is_parked or with_parent
         if not waits and subscription.pk not in planned | under_way:
             yield f"Subscription {subscription.pk} is live, and nothing is planned for it"
 

@@ -16,6 +16,7 @@ from tests.billing.test_lifecycle_rests import addon_offer
 from tests.billing.test_promotions import promotion
 from tests.orders.shop import BROKE_LATER, Shop
 from tests.payments.test_refusal import is_clean
+from tests.planted import execute, found
 
 _S = SubscriptionState
 D = Decimal
@@ -156,6 +157,15 @@ def test_an_addon_that_is_to_end_does_not_outlive_a_pause(shop: Shop) -> None:
     # It went on for nothing: billed no more, and never ended.
     assert (addon.state, addon.end_reason, shop.service(addon).state) == (_S.ENDED, "cancelled", "off")
     assert is_clean(shop)
+
+
+def test_the_auditor_finds_an_addon_that_would_never_end(shop: Shop) -> None:
+    _parent, addon = with_addon(shop)
+    subscriptions.cancel(addon, actor="customer")
+    shop.deliver()
+    assert is_clean(shop)
+    end = f"DELETE FROM core_due WHERE kind = 'billing.renew' AND object_id = '{addon.pk}'"
+    assert found("billing.live-is-planned", lambda: execute(end))
 
 
 def test_an_addon_that_is_to_end_ends_after_the_days_it_was_given(shop: Shop) -> None:
