@@ -65,6 +65,8 @@ BARE = {
     "apps/billing/statement_api.py:STATEMENT": "an example answer",
     "apps/reports/api.py:EXAMPLE": "an example answer",
     "apps/reports/api.py:RECOVERY": "an example answer",
+    "apps/billing/moving/api.py": "example answers",
+    "apps/billing/payout_api.py": "an example request",
     "apps/billing/management": "what the terminal says",
     "apps/billing/moving/reading.py:COLUMNS": "headings of the file of a base, a Russian one",
     "apps/billing/moving/reading.py:EVENTS": "what a Russian file calls what happened",
