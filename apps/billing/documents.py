@@ -87,9 +87,12 @@ def refunded(refund_id: UUID) -> None:
         )
 
 
-def plan_act(invoice: Invoice) -> None:
-    """Writes down the next day on which an act of a paid invoice is due; cancels it where all is acted."""
-    day = _next_act(invoice)
+def plan_act(invoice: Invoice, *, after: date | None = None) -> None:
+    """Writes down the next day on which an act of a paid invoice is due; cancels it where all is acted.
+
+    `after` is a day that has been looked at: where there was nothing to act, it is not looked at again and again.
+    """
+    day = _next_act(invoice, after)
     if day is None:
         due.cancel(ACT, invoice.pk)
     else:
@@ -102,7 +105,7 @@ def act_due(invoice_id: UUID) -> None:
         invoice = invoices.locked(invoice_id)
         if invoice.state in {InvoiceState.PAID, InvoiceState.REFUNDED}:
             issue_act(invoice, clock.today())
-            plan_act(invoice)
+            plan_act(invoice, after=clock.today())
 
 
 def issue_act(invoice: Invoice, until: date) -> Document | None:
@@ -135,10 +138,10 @@ def issue_act(invoice: Invoice, until: date) -> Document | None:
     )
 
 
-def _next_act(invoice: Invoice) -> date | None:
-    """The first day after today on which something of the invoice is to be acted."""
+def _next_act(invoice: Invoice, after: date | None) -> date | None:
+    """The first day, of those after `after`, on which something of the invoice is to be acted."""
     ends = [line.period_end for line in invoice.lines.all() if line.period_end]
-    acted = _acted_until_all(invoice)
+    acted = max(filter(None, (_acted_until_all(invoice), after)), default=None)
     left = sorted(end for end in ends if acted is None or end > acted)
     if not left:
         return None

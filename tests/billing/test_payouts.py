@@ -9,14 +9,14 @@ import pytest
 from django.db import transaction
 
 from apps.accounts import sign_in
-from apps.billing import changes, credits, pauses, payouts, postings
+from apps.billing import changes, credits, pauses, payouts, postings, subscriptions
 from apps.billing.models import CreditNote, CreditReason, InvoiceState, Subscription, SubscriptionState
 from apps.billing.payout_models import BalancePayout
 from apps.channels.models import ApiKey, Channel
 from apps.core import clock
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
-from apps.core.models import WorkItem
+from apps.core.models import Due, WorkItem
 from apps.core.money import Money
 from apps.journal.models import Entry
 from apps.ledger.models import Transfer
@@ -403,4 +403,21 @@ def test_bought_paused_and_gone_on_with_on_one_day(shop: Shop) -> None:
     shop.until(clock.today() + timedelta(days=1))
     subscription.refresh_from_db()
     assert (subscription.state, len(shop.charges())) == (SubscriptionState.ACTIVE, 2)
+    assert faults_of(shop) == []
+
+
+def test_a_company_that_leaves_on_its_first_day_needs_no_act(shop: Shop) -> None:
+    """Found by random lives: the day of an act on which nothing was given came again and again, for ever."""
+    invoice = order_of(shop, company(shop)).invoice
+    assert invoice is not None
+    bank(invoice, str(invoice.total))
+    shop.deliver()
+    subscription = Subscription.objects.get()
+    end = subscription.current_period_end
+    assert end is not None
+    subscriptions.cancel(subscription, at_period_end=False, actor="test")
+    shop.deliver()
+    shop.until(end + timedelta(days=1))
+    assert not Due.objects.filter(partner_id=shop.partner.pk, kind="billing.act").exists()
+    assert payouts.look(invoice.customer_id).rest == invoice.money
     assert faults_of(shop) == []
