@@ -2,7 +2,7 @@
 
 Nothing here reads or writes anything: a run, a preview and a repeat of either agree because all three are
 `bill(...)` of the same facts. Days are the partner's, half-open; money is rounded once per charge, half-up.
-The convention of stubs is that of `proration` (README.md).
+The convention of stubs is that of `proration` (docs/billing.md).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
