@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 
 from apps.accounts import sign_in
-from apps.billing import changes, credits, pauses, payouts, postings, subscriptions
+from apps.billing import changes, credits, gifts, pauses, payouts, postings, subscriptions
 from apps.billing.models import CreditNote, CreditReason, InvoiceState, Subscription, SubscriptionState
 from apps.billing.payout_models import BalancePayout
 from apps.channels.models import ApiKey, Channel
@@ -420,4 +420,23 @@ def test_a_company_that_leaves_on_its_first_day_needs_no_act(shop: Shop) -> None
     shop.until(end + timedelta(days=1))
     assert not Due.objects.filter(partner_id=shop.partner.pk, kind="billing.act").exists()
     assert payouts.look(invoice.customer_id).rest == invoice.money
+    assert faults_of(shop) == []
+
+
+def test_a_change_after_given_days_is_undone_and_they_end_all_the_same(shop: Shop) -> None:
+    """Found by random lives: the change had replaced the terms after the gift, and nothing was billed ever after."""
+    offer = shop.offer(price="149.00")
+    subscription = shop.buy(offer)
+    gifts.extend(subscription=subscription, days=11, actor="test")
+    subscription.refresh_from_db()
+    end = subscription.current_period_end
+    assert end is not None
+    changes.change(subscription=subscription, offer=another(shop, offer, "449.00"))
+    changes.undo(subscription=subscription, actor="test")
+    shop.deliver()
+    assert faults_of(shop) == []
+    shop.until(end)
+    subscription.refresh_from_db()
+    assert (len(shop.charges()), subscription.price) == (2, Decimal("149.00"))
+    assert shop.invoices(subscription)[1].total == Decimal("149.00")
     assert faults_of(shop) == []
