@@ -68,6 +68,7 @@ ACTIONS: dict[str, Any] = {
     "price-consent.given": _("Клиент согласился с новой ценой"),
     "price-consent.refused": _("Клиент не согласился с новой ценой"),
     "price-list.imported": _("Загружен прайс-лист"),
+    "document.sent": _("Документ отправлен на почту"),
     "product.document-added": _("Добавлена редакция документа продукта"),
     "promotion.codes": _("Выпущены промокоды"),
     "provider_terms.set": _("Установлены условия поставщика"),

@@ -1,6 +1,6 @@
 """Random lives: whatever customers, staff, clocks, crashes and the gateway do, the books hold after every step.
 
-MODEL_LIVES and MODEL_STEPS (2 lives of 8 steps) say how many; with them set, each run draws other lives.
+MODEL_LIVES and MODEL_STEPS (one life of 10 steps) say how many; with them set, each run draws other lives.
 MODEL_SEED is the one life to live again: its number stands in the log.
 """
 
@@ -63,7 +63,7 @@ from tests.conftest import make_partner
 from tests.orders.shop import BROKE_LATER, GOOD, Shop, open_shop
 from tests.test_crash_points import FLOW, settle_down
 
-LIVES, STEPS = int(os.environ.get("MODEL_LIVES", 2)), int(os.environ.get("MODEL_STEPS", 8))
+LIVES, STEPS = int(os.environ.get("MODEL_LIVES", 1)), int(os.environ.get("MODEL_STEPS", 10))
 SEED = os.environ.get("MODEL_SEED", "")
 IS_LONG = "MODEL_LIVES" in os.environ or "MODEL_STEPS" in os.environ
 log = logging.getLogger(__name__)

@@ -164,7 +164,9 @@ def operator_pages() -> list[tuple[str, set[int]]]:
         row = model._default_manager.order_by("pk").first()
         assert row is not None, f"{name} has no example row"
         paths = [f"/admin/{name}/{row.pk}/{page}" for page in ("change/", "history/", "delete/")]
-        found += [(path, {200, 403}) for path in [f"/admin/{name}/add/", *paths]]
+        # A published change of a price is looked at, and its page leads to where.
+        leads = {302} if isinstance(row, PriceChange) and row.is_published else set()
+        found += [(path, {200, 403} | leads) for path in [f"/admin/{name}/add/", *paths]]
         if isinstance(row, PriceChange):
             # Where it is published, and to which its own page leads afterwards.
             found.append((f"/admin/{name}/{row.pk}/impact/", {200}))
