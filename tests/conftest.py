@@ -15,18 +15,35 @@ from django.test import Client
 
 from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner, in_public
+from apps.partners import schemas
 from apps.partners.models import LegalEntity, Partner, StaffRole
 from apps.partners.services import create_partner
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
+from tests import recycled
 
 _numbers = itertools.count(1)
 pytest_plugins = ["tests.orders.fixtures"]
 
 
+LONGEST = (
+    "test_kills.py",
+    "test_hostile_addresses.py",
+    "texts/test_english.py",
+    "isolation/test_console.py",
+    "isolation/test_routes.py",
+    "isolation/test_threads.py",
+    "demo/test_commands.py",
+    "billing/test_engine.py",
+    "test_crash_points.py",
+)
+"""A file is one process's work (--dist loadfile): what takes minutes begins first, or all would wait for it at last."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes of waiting in one process begins first, so that nobody waits for it alone at the end."""
-    items.sort(key=lambda item: item.path.name != "test_kills.py")
+    """The longest files first."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")
@@ -36,19 +53,16 @@ def django_db_setup() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    with django_db_blocker.unblock():
+    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schemas, "build", recycled.build)
         yield
 
 
 @pytest.fixture(autouse=True)
 def _public() -> Iterator[None]:
-    """Every test starts in the public schema, on a connection of its own.
-
-    A connection keeps the plans of every partner it has worked for, and walks through them all with each CREATE TABLE.
-    """
+    """Every test starts in the public schema."""
     connection.set_schema_to_public()
     yield
-    connection.close()
     connection.set_schema_to_public()
 
 
@@ -73,6 +87,7 @@ def partner(operator: LegalEntity) -> Iterator[Partner]:
     """A fresh partner, current for the test."""
     with in_partner(make_partner()) as made:
         yield made
+    recycled.give_back(made)
 
 
 @pytest.fixture
@@ -80,6 +95,7 @@ def sandbox_partner(operator: LegalEntity) -> Iterator[Partner]:
     """A fresh sandbox partner with a clock of its own, current for the test."""
     with in_partner(make_partner(is_sandbox=True)) as made:
         yield made
+    recycled.give_back(made)
 
 
 @pytest.fixture

@@ -204,7 +204,7 @@ def test_what_is_earned_never_shrinks_and_comes_to_the_whole(
     span = Span(start, start + timedelta(days=length))
     gone, rest = [], amount
     for percent, begins, ends in goes:
-        part = (amount * percent / 300).quantize(D("0.01"))
+        part = min((amount * percent / 300).quantize(D("0.01")), rest)
         since = start + timedelta(days=length * min(begins, ends) // 100)
         until = max(start + timedelta(days=length * max(begins, ends) // 100), since + timedelta(days=1))
         # Of its days, no more goes back than they cost.

@@ -38,7 +38,7 @@ from tests.broker import Gate, broker
 from tests.conftest import eventually, make_partner
 from tests.orders.shop import Shop, open_shop
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("broker")]
+pytestmark = pytest.mark.slow
 SOON = 10
 """Seconds that a woken worker may take on a busy machine; nothing but the message would wake it at all."""
 

@@ -19,7 +19,6 @@ from tests.isolation.conftest import Pair
 from tests.isolation.houses import House
 from tests.isolation.routes import SAID_NO, STAFF, Route
 
-pytestmark = pytest.mark.xdist_group("isolation")
 PAGES = "change/", "history/", "delete/"
 
 

@@ -36,7 +36,6 @@ from tests.isolation.conftest import Pair
 from tests.isolation.houses import House, sign_in_staff
 from tests.isolation.routes import SAID_NO, Route
 
-pytestmark = pytest.mark.xdist_group("isolation")
 LISTS = {
     "demo/sandboxpartner",
     "reports/partnerstatement",
