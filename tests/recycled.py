@@ -36,7 +36,8 @@ FROM pg_constraint k
 JOIN pg_class parent ON parent.oid = k.confrelid JOIN pg_class child ON child.oid = k.conrelid
 JOIN pg_attribute theirs ON theirs.attrelid = parent.oid AND theirs.attnum = k.confkey[1]
 JOIN pg_attribute own ON own.attrelid = child.oid AND own.attnum = k.conkey[1]
-WHERE k.contype = 'f' AND k.connamespace = 'public'::regnamespace AND parent.oid <> child.oid AND NOT child.relispartition
+WHERE k.contype = 'f' AND k.connamespace = 'public'::regnamespace AND parent.oid <> child.oid
+    AND NOT child.relispartition
 """
 _OWNED = """
 SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from django.db.models import Model
 from django.test import Client
 
