@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
+from django.test.client import ClientHandler
 
 from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner, in_public
@@ -55,6 +56,7 @@ def django_db_setup() -> None:
 def _database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(schemas, "build", recycled.build)
+        patch.setattr(ClientHandler, "load_middleware", _load_once(ClientHandler.load_middleware))
         yield
 
 
@@ -123,6 +125,21 @@ def move_clock(deliver: Callable[[], int]) -> Callable[[Partner, datetime], None
     def run(partner: Partner, moment: datetime) -> None:
         with in_partner(partner):
             move(partner, moment, settle=deliver)
+
+    return run
+
+
+def _load_once(load: Callable[..., None]) -> Callable[..., None]:
+    """A client loads its middleware with its first request, and whitenoise looks at every file: once is enough."""
+    loaded: dict[tuple[str, ...], dict[str, Any]] = {}
+
+    def run(handler: ClientHandler, is_async: bool = False) -> None:
+        chain = tuple(settings.MIDDLEWARE)
+        if chain not in loaded:
+            before = set(vars(handler))
+            load(handler, is_async)
+            loaded[chain] = {name: value for name, value in vars(handler).items() if name not in before}
+        vars(handler).update(loaded[chain])
 
     return run
 

@@ -102,6 +102,12 @@ def _tables() -> list[str]:
 def _delete_public(cursor: Any, key: int) -> None:
     # The ledger refuses even superusers who copy rows.
     cursor.execute("ALTER TABLE ledger_transfer DISABLE TRIGGER USER")
+    # What a provider is reached by stays: all tests share the catalogue.
+    cursor.execute(
+        "UPDATE connectors_connection c SET partner_id = NULL FROM providers_provider p"
+        " WHERE c.partner_id = %s AND c.id IN (p.connection_id, p.test_connection_id)",
+        [key],
+    )
     for table in _owned():
         _delete(cursor, table, "partner_id", [key])
     _delete(cursor, "partners_partner", "id", [key])

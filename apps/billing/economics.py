@@ -130,9 +130,12 @@ def _earned(line: InvoiceLine, fee: Decimal, of: Decimal, at: str) -> Iterator[M
 
 def _agency(line: InvoiceLine, fee: Decimal, of: Decimal) -> Iterator[Move]:
     """The three parts of an agent's line add up to it, whatever part of it counts."""
-    whole, rate = commission(line, fee), line.terms.get("commission_vat_rate")
+    whole = commission(line, fee)
+    rate = Decimal(line.terms.get("commission_vat_rate") or 0) or None
     kept = part(whole, line, of)
-    vat = part(vat_inside(whole, Decimal(rate) if rate else None), line, of)
+    # By what is gone of the commission: were the VAT rounded by the line's own part, the commission might grow by a
+    # kopeck where more is taken back.
+    vat = vat_inside(whole, rate) - vat_inside(whole - kept, rate)
     yield Move("principal", Account.AGENCY, Account.PROVIDER_PAYABLE, of - kept)
     yield Move("commission", Account.AGENCY, Account.DEFERRED, kept - vat)
     yield Move("commission_vat", Account.AGENCY, Account.VAT, vat)
