@@ -86,7 +86,9 @@ DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
 SHOW_PUBLIC_IF_NO_TENANT_FOUND = False
 ROOT_URLCONF = "armor.urls_partner"
 PUBLIC_SCHEMA_URLCONF = "armor.urls_public"
-TENANT_LIMIT_SET_CALLS = False
+# The path is set once after it changed, not before each query. A rollback takes SET back: the backend then sets it anew
+# (tests/partners/test_search_path.py), and the pool clears it.
+TENANT_LIMIT_SET_CALLS = True
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
 from apps.billing import dunning, renewals, subscriptions
 from apps.billing.dunning_models import Dunning
@@ -77,8 +77,6 @@ def policy(shop: Shop) -> Iterator[Callable[..., DunningVersion]]:
         return version
 
     yield make
-    with connection.cursor() as cursor:
-        cursor.execute("SET search_path TO public")
     DunningChoice.objects.filter(policy__in=made).delete()
 
 
