@@ -86,7 +86,9 @@ DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
 SHOW_PUBLIC_IF_NO_TENANT_FOUND = False
 ROOT_URLCONF = "armor.urls_partner"
 PUBLIC_SCHEMA_URLCONF = "armor.urls_public"
-TENANT_LIMIT_SET_CALLS = False
+# The path is set once after it changed, not before each query. A rollback takes SET back: the backend then sets it anew
+# (tests/partners/test_search_path.py), and the pool clears it.
+TENANT_LIMIT_SET_CALLS = True
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -168,6 +170,8 @@ LANGUAGES = [("ru", _("Русский")), ("en", _("Английский"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = USE_TZ = True
 TIME_ZONE = "Europe/Moscow"
+# What the filters of lists read: days as people write them, and as links do.
+DATE_INPUT_FORMATS = ["%d.%m.%Y", "%Y-%m-%d"]
 
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
@@ -190,6 +194,9 @@ BROKER_QUEUE = os.environ.get("ARMOR_QUEUE", "armor")
 # Seconds for which what a dead worker had in hand is left alone; each longer than any call outside (20 s).
 LEASE_SECONDS = env.number("ARMOR_LEASE_SECONDS", 180)
 IN_FLIGHT_SECONDS = env.number("ARMOR_IN_FLIGHT_SECONDS", 45)
+# Above so many subscriptions, or roubles, a mass action takes a second person.
+MASS_ACTION_ROWS = env.number("ARMOR_MASS_ACTION_ROWS", 100)
+MASS_ACTION_SUM = env.number("ARMOR_MASS_ACTION_SUM", 50_000)
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
 REST_FRAMEWORK = {

@@ -9,14 +9,20 @@ from apps.billing import api as billing
 from apps.catalog import api as catalog
 from apps.core.console import partner_site
 from apps.core.problems import problems
+from apps.demo.api import ClockView
 from apps.orders import api as orders
+from apps.payments import api as payments
+from apps.reports.api import PartnerStatementView, RecoveryView
 
 router = SimpleRouter()
-for module in (catalog, accounts, orders, billing):
+for module in (catalog, accounts, orders, billing, payments):
     module.routes(router)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include(router.urls)),
+    path("api/v1/partner-statement/", PartnerStatementView.as_view(), name="partner-statement"),
+    path("api/v1/clock/", ClockView.as_view(), name="clock"),
+    path("api/v1/recovery/", RecoveryView.as_view(), name="recovery"),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/docs/problems", problems, name="problems"),

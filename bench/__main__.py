@@ -70,4 +70,5 @@ def run(only: str) -> dict[str, dict[str, float]]:
     return results
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from django.core.management import call_command
 from django.db import connection
 
+from apps.core import clock, tasks
+from apps.core.models import Delivery, Due
 from apps.core.tenancy import in_public
 from apps.partners import schemas
 from apps.partners.models import LegalEntity, MigrationScript, Partner
@@ -109,9 +111,39 @@ def order_api() -> dict[str, float]:
     return orders.order_api()
 
 
+def renewal_run() -> dict[str, float]:
+    from bench import renewals
+
+    return renewals.renewal_run()
+
+
+def invoice_pdf() -> dict[str, float]:
+    from bench import documents
+
+    return documents.invoice_pdf()
+
+
+def idle_tick_1000() -> dict[str, float]:
+    """A tick over 1,000 partners with nothing due; the floor is one bare SELECT."""
+    at_least(1000)
+    with in_public(), connection.cursor() as cursor:
+        Due.objects.filter(is_sandbox=False, due_at__lte=clock.wall()).delete()
+        Delivery.objects.all().delete()
+        cursor.execute("VACUUM (ANALYZE) core_due, core_delivery")
+
+    def floor() -> None:
+        connection.ensure_connection()
+        connection.connection.execute("SELECT 1").fetchone()
+
+    return in_turn(tasks.tick, floor, rounds=50)
+
+
 CASES: dict[str, Callable[[], dict[str, float]]] = {
     "order_api": order_api,
+    "renewal_run": renewal_run,
+    "invoice_pdf": invoice_pdf,
     "partner_create": partner_create,
     "migrate_column_200": migrate_column_200,
     "migrate_noop_1000": migrate_noop_1000,
+    "idle_tick_1000": idle_tick_1000,
 }

@@ -12,16 +12,39 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
+from django.test.client import ClientHandler
 
 from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner, in_public
+from apps.partners import schemas
 from apps.partners.models import LegalEntity, Partner, StaffRole
 from apps.partners.services import create_partner
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
+from tests import recycled
 
 _numbers = itertools.count(1)
 pytest_plugins = ["tests.orders.fixtures"]
+
+
+LONGEST = (
+    "test_kills.py",
+    "test_hostile_addresses.py",
+    "texts/test_english.py",
+    "isolation/test_console.py",
+    "isolation/test_routes.py",
+    "isolation/test_threads.py",
+    "demo/test_commands.py",
+    "billing/test_engine.py",
+    "test_crash_points.py",
+)
+"""A file is one process's work (--dist loadfile): what takes minutes begins first, or all would wait for it at last."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +54,9 @@ def django_db_setup() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    with django_db_blocker.unblock():
+    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schemas, "build", recycled.build)
+        patch.setattr(ClientHandler, "load_middleware", _load_once(ClientHandler.load_middleware))
         yield
 
 
@@ -64,6 +89,7 @@ def partner(operator: LegalEntity) -> Iterator[Partner]:
     """A fresh partner, current for the test."""
     with in_partner(make_partner()) as made:
         yield made
+    recycled.give_back(made)
 
 
 @pytest.fixture
@@ -71,6 +97,7 @@ def sandbox_partner(operator: LegalEntity) -> Iterator[Partner]:
     """A fresh sandbox partner with a clock of its own, current for the test."""
     with in_partner(make_partner(is_sandbox=True)) as made:
         yield made
+    recycled.give_back(made)
 
 
 @pytest.fixture
@@ -98,6 +125,21 @@ def move_clock(deliver: Callable[[], int]) -> Callable[[Partner, datetime], None
     def run(partner: Partner, moment: datetime) -> None:
         with in_partner(partner):
             move(partner, moment, settle=deliver)
+
+    return run
+
+
+def _load_once(load: Callable[..., None]) -> Callable[..., None]:
+    """A client loads its middleware with its first request, and whitenoise looks at every file: once is enough."""
+    loaded: dict[tuple[str, ...], dict[str, Any]] = {}
+
+    def run(handler: ClientHandler, is_async: bool = False) -> None:
+        chain = tuple(settings.MIDDLEWARE)
+        if chain not in loaded:
+            before = set(vars(handler))
+            load(handler, is_async)
+            loaded[chain] = {name: value for name, value in vars(handler).items() if name not in before}
+        vars(handler).update(loaded[chain])
 
     return run
 
@@ -130,9 +172,7 @@ def staff_client(client_for: Callable[..., Client]) -> Callable[..., Client]:
 
     def make(partner: Partner | None = None, *, role: str = "admin", of: Partner | None = None) -> Client:
         with in_public():
-            user = User.objects.create_user(
-                f"staff-{next(_numbers)}", password="long-enough-1", is_staff=True
-            )
+            user = User.objects.create_user(f"staff-{next(_numbers)}", is_staff=True)
             StaffRole.objects.create(user=user, partner=of, role=role)
         client = client_for(partner)
         client.force_login(user)

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from apps.billing import invoices
-from apps.billing.models import Subscription
+from apps.billing import changes, credits, invoices, pauses, promos
+from apps.billing.models import CreditReason, Subscription
+from apps.billing.promotion_models import Promotion
+from apps.catalog.models import ProviderTerms, Trade
 from apps.core import audit, clock
 from apps.core.ids import floor, uuid7
 from apps.core.models import Delivery, Due, Event, SearchKey, WorkItem
@@ -128,7 +130,7 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
     ("policies.numbers-without-gap", f"UPDATE orders_order SET number = '' WHERE subscription_id = {ONE}"),
     (
         "policies.numbers-without-gap",
-        f"UPDATE billing_invoice SET number = replace(number, '0001', '0009') WHERE id = {FIRST}",
+        f"UPDATE billing_invoice SET number = replace(number, '0001', '0099') WHERE id = {FIRST}",
     ),
     (
         "billing.period-billed-once",
@@ -138,13 +140,19 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
     ("billing.paid-means-paid", f"DELETE FROM billing_invoicepayment WHERE invoice_id = {FIRST}"),
     ("billing.posted", "UPDATE billing_invoice SET state = 'void' WHERE state = 'open'"),
     ("billing.refund-credited", back_unknown),
+    (
+        "billing.binding-given-back",
+        "DELETE FROM payments_refund r USING payments_payment p WHERE p.id = r.payment_id AND p.purpose = 'binding'",
+    ),
+    ("billing.trial-had-once", "DELETE FROM billing_trialuse"),
+    ("billing.promo-within-limits", "UPDATE billing_promotion SET used = used + 1"),
+    ("billing.promo-within-limits", "UPDATE billing_subscriptiondiscount SET source_id = NULL"),
     ("billing.live-is-planned", unplanned("billing.renew")),
     (
         "billing.nothing-after-cancellation",
         f"UPDATE billing_subscription SET cancelled_at = created_at WHERE id = {ONE};"
         " DELETE FROM payments_refund",
     ),
-    ("billing.references", f"UPDATE billing_subscription SET offer_id = 987654321 WHERE id = {ONE}"),
     *(
         ("billing.keeps-what-was-sold", f"UPDATE billing_subscription SET {change} WHERE id = {ONE}")
         for change in (
@@ -160,7 +168,7 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
     ),
     *(
         ("billing.work-is-planned", unplanned(f"billing.{kind}"))
-        for kind in ("notice", "recognise", "expire", "trial_end")
+        for kind in ("notice", "recognise", "expire", "trial_end", "begin", "resume")
     ),
     *(
         ("billing.ledger-of-lines", ledger(change, posted(which)))
@@ -173,13 +181,16 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
             ("subscription_id = NULL", "net-1"),
             ("kind = 'renewal'", "net-1"),
             ("owner = 'partner', currency = 'USD'", "net-1"),
-            ("amount = amount + 1", "share-1"),
             ("amount = amount + 1", "recognised-1"),
             ("credit = 'vat'", "net-1"),
             ("posting = 'other-1'", "net-1"),
         )
     ),
     ("billing.ledger-of-lines", ledger("posting = 'gone-1'", posted("share-1"))),
+    (
+        "billing.earned-by-day",
+        ledger("posting = 'month-202601-1', credit = 'vat'", posted("recognised-1")),
+    ),
     ("billing.ledger-of-lines", ledger("document_id = gen_random_uuid()", posted("recognised-1"))),
     *(
         (
@@ -188,12 +199,67 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
         )
         for part, change in (
             ("vat", "amount = amount + 1"),
-            ("share", "amount = amount + 1"),
             ("net", "product_id = product_id + 1"),
             ("net", "debit = 'bank'"),
         )
     ),
     ("billing.ledger-of-lines", ledger("amount = amount + 1", "posting = 'void-net-1'")),
+    *(
+        (
+            "billing.ledger-of-lines",
+            ledger(change, "document_kind = 'invoice' AND posting = 'balance'"),
+        )
+        for change in ("amount = amount + 1", "debit = 'bank'", "posting = 'balances'")
+    ),
+    *(
+        (
+            "billing.ledger-of-credit-notes",
+            ledger(change, f"document_kind = 'credit_note' AND posting = '{posting}'"),
+        )
+        for posting, change in (
+            ("net-1", "amount = amount + 1"),
+            ("net-1", "debit = 'bank'"),
+            ("vat-1", "amount = amount + 1"),
+            ("vat-1", "vat_rate = 10"),
+            ("vat-1", "document_id = gen_random_uuid()"),
+            ("balance", "amount = amount - 1"),
+            ("balance", "posting = 'net-2'"),
+        )
+    ),
+    *(
+        ("billing.economics", ledger(change, posted(which)))
+        for which in ("share-1", "cost-1")
+        for change in ("amount = amount + 1", "credit = 'bank'", "provider_id = 0", "kind = 'refund'")
+    ),
+    *(
+        ("billing.economics", ledger(change, f"document_kind = '{document}' AND posting = '{posting}'"))
+        for document, posting in (
+            ("credit", "credit-share-1"),
+            ("credit", "credit-cost-1"),
+            ("credit_note", "share-1"),
+            ("credit_note", "cost-1"),
+        )
+        for change in ("amount = amount + 1", "debit = 'bank'", "document_id = gen_random_uuid()")
+    ),
+    *(
+        ("billing.economics", ledger(change, f"document_kind = 'invoice' AND posting = '{posting}'"))
+        for posting in ("principal-1", "commission-1", "commission_vat-1")
+        for change in ("amount = amount + 1", "posting = 'gone-1'", "debit = 'bank'")
+    ),
+    (
+        "billing.credit-note-adds-up",
+        "UPDATE billing_creditnote SET total = total + 1, to_balance = to_balance + 1",
+    ),
+    ("billing.balance-in-ledger", "UPDATE billing_customerbalance SET amount = amount + 1"),
+    ("billing.balance-in-ledger", ledger("amount = amount + 1", "credit = 'advances'")),
+    ("billing.customer-statement", ledger("customer_id = gen_random_uuid()", "posting = 'paid'")),
+    ("billing.customer-statement", ledger("document_id = gen_random_uuid()", "posting = 'refunded'")),
+    ("reports.partner-statement", ledger("debit = 'write_off'", "credit = 'partner_payable'")),
+    ("billing.credit-note-adds-up", "UPDATE billing_creditnoteline SET amount = amount + 1"),
+    (
+        "billing.credit-note-adds-up",
+        f"UPDATE billing_invoiceline SET credited = 1 WHERE invoice_id = {FIRST}",
+    ),
     ("billing.owner-was-paid", ledger("owner = 'operator'", "posting = 'paid'")),
     ("billing.findable", unfindable("billing.Invoice")),
     ("orders.paid-is-fulfilled", "DELETE FROM orders_fulfilment WHERE action = 'provision'"),
@@ -222,25 +288,50 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
 
 
 def lived_in(shop: Shop, provider: Control) -> None:
-    """A month, a renewal with a part given back, a trial, an order that waits, one called off, one not delivered."""
+    """Two months with a part given back, a credit note and a change; a trial, orders that wait, or came to nothing."""
     ContractTerms.objects.create(
         partner=shop.partner, number="Д-1", valid_from=date(2020, 1, 1), share_percent=Decimal(20)
     )
-    offer = shop.offer(price="122.00")
-    one = shop.buy(offer)
+    offer, agents = shop.offer(price="122.00"), shop.offer(price="61.00")
+    cost = {"provider": shop.provider, "number": "П-1", "valid_from": date(2020, 1, 1)}
+    ProviderTerms.objects.create(**cost, percent=Decimal(40))
+    ProviderTerms.objects.create(
+        **cost, product=agents.tariff.product, trade=Trade.AGENCY, percent=Decimal(10)
+    )
+    one, other = shop.buy(offer), shop.buy(offer)
     assert one.current_period_end is not None
+    _credited_and_changed(other)
+    # Its days are over, and nobody has said how it is to be paid.
+    shop.order(shop.offer(trial_days=7, trial_needs_method=False))
     shop.until(one.current_period_end)
-    renewal = Payment.objects.get(purpose="renewal")
+    renewal = Payment.objects.get(purpose="renewal", subscription_id=one.pk)
     payments.refund(payment=renewal, amount=Money(Decimal("33.33")), reason="-", actor="")
     shop.hurry()
-    shop.buy(shop.offer(trial_days=7))
+    promotion = Promotion.objects.create(name="Скидка", percent=Decimal(10), created_at=clock.now())
+    promos.make(promotion=promotion, text="AUDIT")
+    shop.buy(shop.offer(trial_days=7), promo_code="AUDIT")
+    changes.change(subscription=shop.buy(agents), quantity=2, when=changes.PERIOD_END)
+    pauses.pause(subscription=shop.buy(agents))
     called_off = shop.order(offer)
     with transaction.atomic():
         invoices.void(invoices.locked(called_off.invoice_id))
     shop.order(offer)
     provider.switch(on=False)
     shop.buy(offer)
-    assert Subscription.objects.filter(state="active").count() == 2
+    assert Subscription.objects.filter(state="active").count() == 4
+
+
+def _credited_and_changed(subscription: Subscription) -> None:
+    """Something of what was paid is on the balance, for the next invoice, which is of twice as many."""
+    line = subscription.lines.get()
+    with transaction.atomic():
+        credits.issue(
+            invoice=line.invoice,
+            parts=[credits.Part(line.pk, Decimal("20.01"))],
+            reason=CreditReason.CORRECTION,
+            key="lived-in",
+        )
+    changes.change(subscription=subscription, quantity=2, when=changes.PERIOD_END)
 
 
 def test_each_rule_finds_its_corruption(shop: Shop, provider_sim: Control) -> None:

@@ -124,10 +124,11 @@ def test_from_the_price_list_to_the_report(
 
 def _sign_in(page: Any, site: str) -> None:
     with in_public():
-        user = User.objects.create_user("walker", password=PASSWORD, is_staff=True)
+        name = f"walker-{User.objects.count()}"
+        user = User.objects.create_user(name, password=PASSWORD, is_staff=True)
         StaffRole.objects.create(user=user, partner=None, role="admin")
     page.goto(f"{site}/admin/")
-    page.locator("[name=username]").fill("walker")
+    page.locator("[name=username]").fill(name)
     page.locator("[name=password]").fill(PASSWORD)
     page.keyboard.press("Enter")
     page.wait_for_url(f"{site}/admin/")

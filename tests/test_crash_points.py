@@ -30,6 +30,13 @@ ELSEWHERE = {
     "notifications.fetched-not-recorded",
     "notifications.followed",
     "callcenters.allotted-not-learnt",
+    "billing.batch-not-committed",
+    "billing.batch-moved",
+    "billing.batch-undone-not-committed",
+    "billing.mass-row-not-committed",
+    "billing.mass-row-done",
+    "billing.dunning-not-committed",
+    "billing.dunning-stepped",
     "journal.begun-not-done",
     "journal.done-not-kept",
 }

@@ -92,6 +92,7 @@ def all_failing(client: Client, addresses: Iterator[tuple[str, str]]) -> str:
 def test_no_path_breaks_us(urlconf: str, everybody: dict[str, Client], partner: Partner) -> None:
     prefix = f"/p/{partner.slug}" if urlconf == "armor.urls_switched" else ""
     texts = cycle([quote(text, safe="") for text in HOSTILE if "/" not in text] + list(BYTES))
+    methods = cycle(("get", "post"))
 
     def addresses() -> Iterator[tuple[str, str]]:
         for pattern in paths(get_resolver(urlconf)):
@@ -100,9 +101,7 @@ def test_no_path_breaks_us(urlconf: str, everybody: dict[str, Client], partner: 
             # Each of them where a text is looked up by itself; by turns in the many pages of the console.
             times = 2 if "admin/" in pattern and "/r/" not in pattern else len(HOSTILE) + len(BYTES)
             for _time in range(times):
-                address = prefix + filled(pattern, next(texts))
-                yield "get", address
-                yield "post", address
+                yield next(methods), prefix + filled(pattern, next(texts))
 
     assert all_failing(everybody[urlconf], addresses()) == ""
 
@@ -144,7 +143,7 @@ def test_no_query_of_api_and_storefront_breaks_us(everybody: dict[str, Client]) 
             if pattern.startswith("api/v1/") and not PARAMETER.search(pattern):
                 known = _api_filters(pattern)
                 for name in sorted({*OF_API, *known}):
-                    yield from (("get", f"{filled(pattern, '')}?{name}={next(turn)}") for _time in range(6))
+                    yield from (("get", f"{filled(pattern, '')}?{name}={next(turn)}") for _time in range(3))
         for text in texts:
             for page in (
                 "/?channel=",

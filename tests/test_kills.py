@@ -14,7 +14,7 @@ import pytest
 
 from tests.installation import Installation
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kills")]
+pytestmark = pytest.mark.slow
 KILLS, SPARE = 10, 3
 RENEWED = "UPDATE core_due SET due_at = now() WHERE kind = 'billing.renew' AND object_id = '{}'"
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
@@ -11,8 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import BaseRouter
 
-from apps.accounts import contacts, customers
-from apps.accounts.models import Customer, Language
+from apps.accounts import companies, contacts, customers
+from apps.accounts.models import ActSchedule, Company, Customer, Language
 from apps.journal.api import idempotent
 
 ANNA = {
@@ -22,12 +23,39 @@ ANNA = {
     "name": "Анна Смирнова",
     "language": "ru",
 }
+COMPANY = {
+    "name": "ООО «Ромашка»",
+    "inn": "7707083893",
+    "kpp": "770701001",
+    "address": "117312, Москва, ул. Вавилова, 19",
+    "documents_email": "buh@romashka.example",
+    "pay_days": 10,
+    "days_ahead": 14,
+    "acts": "month",
+}
 ANSWER = {
     "id": "01938e2a-5c1f-7b3e-9a51-2f6f0c9d4e11",
     **ANNA,
+    "wants_documents": False,
+    "company": None,
     "created_at": "2026-11-27T09:15:00Z",
     "erased_at": None,
 }
+
+
+class CompanySerializer(serializers.ModelSerializer[Company]):
+    """Requisites of a customer that is a company; checked as a whole when they are kept."""
+
+    name = serializers.CharField(max_length=200, required=False)
+    inn = serializers.CharField(max_length=12, required=False, help_text=_("10 или 12 цифр"))
+    kpp = serializers.CharField(max_length=9, required=False, allow_blank=True)
+    address = serializers.CharField(max_length=300, required=False)
+    documents_email = serializers.EmailField(required=False)
+    acts = serializers.ChoiceField(choices=ActSchedule.choices, required=False)
+
+    class Meta:
+        model = Company
+        fields = companies.FIELDS
 
 
 class CustomerSerializer(serializers.ModelSerializer[Customer]):
@@ -38,10 +66,16 @@ class CustomerSerializer(serializers.ModelSerializer[Customer]):
     external_id = serializers.CharField(max_length=100, required=False, allow_blank=True)
     name = serializers.CharField(max_length=200, required=False, allow_blank=True)
     language = serializers.ChoiceField(choices=Language.choices, required=False)
+    wants_documents = serializers.BooleanField(
+        required=False, help_text=_("Присылать квитанции и корректировки на почту; организации — всегда")
+    )
+    company = CompanySerializer(
+        required=False, allow_null=True, help_text=_("Реквизиты, если клиент — организация")
+    )
 
     class Meta:
         model = Customer
-        fields = ("id", *ANNA, "created_at", "erased_at")
+        fields = ("id", *ANNA, "wants_documents", "company", "created_at", "erased_at")
         read_only_fields = ("id", "created_at", "erased_at")
 
 
@@ -79,7 +113,7 @@ class CustomerFilter(filters.FilterSet):
 class CustomerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Customer]):
     """Customers of the partner: by phone, e-mail or the partner's own id."""
 
-    queryset = Customer.objects.all()
+    queryset = Customer.objects.select_related("company")
     serializer_class = CustomerSerializer
     filterset_class = CustomerFilter
     required_scopes = {"GET": "customers:read", "POST": "customers:write", "PATCH": "customers:write"}
@@ -106,7 +140,16 @@ class CustomerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     )
     @idempotent
     def create(self, request: Request) -> Response:
-        customer, is_new = customers.find_or_register(**self._given(request), verified=True)
+        given = self._given(request)
+        company, wants = given.pop("company", None), given.pop("wants_documents", None)
+        # Where the requisites are refused, nobody is registered.
+        with transaction.atomic():
+            customer, is_new = customers.find_or_register(**given, verified=True)
+            if company:
+                companies.set_company(customer, actor=_actor(request), **company)
+            if wants is not None:
+                customers.update(customer, actor=_actor(request), wants_documents=wants)
+        customer = self.get_queryset().get(pk=customer.pk)
         code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
         return Response(self.get_serializer(customer).data, status=code)
 
@@ -121,15 +164,24 @@ class CustomerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         ],
     )
     def partial_update(self, request: Request, pk: str) -> Response:
-        key: Any = request.auth
-        actor = f"api:{key.channel_code}"
-        customer = customers.update(self.get_object(), actor=actor, **self._given(request))
-        return Response(self.get_serializer(customer).data)
+        given, customer = self._given(request), self.get_object()
+        company = given.pop("company", None)
+        with transaction.atomic():
+            if given:
+                customer = customers.update(customer, actor=_actor(request), **given)
+            if company:
+                companies.set_company(customer, actor=_actor(request), **company)
+        return Response(self.get_serializer(self.get_queryset().get(pk=customer.pk)).data)
 
     def _given(self, request: Request) -> dict[str, Any]:
         given = self.get_serializer(data=request.data, partial=True)
         given.is_valid(raise_exception=True)
         return dict(given.validated_data)
+
+
+def _actor(request: Request) -> str:
+    key: Any = request.auth
+    return f"api:{key.channel_code}"
 
 
 def routes(router: BaseRouter) -> None:

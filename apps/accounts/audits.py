@@ -17,6 +17,8 @@ def erased_is_gone() -> Iterator[str]:
         left = [name for name in ("phone", "email", "external_id", "name") if getattr(customer, name)]
         if customer.sessions.exists():
             left.append("session")
+        if customer.is_company:
+            left.append("company")
         if _keys().filter(object_id=customer.pk).exists():
             left.append("search key")
         if left:

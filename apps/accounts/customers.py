@@ -1,12 +1,14 @@
 """Customers are found or registered by what is known of them, changed, and erased."""
 
+from typing import Any
+
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal, notifications
 from apps.accounts import contacts
-from apps.accounts.models import Customer, CustomerSession, Language
+from apps.accounts.models import Company, Customer, CustomerSession, Language
 from apps.core import clock, events, search
 from apps.core.errors import Refused
 
@@ -61,18 +63,21 @@ def find_or_register(
     raise _conflict()
 
 
-def update(customer: Customer, *, actor: str, **changes: str) -> Customer:
-    """Changes phone, email, external_id, name or language ("" removes). Raises Refused as `register`."""
-    if unknown := set(changes) - {*CONTACTS, "name", "language"}:
+def update(customer: Customer, *, actor: str, **changes: Any) -> Customer:
+    """Changes phone, email, external_id, name or language ("" removes), wants_documents (bool).
+
+    Raises Refused as `register`.
+    """
+    if unknown := set(changes) - {*CONTACTS, "name", "language", "wants_documents"}:
         raise ValueError(f"A customer has no {', '.join(sorted(unknown))}")
     for field in ("phone", "email"):
         if field in changes:
             changes[field] = getattr(contacts, field)(changes[field])
     try:
         with transaction.atomic():
-            customer = _locked(customer)
+            customer = locked(customer)
             for field, value in changes.items():
-                setattr(customer, field, value.strip())
+                setattr(customer, field, value.strip() if isinstance(value, str) else value)
             if not any(getattr(customer, field) for field in CONTACTS):
                 raise _no_contact()
             _save(customer)
@@ -87,7 +92,7 @@ def update(customer: Customer, *, actor: str, **changes: str) -> Customer:
 def erase(customer: Customer, *, actor: str = "") -> Customer:
     """Removes personal data for good: contacts, name, sign-ins, texts of messages. Money documents stay."""
     with transaction.atomic():
-        customer = _locked(customer, or_erased=True)
+        customer = locked(customer, or_erased=True)
         if customer.erased_at:
             return customer
         for field in (*CONTACTS, "name"):
@@ -95,6 +100,8 @@ def erase(customer: Customer, *, actor: str = "") -> Customer:
         customer.erased_at = clock.now()
         customer.save()
         CustomerSession.objects.filter(customer=customer).delete()
+        # What was issued to it keeps its requisites, as the law wants; nothing new is issued.
+        Company.objects.filter(customer=customer).delete()
         search.forget(KIND, customer.pk)
         notifications.forget(customer.pk)
         events.publish("accounts.CustomerErased", customer.pk)
@@ -159,7 +166,8 @@ def _save(customer: Customer) -> None:
     search.index(KIND, customer.pk, [value for field in CONTACTS if (value := getattr(customer, field))])
 
 
-def _locked(customer: Customer, *, or_erased: bool = False) -> Customer:
+def locked(customer: Customer, *, or_erased: bool = False) -> Customer:
+    """The customer as it stands now, locked. Raises Refused `customer_erased`."""
     customer = Customer.objects.select_for_update().get(pk=customer.pk)
     if customer.erased_at and not or_erased:
         raise Refused("customer_erased", _("Данные этого клиента стёрты"))

@@ -20,6 +20,8 @@ class Customer(UUIDModel):
     external_id = models.CharField(_("номер у партнёра"), max_length=100, blank=True)
     name = models.CharField(_("имя"), max_length=200, blank=True)
     language = models.CharField(_("язык"), max_length=2, choices=Language.choices, default=Language.RUSSIAN)
+    # A company gets its documents anyway, at its `documents_email`.
+    wants_documents = models.BooleanField(_("присылать документы на почту"), default=False, db_default=False)
     created_at = models.DateTimeField(_("с нами с"))
     erased_at = models.DateTimeField(_("данные стёрты"), null=True, blank=True)
 
@@ -42,6 +44,38 @@ class Customer(UUIDModel):
         if self.erased_at:
             return str(_("Данные стёрты"))
         return self.name or self.phone or self.email or self.external_id
+
+    @property
+    def is_company(self) -> bool:
+        """Whether it pays by invoice and gets closing documents: its requisites are known."""
+        return Company.objects.filter(customer=self).exists()
+
+
+class ActSchedule(models.TextChoices):
+    PERIOD = "period", _("в конце каждого периода")
+    MONTH = "month", _("в конце каждого месяца")
+
+
+class Company(models.Model):
+    """A customer that is a company or an entrepreneur: what its documents say, and by what terms it pays."""
+
+    customer = models.OneToOneField(
+        Customer, models.PROTECT, primary_key=True, related_name="company", verbose_name=_("клиент")
+    )
+    name = models.CharField(_("юридическое название"), max_length=200)
+    inn = models.CharField(_("ИНН"), max_length=12)
+    kpp = models.CharField(_("КПП"), max_length=9, blank=True)
+    address = models.CharField(_("юридический адрес"), max_length=300)
+    documents_email = models.EmailField(_("почта для документов"))
+    pay_days = models.PositiveSmallIntegerField(_("срок оплаты счёта, дней"), default=10)
+    days_ahead = models.PositiveSmallIntegerField(_("счёт за сколько дней до периода"), default=14)
+    acts = models.CharField(_("акты"), max_length=6, choices=ActSchedule.choices, default=ActSchedule.PERIOD)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("организация"), _("организации")
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class SignInCode(UUIDModel):

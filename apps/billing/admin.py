@@ -4,27 +4,40 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts.models import Customer
-from apps.billing import subscriptions
+from apps.billing import (
+    document_admin,
+    glance,
+    pauses,
+    promotions_admin,
+    retention,
+    statement_admin,
+    subscriptions,
+)
 from apps.billing.api import pdf_answer
-from apps.billing.models import Invoice, InvoiceLine, InvoicePayment, Subscription
+from apps.billing.dunning_admin import InvoicePages
+from apps.billing.lifecycle_admin import LifecyclePages, about
+from apps.billing.mailing_admin import MailingPages
+from apps.billing.mass import admin as mass_admin
+from apps.billing.models import Invoice, InvoiceLine, InvoicePayment, Subscription, SubscriptionState
+from apps.billing.moving import admin as moving_admin
 from apps.core import console
-from apps.core.errors import Refused
 
 SUBSCRIPTION_COLOURS = {
     "pending": "info",
     "trial": "info",
     "active": "success",
     "past_due": "warning",
+    "suspended": "warning",
+    "paused": "info",
     "cancelled": "danger",
     "ended": "danger",
 }
@@ -65,13 +78,19 @@ class CancelForm(forms.Form):
 
     when = forms.ChoiceField(
         label=_("Когда отключить"),
-        choices=[("period_end", _("В конце оплаченного периода")), ("now", _("Сейчас"))],
+        choices=[
+            ("period_end", _("В конце оплаченного периода")),
+            ("now", _("Сейчас, за неиспользованные дни вернуть")),
+        ],
         widget=UnfoldAdminSelectWidget,
+    )
+    reason = forms.CharField(
+        label=_("Почему, словами клиента"), max_length=60, required=False, widget=UnfoldAdminTextInputWidget
     )
 
 
 @console.register(Subscription, sites=(console.partner_site,))
-class SubscriptionAdmin(console.ReadOnlyAdmin):
+class SubscriptionAdmin(LifecyclePages, console.ReadOnlyAdmin):
     """Staff cancel and take up again; everything else comes from payments and time."""
 
     list_display = (
@@ -87,8 +106,45 @@ class SubscriptionAdmin(console.ReadOnlyAdmin):
     list_select_related = ("customer", "method")
     search_fields = ("name", "customer__phone", "customer__email", "customer__external_id", "customer__name")
     inlines = (InvoiceInline,)
-    exclude = ("terms", "channel_id", "legal_entity", "cycle_day")
-    actions_detail = ("cancel_subscription", "resume_subscription")
+    actions = (mass_admin.for_many,)
+    actions_detail = (
+        "history",
+        "change",
+        "pause",
+        "cancel_subscription",
+        "resume_subscription",
+        {"title": _("Ещё"), "items": ["undo_change", "assign_seat", "release_seat", "end_date", "transfer"]},
+    )
+    change_form_before_template = "billing/subscription_top.html"
+    empty_hint = _("Подписка появляется с первой покупкой: на витрине, по API или переносом базы.")
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "customer", "name", "tariff_version", "quantity", "price", "state", "collection", "method",
+                    "current_period_start", "current_period_end",
+                )
+            },
+        ),
+        (
+            _("Подробнее"),
+            {
+                "fields": (
+                    "parent", "offer", "trial_days", "anchor_date", "billed_until", "end_date", "resume_date",
+                    "is_parked", "failures", "cancelled_at", "cancel_reason", "cancel_at_period_end", "channel_code",
+                    "created_at", "started_at", "ended_at", "end_reason",
+                )
+            },
+        ),
+    )  # fmt: skip
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        row = Subscription.objects.filter(pk=object_id).select_related("customer").first()
+        extra = {**(extra_context or {}), "glance": glance.of(row) if row else None}
+        return super().change_view(request, object_id, form_url, extra)
 
     @display(description=_("цена за период"), ordering="price")
     def shown_price(self, row: Subscription) -> str:
@@ -112,10 +168,15 @@ class SubscriptionAdmin(console.ReadOnlyAdmin):
             return self._do(
                 request,
                 row,
-                lambda: subscriptions.cancel(row, at_period_end=at_period_end, actor=_who(request)),
+                lambda: retention.leave(
+                    row,
+                    at_period_end=at_period_end,
+                    reason=form.cleaned_data["reason"],
+                    actor=_who(request),
+                ),
                 _("Подписка отменена: больше ничего не спишется"),
             )
-        return console.form_page(self, request, form, _("Отменить подписку"))
+        return console.form_page(self, request, form, _("Отменить подписку"), about=about(row))
 
     @action(description=_("Возобновить"), url_path="resume", permissions=["support"])
     def resume_subscription(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
@@ -125,23 +186,18 @@ class SubscriptionAdmin(console.ReadOnlyAdmin):
             return self._do(
                 request,
                 row,
-                lambda: subscriptions.uncancel(row, actor=_who(request)),
+                lambda: (
+                    pauses.resume(subscription=row, actor=_who(request))
+                    if row.state == SubscriptionState.PAUSED
+                    else subscriptions.uncancel(row, actor=_who(request))
+                ),
                 _("Подписка продлится как обычно"),
             )
-        return console.form_page(self, request, form, _("Возобновить подписку"))
-
-    def _do(self, request: HttpRequest, row: Subscription, change: Any, done: Any) -> HttpResponse:
-        try:
-            change()
-        except Refused as refusal:
-            messages.error(request, str(refusal.message))
-        else:
-            messages.success(request, done)
-        return redirect(reverse("admin:billing_subscription_change", args=[row.pk]))
+        return console.form_page(self, request, form, _("Возобновить подписку"), about=about(row))
 
 
 @console.register(Invoice, sites=(console.partner_site,))
-class InvoiceAdmin(console.ReadOnlyAdmin):
+class InvoiceAdmin(MailingPages, document_admin.BankPages, InvoicePages, console.ReadOnlyAdmin):
     """Issued documents do not change: the database refuses."""
 
     list_display = (
@@ -153,13 +209,19 @@ class InvoiceAdmin(console.ReadOnlyAdmin):
         "purpose",
         "pdf_link",
     )
-    list_filter = ("state", "purpose", "business_date", "channel_code")
+    list_filter = ("state", "purpose", "collection", "business_date", "channel_code")
     list_select_related = ("customer",)
-    search_fields = ("number", "customer__phone", "customer__email", "customer__name")
-    inlines = (LineInline, PaymentInline)
+    search_fields = (
+        "number",
+        "customer__phone",
+        "customer__email",
+        "customer__name",
+        "customer__company__inn",
+    )
+    inlines = (LineInline, PaymentInline, *document_admin.INLINES)
     exclude = ("channel_id",)
-    readonly_fields = ("pdf_link",)
-    actions_detail = ("pdf",)
+    readonly_fields = ("pdf_link", "letters")
+    actions_detail = ("pdf", "send", "pay_link", "money_received", "credit", "void")
 
     @display(description=_("состояние"), label=INVOICE_COLOURS, ordering="state")
     def shown_state(self, row: Invoice) -> tuple[str, Any]:
@@ -197,3 +259,11 @@ console.show_below(Customer, SubscriptionsOfCustomer, InvoicesOfCustomer)
 
 def _who(request: HttpRequest) -> str:
     return request.user.get_username()
+
+
+__all__ = ["promotions_admin", "statement_admin"]
+"""Pages of their own, registered when they are imported here."""
+
+
+__all__ = ["mass_admin", "moving_admin"]
+"""Have pages of their own, registered when they are imported here."""

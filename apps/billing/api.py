@@ -1,6 +1,5 @@
 """API: subscriptions (read, cancel, take up again) and invoices (read, PDF)."""
 
-import json
 from typing import Any
 
 from django.db.models import QuerySet
@@ -15,9 +14,22 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from apps.billing import pdf, subscriptions
+from apps.billing import pauses, retention, subscriptions
+from apps.billing.document_api import PdfRenderer, pdf_answer
+from apps.billing.document_api import routes as document_routes
+from apps.billing.dunning_api import InvoiceDunning, SubscriptionDunning
+from apps.billing.lifecycle_api import LifecycleActions
+from apps.billing.mailing_api import SendAction
+from apps.billing.mass.api import routes as mass_routes
 from apps.billing.models import Invoice, InvoiceLine, InvoiceState, Subscription, SubscriptionState
+from apps.billing.moving.api import routes as moving_routes
+from apps.billing.payout_api import BalancesViewSet
+from apps.billing.preview_api import PreviewAction
+from apps.billing.promotions_api import PromotionActions
+from apps.billing.promotions_api import routes as promotion_routes
+from apps.billing.statement_api import StatementsViewSet
 from apps.journal.api import idempotent
+from apps.policies import numbering
 
 SUBSCRIPTION = {
     "id": "01938e2a-7b10-7c55-8f0e-5a2f1f0b6c01",
@@ -41,7 +53,7 @@ SUBSCRIPTION = {
 }
 INVOICE = {
     "id": "01938e2a-7b11-7d01-9c33-6b1d7a0e2f42",
-    "number": "I26-1-12-000001",
+    "number": numbering.example("invoice"),
     "customer": SUBSCRIPTION["customer"],
     "subscription": SUBSCRIPTION["id"],
     "order": "01938e2a-7b0f-7a90-bb21-0c4d5e6f7a81",
@@ -106,8 +118,20 @@ class SubscriptionFilter(filters.FilterSet):
 class CancelSerializer(serializers.Serializer[Any]):
     """How to cancel."""
 
+    reason = serializers.CharField(
+        default="",
+        allow_blank=True,
+        max_length=60,
+        help_text=_(
+            "Почему: код причины (dear, unused, lacks, broken, other_product, other) или слова клиента"
+        ),
+    )
+
     at_period_end = serializers.BooleanField(
-        default=True, help_text=_("true: услуга действует до конца оплаченного; false: отключается сразу")
+        default=True,
+        help_text=_(
+            "true: услуга действует до конца оплаченного; false: отключается сразу, за неиспользованное возврат"
+        ),
     )
 
 
@@ -127,7 +151,12 @@ class CancelSerializer(serializers.Serializer[Any]):
 )
 @extend_schema(tags=["subscriptions"])
 class SubscriptionsViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Subscription]
+    PreviewAction,
+    SubscriptionDunning,
+    PromotionActions,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    LifecycleActions,
 ):
     """Subscriptions of the partner's customers."""
 
@@ -164,14 +193,19 @@ class SubscriptionsViewSet(
     def cancel(self, request: Request, pk: str) -> Response:
         given = CancelSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        subscriptions.cancel(
-            self.get_object(), at_period_end=given.validated_data["at_period_end"], actor=actor_of(request)
+        retention.leave(
+            self.get_object(),
+            at_period_end=given.validated_data["at_period_end"],
+            reason=given.validated_data["reason"],
+            actor=actor_of(request),
         )
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(
-        summary=_("Возобновить отменённую подписку"),
-        description=_("Пока не кончился оплаченный период."),
+        summary=_("Возобновить отменённую подписку или снять с паузы"),
+        description=_(
+            "Отменённую: пока не кончился оплаченный период. С паузы: периоды считаются с сегодня."
+        ),
         request=None,
         responses=SubscriptionSerializer,
         examples=[
@@ -181,7 +215,11 @@ class SubscriptionsViewSet(
     @action(detail=True, methods=["post"])
     @idempotent
     def resume(self, request: Request, pk: str) -> Response:
-        subscriptions.uncancel(self.get_object(), actor=actor_of(request))
+        subscription = self.get_object()
+        if subscription.state == SubscriptionState.PAUSED:
+            pauses.resume(subscription=subscription, actor=actor_of(request))
+        else:
+            subscriptions.uncancel(subscription, actor=actor_of(request))
         return Response(self.get_serializer(self.get_object()).data)
 
 
@@ -221,17 +259,6 @@ class InvoiceFilter(filters.FilterSet):
         fields = ["number", "purpose"]
 
 
-class PdfRenderer(renderers.BaseRenderer):
-    """Hands the bytes on; an error is still a problem document."""
-
-    media_type, format, charset, render_style = "application/pdf", "pdf", None, "binary"
-
-    def render(
-        self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
-    ) -> bytes:
-        return data if isinstance(data, bytes) else json.dumps(data, default=str, ensure_ascii=False).encode()
-
-
 @extend_schema_view(
     list=extend_schema(
         summary=_("Счета"),
@@ -243,13 +270,19 @@ class PdfRenderer(renderers.BaseRenderer):
     ),
 )
 @extend_schema(tags=["invoices"])
-class InvoicesViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Invoice]):
+class InvoicesViewSet(
+    SendAction,
+    InvoiceDunning,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    viewsets.GenericViewSet[Invoice],
+):
     """Invoices of the partner's customers; a draft is nobody's business."""
 
     queryset = Invoice.objects.none()
     serializer_class = InvoiceSerializer
     filterset_class = InvoiceFilter
-    required_scopes = {"GET": "invoices:read"}
+    required_scopes = {"GET": "invoices:read", "POST": "orders:write"}
 
     def get_queryset(self) -> QuerySet[Invoice]:
         return Invoice.objects.exclude(state=InvoiceState.DRAFT).prefetch_related("lines")
@@ -259,14 +292,6 @@ class InvoicesViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     def pdf(self, request: Request, pk: str) -> HttpResponse:
         invoice = self.get_object()
         return pdf_answer(invoice)
-
-
-def pdf_answer(invoice: Invoice) -> HttpResponse:
-    """The invoice as a file that the browser shows."""
-    answer = HttpResponse(pdf.render(invoice), content_type="application/pdf")
-    answer["Content-Disposition"] = f'inline; filename="{invoice.number or invoice.pk}.pdf"'
-    answer["Cache-Control"] = "private, no-store"
-    return answer
 
 
 def actor_of(request: Request) -> str:
@@ -279,3 +304,9 @@ def routes(router: SimpleRouter) -> None:
     """Adds this app's addresses to the API."""
     router.register("subscriptions", SubscriptionsViewSet, basename="subscription")
     router.register("invoices", InvoicesViewSet, basename="invoice")
+    promotion_routes(router)
+    document_routes(router)
+    router.register("statements", StatementsViewSet, basename="statement")
+    router.register("balances", BalancesViewSet, basename="balance")
+    mass_routes(router)
+    moving_routes(router)

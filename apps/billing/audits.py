@@ -1,32 +1,56 @@
 """What must hold of subscriptions and invoices, derived from the data itself."""
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F, OuterRef, Subquery, Sum
+from django.db.models import F, OuterRef, Q, Subquery, Sum
 
-from apps.billing import periods
+from apps.billing import (
+    document_audits,
+    dunning_audits,
+    gifts,
+    ledger_audits,
+    paying,
+    payout_audits,
+    periods,
+    promotion_audits,
+    statement_audits,
+)
 from apps.billing.invoices import KIND as KIND_OF_INVOICE
-from apps.billing.models import LIVE, Invoice, InvoiceLine, InvoicePayment, InvoiceState, Subscription
+from apps.billing.models import (
+    LIVE,
+    Collection,
+    CreditNote,
+    Invoice,
+    InvoiceLine,
+    InvoicePayment,
+    InvoiceState,
+    Subscription,
+    SubscriptionPhase,
+)
+from apps.billing.payout_models import BalancePayout
 from apps.billing.postings import CREDIT, KIND
 from apps.core import audit, clock, search
-from apps.core.models import Delivery, Due
+from apps.core.models import Delivery, Due, WorkItem
 from apps.core.tenancy import current_partner, current_partner_id
 from apps.ledger.models import Account, Transfer
-from apps.payments.models import PaymentState, Refund, RefundState
+from apps.payments.models import PaymentState, Purpose, Refund, RefundState
+from apps.policies.dunning_models import ChargeRules
 
-# Lines of one subscription, void ones aside, whose days overlap.
+# Lines of one subscription, void and credited ones aside (their days may have come back), whose days overlap.
 _OVERLAPS = """
 SELECT one.subscription_id, one.id, two.id
 FROM billing_invoiceline one
 JOIN billing_invoice a ON a.id = one.invoice_id AND a.state <> 'void'
 JOIN billing_invoiceline two ON two.subscription_id = one.subscription_id AND two.id > one.id
 JOIN billing_invoice b ON b.id = two.invoice_id AND b.state <> 'void'
-WHERE daterange(one.period_start, one.period_end) && daterange(two.period_start, two.period_end)
+WHERE one.period_start IS NOT NULL AND two.period_start IS NOT NULL
+    AND daterange(one.period_start, one.period_end) && daterange(two.period_start, two.period_end)
+    AND one.credited = 0 AND two.credited = 0
 """
 
 
@@ -51,12 +75,24 @@ def invoice_adds_up() -> Iterator[str]:
 def paid_means_paid() -> Iterator[str]:
     """A paid invoice has one payment of its amount that came; one that came pays its invoice or goes back."""
     links, told = InvoicePayment.objects.select_related("invoice", "payment"), set(_told())
-    paid = {link.invoice_id: link.payment for link in links.filter(failed=False)}
+    # A rouble by which a card was saved pays for nothing.
+    paid = {
+        link.invoice_id: link.payment
+        for link in links.filter(failed=False).exclude(payment__purpose=Purpose.BINDING)
+    }
     for invoice in Invoice.objects.filter(state__in=[InvoiceState.PAID, InvoiceState.REFUNDED]):
         payment = paid.get(invoice.pk)
-        wrong = payment is None or (payment.amount, payment.currency) != (invoice.total, invoice.currency)
+        if not invoice.due_money.amount and payment is None:
+            continue
+        # What came past the gateway is looked at by `billing.money-past-gateway`.
+        if invoice.collection != Collection.CHARGE and payment is None:
+            continue
+        wrong = payment is None or (payment.amount, payment.currency) != (
+            invoice.due_money.amount,
+            invoice.currency,
+        )
         if payment is None or wrong or payment.state not in {"succeeded", "refunded"}:
-            yield f"Invoice {invoice.number} is {invoice.state} without a payment of {invoice.money}"
+            yield f"Invoice {invoice.number} is {invoice.state} without a payment of {invoice.due_money}"
     for link in links.filter(payment__state="succeeded", invoice__state__in=["open", "void"]):
         if not link.payment.refunds.exists() and link.payment_id not in told:
             yield f"Payment {link.payment_id} came for invoice {link.invoice.number}, which is {link.invoice.state}"
@@ -65,13 +101,15 @@ def paid_means_paid() -> Iterator[str]:
 @audit.rule("billing.posted")
 def posted() -> Iterator[str]:
     """What the ledger holds of an invoice is its amount while it is owed or paid, less what was given back of it."""
-    owed, back = _owed(), _given_back()
+    owed, back, notes = _owed(), _given_back(), _noted()
     for invoice in Invoice.objects.exclude(state=InvoiceState.DRAFT):
         held, less = owed.pop(invoice.pk, Decimal(0)), back.get(invoice.pk, Decimal(0))
+        due, noted = invoice.total - invoice.credit_applied, notes.get(invoice.pk, Decimal(0))
         is_right = {
-            InvoiceState.OPEN: held == invoice.total and not less,
-            InvoiceState.PAID: held == invoice.total > less,
-        }.get(InvoiceState(invoice.state), held == less)
+            InvoiceState.OPEN: held == due and not less,
+            InvoiceState.PAID: held == due and less + noted <= invoice.total,
+            InvoiceState.REFUNDED: held == due and less + noted == invoice.total,
+        }.get(InvoiceState(invoice.state), held == less + invoice.debt_credited)
         if not is_right:
             sums = f"{held} less {less} of {invoice.total}"
             yield f"Invoice {invoice.number} is {invoice.state}, and the ledger holds {sums}"
@@ -98,6 +136,11 @@ def _given_back() -> dict[UUID, Decimal]:
     return back
 
 
+def _noted() -> dict[UUID, Decimal]:
+    """By invoice: what credit notes took off it."""
+    return dict(CreditNote.objects.values_list("invoice_id").annotate(total=Sum("total")).order_by())
+
+
 def _credited() -> dict[UUID, Decimal]:
     """By refund: what was taken off its invoice."""
     mine = Transfer.objects.filter(
@@ -110,17 +153,27 @@ def _credited() -> dict[UUID, Decimal]:
 def refund_credited() -> Iterator[str]:
     """What went back of a paid invoice is taken off it, once; all of it gone, the invoice is refunded."""
     credited, told = _credited(), set(_told())
+    noted = set(CreditNote.objects.filter(to_refund__gt=0).values_list("pk", flat=True))
+    paid_out = dict(BalancePayout.objects.values_list("pk", "amount"))
+    watched = set(
+        WorkItem.objects.filter(partner_id=current_partner_id(), kind="payments.refund").values_list(
+            "object_id", flat=True
+        )
+    )
     back = Refund.objects.filter(
         payment__invoice_payment__failed=False,
         payment__invoice_payment__invoice__state__in=[InvoiceState.PAID, InvoiceState.REFUNDED],
-    ).select_related("payment__invoice_payment__invoice")
+    ).exclude(payment__purpose=Purpose.BINDING)
+    back = back.select_related("payment__invoice_payment__invoice")
     for refund in back:
         invoice = refund.payment.invoice_payment.invoice
-        if refund.pk in told or refund.payment_id in told:
+        if refund.pk in told or refund.payment_id in told or refund.pk in noted:
             continue
         found, is_made = credited.get(refund.pk), refund.state == RefundState.SUCCEEDED
-        # A trial's is credited when it is cancelled, before its money has gone.
-        if found != refund.amount if is_made else found and invoice.state == InvoiceState.PAID:
+        # What nobody asked for comes off the balance, if it was there; what was there no more, staff look after.
+        gone = (found or Decimal(0)) + paid_out.get(refund.pk, Decimal(0))
+        is_told = gone == refund.amount or (gone < refund.amount and refund.pk in watched)
+        if not is_told if is_made else found and invoice.state == InvoiceState.PAID:
             yield f"Refund {refund.pk} of {refund.amount} is {refund.state}, and {found} is credited"
         if refund.payment.state == PaymentState.REFUNDED and invoice.state != InvoiceState.REFUNDED:
             yield f"Invoice {invoice.number} is {invoice.state}, and all its money went back"
@@ -135,25 +188,53 @@ def _told() -> Iterable[UUID]:
 @audit.rule("billing.live-is-planned")
 def live_is_planned() -> Iterator[str]:
     """A live subscription is paid by its last period, and its next charge or end is planned or under way."""
-    last = InvoiceLine.objects.filter(
-        subscription=OuterRef("pk"), invoice__state__in=[InvoiceState.PAID, InvoiceState.REFUNDED]
-    ).order_by("-period_end")
+    # Where others collect the money, a period is granted with its invoice.
+    granted = Q(invoice__state=InvoiceState.OPEN, invoice__collection__in=paying.GRANTED)
+    lines = InvoiceLine.objects.filter(
+        granted | Q(invoice__state__in=[InvoiceState.PAID, InvoiceState.REFUNDED]),
+        subscription=OuterRef("pk"),
+        phase__dropped_at=None,
+    ).order_by("-phase__start_date", "-phase", "-period_end")
+    begun = SubscriptionPhase.objects.filter(
+        subscription=OuterRef("pk"), dropped_at=None, start_date__lte=clock.today()
+    ).order_by("-start_date", "-pk")
     planned = set(
-        Due.objects.filter(partner_id=current_partner_id(), kind="billing.renew").values_list(
-            "object_id", flat=True
-        )
+        Due.objects.filter(
+            partner_id=current_partner_id(), kind__in=["billing.renew", "billing.dunning"]
+        ).values_list("object_id", flat=True)
     )
     under_way = set(
         InvoicePayment.objects.filter(failed=False, invoice__state=InvoiceState.OPEN).values_list(
             "invoice__subscription_id", flat=True
         )
     )
-    live = Subscription.objects.filter(state__in=LIVE)
-    for subscription in live.annotate(paid_until=Subquery(last.values("period_end")[:1])):
-        if subscription.paid_until != subscription.current_period_end:
+    live = Subscription.objects.filter(state__in=LIVE).annotate(
+        paid_until=Subquery(lines.values("period_end")[:1]),
+        paid_terms=Subquery(lines.values("phase__start_date")[:1]),
+        paid_phase=Subquery(lines.values("phase")[:1]),
+        terms_since=Subquery(begun.values("start_date")[:1]),
+        terms_phase=Subquery(begun.values("pk")[:1]),
+    )
+    free = gifts.free_days()
+    for subscription in live:
+        days = _may_run_to(subscription)
+        days |= {gifts.with_free_days(day, free.get(subscription.pk, ())) for day in days}
+        if subscription.current_period_end not in days:
             yield f"Subscription {subscription.pk} runs to {subscription.current_period_end}, paid is another day"
-        if subscription.pk not in planned | under_way:
+        # A parked one waits for a person, an add-on for its subscription: unless it is to end by itself.
+        with_parent = subscription.parent_id is not None and not subscription.cancel_at_period_end
+        waits = subscription.is_parked or with_parent
+        if not waits and subscription.pk not in planned | under_way:
             yield f"Subscription {subscription.pk} is live, and nothing is planned for it"
+
+
+def _may_run_to(subscription: Any) -> set[date | None]:
+    """The end of what is paid; the day of terms that have begun and are still to be billed."""
+    # Paused and gone on with on one day, it has several terms of that day: keys are in the order of time.
+    paid = subscription.paid_terms, subscription.paid_phase
+    is_new = subscription.paid_terms is None or (subscription.terms_since, subscription.terms_phase) > paid
+    fresh = {subscription.terms_since} if is_new and subscription.terms_since else set()
+    return fresh | {subscription.paid_until}
 
 
 @audit.rule("billing.nothing-after-cancellation")
@@ -169,37 +250,45 @@ def nothing_after_cancellation() -> Iterator[str]:
         yield f"Payment {link.payment_id} was started after its subscription was cancelled"
 
 
-@audit.rule("billing.references")
-def references() -> Iterator[str]:
-    """What a subscription refers to in the public schema is there."""
-    from apps.catalog.models import Offer, TariffVersion
-
-    for model, field in ((Offer, "offer_id"), (TariffVersion, "tariff_version_id")):
-        used = set(Subscription.objects.values_list(field, flat=True))
-        for key in used - set(model.objects.filter(pk__in=used).values_list("pk", flat=True)):
-            yield f"Subscriptions refer to {model.__name__} {key}, which is not there"
-
-
-# What was sold stands in the first invoice's line, which is never changed, and in the version, which was sold.
+# What was sold stands in the first invoice's line, which is never changed, and in the version, which was sold. The
+# terms that it began with say the same, and today's are those of the latest phase: whatever changed them wrote one.
+# Terms that begin today are taken up in the course of the day.
 _AS_SOLD = """
 SELECT s.id
 FROM billing_subscription s
-LEFT JOIN billing_invoice i ON i.subscription_id = s.id AND i.purpose = 'new'
+JOIN billing_invoice i ON i.subscription_id = s.id AND i.purpose = 'new'
 LEFT JOIN billing_invoiceline l ON l.invoice_id = i.id AND l.position = 1
 LEFT JOIN public.catalog_tariffversion v ON v.id = l.tariff_version_id
-WHERE (s.price * s.quantity, s.quantity, s.currency, s.customer_id, s.legal_entity_id, s.product_id,
-    s.tariff_version_id, s.price, s.vat_code, s.period_count, s.period_unit, s.trial_days,
-    s.anchor_date, s.cycle_day)
-    IS DISTINCT FROM (l.amount, l.quantity, i.currency, i.customer_id, i.legal_entity_id, l.product_id,
-    l.tariff_version_id, v.price, v.vat_code, v.period_count, v.period_unit, v.trial_days,
-    l.period_start, extract(day FROM l.period_start))
+LEFT JOIN billing_subscriptionphase p ON p.id = l.phase_id
+WHERE (s.currency, s.legal_entity_id, s.product_id) IS DISTINCT FROM (i.currency, i.legal_entity_id, l.product_id)
+    OR (COALESCE(p.tariff_version_id, s.tariff_version_id), COALESCE(p.quantity, s.quantity),
+        COALESCE(p.vat_code, s.vat_code), COALESCE(p.period_count, s.period_count),
+        COALESCE(p.period_unit, s.period_unit))
+    IS DISTINCT FROM (l.tariff_version_id, l.quantity, v.vat_code, v.period_count, v.period_unit)
+    OR s.parent_id IS NULL AND (
+        s.trial_days NOT IN (0, v.trial_days)
+        OR COALESCE(p.price * p.quantity, s.price * s.quantity) <> l.amount + l.discount
+        OR CASE WHEN p.is_free THEN s.trial_days = 0 OR p.start_date <> l.period_start OR l.amount <> 0
+            ELSE (p.anchor_date, p.cycle_day) IS DISTINCT FROM (l.period_start, extract(day FROM l.period_start)) END)
+UNION
+SELECT s.id
+FROM billing_subscription s
+WHERE s.state IN ('trial', 'active') AND NOT s.is_parked AND NOT s.cancel_at_period_end AND NOT EXISTS (
+    SELECT FROM billing_subscriptionphase p
+    WHERE p.subscription_id = s.id AND p.dropped_at IS NULL AND p.start_date <= %(today)s
+    AND NOT EXISTS (
+        SELECT FROM billing_subscriptionphase q WHERE q.subscription_id = s.id AND q.dropped_at IS NULL
+        AND q.start_date < %(today)s AND (q.start_date, q.id) > (p.start_date, p.id))
+    AND (s.offer_id, s.tariff_version_id, s.price, s.quantity, s.vat_code, s.period_count, s.period_unit)
+        = (p.offer_id, p.tariff_version_id, p.price, p.quantity, p.vat_code, p.period_count, p.period_unit)
+    AND (p.is_free OR (s.anchor_date, s.cycle_day) = (p.anchor_date, p.cycle_day)))
 """
 
 
 @audit.rule("billing.keeps-what-was-sold")
 def keeps_what_was_sold() -> Iterator[str]:
-    """A subscription goes on at the price and on the terms of its first invoice, from that one's first day."""
-    for (key,) in _select(_AS_SOLD):
+    """A subscription begins on the terms of its first invoice, and goes on by those of its phases alone."""
+    for (key,) in _select(_AS_SOLD, {"today": clock.today()}):
         yield f"Subscription {key} is not on the terms that it was sold on"
 
 
@@ -209,15 +298,29 @@ _UNPLANNED = """
 WITH planned AS (SELECT kind, object_id FROM core_due WHERE partner_id = %(partner)s),
 wanted AS (
     SELECT 'billing.expire' AS kind, id FROM billing_invoice WHERE state = 'open' AND purpose = 'new'
+    AND collection IN ('charge', 'invoice', 'partner_charges')
     UNION ALL
     SELECT 'billing.recognise', i.id FROM billing_invoice i WHERE i.state = 'paid'
     AND (SELECT max(period_end) FROM billing_invoiceline l WHERE l.invoice_id = i.id) > %(today)s
     UNION ALL
-    SELECT 'billing.trial_end', id FROM billing_subscription WHERE state = 'trial' AND NOT cancel_at_period_end
+    SELECT 'billing.trial_end', s.id FROM billing_subscription s WHERE s.state = 'suspended' AND (
+        SELECT p.is_free FROM billing_subscriptionphase p
+        WHERE p.subscription_id = s.id AND p.dropped_at IS NULL AND p.start_date <= %(today)s
+        ORDER BY p.start_date DESC, p.id DESC LIMIT 1)
+    UNION ALL
+    SELECT 'billing.resume', id FROM billing_subscription WHERE state = 'paused' AND parent_id IS NULL
+    UNION ALL
+    SELECT 'billing.begin', s.id FROM billing_subscription s
+    WHERE s.state IN ('trial', 'active', 'past_due') AND NOT s.cancel_at_period_end AND EXISTS (
+        SELECT FROM billing_subscriptionphase p WHERE p.subscription_id = s.id AND p.dropped_at IS NULL
+        AND p.kind = 'change' AND p.start_date > %(today)s)
     UNION ALL
     SELECT 'billing.notice', s.id FROM billing_subscription s JOIN payments_paymentmethod m ON m.id = s.method_id
-    WHERE s.state IN ('trial', 'active') AND NOT s.cancel_at_period_end AND m.is_active
-    AND s.current_period_end > %(noticed)s
+    WHERE s.state IN ('trial', 'active') AND NOT s.cancel_at_period_end AND m.is_active AND s.parent_id IS NULL
+    AND s.current_period_end > %(noticed)s AND COALESCE(s.end_date > s.current_period_end, true)
+    -- Given already, by rules that asked for it earlier.
+    AND NOT EXISTS (SELECT FROM notifications_message g
+        WHERE g.key = 'renewal_ahead:' || s.id || ':' || s.current_period_end)
 )
 SELECT kind, id FROM wanted
 WHERE NOT EXISTS (SELECT FROM planned WHERE planned.kind = wanted.kind AND planned.object_id = wanted.id)
@@ -226,89 +329,32 @@ WHERE NOT EXISTS (SELECT FROM planned WHERE planned.kind = wanted.kind AND plann
 
 @audit.rule("billing.work-is-planned")
 def work_is_planned() -> Iterator[str]:
-    """Notice, end of trial, expiry of what is unpaid and recognition of what was earned are planned."""
-    noticed = clock.today() + periods.NOTICE + timedelta(days=1)
+    """Notice, terms to come, end of trial and pause, expiry of what is unpaid and recognition are planned."""
+    lead = timedelta(days=ChargeRules.of(current_partner().pk).notice_days)
+    noticed = clock.today() + max(lead, periods.NOTICE) + timedelta(days=1)
     values = {"partner": current_partner_id(), "today": clock.today(), "noticed": noticed}
     for kind, key in _select(_UNPLANNED, values):
         yield f"{kind} of {key} is not planned"
 
 
-# Every line with what the ledger must hold of it, side by side with what it holds.
-_LINES = """
-WITH line AS (
-    SELECT i.id AS invoice, i.number, i.state, l.position, l.amount, l.vat, round(
-        CASE WHEN l.terms ->> 'share_base' = 'gross' THEN l.amount ELSE l.amount - l.vat END
-        * COALESCE(NULLIF(l.terms ->> 'share_percent', ''), '0')::numeric / 100, 2) AS share,
-        (SELECT max(period_end) FROM billing_invoiceline WHERE invoice_id = i.id) AS over,
-        jsonb_build_array(i.currency, l.terms ->> 'owner', i.legal_entity_id, i.customer_id, i.subscription_id,
-            i.channel_id, l.product_id, l.tariff_version_id, (l.terms ->> 'provider_id')::bigint,
-            l.vat_rate) AS dimensions,
-        i.purpose
-    FROM billing_invoice i JOIN billing_invoiceline l ON l.invoice_id = i.id WHERE i.state <> 'draft'
-), held AS (
-    SELECT t.document_kind, t.document_id, t.posting, t.debit, t.credit, t.amount, t.kind,
-        substring(t.posting FROM '[0-9]+$')::int AS position, regexp_replace(t.posting, '-[0-9]+$', '') AS name,
-        COALESCE(link.invoice_id, t.document_id) AS invoice,
-        jsonb_build_array(t.currency, t.owner, t.seller_id, t.customer_id, t.subscription_id, t.channel_id,
-            t.product_id, t.tariff_version_id, t.provider_id, t.vat_rate) AS dimensions
-    FROM ledger_transfer t
-    LEFT JOIN payments_refund r ON t.document_kind = 'credit' AND r.id = t.document_id
-    LEFT JOIN billing_invoicepayment link ON link.payment_id = r.payment_id
-    WHERE t.partner_id = %(partner)s AND t.document_kind IN ('invoice', 'credit')
-), credited AS (
-    SELECT invoice, position, sum(amount) FILTER (WHERE name <> 'credit-share') AS total,
-        sum(amount) FILTER (WHERE name = 'credit-vat') AS vat,
-        sum(amount) FILTER (WHERE name = 'credit-share') AS share,
-        sum(amount) FILTER (WHERE name = 'credit-net' AND debit = 'deferred') AS unearned
-    FROM held WHERE document_kind = 'credit' GROUP BY invoice, position
-), wanted AS (
-    SELECT line.*, one.name, one.debit, one.credit, one.sum, one.is_due FROM line
-    LEFT JOIN credited USING (invoice, position)
-    CROSS JOIN LATERAL (VALUES
-        ('net', 'receivable', 'deferred', amount - line.vat, true),
-        ('vat', 'receivable', 'vat', line.vat, true),
-        ('void-net', 'deferred', 'receivable', amount - line.vat, state = 'void'),
-        ('void-vat', 'vat', 'receivable', line.vat, state = 'void'),
-        ('share', 'partner_share', 'partner_payable', line.share, state IN ('paid', 'refunded')),
-        ('recognised', 'deferred', 'revenue', amount - line.vat - COALESCE(unearned, 0),
-            state = 'paid' AND over <= %(today)s AND NOT EXISTS (SELECT FROM core_due
-                WHERE partner_id = %(partner)s AND kind = 'billing.recognise' AND object_id = invoice))
-    ) AS one (name, debit, credit, sum, is_due)
-)
-SELECT w.number, w.position, w.name, w.sum, h.amount
-FROM wanted w
-LEFT JOIN held h ON h.document_kind = 'invoice'
-    AND (h.invoice, h.position, h.name) = (w.invoice, w.position, w.name)
-WHERE CASE WHEN h.posting IS NULL THEN w.is_due AND w.sum <> 0
-    ELSE NOT (w.is_due OR w.name = 'recognised' AND w.state IN ('paid', 'refunded'))
-        OR (h.debit, h.credit, h.amount, h.kind) IS DISTINCT FROM (w.debit, w.credit, w.sum, w.purpose)
-        OR h.dimensions IS DISTINCT FROM w.dimensions END
+_CREDITED = """
+SELECT 'Credit note ' || n.number, n.total, n.vat
+FROM billing_creditnote n LEFT JOIN billing_creditnoteline c ON c.credit_note_id = n.id
+GROUP BY n.id HAVING (n.total, n.vat) IS DISTINCT FROM (sum(c.amount), sum(c.vat))
 UNION ALL
-SELECT line.number, held.position, held.posting, NULL, held.amount
-FROM held LEFT JOIN line USING (invoice, position)
-WHERE line.invoice IS NULL OR held.name NOT IN
-    ('net', 'vat', 'void-net', 'void-vat', 'share', 'recognised', 'credit-net', 'credit-vat', 'credit-share')
-UNION ALL
-SELECT line.number, held.position, held.posting, NULL, held.amount
-FROM held JOIN line USING (invoice, position)
-WHERE held.document_kind = 'credit' AND (held.dimensions IS DISTINCT FROM line.dimensions OR held.kind <> 'refund'
-    OR (held.debit, held.credit) NOT IN (('deferred', 'receivable'), ('revenue', 'receivable'), ('vat', 'receivable'),
-        ('partner_payable', 'partner_share')))
-UNION ALL
-SELECT line.number, position, 'credit', round(line.vat * total / amount, 2), credited.vat
-FROM credited JOIN line USING (invoice, position)
-WHERE amount <> 0 AND (
-    COALESCE(credited.vat, 0) <> round(line.vat * total / amount, 2)
-    OR COALESCE(credited.share, 0) <> round(line.share * total / amount, 2))
+SELECT 'Line of invoice ' || i.number, l.credited, l.vat
+FROM billing_invoiceline l
+JOIN billing_invoice i ON i.id = l.invoice_id
+LEFT JOIN billing_creditnoteline c ON c.invoice_line_id = l.id
+GROUP BY i.id, l.id HAVING l.credited <> COALESCE(sum(c.amount), 0) OR COALESCE(sum(c.vat), 0) > l.vat
 """
 
 
-@audit.rule("billing.ledger-of-lines")
-def ledger_of_lines() -> Iterator[str]:
-    """Net, VAT, share, recognition and credit of each line stand in the ledger as they follow from the line."""
-    values = {"partner": current_partner_id(), "today": clock.today()}
-    for number, position, name, wanted, held in _select(_LINES, values):
-        yield f"Invoice {number}, line {position}: {name} is {held} in the ledger, and {wanted} by the line"
+@audit.rule("billing.credit-note-adds-up")
+def credit_note_adds_up() -> Iterator[str]:
+    """A credit note is the sum of its lines, and an invoice's line knows what was credited of it."""
+    for what, total, vat in _select(_CREDITED):
+        yield f"{what}: {total}, VAT {vat}, is not the sum of what was credited"
 
 
 _OWNERS = """
@@ -339,3 +385,14 @@ def _select(query: str, values: dict[str, Any] | None = None) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(query, values)
         return cursor.fetchall()
+
+
+__all__ = [
+    "document_audits",
+    "dunning_audits",
+    "ledger_audits",
+    "payout_audits",
+    "promotion_audits",
+    "statement_audits",
+]
+"""Rules of their own, registered when they are imported here."""

@@ -1,14 +1,29 @@
 """An invoice's life: drafted, issued with a number, paid once, or void; its money given back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
-from typing import Any
+from decimal import Decimal
 from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing import periods, postings
+from apps.billing import (
+    balances,
+    dunning_results,
+    mailing,
+    money_in,
+    parties,
+    paying,
+    payouts,
+    periods,
+    postings,
+    recognition,
+    requests,
+    terms,
+)
 from apps.billing.models import (
+    Collection,
+    CreditNote,
     Invoice,
     InvoiceLine,
     InvoicePayment,
@@ -16,19 +31,21 @@ from apps.billing.models import (
     InvoiceState,
     Subscription,
 )
-from apps.catalog.models import Product
-from apps.connectors.models import Connection
+from apps.billing.payout_models import BalancePayout
 from apps.core import clock, due, events, search
 from apps.core.errors import Refused
-from apps.core.money import vat_inside
+from apps.core.money import Money, vat_inside
 from apps.core.tenancy import current_partner
-from apps.ledger.ledger import Owner
+from apps.partners import books
 from apps.payments import payments
-from apps.payments.models import Payment, PaymentMethod, Refund, RefundState
+from apps.payments.models import Payment, PaymentMethod, Purpose, Refund
 from apps.policies import numbering, vat
 
 KIND = "billing.Invoice"
-DAYS_TO_PAY = 3
+DAYS_TO_PAY = paying.DAYS_TO_PAY
+ROUBLE = Decimal("1.00")
+"""Taken and given back at once, where a card is to be saved and nothing is to be paid yet."""
+TO_BIND = _("Привязка карты: рубль вернётся сразу")
 EXPIRE, RECOGNISE = "billing.expire", "billing.recognise"
 
 
@@ -37,71 +54,85 @@ def draft(
     subscription: Subscription,
     purpose: str,
     order_id: UUID | None = None,
-    period_start: date | None = None,
-    period_end: date | None = None,
-    method: PaymentMethod | None = None,
+    discount: Decimal = Decimal("0.00"),
 ) -> Invoice:
-    """An invoice for one period of a subscription, its price, VAT and terms frozen, without a number yet.
+    """The invoice of a first sale, its price, VAT and terms frozen, without a number yet.
 
-    `method` is what it will be charged by. A first sale has no days yet: they are set when it is paid. Raises
-    IntegrityError for a period that is billed already.
+    That of a trial is of nothing: the whole price is taken off. It has no days yet: they are set when it is paid.
+    All later invoices are drawn up by `run`.
     """
     today = clock.today()
     rate = vat.percent(subscription.vat_code, today)
-    total = subscription.money.amount
+    gross, is_trial = subscription.money.amount, bool(subscription.trial_days)
+    # What the partner pays for costs its clients nothing.
+    is_free = is_trial or subscription.collection == Collection.PARTNER_PAYS
+    discount = gross if is_free else discount
+    total = gross - discount
+    line = InvoiceLine(
+        subscription=subscription,
+        product_id=subscription.product_id,
+        tariff_version_id=subscription.tariff_version_id,
+        description=subscription.name,
+        quantity=subscription.quantity,
+        discount=discount,
+        amount=total,
+        vat_rate=rate,
+        vat=vat_inside(total, rate),
+        terms=terms.of_line(
+            terms.of_sale(
+                product_id=subscription.product_id,
+                tariff_version_id=subscription.tariff_version_id,
+                day=today,
+                collection=subscription.collection,
+            ),
+            # Nobody is paid by the piece for what is only tried.
+            gross=total if is_trial else gross,
+            price=subscription.price,
+            quantity=subscription.quantity,
+        ),
+    )
+    return draft_of(subscription, [line], purpose=purpose, order_id=order_id)
+
+
+def draft_of(
+    subscription: Subscription,
+    lines: Sequence[InvoiceLine],
+    *,
+    purpose: str,
+    order_id: UUID | None = None,
+    credit_applied: Decimal = Decimal("0.00"),
+) -> Invoice:
+    """A draft with these unsaved lines."""
+    today = clock.today()
     invoice = Invoice.objects.create(
         customer_id=subscription.customer_id,
         subscription=subscription,
         order_id=order_id,
         legal_entity_id=subscription.legal_entity_id,
         purpose=purpose,
-        total=total,
-        vat=vat_inside(total, rate),
+        total=sum((line.amount for line in lines), Decimal("0.00")),
+        vat=sum((line.vat for line in lines), Decimal("0.00")),
+        credit_applied=credit_applied,
         currency=subscription.currency,
+        collection=subscription.collection,
         business_date=today,
-        due_date=today + timedelta(days=DAYS_TO_PAY),
+        due_date=today + timedelta(days=paying.days_to_pay(subscription)),
         channel_id=subscription.channel_id,
         channel_code=subscription.channel_code,
     )
-    InvoiceLine.objects.create(
-        invoice=invoice,
-        subscription=subscription,
-        product_id=subscription.product_id,
-        tariff_version_id=subscription.tariff_version_id,
-        description=subscription.name,
-        quantity=subscription.quantity,
-        period_start=period_start,
-        period_end=period_end,
-        amount=total,
-        vat_rate=rate,
-        vat=invoice.vat,
-        terms=terms_of_sale(subscription.product_id, today, method),
-    )
+    for line in lines:
+        line.invoice = invoice
+        line.save(force_insert=True)
     return invoice
-
-
-def terms_of_sale(product_id: int, day: date, method: PaymentMethod | None = None) -> dict[str, Any]:
-    """What is agreed with partner and provider on a day, frozen into a line: whose money, whose share.
-
-    The money is whose the connection is that it comes by: a saved `method` stays with the one it was saved at.
-    """
-    partner = current_partner()
-    contract = partner.terms_on(day)
-    connection = method.connection if method else Connection.objects.for_partner(partner, "payment")
-    return {
-        "owner": Owner.PARTNER if connection.partner_id else Owner.OPERATOR,
-        "provider_id": Product.objects.values_list("provider_id", flat=True).get(pk=product_id),
-        "contract": contract.number if contract else "",
-        "share_percent": str(contract.share_percent) if contract else "0",
-        "share_base": contract.share_base if contract else "",
-    }
 
 
 def issue(invoice: Invoice) -> Invoice:
     """Posts a draft and gives it its number: the last statements before commit, as others wait for theirs."""
+    invoice.business_date = books.open_day(invoice.legal_entity_id, clock.today())
+    invoice.parties = parties.of(invoice.customer_id, invoice.legal_entity_id, invoice.collection)
     postings.issued(invoice)
-    if invoice.purpose == InvoicePurpose.NEW:
-        due.schedule(EXPIRE, invoice.pk, periods.midnight(invoice.due_date + timedelta(days=1)))
+    if invoice.purpose == InvoicePurpose.NEW and invoice.collection in paying.EXPIRING:
+        due.schedule(EXPIRE, invoice.pk, periods.midnight(paying.last_day(invoice) + timedelta(days=1)))
     [number] = numbering.allot(
         "invoice",
         legal_entity_id=invoice.legal_entity_id,
@@ -109,8 +140,9 @@ def issue(invoice: Invoice) -> Invoice:
         year=invoice.business_date.year,
     )
     invoice.number, invoice.state, invoice.issued_at = number, InvoiceState.OPEN, clock.now()
-    invoice.save(update_fields=["number", "state", "issued_at"])
+    invoice.save(update_fields=["number", "state", "issued_at", "business_date", "parties"])
     search.index(KIND, invoice.pk, [number])
+    mailing.plan_invoice(invoice)
     return invoice
 
 
@@ -129,14 +161,20 @@ def pay(
     invoice = locked(invoice.pk)
     if invoice.state not in {InvoiceState.DRAFT, InvoiceState.OPEN}:
         raise Refused("invoice_closed", _("Этот счёт уже оплачен или аннулирован"))
+    if invoice.collection != Collection.CHARGE:
+        told = _("Этот счёт оплачивают иначе: %s") % invoice.get_collection_display()
+        raise Refused("paid_otherwise", told)
     if under_way := InvoicePayment.objects.filter(invoice=invoice, failed=False).first():
         return under_way.payment
     line = invoice.lines.all()[0]
+    # Where nothing is to be paid yet, a card is still to be saved for what comes.
+    binds = not invoice.due_money.amount
+    first = Purpose.BINDING if binds else Purpose.NEW
     payment = payments.start(
         customer=invoice.customer,
-        amount=invoice.money,
-        description=line.description[:128],
-        purpose=invoice.purpose,
+        amount=Money(ROUBLE, invoice.currency) if binds else invoice.due_money,
+        description=str(TO_BIND) if binds else line.description[:128],
+        purpose=first if invoice.purpose == InvoicePurpose.NEW else Purpose.RENEWAL,
         save_method=save_method and method is None,
         method=method,
         return_url=return_url,
@@ -154,10 +192,9 @@ def mark_paid(invoice: Invoice) -> None:
     invoice.state, invoice.paid_at = InvoiceState.PAID, clock.now()
     invoice.save(update_fields=["state", "paid_at"])
     postings.paid(invoice)
+    dunning_results.invoice_paid(invoice)
     due.cancel(EXPIRE, invoice.pk)
-    last_day = max((line.period_end for line in invoice.lines.all() if line.period_end), default=None)
-    if last_day is not None:
-        due.schedule(RECOGNISE, invoice.pk, periods.midnight(last_day))
+    plan_recognition(invoice)
     events.publish(
         "billing.InvoicePaid", invoice.pk, order_id=invoice.order_id, subscription_id=invoice.subscription_id
     )
@@ -170,6 +207,11 @@ def void(invoice: Invoice) -> None:
     invoice.state, invoice.closed_at = InvoiceState.VOID, clock.now()
     invoice.save(update_fields=["state", "closed_at"])
     postings.taken_back(invoice)
+    dunning_results.invoice_voided(invoice)
+    if invoice.credit_applied:
+        balances.add(invoice.customer_id, Money(invoice.credit_applied, invoice.currency))
+    money_in.release(invoice)
+    requests.call_off(invoice)
     due.cancel(EXPIRE, invoice.pk)
     for link in InvoicePayment.objects.filter(invoice=invoice, failed=False):
         payments.call_off(link.payment_id)
@@ -181,24 +223,24 @@ def void(invoice: Invoice) -> None:
     )
 
 
-def refund(invoice: Invoice, *, reason: str, actor: str = "") -> None:
-    """Gives back the whole of a locked paid invoice, or what is left of it."""
-    if invoice.state != InvoiceState.PAID:
-        raise Refused("invoice_not_paid", _("Вернуть можно только оплаченный счёт"))
-    payment = InvoicePayment.objects.select_related("payment").get(invoice=invoice, failed=False).payment
-    if payment.refundable():
-        payments.refund(payment=payment, reason=reason, actor=actor, key=invoice.pk)
-    take_back(invoice, payment.refunds.exclude(state=RefundState.FAILED))
-    if invoice.state == InvoiceState.PAID:
-        raise RuntimeError(f"Invoice {invoice.number} is given back in full and not credited in full")
-
-
 def take_back(invoice: Invoice, refunds: Iterable[Refund]) -> None:
-    """Credits a locked paid invoice with refunds, each once; with the last kopeck it is refunded."""
+    """Credits a locked paid invoice with refunds, each once; with the last kopeck it is refunded.
+
+    The refund of a credit note, or of a payout from the balance, has its id: it was credited already.
+    """
+    refunds = list(refunds)
+    keys = [made.pk for made in refunds]
+    counted = set(CreditNote.objects.filter(pk__in=keys).values_list("pk", flat=True))
+    counted |= set(BalancePayout.objects.filter(pk__in=keys).values_list("pk", flat=True))
     for made in refunds:
-        if not postings.is_credited(made):
-            postings.credited(invoice, made.amount, document_id=made.pk)
-    if invoice.state != InvoiceState.PAID or postings.credited_so_far(invoice) < invoice.total:
+        if made.pk not in counted and not postings.is_credited(made):
+            catch_up(invoice)
+            _take_back(invoice, made)
+    noted = sum((line.credited for line in invoice.lines.all()), Decimal(0))
+    # What cost nothing has nothing to give back.
+    if not invoice.total or invoice.state != InvoiceState.PAID:
+        return
+    if postings.credited_so_far(invoice) + noted < invoice.total:
         return
     invoice.state, invoice.closed_at = InvoiceState.REFUNDED, clock.now()
     invoice.save(update_fields=["state", "closed_at"])
@@ -206,19 +248,45 @@ def take_back(invoice: Invoice, refunds: Iterable[Refund]) -> None:
     events.publish("billing.InvoiceRefunded", invoice.pk, subscription_id=invoice.subscription_id)
 
 
+def _take_back(invoice: Invoice, made: Refund) -> None:
+    """What is more than the invoice has left, as only the gateway's cabinet can send, comes off the balance."""
+    left = sum(postings.left_of_lines(invoice, invoice.lines.all()).values(), Decimal(0))
+    if fits := min(made.amount, left):
+        postings.credited(invoice, fits, document_id=made.pk)
+    if fits < made.amount:
+        payouts.unasked(made, invoice, made.amount - fits)
+
+
 def recognise(invoice_id: UUID) -> None:
-    """The period of a paid invoice is over: its income is earned."""
-    invoice = locked(invoice_id)
+    """A month is over, or the period of a paid invoice: what is earned of it by its days is revenue."""
+    catch_up(locked(invoice_id))
+
+
+def catch_up(invoice: Invoice) -> None:
+    """Recognises all that is earned of a locked invoice by today, and plans the next day of it.
+
+    Before anything of it is credited: what goes back is then taken of what stands in the books. Again, it changes
+    nothing.
+    """
     if invoice.state == InvoiceState.PAID:
-        for line in _over(invoice.lines.all()):
-            postings.recognised(invoice, line)
+        postings.recognised(invoice, clock.today())
+        plan_recognition(invoice, after=clock.today())
+
+
+def plan_recognition(invoice: Invoice, *, after: date | None = None) -> None:
+    """Writes down the next day on which something of a paid invoice is earned; none is left where it is over."""
+    spans = [
+        recognition.Span(line.period_start, line.period_end)
+        for line in invoice.lines.all()
+        if line.period_start and line.period_end
+    ]
+    after = after or min((one.start for one in spans), default=clock.today())
+    if day := recognition.next_day(spans, after):
+        due.schedule(RECOGNISE, invoice.pk, periods.midnight(day))
+    else:
+        due.cancel(RECOGNISE, invoice.pk)
 
 
 def locked(invoice_id: UUID) -> Invoice:
     """The invoice as it stands now, locked. Where its subscription is needed as well, lock that one first."""
     return Invoice.objects.select_for_update(no_key=True).get(pk=invoice_id)
-
-
-def _over(lines: Iterable[InvoiceLine]) -> list[InvoiceLine]:
-    today = clock.today()
-    return [line for line in lines if line.period_end and line.period_end <= today]

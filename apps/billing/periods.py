@@ -12,7 +12,7 @@ _DAYS = {"day": 1, "week": 7}
 _EIGHT_O_CLOCK = 8 * 3600
 _TWELVE_HOURS = 12 * 3600
 NOTICE = timedelta(days=3)
-"""How long before a charge the customer is told of it (reference/law.md, 2)."""
+"""How long before a charge the customer is told of it, where no rules say otherwise (reference/law.md, 2)."""
 
 
 def period_end(*, anchor: date, start: date, count: int, unit: str) -> date:
@@ -41,7 +41,7 @@ def work_moment(subscription_id: UUID, day: date) -> datetime:
     return moment.astimezone(UTC)
 
 
-def notice_moment(subscription_id: UUID, charge_day: date) -> datetime:
-    """When the customer is told of the charge on `charge_day`: 72 hours before it or a little more."""
+def notice_moment(subscription_id: UUID, charge_day: date, lead: timedelta = NOTICE) -> datetime:
+    """When the customer is told of the charge on `charge_day`: so long before it or a little more."""
     charge = work_moment(subscription_id, charge_day)
-    return min(work_moment(subscription_id, charge_day - NOTICE), charge - NOTICE)
+    return min(work_moment(subscription_id, charge_day - lead), charge - lead)

@@ -1,110 +1,202 @@
-"""Renewals: notice three days ahead, one charge per period, three more tries after a failure, then the end."""
+"""Renewals: one charge per period, where the customer was told of it and the bill is within its bounds."""
 
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
 from uuid import UUID
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal
-from apps.billing import invoices, letters, periods, subscriptions
+from apps.billing import (
+    addons,
+    bounds,
+    changes,
+    collecting,
+    dunning,
+    granting,
+    invoices,
+    letters,
+    notices,
+    off_invoice,
+    paying,
+    periods,
+    run,
+    subscriptions,
+    trials,
+)
 from apps.billing.models import (
+    RUNNING,
+    Collection,
     Invoice,
+    InvoiceLine,
     InvoicePayment,
     InvoicePurpose,
     InvoiceState,
     Subscription,
     SubscriptionState,
 )
-from apps.core import clock, due, events, faults
+from apps.core import bulk, clock, due, faults
 from apps.payments import payments
-from apps.payments.models import CONSENT_REVOKED, PaymentMethod, Refund, RefundState
-
-RETRY_AFTER_DAYS = (1, 2, 2)
-"""Days between attempts: on days 1, 3 and 5 after the first one."""
+from apps.payments.declines import NO_METHOD
+from apps.payments.models import CONSENT_REVOKED, PaymentMethod, Purpose, Refund, RefundState
 
 FAULT_POINTS = ("billing.renewal-not-committed", "billing.renewal-claimed")
 """Every commit boundary of a renewal that is not a payment's or an event's."""
 
 
 def renew(subscription_id: UUID) -> None:
+    """What a period's end brings to one subscription: `renew_many` of it alone."""
+    renew_many([subscription_id])
+
+
+def renew_many(subscription_ids: Sequence[UUID]) -> None:
     """What a period's end brings: the end of a cancelled subscription, or one charge for the next period.
 
-    Late, doubled and overlapping runs change nothing: all meet at the subscription's lock, the period's
-    invoice is one by constraint, and a charge under way is left alone.
+    Late, doubled and overlapping runs change nothing: all meet at the subscriptions' locks, a period's invoice is
+    one by constraint, and a charge under way is left alone.
     """
     with transaction.atomic():
-        subscription = subscriptions.locked(subscription_id)
-        if not subscription.is_live or not subscription.ends_on or clock.today() < subscription.ends_on:
-            return
-        if subscription.cancel_at_period_end:
-            subscriptions.end(subscription, SubscriptionState.ENDED, "cancelled")
-            return
-        _charge(subscription)
+        today = clock.today()
+        due_now = [one for one in run.lock(subscription_ids) if _is_due(one, today)]
+        methods = run.usable_methods(due_now)
+        due_now = _without_trials_to_rest(due_now, methods)
+        again = _open_renewals(due_now)
+        fresh = [one for one in due_now if one.pk not in again and not one.is_parked]
+        fresh = notices.told(fresh, methods)
+        bills = bounds.within(_drawn_up(fresh, today, methods))
+        run.write(bills)
+        for bill in bills:
+            if granting.is_granted(bill):
+                granting.grant(bill)
+            elif bill.subscription.collection != Collection.CHARGE:
+                collecting.ask(bill.subscription, invoices.locked(bill.id))
+            elif bill.method is None:
+                dunning.failed(bill.subscription, invoices.locked(bill.id), _why_not(bill.subscription))
+        billed = {bill.subscription.pk for bill in bills}
+        for one in fresh:
+            if one.pk not in billed and not one.is_parked:
+                granting.look_again(one, today)
+        for one in due_now:
+            if one.pk in again:
+                _charge_again(one, again[one.pk], methods.get(one.method_id) if one.method_id else None)
         faults.at("billing.renewal-not-committed")
     faults.at("billing.renewal-claimed")
 
 
-def _charge(subscription: Subscription) -> None:
-    start, end = subscriptions.next_period(subscription)
-    invoice = Invoice.objects.filter(
-        subscription=subscription, lines__period_start=start, state__in=["draft", "open"]
-    ).first()
-    if invoice is not None and InvoicePayment.objects.filter(invoice=invoice, failed=False).exists():
-        # A page that nobody pays counts as no attempt of ours: without this look it would be the last one.
-        due.schedule(subscriptions.RENEW, subscription.pk, _tomorrow(subscription))
+def _without_trials_to_rest(
+    due_now: list[Subscription], methods: Mapping[UUID, PaymentMethod]
+) -> list[Subscription]:
+    over = [one for one in due_now if trials.is_over_unpaid(one, methods)]
+    for one in over:
+        trials.rest(one)
+    return [one for one in due_now if one not in over] if over else due_now
+
+
+def _drawn_up(
+    fresh: Sequence[Subscription], today: date, methods: Mapping[UUID, PaymentMethod]
+) -> list[run.Bill]:
+    """A period's bill is drawn up on its first day; ahead of it, where a bank transfer is to come before."""
+    early = [one for one in fresh if one.collection in paying.EARLY]
+    bills = run.draw_up([one for one in fresh if one not in early] if early else fresh, today, methods)
+    for one in early:
+        bills += run.draw_up([one], max(today, one.ends_on or today), methods)
+    return bills
+
+
+def _is_due(subscription: Subscription, today: date) -> bool:
+    if not subscription.is_live or not subscription.ends_on:
+        return False
+    if today < subscription.ends_on and subscription.cancel_at_period_end:
+        # It was given days after it had been cancelled: it ends when they are over.
+        due.schedule(subscriptions.RENEW, subscription.pk, periods.midnight(subscription.ends_on))
+        return False
+    if today < subscription.ends_on:
+        ahead = timedelta(days=paying.days_ahead(subscription))
+        return today >= subscription.ends_on - ahead and bool(ahead)
+    if subscription.cancel_at_period_end:
+        subscriptions.end(subscription, SubscriptionState.ENDED, "cancelled")
+        return False
+    if subscription.end_date and today >= subscription.end_date:
+        subscriptions.end(subscription, SubscriptionState.ENDED, "expired")
+        return False
+    return True
+
+
+def _open_renewals(due_now: Iterable[Subscription]) -> dict[UUID, Invoice]:
+    """Invoices issued for the period that is due already: they are to be paid, and nothing is billed anew."""
+    charged = [one.pk for one in due_now if one.collection in paying.EXPIRING]
+    rows = Invoice.objects.filter(
+        subscription__in=bulk.these("uuid", charged),
+        state=InvoiceState.OPEN,
+        purpose=InvoicePurpose.RENEWAL,
+    )
+    return {row.subscription_id: row for row in rows if row.subscription_id}
+
+
+def _charge_again(subscription: Subscription, invoice: Invoice, method: PaymentMethod | None) -> None:
+    if subscription.collection != Collection.CHARGE:
+        collecting.ask_again(subscription, invoices.locked(invoice.pk))
         return
-    is_new = invoice is None
-    method = _usable_method(subscription)
-    if invoice is None:
-        invoice = invoices.draft(
-            subscription=subscription,
-            purpose=InvoicePurpose.RENEWAL,
-            period_start=start,
-            period_end=end,
-            method=method,
-        )
+    under_way = InvoicePayment.objects.filter(invoice=invoice, failed=False).exists()
+    # What is chased goes by its policy, and nothing is charged beside that.
+    if under_way or dunning.running(subscription, invoice):
+        return
     if method is not None:
         invoices.pay(invoice, method=method)
-    if is_new:
-        invoices.issue(invoice)
-    if method is None:
-        reason = CONSENT_REVOKED if subscription.method_id else "no_method"
-        not_paid(subscription, invoices.locked(invoice.pk), reason)
+    else:
+        dunning.failed(subscription, invoices.locked(invoice.pk), _why_not(subscription))
 
 
-def _tomorrow(subscription: Subscription) -> datetime:
-    return periods.work_moment(subscription.pk, clock.today() + timedelta(days=1))
+def not_paid(subscription: Subscription, invoice: Invoice, reason: str) -> None:
+    """A locked open renewal could not be charged by whoever charges it: the policy of dunning says what is next."""
+    dunning.failed(subscription, invoice, reason)
 
 
-def _usable_method(subscription: Subscription) -> PaymentMethod | None:
-    """The saved method, locked as a refusal locks it: no charge is claimed after a refusal has committed."""
-    if subscription.method_id is None:
-        return None
-    method = PaymentMethod.objects.select_for_update(no_key=True).get(pk=subscription.method_id)
-    return method if method.is_active else None
+def _why_not(subscription: Subscription) -> str:
+    return CONSENT_REVOKED if subscription.method_id else NO_METHOD
 
 
 def paid(payment_id: UUID) -> None:
     """A payment succeeded: it settles its invoice, or goes back where that is not to be paid any more."""
     link = InvoicePayment.objects.select_related("payment", "invoice").filter(payment_id=payment_id).first()
     if link is None:
+        trials.heard(payment_id)
         return
     subscription = (
-        subscriptions.locked(link.invoice.subscription_id) if link.invoice.subscription_id else None
+        subscriptions.locked_with_parent(link.invoice.subscription_id)
+        if link.invoice.subscription_id
+        else None
     )
     invoice = invoices.locked(link.invoice_id)
     link.refresh_from_db(fields=["failed"])
     if invoice.state in {InvoiceState.PAID, InvoiceState.REFUNDED} and not link.failed:
         return
+    if subscription and invoice.purpose == InvoicePurpose.CHANGE and invoice.state == InvoiceState.DRAFT:
+        if link.failed or not changes.paid(subscription, invoice, link.payment):
+            _give_back(link)
+        return
     unwanted = invoice.state != InvoiceState.OPEN or link.failed
     if unwanted or (subscription and subscription.state in {"ended", "cancelled"}):
         _give_back(link)
         return
-    if subscription is not None:
-        move = subscriptions.start if invoice.purpose == InvoicePurpose.NEW else subscriptions.extend
-        move(subscription, invoice, link.payment)
+    if subscription is not None and subscription.parent_id and invoice.purpose == InvoicePurpose.NEW:
+        if not addons.start(subscription, invoice):
+            addons.drop(subscription, invoice)
+            _give_back(link)
+            return
+        letters.first_payment(subscription, invoice, link.payment)
+    elif subscription is not None and invoice.purpose == InvoicePurpose.NEW:
+        if not trials.begin(subscription, invoice, link.payment):
+            _give_back(link)
+            return
+    elif subscription is not None:
+        subscriptions.extend(subscription, invoice, link.payment)
     invoices.mark_paid(invoice)
+    off_invoice.give_back(invoice)
+    if link.payment.purpose == Purpose.BINDING:
+        trials.give_rouble_back(link.payment)
+        return
     # Events have no order: the money may have gone back before we heard that it came.
     _take_back(link, subscription, invoice)
 
@@ -122,6 +214,9 @@ def refunded(refund_id: UUID) -> None:
     )
     invoice = invoices.locked(link.invoice_id)
     link.refresh_from_db(fields=["failed"])
+    if link.payment.purpose == Purpose.BINDING:
+        # A rouble by which a card was saved: it never paid for anything.
+        return
     # What came for a void or unpaid invoice was never credited to it; the payment's own postings even out.
     if not link.failed and invoice.state in {InvoiceState.PAID, InvoiceState.REFUNDED}:
         _take_back(link, subscription, invoice)
@@ -132,10 +227,15 @@ def _take_back(link: InvoicePayment, subscription: Subscription | None, invoice:
     invoices.take_back(invoice, link.payment.refunds.filter(state=RefundState.SUCCEEDED))
     if subscription is None or not was_paid or invoice.state != InvoiceState.REFUNDED:
         return
-    pays_for_now = invoice.lines.filter(period_end=subscription.current_period_end).exists()
-    if subscription.is_live and pays_for_now:
-        # As with any cancellation, the days of a trial are a gift that stays.
-        subscriptions.cancel(subscription, at_period_end=subscription.state == SubscriptionState.TRIAL)
+    if subscription.is_live and _pays_for_now(invoice, subscription):
+        subscriptions.cancel(subscription, at_period_end=False)
+
+
+def _pays_for_now(invoice: Invoice, subscription: Subscription) -> bool:
+    """Whether nothing pays for the present days any more: what another tariff took over is paid by its own invoice."""
+    now = InvoiceLine.objects.filter(subscription=subscription, period_end=subscription.current_period_end)
+    others = now.exclude(invoice=invoice).filter(invoice__state=InvoiceState.PAID)
+    return now.filter(invoice=invoice).exists() and not others.exists()
 
 
 def _give_back(link: InvoicePayment) -> None:
@@ -159,47 +259,27 @@ def failed(payment_id: UUID) -> None:
         return
     link.failed = True
     link.save(update_fields=["failed"])
+    if subscription and invoice.purpose == InvoicePurpose.CHANGE:
+        changes.failed(subscription, invoice)
     is_renewal = invoice.purpose == InvoicePurpose.RENEWAL and invoice.state == InvoiceState.OPEN
-    if subscription and subscription.is_live and is_renewal and link.payment.is_charge:
-        not_paid(subscription, invoice, link.payment.decline_reason)
-
-
-def not_paid(subscription: Subscription, invoice: Invoice, reason: str) -> None:
-    """One more attempt failed: grace and another try, or the end after the last one."""
-    subscription.failures += 1
-    if subscription.failures > len(RETRY_AFTER_DAYS):
-        invoices.void(invoice)
-        subscriptions.end(subscription, SubscriptionState.ENDED, "unpaid")
-        letters.not_renewed(subscription, invoice, reason, next_day=None)
-        return
-    next_day = clock.today() + timedelta(days=RETRY_AFTER_DAYS[subscription.failures - 1])
-    if subscription.state != SubscriptionState.PAST_DUE:
-        events.publish("billing.SubscriptionPastDue", subscription.pk, invoice_id=invoice.pk)
-    subscription.state = SubscriptionState.PAST_DUE
-    subscription.save(update_fields=["state", "failures"])
-    due.schedule(subscriptions.RENEW, subscription.pk, periods.work_moment(subscription.pk, next_day))
-    letters.not_renewed(subscription, invoice, reason, next_day=next_day)
-
-
-def notice(subscription_id: UUID) -> None:
-    """Tells the customer of the coming charge, once for each period."""
-    with transaction.atomic():
-        subscription = subscriptions.locked(subscription_id)
-        is_coming = subscription.is_live and not subscription.cancel_at_period_end
-        # The letter says that the card will be charged: one that was refused will not be.
-        is_coming = is_coming and _usable_method(subscription) is not None
-        if is_coming and subscription.current_period_end and clock.today() < subscription.current_period_end:
-            letters.renewal_ahead(subscription)
+    if subscription and subscription.state in RUNNING and is_renewal and link.payment.is_charge:
+        dunning.failed(subscription, invoice, link.payment.decline_reason, link.payment.connection)
 
 
 def method_refused(method_id: UUID) -> None:
     """The customer took a method back: its subscriptions lapse when what is paid is over, unless paid by hand."""
-    mine = Subscription.objects.live().filter(method_id=method_id).values_list("pk", flat=True)
+    mine = Subscription.objects.filter(method_id=method_id, state__in=RUNNING).values_list("pk", flat=True)
+    products = []
     for subscription_id in mine.order_by("pk"):
         subscription = subscriptions.locked(subscription_id)
-        if subscription.is_live and subscription.method_id == method_id:
+        if subscription.state in RUNNING and subscription.method_id == method_id:
             due.cancel(subscriptions.NOTICE, subscription.pk)
             journal.record("subscription.method_refused", subscriptions.KIND, subscription.pk)
+            dunning.method_refused(subscription)
+            products.append(subscription.name)
+    method = PaymentMethod.objects.select_related("customer").get(pk=method_id)
+    if method.customer.erased_at is None:
+        letters.method_refused(method.customer, method, products)
 
 
 def customer_erased(customer_id: UUID) -> None:
@@ -207,7 +287,7 @@ def customer_erased(customer_id: UUID) -> None:
     theirs = Subscription.objects.filter(customer_id=customer_id).values_list("pk", flat=True)
     for subscription_id in theirs.order_by("pk"):
         subscription = subscriptions.locked(subscription_id)
-        if subscription.is_live:
+        if subscription.state in RUNNING:
             subscriptions.cancel(subscription, actor="erasure")
         elif subscription.state == SubscriptionState.PENDING:
             for invoice in subscription.invoices.select_for_update(no_key=True).filter(

@@ -9,27 +9,57 @@ from django.utils.translation import gettext_lazy as _
 
 from apps import journal
 from apps.accounts.models import Customer
-from apps.billing import invoices, letters, periods
+from apps.billing import (
+    adjusting,
+    bounds,
+    discounts,
+    facts,
+    invoices,
+    letters,
+    off_invoice,
+    paying,
+    periods,
+    phases,
+)
+from apps.billing.arrangements import ChangeState, SubscriptionChange
+from apps.billing.dunning_results import STEP
 from apps.billing.models import (
+    LIVE,
+    RUNNING,
+    Collection,
+    CreditReason,
     Invoice,
     InvoiceLine,
+    InvoicePayment,
     InvoicePurpose,
     InvoiceState,
+    PhaseKind,
     Subscription,
+    SubscriptionPhase,
     SubscriptionState,
 )
 from apps.catalog.models import Offer, TariffVersion
 from apps.core import clock, due, events
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
+from apps.payments import payments
 from apps.payments.models import Payment
+from apps.policies.dunning_models import ChargeRules
 
 KIND = "billing.Subscription"
 RENEW, NOTICE, TRIAL_END = "billing.renew", "billing.notice", "billing.trial_end"
+BEGIN, RESUME = "billing.begin", "billing.resume"
 _S = SubscriptionState
 
 
-def create(
+def create(**asked: Any) -> Subscription:
+    """A subscription on the terms of `version` for good, waiting for its first payment: `unsaved`, saved."""
+    made = unsaved(**asked)
+    made.save(force_insert=True)
+    return made
+
+
+def unsaved(
     *,
     customer: Customer,
     offer: Offer,
@@ -39,9 +69,15 @@ def create(
     channel_id: UUID | None = None,
     channel_code: str = "",
     terms: dict[str, Any] | None = None,
+    parent: Subscription | None = None,
+    with_trial: bool = True,
 ) -> Subscription:
-    """A subscription on the terms of `version` for good, waiting for its first payment."""
-    return Subscription.objects.create(
+    """A subscription that is not written yet: to be, or only to see what it would cost.
+
+    With `parent` it is an add-on (see `addons`). Without `with_trial` it is charged from the first day on. Where
+    `terms` say `periods`, it is over after so many of them.
+    """
+    return Subscription(
         customer=customer,
         offer=offer,
         product_id=offer.tariff.product_id,
@@ -49,12 +85,14 @@ def create(
         legal_entity_id=current_partner().legal_entity_id,
         name=name[:300],
         quantity=quantity,
-        price=version.price,
+        price=offer.price_by(version),
+        collection=paying.collection(customer, offer, parent),
+        parent=parent,
         currency=version.currency,
         vat_code=version.vat_code,
         period_count=version.period_count,
         period_unit=version.period_unit,
-        trial_days=version.trial_days,
+        trial_days=version.trial_days if with_trial and parent is None else 0,
         channel_id=channel_id,
         channel_code=channel_code,
         terms=terms or {},
@@ -62,75 +100,134 @@ def create(
     )
 
 
-def start(subscription: Subscription, invoice: Invoice, payment: Payment) -> None:
-    """The first payment came: the trial days are a gift in front of the first paid period."""
+def start(subscription: Subscription, invoice: Invoice, payment: Payment | None = None) -> None:
+    """The first payment came, or none is needed: the first paid period begins, or the trial in front of it."""
     today = clock.today()
+    is_trial = bool(subscription.trial_days)
     anchor = today + timedelta(days=subscription.trial_days)
-    end = _end_of(subscription, anchor, anchor)
-    subscription.state = _S.TRIAL if subscription.trial_days else _S.ACTIVE
+    end = anchor if is_trial else _end_of(subscription, anchor, anchor)
+    first = (
+        phases.add(subscription, kind=PhaseKind.TRIAL, start_date=today, anchor_date=anchor, is_free=True)
+        if is_trial
+        else None
+    )
+    regular = phases.add(subscription, kind=PhaseKind.REGULAR, start_date=anchor, anchor_date=anchor)
+    subscription.state = _S.TRIAL if is_trial else _S.ACTIVE
     subscription.anchor_date, subscription.cycle_day = anchor, anchor.day
-    subscription.current_period_start, subscription.current_period_end = anchor, end
-    subscription.started_at, subscription.method_id = clock.now(), payment.method_id
+    subscription.current_period_start, subscription.current_period_end = today, end
+    subscription.billed_until = end
+    subscription.end_date = _end_of_term(regular, subscription.terms)
+    subscription.started_at = clock.now()
+    subscription.method_id = payment.method_id if payment else None
     subscription.save()
-    InvoiceLine.objects.filter(invoice=invoice).update(period_start=anchor, period_end=end)
-    if subscription.state == _S.TRIAL:
-        due.schedule(TRIAL_END, subscription.pk, periods.midnight(anchor))
+    InvoiceLine.objects.filter(invoice=invoice).update(
+        phase=first or regular, period_date=today, period_start=today, period_end=end
+    )
+    discounts.begin(subscription, regular)
     plan(subscription)
     events.publish("billing.SubscriptionStarted", subscription.pk, customer_id=subscription.customer_id)
-    letters.first_payment(subscription, invoice, payment)
+    if not is_trial:
+        letters.first_payment(subscription, invoice, payment)
 
 
-def extend(subscription: Subscription, invoice: Invoice, payment: Payment) -> None:
+def extend(subscription: Subscription, invoice: Invoice, payment: Payment | None = None) -> None:
     """The next period is paid."""
-    line = invoice.lines.all()[0]
-    subscription.current_period_start, subscription.current_period_end = line.period_start, line.period_end
-    subscription.state, subscription.failures = _S.ACTIVE, 0
-    if payment.method_id:
+    woken = _wake(subscription) if subscription.state == _S.SUSPENDED else []
+    for line in invoice.lines.select_related("subscription").order_by("subscription_id", "period_start"):
+        key = line.subscription_id or subscription.pk
+        mine = subscription if key == subscription.pk else locked(key)
+        if mine.state in {_S.ENDED, _S.CANCELLED} or off_invoice.is_over(line):
+            # An add-on that was cancelled while this was unpaid.
+            continue
+        mine.current_period_start, mine.current_period_end = line.period_start, line.period_end
+        mine.state, mine.failures = _S.ACTIVE, 0
+        mine.save()
+    if payment and payment.method_id:
         subscription.method_id = payment.method_id
     subscription.save()
     plan(subscription)
     events.publish("billing.SubscriptionRenewed", subscription.pk, invoice_id=invoice.pk)
+    for one in woken:
+        events.publish("billing.SubscriptionResumed", one.pk)
     letters.renewed(subscription, invoice, payment)
 
 
+def _wake(subscription: Subscription) -> list[Subscription]:
+    """The suspended family; an add-on that is not on the invoice goes on with its subscription all the same."""
+    addons = [one for one in locked_addons(subscription) if one.state == _S.SUSPENDED]
+    for addon in addons:
+        addon.state = _S.ACTIVE
+        addon.save(update_fields=["state"])
+    return [subscription, *addons]
+
+
+def suspend(subscription: Subscription) -> None:
+    """A locked subscription rests until its debt is paid, its add-ons with it."""
+    for one in [subscription, *locked_addons(subscription)]:
+        if one.is_live:
+            one.state = _S.SUSPENDED
+            one.save(update_fields=["state"])
+            events.publish("billing.SubscriptionSuspended", one.pk)
+    journal.record("subscription.suspended", KIND, subscription.pk)
+
+
 def plan(subscription: Subscription) -> None:
-    """Writes down the next charge and the notice of it."""
+    """Writes down the next charge and the notice of it; an add-on is charged with its parent."""
+    if subscription.parent_id:
+        return
     day = _day(subscription.current_period_end)
-    due.schedule(RENEW, subscription.pk, periods.work_moment(subscription.pk, day))
-    due.schedule(NOTICE, subscription.pk, periods.notice_moment(subscription.pk, day))
+    if subscription.end_date and subscription.end_date <= day:
+        due.schedule(RENEW, subscription.pk, periods.midnight(subscription.end_date))
+        due.cancel(NOTICE, subscription.pk)
+        return
+    if subscription.collection == Collection.CHARGE:
+        lead = timedelta(days=ChargeRules.of(current_partner().pk).notice_days)
+        due.schedule(NOTICE, subscription.pk, periods.notice_moment(subscription.pk, day, lead))
+    ahead = timedelta(days=paying.days_ahead(subscription))
+    due.schedule(RENEW, subscription.pk, periods.work_moment(subscription.pk, day - ahead))
 
 
-def next_period(subscription: Subscription) -> tuple[date, date]:
-    """First day, and first day after, of the period that the next renewal pays."""
-    start = _day(subscription.current_period_end)
-    return start, _end_of(subscription, _day(subscription.anchor_date), start)
+def cancel(
+    subscription: Subscription, *, at_period_end: bool = True, reason: str = "", actor: str = ""
+) -> Subscription:
+    """Nothing is charged from now on, for it and its add-ons. Safe to repeat. `reason` is the customer's own.
 
-
-def cancel(subscription: Subscription, *, at_period_end: bool = True, actor: str = "") -> Subscription:
-    """Nothing is charged from now on. Safe to repeat.
-
-    The product stays until the end of what is paid, unless `at_period_end` is False. Within the trial the whole
-    first payment goes back, and the product stays until the trial ends. A charge already on its way is given
-    back when it comes. Raises Refused `subscription_not_live`.
+    The product stays until the end of what is paid; without `at_period_end` it goes off now, and what the unused
+    days cost goes back by the payment they came with. A trial that is cancelled costs nothing. A charge already on
+    its way is given back when it comes. Raises Refused `subscription_not_live`.
     """
     with transaction.atomic():
-        subscription = locked(subscription.pk)
-        if subscription.cancelled_at and not subscription.is_live:
+        subscription = locked_with_parent(subscription.pk)
+        if subscription.cancelled_at and subscription.state not in RUNNING:
             return subscription
         if subscription.cancel_at_period_end and at_period_end:
             return subscription
-        if not subscription.is_live:
+        if subscription.state not in RUNNING:
             raise Refused("subscription_not_live", _("Эта подписка уже не действует"))
-        subscription.cancelled_at = clock.now()
-        _void_open_renewals(subscription)
-        if subscription.state == _S.TRIAL:
-            _give_back_first_payment(subscription, actor=actor)
+        subscription.cancelled_at = subscription.cancelled_at or clock.now()
+        subscription.cancel_reason = reason[:60] or subscription.cancel_reason
+        stays = at_period_end and subscription.is_live and subscription.state != _S.PAST_DUE
+        family = [subscription, *locked_addons(subscription)]
+        for one in family:
+            _stop_charges(one)
+            if not stays:
+                _give_back_unused(one, actor=actor)
+            elif one is not subscription:
+                # What is taken up again is billed again, add-ons as well.
+                one.save(update_fields=["billed_until"])
         due.cancel(NOTICE, subscription.pk)
         events.publish("billing.SubscriptionCancelled", subscription.pk, customer_id=subscription.customer_id)
-        journal.record("subscription.cancelled", KIND, subscription.pk, actor=actor)
-        if at_period_end and subscription.state != _S.PAST_DUE:
+        journal.record(
+            "subscription.cancelled",
+            KIND,
+            subscription.pk,
+            actor=actor,
+            data={"reason": reason, "now": not stays},
+        )
+        if stays:
             subscription.cancel_at_period_end = True
             subscription.save()
+            off_invoice.take_off(subscription, actor=actor)
             due.schedule(RENEW, subscription.pk, periods.midnight(_day(subscription.ends_on)))
         else:
             end(subscription, _S.CANCELLED, "cancelled")
@@ -139,17 +236,22 @@ def cancel(subscription: Subscription, *, at_period_end: bool = True, actor: str
 
 
 def uncancel(subscription: Subscription, *, actor: str = "") -> Subscription:
-    """Goes on as if it had not been cancelled. Raises Refused: `not_cancelled`, `period_over`, `trial_refunded`."""
+    """Goes on as if it had not been cancelled. Raises Refused: `not_cancelled`, `period_over`."""
     with transaction.atomic():
-        subscription = locked(subscription.pk)
+        subscription = locked_with_parent(subscription.pk)
         if not (subscription.is_live and subscription.cancel_at_period_end):
             raise Refused("not_cancelled", _("Эта подписка не отменена"))
-        if subscription.state == _S.TRIAL:
-            raise Refused("trial_refunded", _("Оплата уже возвращена: оформите подписку заново"))
         if clock.today() >= _day(subscription.ends_on):
             raise Refused("period_over", _("Оплаченный период закончился: оформите подписку заново"))
+        if subscription.parent and (
+            subscription.parent.cancel_at_period_end or not subscription.parent.is_live
+        ):
+            raise Refused("parent_over", _("Основная подписка отключается: сначала возобновите её"))
         subscription.cancel_at_period_end, subscription.cancelled_at = False, None
+        subscription.cancel_reason = ""
         subscription.save()
+        if subscription.parent_id:
+            due.cancel(RENEW, subscription.pk)
         plan(subscription)
         events.publish("billing.SubscriptionResumed", subscription.pk, customer_id=subscription.customer_id)
         journal.record("subscription.resumed", KIND, subscription.pk, actor=actor)
@@ -157,22 +259,83 @@ def uncancel(subscription: Subscription, *, actor: str = "") -> Subscription:
 
 
 def end(subscription: Subscription, state: str, reason: str) -> None:
-    """A locked subscription is over: nothing is planned any more, the product goes off."""
+    """A locked subscription is over, its add-ons with it: nothing is planned any more, the product goes off."""
+    for addon in locked_addons(subscription):
+        end(addon, state, "parent")
+    drop_change(subscription)
+    bounds.forget(subscription)
     subscription.state, subscription.end_reason, subscription.ended_at = state, reason, clock.now()
-    subscription.cancel_at_period_end = False
+    subscription.cancel_at_period_end, subscription.resume_date = False, None
     subscription.save()
-    for kind in (RENEW, NOTICE, TRIAL_END):
+    for kind in (RENEW, NOTICE, TRIAL_END, BEGIN, RESUME, STEP):
         due.cancel(kind, subscription.pk)
     events.publish("billing.SubscriptionEnded", subscription.pk, reason=reason)
 
 
-def end_trial(subscription_id: UUID) -> None:
-    """The first paid period begins."""
-    subscription = locked(subscription_id)
-    over = subscription.anchor_date is not None and clock.today() >= subscription.anchor_date
-    if subscription.state == _S.TRIAL and over and not subscription.cancel_at_period_end:
-        subscription.state = _S.ACTIVE
-        subscription.save(update_fields=["state"])
+def drop_change(subscription: Subscription) -> None:
+    """A change of a locked subscription that waits for money does not come; its money goes back if it comes."""
+    waiting = SubscriptionChange.objects.select_for_update(no_key=True).filter(
+        subscription=subscription, state=ChangeState.WAITING
+    )
+    for change in waiting:
+        change.state, change.closed_at = ChangeState.DROPPED, clock.now()
+        change.save(update_fields=["state", "closed_at"])
+        for link in InvoicePayment.objects.filter(invoice=change.invoice_id, failed=False):
+            link.failed = True
+            link.save(update_fields=["failed"])
+            payments.call_off(link.payment_id)
+
+
+def begin(subscription_id: UUID) -> None:
+    """The day of terms to come: the subscription stands on them from now on."""
+    with transaction.atomic():
+        subscription = locked(subscription_id)
+        phase = phases.on(subscription, clock.today())
+        if subscription.state in LIVE and phase is not None:
+            phases.apply(subscription, phase)
+            subscription.save()
+            events.publish("billing.SubscriptionChanged", subscription.pk)
+            plan_begin(subscription)
+
+
+def plan_begin(subscription: Subscription) -> None:
+    """Writes down the day of the next terms to come, if there are any."""
+    coming = [one for one in phases.to_come(subscription, clock.today()) if one.kind != PhaseKind.REGULAR]
+    if coming:
+        due.schedule(BEGIN, subscription.pk, periods.midnight(coming[0].start_date))
+    else:
+        due.cancel(BEGIN, subscription.pk)
+
+
+def locked_addons(subscription: Subscription) -> list[Subscription]:
+    """What runs, or waits for its payment, on the invoices of a locked subscription; locked."""
+    states = [*RUNNING, _S.PENDING]
+    rows = Subscription.objects.select_for_update(no_key=True).filter(parent=subscription, state__in=states)
+    return list(rows.order_by("pk"))
+
+
+def locked_with_parent(subscription_id: UUID) -> Subscription:
+    """`locked`, an add-on's parent before it: everybody's order."""
+    parent = Subscription.objects.values_list("parent", flat=True).get(pk=subscription_id)
+    if parent is not None:
+        locked(parent)
+    return locked(subscription_id)
+
+
+def set_end_date(subscription: Subscription, *, day: date | None, actor: str = "") -> Subscription:
+    """The first day after its last one, or no end. Raises Refused `bad_date` for a day that is paid or over."""
+    with transaction.atomic():
+        subscription = locked(subscription.pk)
+        if subscription.state not in RUNNING:
+            raise Refused("subscription_not_live", _("Эта подписка уже не действует"))
+        if day is not None and day < _day(subscription.billed_until):
+            raise Refused("bad_date", _("Эти дни уже оплачены: отмените подписку"), status=400)
+        subscription.end_date = day
+        subscription.save(update_fields=["end_date"])
+        if subscription.is_live and not subscription.cancel_at_period_end:
+            plan(subscription)
+        journal.record("subscription.term", KIND, subscription.pk, actor=actor, data={"end_date": str(day)})
+    return subscription
 
 
 def locked(subscription_id: UUID) -> Subscription:
@@ -187,6 +350,12 @@ def _day(day: date | None) -> date:
     return day
 
 
+def _end_of_term(phase: SubscriptionPhase, terms: dict[str, Any]) -> date | None:
+    """After how many periods it is over, where that was agreed."""
+    periods_agreed = int(terms.get("periods") or 0)
+    return facts.cycle_of(phase).bill_date(periods_agreed) if periods_agreed else None
+
+
 def _end_of(subscription: Subscription, anchor: date, start: date) -> date:
     return periods.period_end(
         anchor=anchor, start=start, count=subscription.period_count, unit=subscription.period_unit
@@ -198,8 +367,14 @@ def _void_open_renewals(subscription: Subscription) -> None:
         state=InvoiceState.OPEN, purpose=InvoicePurpose.RENEWAL
     ):
         invoices.void(invoice)
+    subscription.billed_until = subscription.current_period_end
 
 
-def _give_back_first_payment(subscription: Subscription, *, actor: str) -> None:
-    for invoice in subscription.invoices.select_for_update(no_key=True).filter(state=InvoiceState.PAID):
-        invoices.refund(invoice, reason=str(_("Отмена в пробный период")), actor=actor)
+def _stop_charges(subscription: Subscription) -> None:
+    _void_open_renewals(subscription)
+    drop_change(subscription)
+
+
+def _give_back_unused(subscription: Subscription, *, actor: str) -> None:
+    owed = adjusting.if_ended(subscription, clock.today())
+    adjusting.credit(owed.credits, reason=CreditReason.CANCELLATION, to_card=True, actor=actor)

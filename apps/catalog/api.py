@@ -31,8 +31,13 @@ EXAMPLE = {
     "currency": "RUB",
     "period": {"count": 1, "unit": "month"},
     "trial_days": 14,
+    "trial_needs_method": True,
     "vat": "22.00",
     "parameters": [{"code": "ekranov", "name": "экранов", "kind": "int", "value": 2}],
+    "questions": [],
+    "features": {"screens": 2, "downloads": True},
+    "rules": {"min_age": None, "regions": [], "once_per_person": False, "companies_only": False},
+    "payer": "charge",
     "parts": [],
 }
 
@@ -62,6 +67,29 @@ class OfferParameter(serializers.Serializer[Any]):
     value = serializers.JSONField(help_text=_("Число, «unlimited», да/нет или строка, по kind"))
 
 
+class OfferQuestion(serializers.Serializer[Any]):
+    """What the customer is asked when ordering."""
+
+    code = serializers.CharField()
+    name = serializers.CharField()
+    help = serializers.CharField()
+    kind = serializers.ChoiceField(choices=parameters.Kind.choices)
+    choices = serializers.ListField(child=serializers.CharField())
+    is_required = serializers.BooleanField()
+    minimum = serializers.IntegerField(allow_null=True, help_text=_("Числа или длины строки"))
+    maximum = serializers.IntegerField(allow_null=True)
+    pattern = serializers.CharField(help_text=_("Регулярное выражение всей строки"))
+
+
+class OfferRules(serializers.Serializer[Any]):
+    """To whom the product is sold."""
+
+    min_age = serializers.IntegerField(allow_null=True)
+    regions = serializers.ListField(child=serializers.CharField(), help_text=_("Коды; пусто: везде"))
+    once_per_person = serializers.BooleanField()
+    companies_only = serializers.BooleanField()
+
+
 class OfferSerializer(serializers.Serializer[Offer]):
     """A tariff that the partner sells, with the terms of today."""
 
@@ -71,12 +99,22 @@ class OfferSerializer(serializers.Serializer[Offer]):
     name = serializers.CharField(source="tariff.name")
     description = serializers.CharField(source="tariff.description")
     version = serializers.IntegerField(source="tariff.current_id", help_text=_("Номер условий"))
-    price = serializers.DecimalField(14, 2, source="tariff.current.price", help_text=_("С НДС"))
+    price = serializers.DecimalField(14, 2, source="unit_price", help_text=_("С НДС"))
     currency = serializers.CharField(source="tariff.current.currency")
     period = Period(source="tariff.current")
     trial_days = serializers.IntegerField(source="tariff.current.trial_days")
+    trial_needs_method = serializers.BooleanField(
+        source="tariff.current.trial_needs_method",
+        help_text=_("false: пробный период начинается без карты, в конце клиент выбирает, как платить"),
+    )
     vat = serializers.SerializerMethodField(help_text=_("Ставка, %; пусто: без НДС"))
     parameters = serializers.SerializerMethodField()
+    questions = serializers.SerializerMethodField(help_text=_("Что спросить у клиента: answers заказа"))
+    features = serializers.SerializerMethodField(help_text=_("Возможности: код и да или число"))
+    rules = OfferRules(source="tariff.product", help_text=_("Кому продаётся: declared заказа"))
+    payer = serializers.CharField(
+        help_text=_("Кто платит: charge, partner_reports, partner_charges, partner_pays")
+    )
     parts = serializers.SerializerMethodField(help_text=_("Коды тарифов, из которых состоит пакет"))
 
     @extend_schema_field(serializers.DecimalField(5, 2, allow_null=True))
@@ -87,6 +125,14 @@ class OfferSerializer(serializers.Serializer[Offer]):
     @extend_schema_field(OfferParameter(many=True))
     def get_parameters(self, offer: Offer) -> Any:
         return OfferParameter(offer.parameters(), many=True).data
+
+    @extend_schema_field(OfferQuestion(many=True))
+    def get_questions(self, offer: Offer) -> Any:
+        return OfferQuestion(offer.questions(), many=True).data
+
+    @extend_schema_field(serializers.DictField())
+    def get_features(self, offer: Offer) -> dict[str, Any]:
+        return dict(offer.current_version().features)
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_parts(self, offer: Offer) -> list[str]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from django.db.models import Max
+from django.db.models import Count, Max, Q
 
 from apps.catalog import parameters
+from apps.catalog.lifecycle import ARCHIVED
 from apps.catalog.models import BundlePart, Delivery, Tariff, TariffVersion
 from apps.core import audit
 
@@ -12,23 +13,30 @@ for _name in ("category", "product", "tariff", "offer"):
     audit.guarded(f"catalog_{_name}", f"catalog_{_name}_kept")
 audit.guarded("catalog_tariffversion", "catalog_tariffversion_kept", "catalog_version_frozen")
 audit.guarded("catalog_bundlepart", "catalog_bundlepart_kept", "catalog_part_frozen")
+for _name in ("productdocument", "pricechange"):
+    audit.guarded(f"catalog_{_name}", f"catalog_{_name}_kept", f"catalog_{_name}_whole")
+audit.guarded("catalog_providerterms", "catalog_providerterms_in_force", "catalog_providerterms_kept")
 
 
 @audit.rule("catalog.newest-version-is-sold", scope="public")
 def newest_version_is_sold() -> Iterator[str]:
-    """A tariff is sold by its newest version, and numbers have no gaps."""
-    for tariff in Tariff.objects.select_related("current").annotate(newest=Max("versions__number")):
-        current = tariff.current
-        if tariff.newest != (current.number if current else None):
-            yield f"Tariff {tariff.code} is sold by version {current and current.number} of {tariff.newest}"
-        elif tariff.newest and (count := tariff.versions.count()) != tariff.newest:
-            yield f"Tariff {tariff.code} has {count} versions, the newest is {tariff.newest}"
+    """A tariff is sold by its newest version but those that wait for their day; numbers have no gaps."""
+    begun = Q(versions__price_change=None) | Q(versions__price_change__started_at__isnull=False)
+    rows = Tariff.objects.select_related("current").annotate(
+        newest=Max("versions__number"), begun=Max("versions__number", filter=begun), count=Count("versions")
+    )
+    for tariff in rows:
+        current = tariff.current.number if tariff.current else None
+        if tariff.begun != current:
+            yield f"Tariff {tariff.code} is sold by version {current} of {tariff.begun}"
+        elif tariff.newest and tariff.count != tariff.newest:
+            yield f"Tariff {tariff.code} has {tariff.count} versions, the newest is {tariff.newest}"
 
 
 @audit.rule("catalog.values-fit-parameters", scope="public")
 def values_fit_parameters() -> Iterator[str]:
     """Every value of a version in force belongs to a declared parameter and is of its kind."""
-    tariffs = Tariff.objects.filter(current__isnull=False, is_archived=False)
+    tariffs = Tariff.objects.filter(current__isnull=False).exclude(state=ARCHIVED)
     for tariff in tariffs.select_related("current", "product").prefetch_related("product__parameters"):
         declared = {one.code: one for one in tariff.product.parameters.all()}
         for code, value in tariff.current.parameters.items() if tariff.current else ():

@@ -26,6 +26,26 @@ class Kind(models.TextChoices):
     CHOICE = "choice", _("одно из списка")
 
 
+class AskedAt(models.TextChoices):
+    """Who gives the value, and when."""
+
+    TARIFF = "tariff", _("в тарифе")
+    ORDER = "order", _("клиенту при заказе")
+    FULFILMENT = "fulfilment", _("сотруднику при выдаче")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a value must be. A number, or the length of a text, lies between `minimum` and `maximum`."""
+
+    kind: str
+    choices: tuple[str, ...] = ()
+    is_required: bool = False
+    minimum: int | None = None
+    maximum: int | None = None
+    pattern: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A parameter with its value in a tariff; `value` is int, "unlimited", bool or str by `kind`."""
@@ -75,6 +95,71 @@ def check(value: Any, kind: str, choices: Iterable[str] = ()) -> None:
         raise ValueError(_("«%s»: нужно целое число или «безлимит»") % value)
     if kind in {Kind.STRING, Kind.CHOICE}:
         read(str(value), kind, choices)
+
+
+def check_rule(rule: Rule) -> None:
+    """Raises ValueError where nothing could meet the rule, or nobody could read it."""
+    if rule.minimum is not None and rule.maximum is not None and rule.minimum > rule.maximum:
+        raise ValueError(_("Наименьшее значение больше наибольшего"))
+    if rule.kind == Kind.CHOICE and not rule.choices:
+        raise ValueError(_("Перечислите варианты"))
+    if rule.pattern and rule.kind != Kind.STRING:
+        raise ValueError(_("Шаблон бывает только у строки"))
+    try:
+        re.compile(rule.pattern)
+    except re.error:
+        raise ValueError(_("Шаблон не читается: это не регулярное выражение")) from None
+
+
+def check_by(rule: Rule, value: Any) -> None:
+    """`check` and the bounds of the rule. Raises ValueError with a reason in the reader's language."""
+    check(value, rule.kind, rule.choices)
+    size = len(value) if rule.kind == Kind.STRING else value if rule.kind == Kind.INT else None
+    if isinstance(size, int) and not isinstance(size, bool):
+        bounds = {"min": rule.minimum, "max": rule.maximum}
+        if rule.minimum is not None and size < rule.minimum:
+            raise ValueError(
+                (_("не короче %(min)d знаков") if rule.kind == Kind.STRING else _("не меньше %(min)d"))
+                % bounds
+            )
+        if rule.maximum is not None and size > rule.maximum:
+            raise ValueError(
+                (_("не длиннее %(max)d знаков") if rule.kind == Kind.STRING else _("не больше %(max)d"))
+                % bounds
+            )
+    if rule.pattern and not re.fullmatch(rule.pattern, str(value)):
+        raise ValueError(_("не подходит по виду"))
+
+
+def answers(declared: Iterable["ProductParameter"], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a customer answered at order, checked. Raises BadAnswers with a reason for each wrong one."""
+    found: dict[str, Any] = {}
+    wrong: dict[str, str] = {}
+    by_code = {one.code: one for one in declared}
+    for code in given.keys() - by_code.keys():
+        wrong[code] = str(_("нет такого параметра"))
+    for code, one in by_code.items():
+        value = given.get(code)
+        if value is None or value == "":
+            if one.is_required:
+                wrong[code] = str(_("нужно заполнить"))
+            continue
+        try:
+            check_by(one.rule, value)
+            found[code] = value
+        except ValueError as error:
+            wrong[code] = str(error)
+    if wrong:
+        raise BadAnswers(wrong)
+    return found
+
+
+class BadAnswers(ValueError):
+    """Answers that do not meet their rules: the reasons by code."""
+
+    def __init__(self, reasons: dict[str, str]) -> None:
+        super().__init__("; ".join(f"{code}: {reason}" for code, reason in reasons.items()))
+        self.reasons = reasons
 
 
 def write(value: Any) -> str:

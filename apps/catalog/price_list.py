@@ -16,15 +16,19 @@ from apps.catalog.models import Delivery, Tariff
 PRODUCT_CODE, PRODUCT, CATEGORY, PROVIDER = "Артикул продукта", "Продукт", "Категория", "Поставщик"
 DELIVERY, VAT, TARIFF_CODE, TARIFF, PERIOD = "Выдача", "НДС", "Код тарифа", "Тариф", "Период"
 TRIAL, PRICE, PARAMETERS, DESCRIPTION = "Пробный период, дней", "Цена, руб.", "Параметры", "Описание"
+TRIAL_METHOD = "Пробный период с картой"
 COLUMNS = (
     PRODUCT_CODE, PRODUCT, CATEGORY, PROVIDER, DELIVERY, VAT, TARIFF_CODE, TARIFF, PERIOD, TRIAL, PRICE,
-    PARAMETERS, DESCRIPTION,
+    PARAMETERS, DESCRIPTION, TRIAL_METHOD,
 )  # fmt: skip
+OPTIONAL = (TRIAL_METHOD,)
+"""Columns that a file may lack: what stands in the catalogue stays then, as with an empty cell."""
 PARTS = "состав"
 """The parameter that lists the tariffs of a bundle: «состав=KINO-M+CLOUD-100»."""
 _NOBODY = {"", "—", "–", "-"}
+_YES, _NO = "да", "нет"
 _OF_PRODUCT = (PRODUCT, CATEGORY, PROVIDER, DELIVERY, VAT)
-_TERMS = (VAT, PERIOD, TRIAL, PRICE, PARAMETERS)
+_TERMS = (VAT, PERIOD, TRIAL, TRIAL_METHOD, PRICE, PARAMETERS)
 _Read = TypeVar("_Read")
 
 
@@ -45,6 +49,9 @@ class Line:
             return periods.in_russian(*value)
         if column == TRIAL:
             return value or None
+        if column == TRIAL_METHOD:
+            # Without a trial it says nothing.
+            return (_YES if value else _NO) if self.values[TRIAL] else ""
         if column == PARAMETERS:
             pairs = [*value.items(), *([(PARTS, "+".join(self.parts))] if self.parts else [])]
             return "; ".join(f"{name}={text}" for name, text in pairs)
@@ -70,6 +77,8 @@ class Reader:
     tariffs: Mapping[str, Tariff]
     kinds: Mapping[tuple[str, str], tuple[str, list[str]]]
     """Kind and choices by product code and name of a parameter."""
+    rules: Mapping[tuple[str, str], parameters.Rule] = field(default_factory=dict)
+    """What values of declared parameters must be, by product code and name."""
     missing_providers: set[str] = field(default_factory=set)
     _lines: dict[str, tuple[int, Line]] = field(default_factory=dict)
     _products: dict[str, tuple[int, Line]] = field(default_factory=dict)
@@ -100,6 +109,8 @@ class Reader:
             PRICE: cell(PRICE, cells.price, Decimal(0)),
             DESCRIPTION: cell(DESCRIPTION, cells.text, ""),
         }
+        asked = cell(TRIAL_METHOD, _yes_or_no, None)
+        values[TRIAL_METHOD] = self._needs_method(values[TARIFF_CODE], asked if values[TRIAL] else None)
         is_bundle = values[DELIVERY] == Delivery.BUNDLE
         values[PROVIDER] = cell(PROVIDER, lambda value: self._provider(value, is_bundle), "")
         none: dict[str, str] = {}
@@ -129,6 +140,13 @@ class Reader:
                     _("«%s», а в строке %d у этого же продукта «%s»")
                     % (line.cell(column), first, other.cell(column))
                 )
+
+    def _needs_method(self, code: str, asked: bool | None) -> bool:
+        """Whether a trial wants a card: as the file says, else as it is; of a new tariff, it does."""
+        if asked is not None:
+            return asked
+        known = self.tariffs.get(code)
+        return known.current.trial_needs_method if known and known.current else True
 
     def _provider(self, value: Any, is_bundle: bool) -> str:
         name = "" if str(value or "").strip() in _NOBODY else cells.text(value)
@@ -173,9 +191,15 @@ class Reader:
         for name, text in pairs.items():
             kind, choices = self.kinds.get((product, name), (parameters.Kind.STRING, []))
             try:
-                typed[name] = parameters.write(parameters.read(text, kind, choices))
+                value = parameters.read(text, kind, choices)
+                if rule := self.rules.get((product, name)):
+                    parameters.check_by(rule, value)
+                typed[name] = parameters.write(value)
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
+        for (owner, name), rule in self.rules.items():
+            if owner == product and rule.is_required and name not in typed:
+                raise ValueError(_("%s: нужно заполнить") % name)
         return typed
 
 
@@ -196,6 +220,7 @@ def line_of(tariff: Tariff, vat_labels: Mapping[str, str]) -> Line:
         TARIFF: tariff.name.get("ru", ""),
         PERIOD: (version.period_count, version.period_unit),
         TRIAL: version.trial_days,
+        TRIAL_METHOD: version.trial_needs_method,
         PRICE: version.price,
         PARAMETERS: {
             one.name["ru"]: parameters.write(version.parameters[one.code])
@@ -246,6 +271,13 @@ def _delivery(value: Any) -> str:
             _("выдача «%s» неизвестна, бывает: %s") % (delivery or "—", ", ".join(Delivery.values))
         )
     return delivery
+
+
+def _yes_or_no(value: Any) -> bool | None:
+    text = cells.text(value).lower()
+    if text not in {"", _YES, _NO}:
+        raise ValueError(_("«%s»: нужно «да» или «нет»") % text)
+    return text == _YES if text else None
 
 
 def _period(value: Any) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apps.catalog import parameters, price_list
+from apps.catalog.lifecycle import ARCHIVED, ON_SALE
 from apps.catalog.models import Category, Product, ProductParameter, Tariff
 from apps.catalog.price_list import Line
 from apps.core import clock
@@ -37,7 +38,7 @@ class Writer:
         code = line[price_list.TARIFF_CODE]
         tariff = self.tariffs.get(code) or Tariff(code=code, sort=sort)
         tariff.product = self._product(line, provider_id=provider_id, vat_code=vat_code, sort=sort)
-        tariff.is_archived = False
+        tariff.state = _back(tariff.state)
         _translate(tariff, "name", line[price_list.TARIFF])
         _translate(tariff, "description", line[price_list.DESCRIPTION])
         tariff.save()
@@ -49,6 +50,7 @@ class Writer:
                 period_count=count,
                 period_unit=unit,
                 trial_days=line[price_list.TRIAL],
+                trial_needs_method=line[price_list.TRIAL_METHOD],
                 parameters=self._typed(tariff.product, line[price_list.PARAMETERS]),
                 vat_code=vat_code,
                 parts=[self.tariffs[part] for part in line.parts],
@@ -62,7 +64,8 @@ class Writer:
         if code in self._written:
             return product
         product.category = self._category(line[price_list.CATEGORY], sort=sort)
-        product.provider_id, product.vat_code, product.is_archived = provider_id, vat_code, False
+        product.provider_id, product.vat_code = provider_id, vat_code
+        product.state = _back(product.state)
         product.delivery = line[price_list.DELIVERY]
         _translate(product, "name", line[price_list.PRODUCT])
         product.save()
@@ -96,6 +99,11 @@ class Writer:
         )
         self._parameters[product.pk, name] = one
         return one
+
+
+def _back(state: str) -> str:
+    """What is archived comes back; what staff have not approved or have closed is not put on sale by a file."""
+    return ON_SALE if state == ARCHIVED else state
 
 
 def _translate(row: Product | Tariff, name: str, russian: str) -> None:

@@ -15,6 +15,7 @@ from import_export.resources import ModelResource
 from import_export.results import Result, RowResult
 
 from apps.catalog import cells, parameters, price_list, pricing, vat
+from apps.catalog.lifecycle import ARCHIVED
 from apps.catalog.models import Product, ProductParameter, Tariff
 from apps.catalog.price_list import COLUMNS, Line
 from apps.core import clock
@@ -91,13 +92,14 @@ class TariffResource(ModelResource):
     price = Field(column_name=price_list.PRICE)
     terms = Field(column_name=price_list.PARAMETERS)
     description = Field(column_name=price_list.DESCRIPTION)
+    trial_method = Field(column_name=price_list.TRIAL_METHOD)
 
     class Meta:
         model = Tariff
         name = _("Прайс-лист")
         fields = (
             "product_code", "product_name", "category", "provider", "delivery", "vat", "code", "name",
-            "period", "trial", "price", "terms", "description",
+            "period", "trial", "price", "terms", "description", "trial_method",
         )  # fmt: skip
         import_id_fields = ("code",)
         use_transactions = True
@@ -123,7 +125,8 @@ class TariffResource(ModelResource):
     def before_import(self, dataset: tablib.Dataset, **options: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        if missing := [column for column in COLUMNS if column not in (dataset.headers or [])]:
+        headers = {*(dataset.headers or []), *price_list.OPTIONAL}
+        if missing := [column for column in COLUMNS if column not in headers]:
             while dataset.height:
                 dataset.rpop()
             raise ValidationError(_("В файле нет столбцов: %s") % ", ".join(missing))
@@ -132,6 +135,7 @@ class TariffResource(ModelResource):
             vat=self._vat,
             tariffs=_tariffs(),
             kinds=_kinds(dataset),
+            rules=_rules(),
         )
         self._writer = pricing.Writer(self._reader.kinds)
 
@@ -173,8 +177,8 @@ class TariffResource(ModelResource):
     def _changes(self) -> list[Change]:
         line, before = self._line, self._before
         known = self._reader.tariffs.get(line[price_list.TARIFF_CODE])
-        archived = [Change(_("Тариф"), _("в архиве"), _("действует"))]
-        returns = known is not None and (known.is_archived or known.product.is_archived)
+        archived = [Change(_("Тариф"), _("в архиве"), _("в продаже"))]
+        returns = known is not None and ARCHIVED in {known.state, known.product.state}
         return (archived if returns else []) + [
             Change(column, _shown(before.cell(column)) if before else "", _shown(line.cell(column)))
             for column in COLUMNS
@@ -190,7 +194,8 @@ class TariffResource(ModelResource):
         # A bundle after its parts, as the import wants it.
         bundles_last = models.Case(models.When(product__delivery="bundle", then=1), default=0)
         return (
-            queryset.filter(current__isnull=False, is_archived=False)
+            queryset.filter(current__isnull=False)
+            .exclude(state=ARCHIVED)
             .select_related("current", "product__category", "product__provider")
             .prefetch_related("product__parameters")
             .order_by(bundles_last, "product__sort", "product__code", "sort", "id")
@@ -241,6 +246,11 @@ def _kinds(dataset: tablib.Dataset) -> dict[tuple[str, str], tuple[str, list[str
     for declared in ProductParameter.objects.select_related("product"):
         kinds[declared.product.code, declared.name.get("ru", "")] = (declared.kind, declared.choices)
     return kinds
+
+
+def _rules() -> dict[tuple[str, str], parameters.Rule]:
+    declared = ProductParameter.objects.filter(asked_at=parameters.AskedAt.TARIFF).select_related("product")
+    return {(one.product.code, one.name.get("ru", "")): one.rule for one in declared}
 
 
 def _or_none(read: Callable[[Any], Any], value: Any) -> Any:

@@ -75,7 +75,7 @@ class Feed:
             self._text("vendor", product.provider.name)
         self._text("vendorCode", tariff.code)
         self._text("url", self.absolute(f"{page}?channel={channel.code}"))
-        self._text("price", f"{version.price:.2f}")
+        self._text("price", f"{offer.unit_price:.2f}")
         self._text("currencyId", version.currency)
         self._text("categoryId", str(product.category_id))
         if version_of_picture := product.picture_version:

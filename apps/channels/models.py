@@ -56,7 +56,7 @@ class Channel(UUIDModel):
 
     def offers(self) -> OfferQuerySet:
         """What the channel sells now: its own choice, or all that the partner sells where none was made."""
-        offers = Offer.objects.on_sale(current_partner_id() or 0)
+        offers = Offer.objects.on_sale(current_partner_id() or 0, self.code)
         chosen = list(self.chosen.values_list("offer_id", flat=True))
         return offers.filter(pk__in=chosen) if chosen else offers
 
@@ -85,6 +85,8 @@ class Scope(models.TextChoices):
     SUBSCRIPTIONS_READ = "subscriptions:read", _("Подписки: чтение")
     SUBSCRIPTIONS_WRITE = "subscriptions:write", _("Подписки: изменение")
     INVOICES_READ = "invoices:read", _("Счета: чтение")
+    BASE_MOVE = "base:move", _("Перенос базы из прежней системы")
+    CLOCK_MOVE = "clock:move", _("Часы песочницы")
 
 
 class ApiKey(UUIDModel):

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.db import models
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -57,7 +57,7 @@ class ConnectionAdmin(console.ConsoleAdmin):
 
     @action(description=_("Проверить"), url_path="check", permissions=["change"])
     def check_now(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        connection = Connection.objects.get(pk=object_id)
+        connection = get_object_or_404(Connection, pk=object_id)
         try:
             said = connection.open().check()
         except (ConnectorError, LookupError) as error:

@@ -1,9 +1,11 @@
 """The one HTTP client for calls outside: timeouts, no private addresses, a breaker, a line in the journal."""
 
 import atexit
+import functools
 import ipaddress
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -158,12 +160,18 @@ def _close() -> None:
             client.close()
 
 
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """Read once: the list of authorities takes longer to read than a request takes."""
+    return httpx.create_ssl_context()
+
+
 def _client(connection: Connection) -> httpx.Client:
     key = (os.getpid(), connection.pk)
     with _lock:
         if key not in _clients:
             limits = httpx.Limits(max_connections=20, max_keepalive_connections=10)
-            transport = httpx.HTTPTransport(limits=limits)
+            transport = httpx.HTTPTransport(verify=_trusted(), limits=limits)
             # httpx has no public way to name a network backend; a test would fail if this one were ignored.
             transport._pool._network_backend = _PublicOnly()
             _clients[key] = httpx.Client(transport=transport, trust_env=False, follow_redirects=False)

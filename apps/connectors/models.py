@@ -1,5 +1,6 @@
 """Connections to everything outside, references that outsiders see, and their messages as they came."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from apps.connectors.base import Connector, ConnectorError, Inbound, Kind, configured, connector_class
+from apps.core import bulk
 from apps.core.errors import Refused
 from apps.core.fields import EncryptedField, EncryptedJSONField
 from apps.core.ids import uuid7
@@ -134,6 +136,21 @@ class GatewayReference(models.Model):
             defaults={"kind": kind},
         )
         return found
+
+    @classmethod
+    def allot_new(cls, connection_id: int, kind: str, object_ids: Sequence[UUID]) -> list[int]:
+        """`allot` for many new objects of the current partner at once: their numbers, in order."""
+        keys = bulk.identities(cls, len(object_ids))
+        partner_id = current_partner_id()
+        bulk.copy(
+            cls,
+            ["id", "connection", "partner_id", "kind", "object_id", "gateway_id"],
+            [
+                (key, connection_id, partner_id, kind, object_id, "")
+                for key, object_id in zip(keys, object_ids, strict=True)
+            ],
+        )
+        return keys
 
     def learn(self, gateway_id: str) -> None:
         """Remembers the other side's id, once it has said it."""

@@ -1,7 +1,7 @@
 """The two consoles: the operator's over public data, and a partner's, also opened by the operator at /p/<slug>/."""
 
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 from django.contrib import admin
@@ -11,9 +11,12 @@ from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern
+from django.utils.functional import SimpleLazyObject
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
 from unfold.sites import UnfoldAdminSite
 
+from apps.core.money import Money
 from apps.core.staff_sign_in import TOO_MANY, StaffSignInForm
 
 
@@ -31,6 +34,10 @@ class Console(UnfoldAdminSite):
         if form is not None and form.is_bound and form.has_error(NON_FIELD_ERRORS, TOO_MANY):
             response.status_code = 429
         return response
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
+        # It costs an address and the rights of every model; each page has it in its context, few show it.
+        return SimpleLazyObject(lambda: super(Console, self).get_app_list(request, app_label))
 
     def get_urls(self) -> list[Any]:
         patterns = super().get_urls()
@@ -101,6 +108,8 @@ class ConsoleAdmin(RightsByRole, ModelAdmin):
     compressed_fields = True
     empty_value_display = "—"
     warn_unsaved_form = True
+    empty_hint: Any = ""
+    """What an empty list says of how something comes here."""
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         page = super().get_changelist_instance(request)
@@ -147,6 +156,40 @@ class OnlyToLookAt:
 class ReadOnlyAdmin(OnlyToLookAt, ConsoleAdmin):
     """Documents and logs: to be looked at; what may be done with them are actions."""
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Sums stand in their currency, which then needs no line of its own."""
+        found = super().get_fieldsets(request, obj)
+        return [
+            (name, {**options, "fields": _in_currency(self.model, options["fields"])})
+            for name, options in found
+        ]
+
+
+def _in_currency(model: type[models.Model], fields: Sequence[Any]) -> list[Any]:
+    """The fields of a page to look at, sums of a document among them as «1 490 ₽»."""
+    known = {one.name: one for one in model._meta.get_fields() if isinstance(one, models.Field)}
+    if "currency" not in known:
+        return list(fields)
+    return [
+        _sum(model, name) if _is_amount(known.get(name)) else name for name in fields if name != "currency"
+    ]
+
+
+def _is_amount(one: Any) -> bool:
+    return isinstance(one, models.DecimalField) and (one.max_digits, one.decimal_places) == (14, 2)
+
+
+@cache
+def _sum(model: type[models.Model], name: str) -> Callable[[Any], str]:
+    """One and the same for a field: Django compares what it is given in several places."""
+
+    @display(description=model._meta.get_field(name).verbose_name)  # type: ignore[union-attr]
+    def shown(row: Any) -> str:
+        amount = getattr(row, name)
+        return "—" if amount is None else str(Money(amount, row.currency))
+
+    return shown
+
 
 class ConsoleInline(RightsByRole, TabularInline):
     """Rows on the page of what they belong to. Without roles of its own Django would show them to superusers only."""
@@ -158,6 +201,11 @@ class ReadOnlyInline(OnlyToLookAt, ConsoleInline):
     """Rows to be looked at."""
 
     can_delete = False
+
+    @property
+    def hide_title(self) -> bool:
+        """Cells say what a row is; its title would say it twice, or be an id. But the link to its page stands there."""
+        return not self.show_change_link
 
 
 class Belongings(ReadOnlyInline):
@@ -176,6 +224,14 @@ def show_below(model: type[models.Model], *inlines: type[Belongings]) -> None:
     """Adds rows to the partner's page of a model that stands below and knows nothing of them."""
     page = partner_site.get_model_admin(model)
     page.inlines = (*page.inlines, *inlines)
+
+
+def act_on(model: type[models.Model], *actions: Any) -> None:
+    """Adds buttons to the partner's page of a model that stands below and knows nothing of them."""
+    page = partner_site.get_model_admin(model)
+    for one in actions:
+        setattr(type(page), one.__name__, one)
+    page.actions_detail = (*page.actions_detail, *(one.__name__ for one in actions))
 
 
 def form_page(

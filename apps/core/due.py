@@ -1,21 +1,23 @@
 """Due work: everything that will have to happen, or that calls outside, as rows claimed under a lease."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Exists
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
 
-from apps.core import clock, faults, models, wake, work
+from apps.core import bulk, clock, faults, models, wake, work
 from apps.core.events import PATIENCE, backoff
 from apps.core.tenancy import current_partner, current_partner_id, in_partner, in_public
 
 log = logging.getLogger(__name__)
 Task = Callable[[UUID], None]
+Batch = Callable[[Sequence[UUID]], None]
 _tasks: dict[str, Task] = {}
+_batches: dict[str, tuple[Batch, int]] = {}
 LEASE = timedelta(seconds=settings.LEASE_SECONDS)
 """Longer than any task: a task's outside calls have time-outs far below it."""
 
@@ -33,6 +35,20 @@ def task(kind: str) -> Callable[[Task], Task]:
 
     def register(function: Task) -> Task:
         _tasks[kind] = function
+        return function
+
+    return register
+
+
+def batch(kind: str, size: int = 500) -> Callable[[Batch], Batch]:
+    """Registers a function that does `kind` for many objects of one partner at once, up to `size`.
+
+    Where it raises, each is done by itself: one that fails delays nobody. It may be run again, as any task.
+    """
+
+    def register(function: Batch) -> Batch:
+        _batches[kind] = (function, size)
+        _tasks[kind] = lambda object_id: function([object_id])
         return function
 
     return register
@@ -67,12 +83,26 @@ def schedule(kind: str, object_id: UUID, at: datetime, *, wall: bool = False) ->
         wake.after_commit()
 
 
+def schedule_new(kind: str, planned: Iterable[tuple[UUID, datetime]], *, wall: bool = False) -> None:
+    """`schedule` for many objects at once that have no plan of this kind yet: IntegrityError where one has."""
+    if kind not in _tasks:
+        raise LookupError(f"No due task {kind}")
+    partner_id = current_partner_id()
+    on_own_clock = not wall and partner_id is not None and current_partner().is_sandbox
+    now = clock.wall()
+    rows = [(partner_id, kind, object_id, at, on_own_clock, 0, "") for object_id, at in planned]
+    fields = ["partner_id", "kind", "object_id", "due_at", "is_sandbox", "attempts", "error"]
+    bulk.copy(models.Due, fields, rows)
+    if not on_own_clock and any(row[3] <= now for row in rows):
+        wake.after_commit()
+
+
 def cancel(kind: str, object_id: UUID) -> None:
     """Takes a plan back; one that is running ends by itself and re-reads state."""
     for row in models.Due.objects.raw(_CANCEL, [current_partner_id(), kind, object_id]):
         # Staff need not look any more at what failed and is not to be done.
         if row.attempts >= PATIENCE:
-            _close(row)
+            _close(row.partner_id, [row.object_id])
 
 
 _CANCEL = """
@@ -109,15 +139,64 @@ FROM ready WHERE core_due.id = ready.id RETURNING core_due.*
 _OF_PARTNER = "AND partner_id = %(partner)s"
 
 
+def waiting(*alive: str) -> bool:
+    """Whether anything is due or to be delivered by the wall clock; says which parts are alive. One round trip."""
+    connection.ensure_connection()
+    # Not through Django's cursor, which asks for the search path first.
+    with connection.wrap_database_errors, connection.connection.cursor() as cursor:
+        cursor.execute(_WAITING, {"now": clock.wall(), "alive": list(alive)})
+        return bool(cursor.fetchone()[0])
+
+
+# Parts in order: two who wrote them in another order would wait for each other.
+_WAITING = """
+WITH beat AS (
+    INSERT INTO public.core_heartbeat (part, seen_at)
+    SELECT part, %(now)s FROM unnest(%(alive)s::text[]) AS part ORDER BY part
+    ON CONFLICT (part) DO UPDATE SET seen_at = excluded.seen_at
+)
+SELECT EXISTS (
+    SELECT FROM public.core_due
+    WHERE NOT is_sandbox AND due_at <= %(now)s AND (leased_until IS NULL OR leased_until < %(now)s)
+) OR EXISTS (SELECT FROM public.core_delivery WHERE next_at <= %(now)s)
+"""
+
+
 def run(row: models.Due) -> bool:
     """Does one claimed row; True where it was done. A failure is put off, and stands in the queue in the end.
 
-    False as well where the row is no longer ours: those before it in the batch took longer than the lease, or it
-    was planned anew.
+    With one of a kind that is done in batches it claims and does more of the same partner. False as well where the
+    row is no longer ours: those before it took longer than the lease or had it in their batch, or it was planned
+    anew.
     """
     faults.at("core.due-claimed")
     if not _renewed(row):
         return False
+    # What failed before is done alone, so as not to break the others' batch again.
+    if row.kind not in _batches or row.partner_id is None or row.attempts:
+        return _run_one(row)
+    with in_partner(row.partner_id):
+        rows = [row, *_more_like(row)]
+        if _run_batch(rows):
+            return True
+    alone = {one.pk: _run_one(one) for one in rows if _renewed(one)}
+    return alone.get(row.pk, False)
+
+
+def _run_batch(rows: list[models.Due]) -> bool:
+    """Does rows of the current partner and one kind at once; False where that failed."""
+    function, _size = _batches[rows[0].kind]
+    try:
+        function([row.object_id for row in rows])
+    except Exception as error:
+        log.warning("%d of %s are done one by one: %r", len(rows), rows[0].kind, error)
+        return False
+    faults.at("core.due-done-not-deleted")
+    _done(rows)
+    return True
+
+
+def _run_one(row: models.Due) -> bool:
     try:
         if row.partner_id is None:
             with in_public():
@@ -133,11 +212,38 @@ def run(row: models.Due) -> bool:
         _postpone(row, error)
         return False
     faults.at("core.due-done-not-deleted")
-    # Planned anew by the task itself: the lease is gone, and the row stays.
-    with in_public():
-        _held(row).delete()
-        _close(row)
+    _done([row])
     return True
+
+
+def _more_like(row: models.Due) -> list[models.Due]:
+    """More rows of the current partner, the same kind and clock whose moment has come, under the same lease."""
+    now = clock.wall()
+    values = {
+        "now": now,
+        "until": clock.now() if row.is_sandbox else now,
+        "partner": row.partner_id,
+        "kind": row.kind,
+        "is_sandbox": row.is_sandbox,
+        "lease": row.lease,
+        "leased_until": now + LEASE,
+        "id": row.pk,
+        "limit": _batches[row.kind][1] - 1,
+    }
+    with in_public():
+        return list(models.Due.objects.raw(_MORE, values))
+
+
+_MORE = """
+WITH ready AS MATERIALIZED (
+    SELECT id FROM core_due
+    WHERE partner_id = %(partner)s AND kind = %(kind)s AND is_sandbox = %(is_sandbox)s AND due_at <= %(until)s
+        AND (leased_until IS NULL OR leased_until < %(now)s OR lease = %(lease)s) AND attempts = 0 AND id <> %(id)s
+    ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+UPDATE core_due SET lease = %(lease)s, leased_until = %(leased_until)s
+FROM ready WHERE core_due.id = ready.id RETURNING core_due.*
+"""
 
 
 def _renewed(row: models.Due) -> bool:
@@ -145,15 +251,24 @@ def _renewed(row: models.Due) -> bool:
         return bool(_held(row).update(leased_until=clock.wall() + LEASE))
 
 
-def _close(row: models.Due) -> None:
-    """Nothing of the object fails any more: staff need not look. Other work of it may still."""
+def _done(rows: list[models.Due]) -> None:
+    """Takes done rows of one partner away. What was planned anew by the task itself has no lease, and stays."""
+    [partner_id] = {row.partner_id for row in rows}
+    with in_public():
+        keys = bulk.these("bigint", [row.pk for row in rows])
+        models.Due.objects.filter(pk__in=keys, lease=rows[0].lease).delete()
+        _close(partner_id, [row.object_id for row in rows])
+
+
+def _close(partner_id: int | None, object_ids: list[UUID]) -> None:
+    """Where nothing of an object fails any more, staff need not look. Other work of it may still."""
     failing = models.Due.objects.filter(
-        partner_id=row.partner_id, object_id=row.object_id, attempts__gte=PATIENCE
+        partner_id=partner_id, object_id=OuterRef("object_id"), attempts__gte=PATIENCE
     )
-    waiting = models.WorkItem.objects.filter(
-        partner_id=row.partner_id, kind="core.due", object_id=row.object_id
+    items = models.WorkItem.objects.filter(
+        partner_id=partner_id, kind="core.due", object_id__in=bulk.these("uuid", object_ids)
     )
-    waiting.exclude(Exists(failing)).delete()
+    items.exclude(Exists(failing)).delete()
 
 
 def _held(row: models.Due) -> "models.models.QuerySet[models.Due]":

@@ -1,7 +1,8 @@
 """The outbox: an event is written in the transaction that made it true, and delivered once to each handler."""
 
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -9,7 +10,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.core import clock, faults, models, wake
+from apps.core import bulk, clock, faults, models, wake
+from apps.core.ids import uuid7
 from apps.core.models import Event
 from apps.core.tenancy import current_partner_id, in_partner, in_public
 
@@ -51,6 +53,22 @@ def publish(event_type: str, object_id: UUID, **data: Any) -> Event:
     )
     wake.after_commit()
     return event
+
+
+def publish_many(event_type: str, published: Iterable[tuple[UUID, dict[str, Any]]]) -> None:
+    """`publish` for many objects of the current partner at once: (object id, data) each."""
+    partner_id, now, wall = current_partner_id(), clock.now(), clock.wall()
+    handlers = list(_handlers.get(event_type, {}))
+    rows = [
+        (uuid7(), partner_id, event_type, object_id, json.dumps(data), now) for object_id, data in published
+    ]
+    bulk.copy(Event, ["id", "partner_id", "type", "object_id", "data", "occurred_at"], rows)
+    bulk.copy(
+        models.Delivery,
+        ["event", "partner_id", "handler", "next_at", "attempts", "error"],
+        [(row[0], partner_id, name, wall, 0, "") for row in rows for name in handlers],
+    )
+    wake.after_commit()
 
 
 @dataclass(frozen=True)

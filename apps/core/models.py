@@ -41,6 +41,8 @@ class Due(models.Model):
             models.Index(
                 fields=["partner_id", "due_at"], condition=models.Q(is_sandbox=True), name="core_due_sandbox"
             ),
+            # A batch takes more of one partner and kind, however many others wait.
+            models.Index(fields=["partner_id", "kind", "due_at"], name="core_due_batch"),
         ]
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Exists, Model, OuterRef, QuerySet
 
+from apps.core import bulk
 from apps.core.models import SearchKey
 from apps.core.tenancy import current_partner
 
@@ -42,6 +43,16 @@ def index(kind: str, object_id: UUID, values: Iterable[str]) -> None:
             for value in {normalised(value): value for value in values if value and value.strip()}.values()
         ],
         ignore_conflicts=True,
+    )
+
+
+def index_new(kind: str, found_by: Iterable[tuple[UUID, str]]) -> None:
+    """`index` for many new objects at once, by one value each: IntegrityError where one is there already."""
+    partner_id = current_partner().pk
+    bulk.copy(
+        SearchKey,
+        ["digest", "partner_id", "kind", "object_id"],
+        [(digest(value), partner_id, kind, object_id) for object_id, value in found_by],
     )
 
 

@@ -15,11 +15,15 @@ BUDGET = 20.0
 @shared_task(name="core.work")
 def work() -> None:
     """Delivers what waits and does what is due, until nothing is left or the budget is spent."""
-    beat("worker")
+    _work("worker")
+
+
+def _work(*alive: str) -> None:
     started = time.monotonic()
     while time.monotonic() - started < BUDGET:
-        if not run_once():
+        if not due.waiting(*alive):
             return
+        run_once()
     wake.after_commit()
 
 
@@ -41,9 +45,8 @@ def beat(part: str) -> None:
 
 @shared_task(name="core.tick")
 def tick() -> None:
-    """Beat's pulse: does what is due, though every wake-up may have been lost."""
-    beat("beat")
-    work()
+    """Beat's pulse: does what is due, though every wake-up may have been lost. One round trip where nothing is."""
+    _work("beat", "worker")
 
 
 # Long, and come again by themselves: a broker that waited for their end would hand them out twice.

@@ -22,10 +22,18 @@ ASK_AGAIN = 3
 """How often what is unknown is asked about at once, before its own time."""
 
 
+class OutOfTime(Refused):
+    """What is due did not come to an end in the seconds given; whoever asks again goes on from there."""
+
+    def __init__(self) -> None:
+        text = _("Работа партнёра не закончилась вовремя: загляните в очередь")
+        super().__init__("clock_stuck", text, 503)
+
+
 class Settling:
     """Does a partner's deliveries and wall-clock work until nothing is left, beside any worker that runs.
 
-    Raises Refused after `seconds` in all.
+    Raises OutOfTime after `seconds` in all.
     """
 
     def __init__(self, partner: Partner, *, seconds: float = PATIENCE_SECONDS) -> None:
@@ -46,9 +54,7 @@ class Settling:
 
     def _check_time(self) -> None:
         if time.monotonic() > self.deadline:
-            raise Refused(
-                "clock_stuck", _("Работа партнёра не закончилась вовремя: загляните в очередь"), 503
-            )
+            raise OutOfTime
 
     def _is_busy(self) -> bool:
         """Whether a worker has something of the partner in hand."""

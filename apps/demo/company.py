@@ -10,7 +10,7 @@ from importlib import resources
 from django.contrib.auth.models import User
 
 from apps.catalog.formats import PriceListCSV
-from apps.catalog.models import Tariff
+from apps.catalog.models import ProviderTerms, Tariff, Trade
 from apps.catalog.offers import put_on_sale
 from apps.catalog.resources import TariffResource
 from apps.channels.models import ApiKey, Channel, Scope
@@ -19,7 +19,7 @@ from apps.demo import english
 from apps.partners.models import ContractTerms, LegalEntity, Partner, StaffRole
 from apps.partners.services import create_partner
 from apps.providers import keys
-from apps.providers.models import ActivationKey, KeyPool
+from apps.providers.models import ActivationKey, KeyPool, Provider
 from apps.providers.services import ensure
 
 Say = Callable[[str], None]
@@ -103,6 +103,11 @@ def operator() -> LegalEntity:
         inn="7707083893",
         kpp="770701001",
         address="101000, Москва, ул. Мясницкая, 1",
+        bank="АО «Пример Банк»",
+        bik="044525000",
+        account="40702810000000000001",
+        bank_account="30101810000000000000",
+        signer="Генеральный директор С. В. Платонов",
         is_operator=True,
     )
 
@@ -148,12 +153,29 @@ def _key() -> str:
 
 def partners(say: Say, shops: tuple[Shop, ...] = SHOPS) -> dict[str, Partner]:
     """The partners with contracts and offers, by slug; those that are there already are left as they are."""
+    _agree_with_providers()
     found = {partner.slug: partner for partner in Partner.objects.select_related("legal_entity")}
     for shop in shops:
         if shop.slug not in found:
             found[shop.slug] = partner(shop)
             say(f"партнёр «{shop.name}»: {found[shop.slug].url()}")
     return {shop.slug: found[shop.slug] for shop in shops}
+
+
+def _agree_with_providers() -> None:
+    """Nearly all are resold; insurance is the insurer's, and a key that was handed out is paid for in any case."""
+    agreed: dict[str, dict[str, object]] = {
+        "Гарант": {"trade": Trade.AGENCY, "percent": Decimal(20), "base": "gross"},
+        "Щит Лабс": {"percent": Decimal(45), "clawback": False},
+    }
+    for number, provider in enumerate(Provider.objects.filter(name__in=PROVIDERS), start=1):
+        ProviderTerms.objects.get_or_create(
+            provider=provider,
+            product=None,
+            tariff=None,
+            valid_from=date(2020, 1, 1),
+            defaults={"number": f"П-{number}", **agreed.get(provider.name, {"percent": Decimal(40)})},
+        )
 
 
 def partner(shop: Shop) -> Partner:
@@ -169,7 +191,7 @@ def partner(shop: Shop) -> Partner:
     ContractTerms.objects.create(
         partner=made, number=f"Д-{made.pk}", valid_from=date(2020, 1, 1), share_percent=shop.share
     )
-    tariffs = Tariff.objects.filter(current__isnull=False, is_archived=False)
+    tariffs = Tariff.objects.filter(current__isnull=False, state=Tariff.State.ON_SALE)
     tariffs = tariffs.exclude(product__code__in=NOT_OFFERED).order_by("product__sort", "sort")
     if shop.sells:
         tariffs = tariffs.filter(product__code__in=shop.sells)

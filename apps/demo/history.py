@@ -5,17 +5,20 @@ falls due on the way happens at its moment, over the simulators' real protocols.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from apps.accounts import customers
 from apps.accounts.models import Customer
-from apps.billing import subscriptions
-from apps.billing.models import Subscription
+from apps.billing import subscriptions, trials
+from apps.billing.models import Invoice, InvoiceState, Subscription
 from apps.catalog.models import Offer
 from apps.channels.models import Channel
 from apps.core import clock, due, events, models
 from apps.core.tenancy import in_partner
+from apps.demo import lives
 from apps.demo.connect import Addresses
 from apps.orders.models import Order
 from apps.orders.services import place_order
@@ -92,21 +95,38 @@ class Sale:
 
 
 def live_through(
-    partner: Partner, *, days: int, sales: int, seed: int, addresses: Addresses | None = None
+    partner: Partner,
+    *,
+    days: int,
+    sales: int,
+    seed: int,
+    addresses: Addresses | None = None,
+    with_lives: bool = False,
 ) -> int:
-    """Gives a partner `days` of past with so many sales; returns how many orders were paid."""
+    """Gives a partner `days` of past with so many sales; returns how many orders were paid.
+
+    `with_lives`: beside them, one customer of each kind (`lives`).
+    """
     gateway = (addresses or Addresses()).control("yookassa")
     dice = random.Random(seed)
     now = clock.wall()
     moments = sorted(now - timedelta(hours=dice.uniform(2, days * 24)) for _ in range(sales))
-    past = Past(partner, now - timedelta(days=days, hours=1))
+    longest = max(timedelta(days=days, hours=1), lives.LONGEST if with_lives else timedelta())
+    past = Past(partner, now - longest)
     paid = 0
     with in_partner(partner):
+        lives.give_away(now - longest)
         offers = _instant(partner)
+        steps: list[tuple[datetime, Callable[[], int | None]]] = []
         for number, moment in enumerate(moments):
-            past.until(moment)
             sale = Sale(moment, dice.randrange(len(PEOPLE)), _card(number))
-            paid += _sell(past, gateway, sale, dice.choice(offers))
+            steps.append((moment, partial(_sell, past, gateway, sale, dice.choice(offers))))
+        if with_lives:
+            steps += lives.Lives(partial(_bought, past, gateway), RENEWAL_DECLINED).by_moment(now)
+        for moment, step in sorted(steps, key=lambda one: one[0]):
+            past.until(moment)
+            paid += step() or 0
+            past.settle()
         past.until(now - timedelta(hours=1))
         _cancel_one()
         past.close()
@@ -130,23 +150,50 @@ def _instant(partner: Partner) -> list[Offer]:
 
 def _sell(past: Past, gateway: Control, sale: Sale, offer: Offer) -> int:
     channel = Channel.objects.order_by("id")[sale.person % 2]
+    customer = _customer(past.partner, sale.person)
+    # Who had the trial already buys at once, as the checkout would offer.
+    trial = False if trials.had(customer, offer.tariff.product_id) else None
+    # A month of its own makes it a person's own card: a trial is had once by a card.
+    expiry = f"{sale.person + 1:02}/35"
+    order = _bought(
+        past, gateway, customer, offer, channel=channel, card=sale.card, expiry=expiry, trial=trial
+    )
+    # Not by the payment: the rouble that binds a card for a trial is given back, and the order stands.
+    return int(Invoice.objects.filter(order_id=order.pk, state=InvoiceState.PAID).exists())
+
+
+def _bought(
+    past: Past,
+    gateway: Control,
+    customer: Customer,
+    offer: Offer,
+    *,
+    channel: Channel | None = None,
+    card: str = GOOD_CARD,
+    expiry: str = "",
+    trial: bool | None = None,
+    promo_code: str = "",
+) -> Order:
+    """Ordered, and paid on the gateway's page where there is one."""
+    channel = channel or Channel.objects.order_by("id")[0]
     order = place_order(
-        customer=_customer(past.partner, sale.person),
+        customer=customer,
         offer=offer,
         channel_id=channel.pk,
         channel_code=channel.code,
         return_url=past.partner.url("/thanks/{order}/"),
         actor="demo",
+        trial=trial,
+        promo_code=promo_code,
     )
     past.settle()
     payment = Order.objects.get(pk=order.pk).payment()
-    if payment is None or not payment.confirmation_url:
-        return 0
-    gateway.pay(payment.confirmation_url, card=sale.card)
-    payments.settle(payment.pk)
-    past.settle()
-    payment.refresh_from_db()
-    return int(payment.is_paid)
+    if payment is not None and payment.confirmation_url:
+        expiry = expiry or f"{int(customer.phone[-2:]) % 12 + 1:02}/36"
+        gateway.pay(payment.confirmation_url, card=card, expiry=expiry)
+        payments.settle(payment.pk)
+        past.settle()
+    return Order.objects.get(pk=order.pk)
 
 
 def _customer(partner: Partner, person: int) -> Customer:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -13,7 +13,7 @@ from unfold.decorators import display
 
 from apps.core import console, links
 from apps.core.money import Money
-from apps.ledger.models import Transfer
+from apps.ledger.models import Account, Transfer
 
 # What staff call the kinds of documents, and the model whose page shows each.
 DOCUMENTS = {
@@ -21,6 +21,9 @@ DOCUMENTS = {
     "payment": (_("Платёж"), "payments.Payment"),
     "refund": (_("Возврат"), "payments.Refund"),
     "credit": (_("Корректировка счёта"), "payments.Refund"),
+    "credit_note": (_("Корректировка счёта"), "billing.CreditNote"),
+    "outside_payment": (_("Поступление"), "billing.OutsidePayment"),
+    "payout": (_("Возврат с баланса"), "payments.Refund"),
 }
 
 
@@ -36,6 +39,20 @@ class DocumentFilter(admin.SimpleListFilter):
         return queryset.filter(document_kind=self.value()) if self.value() in DOCUMENTS else queryset
 
 
+class AccountFilter(admin.SimpleListFilter):
+    """By an account, on whichever side: what a sum of the trial balance consists of."""
+
+    title, parameter_name = _("счёт"), "account"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return list(Account.choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Transfer]) -> QuerySet[Transfer]:
+        if self.value() not in Account.values:
+            return queryset
+        return queryset.filter(Q(debit=self.value()) | Q(credit=self.value()))
+
+
 @console.register(Transfer, sites=(console.operator_site,))
 class TransferAdmin(console.ReadOnlyAdmin):
     """Transfers over all partners."""
@@ -46,11 +63,13 @@ class TransferAdmin(console.ReadOnlyAdmin):
     exclude = ("document_kind", "posting")
     list_filter = (
         ("business_date", RangeDateFilter),
+        AccountFilter,
         "debit",
         "credit",
         "kind",
         DocumentFilter,
         "partner",
+        "seller",
         "is_sandbox",
     )
     list_filter_submit = True

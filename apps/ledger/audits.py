@@ -11,7 +11,7 @@ from apps.ledger.models import Account, Transfer
 from apps.partners.models import LegalEntity, Partner
 
 TRIGGER = "ledger_transfer_refuses"
-audit.guarded("ledger_transfer", TRIGGER)
+audit.guarded("ledger_transfer", TRIGGER, "ledger_transfer_open")
 
 
 @audit.rule("ledger.transfer-whole", scope="public")
@@ -55,3 +55,15 @@ def append_only() -> Iterator[str]:
     # tgtype is made of bits: BEFORE 2, DELETE 8, UPDATE 16, TRUNCATE 32; no bit for "per statement".
     if found is None or found[0] not in {"A", b"A"} or found[1] != 2 | 8 | 16 | 32:
         yield f"The trigger {TRIGGER} does not protect the ledger: {found}"
+
+
+@audit.rule("ledger.closed-books", scope="public")
+def closed_books() -> Iterator[str]:
+    """After books were closed, nothing was posted to their days."""
+    late = LegalEntity.objects.filter(
+        pk=OuterRef("seller_id"),
+        closed_until__gte=OuterRef("business_date"),
+        closed_at__lt=OuterRef("recorded_at"),
+    )
+    for transfer in Transfer.objects.filter(Exists(late)):
+        yield f"Transfer {transfer.pk} was posted to {transfer.business_date} after its books were closed"

@@ -8,11 +8,42 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.core import clock
+from apps.core import bulk, clock
 from apps.core.tenancy import current_partner
 from apps.ledger.models import Account, Owner, Sale, Transfer
+from apps.partners import books
 
 __all__ = ["Account", "Owner", "Posting", "Sale", "post"]
+
+
+_DIMENSIONS = (
+    "debit",
+    "credit",
+    "amount",
+    "currency",
+    "owner",
+    "kind",
+    "seller_id",
+    "connection_id",
+    "customer_id",
+    "subscription_id",
+    "channel_id",
+    "product_id",
+    "tariff_version_id",
+    "provider_id",
+    "vat_rate",
+)
+_FIELDS = [
+    "partner",
+    "is_sandbox",
+    "document_kind",
+    "document_id",
+    "posting",
+    "occurred_at",
+    "business_date",
+    "recorded_at",
+    *(name.removesuffix("_id") if name in {"seller_id", "connection_id"} else name for name in _DIMENSIONS),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +82,15 @@ def post(
 ) -> None:
     """Writes a document's transfers for the current partner, in the caller's transaction; zeros are left out.
 
-    `occurred_at` is in UTC, `business_date` a day in the partner's zone. Raises RuntimeError outside a
-    transaction, NoPartner, ValueError for an unknown account or kind, IntegrityError for a negative amount
-    and for a posting that stands there already.
+    `occurred_at` is in UTC, `business_date` a day in the partner's zone; where the seller's books of that day are
+    closed, it is their first open day. Raises RuntimeError outside a transaction, NoPartner, ValueError for an
+    unknown account or kind, IntegrityError for a negative amount and for a posting that stands there already.
     """
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("A document and its postings commit in one transaction")
     partner, recorded_at = current_partner(), clock.wall()
+    postings = [posting for posting in postings if posting.amount]
+    days = books.open_days({posting.seller_id for posting in postings}, business_date)
     Transfer.objects.bulk_create(
         Transfer(
             partner_id=partner.pk,
@@ -66,12 +99,38 @@ def post(
             document_id=document_id,
             posting=posting.name,
             occurred_at=occurred_at,
-            business_date=business_date,
+            business_date=days[posting.seller_id],
             recorded_at=recorded_at,
             **_columns(posting),
         )
         for posting in postings
-        if posting.amount
+    )
+
+
+def post_many(
+    document_kind: str, posted: Iterable[tuple[UUID, Posting]], *, occurred_at: datetime, business_date: date
+) -> None:
+    """`post` for the transfers of many documents of one kind at once: (document id, posting) each."""
+    partner, recorded_at = current_partner(), clock.wall()
+    posted = [(document_id, one) for document_id, one in posted if one.amount]
+    days = books.open_days({one.seller_id for _document, one in posted}, business_date)
+    bulk.copy(
+        Transfer,
+        _FIELDS,
+        [
+            (
+                partner.pk,
+                partner.is_sandbox,
+                document_kind,
+                document_id,
+                one.name,
+                occurred_at,
+                days[one.seller_id],
+                recorded_at,
+                *(getattr(one, name) for name in _DIMENSIONS),
+            )
+            for document_id, one in posted
+        ],
     )
 
 

@@ -13,6 +13,7 @@ class Account(models.TextChoices):
     RECEIVABLE = "receivable", _("Расчёты с клиентами")
     CLEARING = "clearing", _("Деньги у шлюза")
     BANK = "bank", _("Расчётный счёт")
+    ADVANCES = "advances", _("Авансы клиентов")
     DEFERRED = "deferred", _("Доходы будущих периодов")
     REVENUE = "revenue", _("Выручка")
     VAT = "vat", _("НДС")
@@ -22,6 +23,7 @@ class Account(models.TextChoices):
     PARTNER_PAYABLE = "partner_payable", _("Расчёты с партнёрами")
     PROVIDER_COST = "provider_cost", _("Себестоимость")
     PROVIDER_PAYABLE = "provider_payable", _("Расчёты с поставщиками")
+    AGENCY = "agency", _("Деньги принципалов")
     WRITE_OFF = "write_off", _("Списания")
 
 
@@ -31,6 +33,7 @@ class Sale(models.TextChoices):
     NEW = "new", _("новая продажа")
     RENEWAL = "renewal", _("продление")
     REFUND = "refund", _("возврат")
+    BINDING = "binding", _("привязка карты")
 
 
 class Owner(models.TextChoices):

@@ -34,6 +34,7 @@ class MessageAdmin(console.ReadOnlyAdmin):
         "to",
         "subject_shown",
         "text_shown",
+        "attached",
         "state",
         "error",
         "attempts",
@@ -44,7 +45,7 @@ class MessageAdmin(console.ReadOnlyAdmin):
         "provider_id",
         "customer_ref",
     )
-    readonly_fields = ("what", "subject_shown", "text_shown")
+    readonly_fields = ("what", "subject_shown", "text_shown", "attached")
     list_select_related = ("connection",)
     actions = ("resend",)
 
@@ -63,6 +64,10 @@ class MessageAdmin(console.ReadOnlyAdmin):
     @display(description=_("текст"))
     def text_shown(self, message: Message) -> str:
         return self._shown(message, message.text)
+
+    @display(description=_("вложения"))
+    def attached(self, message: Message) -> str:
+        return ", ".join(one["name"] for one in message.attachments) or "—"
 
     def _shown(self, message: Message, text: str) -> str:
         # Whoever reads a sign-in code could sign in as the customer.

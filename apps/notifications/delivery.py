@@ -1,5 +1,6 @@
 """A message on its way: claim (commit) → call → record (commit). Unknown is never sent again blind."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from apps.connectors.models import Connection
 from apps.core import clock, due, faults, work
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
-from apps.notifications import types
+from apps.notifications import attachments, types
 from apps.notifications.models import Message, State
 from apps.notifications.outbox import FOLLOW, SEND
 from apps.notifications.sender import MessageSender, Outgoing, Receipt
@@ -28,12 +29,14 @@ FOLLOWED = timedelta(days=3)
 
 def send(message_id: UUID) -> None:
     """Due work `notifications.send`: one attempt. Raises due.Retry where it is to be tried again."""
+    # Files are made before the claim: what fails to be made leaves nothing half sent.
+    files = attachments.of(Message.objects.only("attachments").get(pk=message_id))
     message = _claim(message_id)
     if message is None:
         return
     faults.at("notifications.claimed")
     try:
-        receipt = _sender(message).send(_outgoing(message))
+        receipt = _sender(message).send(replace(_outgoing(message), files=files))
     except ConnectorError as error:
         _record_error(message_id, error)
         return

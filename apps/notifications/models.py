@@ -31,6 +31,8 @@ class Message(UUIDModel):
     subject = EncryptedField(_("тема"), blank=True)
     text = EncryptedField(_("текст"), blank=True)
     html = EncryptedField(blank=True)
+    # [{source, id, name, type}]: the files themselves are made when it is sent (see `attachments`).
+    attachments = models.JSONField(_("вложения"), default=list, blank=True)
     state = models.CharField(_("состояние"), max_length=10, choices=State.choices, default=State.QUEUED)
     connection = PublicReference("connectors.Connection", null=True, verbose_name=_("подключение"))
     provider_id = models.CharField(_("номер у сервиса"), max_length=200, blank=True)

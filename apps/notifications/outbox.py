@@ -1,5 +1,6 @@
 """Messages are written here, in the transaction that made them true; `delivery` sends them after it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,6 +9,7 @@ from django.db import transaction
 
 from apps.core import clock, due
 from apps.notifications import look, texts, types
+from apps.notifications.attachments import Attachment
 from apps.notifications.models import Message
 from apps.policies.models import Channel
 
@@ -25,12 +27,14 @@ def send(
     key: str,
     language: str = "ru",
     expires_at: datetime | None = None,
+    attachments: Sequence[Attachment] = (),
 ) -> Message | None:
     """Writes a message, plans its sending: by e-mail where there is one, else by SMS; None without either.
 
     `key` names the reason (`renewal_ahead:<subscription>:<date>`): a second call with it changes nothing and
     gives the first message. After `expires_at` (wall clock) it is not sent any more. Keys of `context`: see
-    README. Raises LookupError for an unknown type, ValueError for a missing or unknown key.
+    README. `attachments` go by e-mail only. Raises LookupError for an unknown type, ValueError for a missing or
+    unknown key.
     """
     values = types.of(type).complete(context)
     to, channel = (to_email, Channel.EMAIL) if to_email else (to_phone, Channel.SMS)
@@ -48,6 +52,7 @@ def send(
         subject=rendered.subject,
         text=rendered.text,
         html=rendered.html,
+        attachments=[one.kept() for one in attachments] if to_email else [],
         created_at=clock.now(),
         expires_at=expires_at,
     )

@@ -11,6 +11,15 @@ Status = Literal["sent", "delivered", "failed", "missing", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A file that goes with a letter."""
+
+    name: str
+    content_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Outgoing:
     """A message as the connector gets it. `to`: an address, or a phone in E.164."""
 
@@ -24,6 +33,7 @@ class Outgoing:
     """The service's id, where it is known already."""
     not_ids: frozenset[str] = frozenset()
     """The service's ids of other messages: an unknown one is none of these."""
+    files: tuple[File, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.encoders import encode_base64
 from email.header import Header
 from email.message import Message
+from email.mime.base import MIMEBase
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.policy import compat32
@@ -21,7 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.connectors import calls
 from apps.connectors.base import ConnectorError, setting
 from apps.core import clock
-from apps.notifications.sender import MessageSender, Outgoing, Receipt
+from apps.notifications.sender import File, MessageSender, Outgoing, Receipt
 
 SECONDS = 15.0
 """Per step: all steps together end within the lease of due work."""
@@ -79,6 +81,8 @@ class Smtp(MessageSender):
         letter: Message[Any, Any] = MIMEText(message.text, "plain", "utf-8")
         if message.html:
             letter = MIMEMultipart("alternative", None, [letter, MIMEText(message.html, "html", "utf-8")])
+        if message.files:
+            letter = MIMEMultipart("mixed", None, [letter, *map(_part, message.files)])
         sender = _words("From", " ".join(message.sender_name.split()))
         sender.append(f"<{_address(self.config.from_email)}>", "us-ascii")
         letter["From"] = sender
@@ -127,6 +131,14 @@ class Smtp(MessageSender):
             server.close()
             raise
         return server
+
+
+def _part(file: File) -> MIMEBase:
+    part = MIMEBase(*file.content_type.split("/"))
+    part.set_payload(file.content)
+    encode_base64(part)
+    part.add_header("Content-Disposition", "attachment", filename=("utf-8", "", file.name))
+    return part
 
 
 def _words(name: str, text: str) -> Header:

@@ -12,6 +12,8 @@ EXPLAINED = {
     "product": _("название продукта"),
     "tariff": _("название тарифа"),
     "amount": _("сумма"),
+    "old_amount": _("прежняя сумма"),
+    "deadline": _("последний день для ответа"),
     "next_charge_date": _("день следующего списания"),
     "period_start": _("начало оплаченного периода"),
     "period_end": _("конец оплаченного периода"),
@@ -24,6 +26,11 @@ EXPLAINED = {
     "minutes": _("сколько минут действует код"),
     "reason": _("причина"),
     "pay_url": _("ссылка на оплату"),
+    "ends_on": _("день, когда подписка завершится"),
+    "document": _("вид документа: счёт, акт, корректировка, квитанция"),
+    "document_number": _("номер документа"),
+    "document_date": _("дата документа"),
+    "due_date": _("последний день оплаты"),
     "partner_name": _("название партнёра"),
     "colour": _("цвет партнёра"),
     "cabinet_url": _("ссылка на личный кабинет"),
@@ -67,6 +74,16 @@ class _Types:
 
 _types = _Types()
 _PERIOD = ("period_start", "period_end")
+_UNPAID = (
+    "tariff",
+    "reason",
+    "pay_url",
+    "method",
+    "invoice_number",
+    "next_charge_date",
+    "ends_on",
+    "period_end",
+)
 
 for _type in (
     Type("signin_code", _("Код для входа"), ("code",), ("minutes",), secret=True),
@@ -83,10 +100,22 @@ for _type in (
         ("tariff", "key", "url", "instructions", "period_end"),
     ),
     Type(
+        "trial_started",
+        _("Пробный период начался"),
+        ("product", "amount", "period_end"),
+        ("tariff", "method"),
+    ),
+    Type(
+        "trial_ending",
+        _("Пробный период заканчивается"),
+        ("product", "amount", "period_end", "pay_url"),
+        ("tariff",),
+    ),
+    Type(
         "renewal_ahead",
         _("Скоро продление"),
         ("product", "amount", "next_charge_date"),
-        ("tariff", "method", *_PERIOD),
+        ("tariff", "method", "url", *_PERIOD),
     ),
     Type(
         "renewal_paid",
@@ -94,11 +123,27 @@ for _type in (
         ("product", "amount", "period_end"),
         ("tariff", "invoice_number", "method", "next_charge_date", "period_start"),
     ),
+    *(
+        Type(code, title, ("product", "amount"), _UNPAID)
+        for code, title in (
+            ("renewal_failed", _("Продление не оплачено")),
+            ("payment_reminder", _("Напоминание об оплате")),
+            ("service_suspended", _("Услуга приостановлена")),
+            ("last_warning", _("Последнее предупреждение")),
+        )
+    ),
+    Type("method_refused", _("Автосписания отключены"), ("method",), ("product",)),
     Type(
-        "renewal_failed",
-        _("Продление не оплачено"),
-        ("product", "amount"),
-        ("tariff", "reason", "pay_url", "method", "invoice_number", "next_charge_date", "period_end"),
+        "price_change",
+        _("Цена изменится"),
+        ("product", "amount", "old_amount", "next_charge_date"),
+        ("tariff", "reason", "url", "deadline"),
+    ),
+    Type(
+        "document_issued",
+        _("Документ"),
+        ("document", "document_number", "document_date", "amount"),
+        ("due_date",),
     ),
     Type(
         "subscription_cancelled",

@@ -18,9 +18,10 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts.models import Customer
 from apps.billing.admin import Documents
+from apps.catalog import parameters
 from apps.core import clock, console
 from apps.core.errors import Refused
-from apps.orders import fulfilment, history
+from apps.orders import asking, fulfilment, history
 from apps.orders.models import Fulfilment, Order, Service
 
 ORDER_COLOURS = {
@@ -125,7 +126,7 @@ class FulfilmentAdmin(HistoryAdmin):
     search_fields = ("service__name", "order__number", "service__customer__phone", "service__customer__email")
     readonly_fields = ("shown_history",)
     actions = ("retry_chosen",)
-    actions_detail = ("retry_one", "hand_over")
+    actions_detail = ("retry_one", "hand_over", "ask")
 
     @display(description=_("состояние"), label=FULFILMENT_COLOURS, ordering="state")
     def shown_state(self, row: Fulfilment) -> tuple[str, Any]:
@@ -167,6 +168,52 @@ class FulfilmentAdmin(HistoryAdmin):
             )
         return console.form_page(self, request, form, _("Выдать вручную"))
 
+    @action(description=_("Данные для выдачи"), url_path="asked", permissions=["support"])
+    def ask(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        """What the product needs to know of this customer, where they told it on the phone."""
+        row = get_object_or_404(Fulfilment.objects.select_related("service"), pk=object_id)
+        form = AskedForm(row.service, request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            told = form.values()
+            return _done(
+                request,
+                row,
+                lambda: asking.tell(row.service, told, actor=request.user.get_username()),
+            )
+        notes = [] if form.fields else [str(_("Этот продукт при выдаче ничего не спрашивает"))]
+        return console.form_page(self, request, form, _("Данные для выдачи"), notes=notes)
+
+
+class AskedForm(forms.Form):
+    """The questions that a product asks when it is given out, with what is known already."""
+
+    def __init__(self, service: Service, data: Any = None) -> None:
+        self.asked = asking.questions(service)
+        super().__init__(data, initial=service.answers)
+        for one in self.asked:
+            self.fields[one.code] = forms.CharField(
+                label=str(one.name),
+                required=one.is_required,
+                help_text=str(one.help) or one.get_kind_display(),
+                widget=UnfoldAdminTextInputWidget,
+            )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        for one in self.asked:
+            text = str(cleaned.get(one.code) or "").strip()
+            try:
+                if text:
+                    cleaned[one.code] = parameters.read(text, one.kind, one.choices)
+                    parameters.check_by(one.rule, cleaned[one.code])
+            except ValueError as error:
+                self.add_error(one.code, str(error))
+        return cleaned
+
+    def values(self) -> dict[str, Any]:
+        """Answers by code, typed; call it when the form is valid."""
+        return {code: value for code, value in self.cleaned_data.items() if value not in (None, "")}
+
 
 @console.register(Service, sites=(console.partner_site,))
 class ServiceAdmin(HistoryAdmin):
@@ -176,8 +223,15 @@ class ServiceAdmin(HistoryAdmin):
     list_filter = ("state", "active_until")
     list_select_related = ("customer",)
     search_fields = ("name", "customer__phone", "customer__email", "customer__external_id", "customer__name")
-    readonly_fields = ("shown_history",)
+    readonly_fields = ("shown_history", "shown_answers")
+    exclude = ("answers_text",)
     view_roles = ("manager", "support")
+
+    @display(description=_("данные для выдачи"))
+    def shown_answers(self, row: Service) -> str:
+        names = {one.code: str(one.name) for one in asking.questions(row)}
+        told = ((names.get(code, code), parameters.in_words(value)) for code, value in row.answers.items())
+        return format_html_join("", "<div>{}: {}</div>", told)
 
     @display(description=_("состояние"), label=SERVICE_COLOURS, ordering="state")
     def shown_state(self, row: Service) -> tuple[str, Any]:
@@ -200,7 +254,7 @@ class ServicesOfCustomer(console.Belongings):
 console.show_below(Customer, OrdersOfCustomer, ServicesOfCustomer)
 
 
-def _done(request: HttpRequest, row: Fulfilment, change: Callable[[], None]) -> HttpResponse:
+def _done(request: HttpRequest, row: Fulfilment, change: Callable[[], Any]) -> HttpResponse:
     try:
         change()
     except Refused as refusal:

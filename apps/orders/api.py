@@ -2,6 +2,7 @@
 
 import hashlib
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -13,12 +14,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from apps.accounts import customers
+from apps.accounts import companies, customers
+from apps.accounts.api import CompanySerializer
 from apps.billing.api import actor_of
+from apps.billing.models import Subscription
+from apps.core.errors import Refused
 from apps.journal.api import idempotent
 from apps.orders.models import Order, OrderState, Service
 from apps.orders.placing import LIMIT, open_payment_page, place_order
+from apps.orders.rules import Declared
 from apps.payments.models import Payment
+from apps.policies import numbering
 
 ORDER = {
     "offer": 17,
@@ -29,7 +35,7 @@ ORDER = {
 }
 ANSWER = {
     "id": "01938e2a-7b0f-7a90-bb21-0c4d5e6f7a81",
-    "number": "O26-1-12-000001",
+    "number": numbering.example("order"),
     "state": "awaiting_payment",
     "customer": "01938e2a-5c1f-7b3e-9a51-2f6f0c9d4e11",
     "offer": 17,
@@ -71,6 +77,16 @@ class CustomerData(serializers.Serializer[Any]):
     email = serializers.CharField(max_length=254, required=False, allow_blank=True)
     external_id = serializers.CharField(max_length=100, required=False, allow_blank=True)
     name = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    company = CompanySerializer(required=False, help_text=_("Реквизиты, если покупает организация"))
+
+
+class DeclaredData(serializers.Serializer[Any]):
+    """What the customer says of themselves, where the product is not sold to everybody."""
+
+    age = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=150)
+    region = serializers.CharField(
+        required=False, allow_blank=True, max_length=3, help_text=_("Код региона: 77")
+    )
 
 
 class NewOrder(serializers.Serializer[Any]):
@@ -79,12 +95,29 @@ class NewOrder(serializers.Serializer[Any]):
     offer = serializers.IntegerField(min_value=1, help_text=_("Номер предложения"))
     customer = CustomerData()
     quantity = serializers.IntegerField(default=1, min_value=1, max_value=LIMIT)
+    subscription = serializers.UUIDField(
+        required=False, help_text=_("Для дополнения: подписка клиента, к которой оно подключается")
+    )
     expected_price = serializers.DecimalField(
         14, 2, required=False, allow_null=True, help_text=_("Цена, которую видел клиент; изменилась: 409")
     )
     return_url = serializers.CharField(
         max_length=1800,
         help_text=_("Куда вернуть клиента; {order} заменится на номер заказа"),
+    )
+
+    declared = DeclaredData(required=False, help_text=_("Для товаров с возрастом или регионами"))
+    answers = serializers.DictField(
+        required=False, help_text=_("Ответы на questions предложения: код и значение")
+    )
+    promo_code = serializers.CharField(
+        required=False, allow_blank=True, max_length=60, help_text=_("Промокод: скидка — в total")
+    )
+    trial = serializers.BooleanField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text=_("false: без пробного периода тарифа, с оплатой сразу"),
     )
 
     def validate_return_url(self, value: str) -> str:
@@ -199,7 +232,10 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         key: Any = request.auth
         # A refused order registers nobody.
         with transaction.atomic():
+            company = data["customer"].pop("company", None)
             customer, _is_new = customers.find_or_register(**data["customer"], verified=True)
+            if company:
+                companies.set_company(customer, actor=actor_of(request), **company)
             order = place_order(
                 customer=customer,
                 offer=data["offer"],
@@ -211,10 +247,25 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
                 return_url=data["return_url"],
                 actor=actor_of(request),
                 request_key=_request_key(request),
+                declared=Declared(**data.get("declared", {})),
+                answers=data.get("answers"),
+                parent=_parent(data.get("subscription")),
+                promo_code=data.get("promo_code", ""),
+                trial=data["trial"],
             )
         open_payment_page(order)
         order = self.get_queryset().get(pk=order.pk)
         return Response(OrderSerializer(order).data, status=status.HTTP_201_CREATED)
+
+
+def _parent(key: UUID | None) -> Subscription | None:
+    """The subscription that an add-on is for; whose it is, is checked when it is ordered."""
+    if key is None:
+        return None
+    found = Subscription.objects.filter(pk=key).first()
+    if found is None:
+        raise Refused("subscription_not_found", _("Такой подписки у клиента нет"), status=404)
+    return found
 
 
 def _request_key(request: Request) -> str:

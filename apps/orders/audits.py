@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from django.db import connection
-from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models import Count, F, OuterRef, Q, Subquery
 
-from apps.billing.models import LIVE, Invoice, InvoiceLine
+from apps.billing import gifts, paying
+from apps.billing.models import LIVE, RUNNING, Invoice, InvoiceLine, InvoiceState
 from apps.core import audit, clock, search
 from apps.core.models import Delivery, Due, WorkItem
 from apps.core.tenancy import current_partner_id
@@ -66,9 +67,18 @@ def service_follows_money() -> Iterator[str]:
         Delivery.objects.filter(partner_id=current_partner_id()).values_list("event__object_id", flat=True)
     )
     rows = Service.objects.exclude(subscription__in=told)
-    for service in rows.filter(state=ServiceState.OFF, subscription__state__in=LIVE):
-        yield f"Service {service.pk} is off while its subscription lives"
-    over = rows.exclude(state=ServiceState.OFF).exclude(subscription__state__in=[*LIVE, "pending"])
+    # As many as were bought; of another tariff, or more than the quantity, they went off by a change.
+    counts = (
+        rows.filter(subscription__state__in=LIVE)
+        .values("subscription", "subscription__quantity")
+        .annotate(on=Count("pk", filter=~Q(state=ServiceState.OFF)))
+    )
+    for row in counts.order_by():
+        if not row["on"] or row["on"] % row["subscription__quantity"]:
+            yield f"Subscription {row['subscription']} lives, and {row['on']} of its services are on"
+    for service in rows.filter(state=ServiceState.ACTIVE, subscription__state="paused"):
+        yield f"Service {service.pk} is active while its subscription is paused"
+    over = rows.exclude(state=ServiceState.OFF).exclude(subscription__state__in=[*RUNNING, "pending"])
     for service in over:
         yield f"Service {service.pk} is {service.state} after its subscription has ended"
 
@@ -95,7 +105,9 @@ def erased_keep_no_key() -> Iterator[str]:
             yield f"Service {service.pk} of an erased customer still has what opens it"
 
 
-# Of the invoice and its line nothing changes once it is issued, of a version nothing once it is sold.
+# Of the invoice and its line nothing changes once it is issued, of a version nothing once it is sold, of the terms
+# that a subscription began with nothing at all. An add-on is sold up to its parent's bill date: for a part of the
+# price.
 _SOLD = """
 SELECT o.number, o.id
 FROM orders_order o
@@ -104,18 +116,20 @@ LEFT JOIN billing_invoiceline l ON l.invoice_id = i.id AND l.position = 1
 LEFT JOIN public.catalog_tariffversion v ON v.id = o.tariff_version_id
 LEFT JOIN public.catalog_tariff t ON t.id = v.tariff_id
 LEFT JOIN public.catalog_offer f ON f.id = o.offer_id
+LEFT JOIN billing_subscription s ON s.id = o.subscription_id
+LEFT JOIN billing_subscriptionphase p ON p.id = l.phase_id
 WHERE (o.price, o.total, o.quantity, o.currency, o.customer_id, o.legal_entity_id, o.tariff_version_id, o.product_id,
     t.id, o.terms ->> 'vat_code')
-    IS DISTINCT FROM (v.price, l.amount, l.quantity, i.currency, i.customer_id, i.legal_entity_id, l.tariff_version_id,
-    t.product_id, f.tariff_id, v.vat_code)
-    OR o.total <> o.price * o.quantity OR l.product_id <> o.product_id
+    IS DISTINCT FROM (COALESCE(p.price, s.price), i.total, l.quantity, i.currency, i.customer_id, i.legal_entity_id,
+    l.tariff_version_id, t.product_id, f.tariff_id, v.vat_code)
+    OR s.parent_id IS NULL AND o.total <> o.price * o.quantity - l.discount OR l.product_id <> o.product_id
     OR i.order_id IS DISTINCT FROM o.id OR i.subscription_id IS DISTINCT FROM o.subscription_id
 """
 
 
 @audit.rule("orders.sold-as-ordered")
 def sold_as_ordered() -> Iterator[str]:
-    """An order says what was billed for it, at the price of the version that was sold."""
+    """An order says what was billed for it, at the price that its subscription began with."""
     with connection.cursor() as cursor:
         cursor.execute(_SOLD)
         for number, key in cursor.fetchall():
@@ -125,12 +139,22 @@ def sold_as_ordered() -> Iterator[str]:
 @audit.rule("orders.service-within-paid")
 def service_within_paid() -> Iterator[str]:
     """No service runs longer than its subscription is paid."""
+    # Where others collect the money, a period is granted with its invoice.
+    granted = Q(invoice__state=InvoiceState.OPEN, invoice__collection__in=paying.GRANTED)
     paid = InvoiceLine.objects.filter(
-        subscription=OuterRef("subscription"), invoice__state__in=["paid", "refunded"]
+        granted | Q(invoice__state__in=[InvoiceState.PAID, InvoiceState.REFUNDED]),
+        subscription=OuterRef("subscription"),
+        period_end__isnull=False,
     )
     until = Subquery(paid.order_by("-period_end").values("period_end")[:1])
     services = Service.objects.exclude(active_until=None).annotate(paid_until=until)
-    for service in services.filter(Q(paid_until=None) | Q(active_until__gt=F("paid_until"))):
+    over = list(services.filter(Q(paid_until=None) | Q(active_until__gt=F("paid_until"))))
+    # Days that were paid to another system, or given, have no invoice of ours.
+    free = gifts.free_days({service.subscription_id for service in over}) if over else {}
+    for service in over:
+        last = gifts.with_free_days(service.paid_until, free.get(service.subscription_id, ()))
+        if last is not None and service.active_until and service.active_until <= last:
+            continue
         yield f"Service {service.pk} runs to {service.active_until}, paid is {service.paid_until}"
 
 

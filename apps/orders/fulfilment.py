@@ -7,7 +7,8 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from apps.catalog.models import Product, TariffVersion
+from apps.catalog.models import Product, ProductParameter, TariffVersion
+from apps.catalog.parameters import AskedAt
 from apps.connectors.base import ConnectorError
 from apps.core import clock, due, events, faults, work
 from apps.core.errors import Refused
@@ -86,12 +87,23 @@ def _claim(fulfilment_id: UUID) -> tuple[Fulfilment, bool] | None:
             # What is not there yet is not extended: the first request goes first.
             _later(fulfilment, _F.RETRY, timedelta(minutes=10), _("Ждёт подключения услуги"))
             return None
+        if fulfilment.action == _A.PROVISION and (lacking := _lacking(fulfilment.service)):
+            _call_staff(fulfilment, _("Нужны данные: {names}").format(names=", ".join(lacking)))
+            return None
         if _is_overtaken(fulfilment):
             _close(fulfilment, _F.DONE, reason=_("Уже продлено на больший срок"))
             return None
         is_repeated = fulfilment.state in {_F.UNKNOWN, _F.IN_PROGRESS}
         history.change(fulfilment, _F.IN_PROGRESS, attempts=fulfilment.attempts + 1)
     return fulfilment, is_repeated
+
+
+def _lacking(service: Service) -> list[str]:
+    """Names of what has to be known before it can be given out, and is not yet."""
+    asked = ProductParameter.objects.filter(
+        product=service.product_id, asked_at=AskedAt.FULFILMENT, is_required=True
+    )
+    return [str(one.name) for one in asked if one.code not in service.answers]
 
 
 def _is_overtaken(fulfilment: Fulfilment) -> bool:
@@ -128,9 +140,15 @@ def _provision(connector: ProviderConnector, service: Service, period_end: date)
             sku=version.tariff.code,
             customer_ref=str(service.customer_id),
             period_end=period_end,
-            parameters=version.parameters,
+            parameters={**version.parameters, **_answers(service)},
         )
     )
+
+
+def _answers(service: Service) -> dict[str, Any]:
+    """What was answered for it: at the order and since."""
+    order = Order.objects.filter(subscription=service.subscription_id).first()
+    return {**(order.answers if order else {}), **service.answers}
 
 
 def _record(fulfilment_id: UUID, answer: Provisioned) -> None:

@@ -4,12 +4,13 @@ from uuid import UUID
 
 from apps.core import due, events
 from apps.core.models import Event
-from apps.orders import fulfilment, services
+from apps.orders import fitting, fulfilment, moving, services
 
 due.task(fulfilment.FULFIL)(fulfilment.fulfil)
 
 
 @events.on("billing.InvoicePaid")
+@events.on("billing.PeriodGranted")
 def fulfil_what_was_paid(event: Event) -> None:
     services.invoice_paid(event.object_id)
 
@@ -25,6 +26,42 @@ def switch_off(event: Event) -> None:
     services.subscription_ended(event.object_id)
 
 
+@events.on("billing.SubscriptionChanged")
+def fit_services(event: Event) -> None:
+    fitting.fit(event.object_id)
+
+
+@events.on("billing.SubscriptionPaused")
+@events.on("billing.SubscriptionSuspended")
+def rest_services(event: Event) -> None:
+    fitting.rest(event.object_id)
+
+
+@events.on("billing.SubscriptionResumed")
+def wake_services(event: Event) -> None:
+    fitting.wake(event.object_id)
+
+
+@events.on("billing.SubscriptionTransferred")
+def hand_services_over(event: Event) -> None:
+    fitting.transfer(event.object_id)
+
+
 @events.on("accounts.CustomerErased")
 def forget_keys(event: Event) -> None:
     services.customer_erased(event.object_id)
+
+
+@events.on("billing.BaseMoved")
+def take_over_what_was_delivered(event: Event) -> None:
+    moving.take_over(event.object_id)
+
+
+@events.on("billing.DaysGiven")
+def extend_for_nothing(event: Event) -> None:
+    services.days_given(event.object_id)
+
+
+@events.on("billing.BaseMovedBack")
+def give_back_what_was_moved(event: Event) -> None:
+    moving.give_back(event.object_id)

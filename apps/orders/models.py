@@ -1,6 +1,7 @@
 """What was ordered, how it was fulfilled, and what each customer has."""
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models import Q
@@ -42,6 +43,8 @@ class Order(UUIDModel):
     total = amount_field(_("сумма"))
     currency = currency_field()
     terms = models.JSONField(_("условия на день продажи"), default=dict, blank=True)
+    # What the customer was asked for the product: may be personal, so nobody reads it in a dump.
+    answers_text = EncryptedField(_("ответы клиента"), blank=True)
     state = models.CharField(
         _("состояние"), max_length=16, choices=OrderState.choices, default=OrderState.ACCEPTED
     )
@@ -87,6 +90,12 @@ class Order(UUIDModel):
         """What the customer was quoted for all of it."""
         return Money(self.total, self.currency)
 
+    @property
+    def answers(self) -> dict[str, Any]:
+        """What the customer answered to the product's questions, by code."""
+        found: dict[str, Any] = json.loads(self.answers_text) if self.answers_text else {}
+        return found
+
     def payment(self) -> "Payment | None":
         """The payment under way or done; else the last one that failed."""
         return self.invoice.payment() if self.invoice else None
@@ -119,6 +128,8 @@ class Service(UUIDModel):
     key = EncryptedField(_("ключ"), blank=True)
     url = models.URLField(_("ссылка"), max_length=500, blank=True)
     instructions = models.TextField(_("как пользоваться"), blank=True)
+    # What it was asked for when it was given out: may be personal, so nobody reads it in a dump.
+    answers_text = EncryptedField(_("данные для выдачи"), blank=True)
     # What the provider knows it by: the id of the fulfilment that provisioned it.
     request_id = models.UUIDField(_("номер у поставщика"), unique=True)
     active_until = models.DateField(_("действует до"), null=True, blank=True)
@@ -132,6 +143,12 @@ class Service(UUIDModel):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def answers(self) -> dict[str, Any]:
+        """What was told of it when it was given out, by code."""
+        found: dict[str, Any] = json.loads(self.answers_text) if self.answers_text else {}
+        return found
 
 
 class FulfilmentState(models.TextChoices):

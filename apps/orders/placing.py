@@ -1,6 +1,8 @@
 """Placing an order: the quote is checked and frozen, the invoice issued, the payment started."""
 
+import json
 import time
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -10,14 +12,15 @@ from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Customer
-from apps.billing import invoices, subscriptions
-from apps.billing.models import InvoicePurpose
+from apps.billing import addons, collecting, discounts, invoices, promos, subscriptions, trials
+from apps.billing.models import Collection, Invoice, InvoicePurpose, Subscription
 from apps.catalog.models import Delivery, Offer, OfferQuerySet, TariffVersion
 from apps.core import clock, events, faults, search
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
-from apps.orders import history
+from apps.orders import history, rules
 from apps.orders.models import Order, OrderState
+from apps.orders.rules import Declared
 from apps.partners.models import Partner
 from apps.payments import payments
 from apps.payments.models import Payment, PaymentState
@@ -42,13 +45,20 @@ def place_order(
     return_url: str = "",
     actor: str = "",
     request_key: str = "",
+    declared: Declared | None = None,
+    answers: Mapping[str, Any] | None = None,
+    parent: Subscription | None = None,
+    promo_code: str = "",
+    trial: bool | None = None,
 ) -> Order:
     """Takes an order and starts its payment; `order.payment()` has the page to send the customer to, once sent.
 
+    With `parent` an add-on is ordered for that subscription: charged to its next bill date now, and with it then.
     `sold` is what the channel sells, where that is not everything. `expected_price` is what the customer saw for
-    one piece. In `return_url`, `{order}` becomes the order's id.
+    one piece. `trial` False buys without the tariff's trial. In `return_url`, `{order}` becomes the order's id.
     A second call with the same `request_key` gives the first order. Raises Refused: `offer_closed`,
-    `sales_stopped`, `bad_quantity`, `price_changed`, `request_key_reused`, `no_connection`, `customer_erased`.
+    `sales_stopped`, `bad_quantity`, `price_changed`, `request_key_reused`, `no_connection`, `customer_erased`,
+    `bad_answers`, `trial_used`, `promo_not_for_this`, and those of `rules.check` and `promos.redeem`.
     """
     if request_key and (earlier := _earlier(request_key, customer, offer)):
         return earlier
@@ -56,7 +66,7 @@ def place_order(
         with transaction.atomic():
             order = _place(
                 customer=customer,
-                offer=_offer_on_sale(offer, sold),
+                offer=_offer_on_sale(offer, sold, channel_code),
                 quantity=_checked(quantity),
                 channel_id=channel_id,
                 channel_code=channel_code,
@@ -64,6 +74,11 @@ def place_order(
                 return_url=return_url,
                 actor=actor,
                 request_key=request_key,
+                declared=declared or Declared(),
+                answers=answers or {},
+                parent=parent,
+                promo_code=promo_code,
+                trial=trial,
             )
     except IntegrityError:
         # A double click: the other one was first.
@@ -105,13 +120,24 @@ def _place(
     quantity: int,
     expected_price: Decimal | None,
     return_url: str,
+    declared: Declared,
+    answers: Mapping[str, Any],
+    parent: Subscription | None,
+    promo_code: str,
+    trial: bool | None,
     **given: Any,
 ) -> Order:
     _check_known(customer)
-    version = offer.current_version()
-    if expected_price is not None and expected_price != version.price:
-        raise Refused("price_changed", _("Цена изменилась: обновите страницу"), price=str(version.price))
-    order = _quoted(customer, offer, version, quantity, **given)
+    version, price = offer.current_version(), offer.unit_price
+    if parent is not None:
+        parent = subscriptions.locked(parent.pk)
+        addons.check(parent, customer_id=customer.pk, count=version.period_count, unit=version.period_unit)
+    if expected_price is not None and expected_price != price:
+        raise Refused("price_changed", _("Цена изменилась: обновите страницу"), price=str(price))
+    if told := rules.answers(offer, answers):
+        given["answers_text"] = json.dumps(told, ensure_ascii=False)
+    rules.check(customer, offer, declared)
+    order = _quoted(customer, offer, version, quantity, declared, **given)
     subscription = subscriptions.create(
         customer=customer,
         offer=offer,
@@ -121,9 +147,14 @@ def _place(
         channel_id=order.channel_id,
         channel_code=order.channel_code,
         terms=order.terms,
+        parent=parent,
+        with_trial=_with_trial(customer, offer, trial),
     )
-    invoice = invoices.draft(subscription=subscription, purpose=InvoicePurpose.NEW, order_id=order.pk)
-    invoices.pay(invoice, return_url=return_url.replace("{order}", str(order.pk)))
+    collecting.prepare(subscription)
+    invoice = _billed(order, subscription, offer, parent, promo_code)
+    is_free = bool(subscription.trial_days) and not _is_bound_first(subscription, version)
+    if not is_free and subscription.collection == Collection.CHARGE:
+        invoices.pay(invoice, return_url=return_url.replace("{order}", str(order.pk)))
     order.subscription, order.invoice = subscription, invoice
     history.change(order, OrderState.AWAITING_PAYMENT, actor=order.actor)
     # The parts of a bundle are sold with it. In one order, so that two sales do not wait for each other.
@@ -131,12 +162,71 @@ def _place(
         TariffVersion(pk=sold).mark_sold(clock.wall())
     events.publish("orders.OrderPlaced", order.pk, customer_id=customer.pk, channel_id=order.channel_id)
     invoices.issue(invoice)
+    if is_free:
+        if not trials.begin(subscription, invoice):
+            raise _trial_used()
+        invoices.mark_paid(invoice)
+    elif subscription.collection != Collection.CHARGE:
+        collecting.begin(subscription, invoice)
     _number(order)
     faults.at("orders.placed-not-committed")
     return order
 
 
-def _quoted(customer: Customer, offer: Offer, version: TariffVersion, quantity: int, **given: Any) -> Order:
+def _billed(
+    order: Order, subscription: Subscription, offer: Offer, parent: Subscription | None, promo_code: str
+) -> Invoice:
+    """The order's invoice: of nothing where it begins with a trial, less what a promo code takes off."""
+    if parent is not None:
+        if promo_code:
+            raise Refused("promo_not_for_this", _("Промокод действует на основную подписку"))
+        invoice = addons.draft(subscription, parent, purpose=InvoicePurpose.NEW, order_id=order.pk)
+    else:
+        discount = _redeemed(order, subscription, offer, promo_code) if promo_code else Decimal("0.00")
+        invoice = invoices.draft(
+            subscription=subscription, purpose=InvoicePurpose.NEW, order_id=order.pk, discount=discount
+        )
+    if invoice.total != order.total:
+        order.total = invoice.total
+        order.save(update_fields=["total"])
+    return invoice
+
+
+def _redeemed(order: Order, subscription: Subscription, offer: Offer, promo_code: str) -> Decimal:
+    redemption = promos.redeem(
+        promo_code,
+        subscription=subscription,
+        offer=offer,
+        quantity=order.quantity,
+        channel_code=order.channel_code,
+    )
+    return discounts.off(subscription.money.amount, redemption.percent, redemption.amount)
+
+
+def _with_trial(customer: Customer, offer: Offer, wanted: bool | None) -> bool:
+    """A trial that was had already is refused, not charged for unasked."""
+    if wanted is False or not offer.current_version().trial_days:
+        return False
+    if trials.had(customer, offer.tariff.product_id):
+        raise _trial_used()
+    return True
+
+
+def _trial_used() -> Refused:
+    return Refused(
+        "trial_used",
+        _("Пробный период этого продукта у вас уже был: можно оформить без него, с оплатой сразу"),
+    )
+
+
+def _is_bound_first(subscription: Subscription, version: TariffVersion) -> bool:
+    """Whether a card is to be saved before the trial begins."""
+    return version.trial_needs_method and subscription.collection == Collection.CHARGE
+
+
+def _quoted(
+    customer: Customer, offer: Offer, version: TariffVersion, quantity: int, declared: Declared, **given: Any
+) -> Order:
     with translation.override("ru"):
         name = f"{offer.tariff.product}, {offer.tariff.name}"
     is_bundle = offer.tariff.product.delivery == Delivery.BUNDLE
@@ -149,15 +239,25 @@ def _quoted(customer: Customer, offer: Offer, version: TariffVersion, quantity: 
         legal_entity_id=current_partner().legal_entity_id,
         name=name[:300],
         quantity=quantity,
-        price=version.price,
-        total=version.price * quantity,
+        price=offer.unit_price,
+        total=offer.unit_price * quantity,
         currency=version.currency,
-        terms={"vat_code": version.vat_code, "deliver": parts},
+        terms=_agreed(offer, version, parts, declared),
         created_at=clock.now(),
         **given,
     )
     history.record(order, "", OrderState.ACCEPTED, actor=order.actor)
     return order
+
+
+def _agreed(offer: Offer, version: TariffVersion, parts: list[int], declared: Declared) -> dict[str, Any]:
+    """What is sold, by which documents, to whom the customer says to be."""
+    terms: dict[str, Any] = {"vat_code": version.vat_code, "deliver": parts}
+    if documents := offer.tariff.product.documents_on(clock.today()):
+        terms["documents"] = [one.pk for one in documents]
+    if kept := declared.kept():
+        terms["declared"] = kept
+    return terms
 
 
 def _number(order: Order) -> None:
@@ -171,13 +271,13 @@ def _number(order: Order) -> None:
     search.index(KIND, order.pk, [order.number])
 
 
-def _offer_on_sale(offer: Offer | int, sold: OfferQuerySet | None = None) -> Offer:
+def _offer_on_sale(offer: Offer | int, sold: OfferQuerySet | None = None, channel_code: str = "") -> Offer:
     """The partner's offer as it stands now: what the caller holds may be an hour old, or another partner's."""
     partner = current_partner()
     if partner.status in {Partner.Status.STOPPED, Partner.Status.CLOSED}:
         raise Refused("sales_stopped", _("Продажи сейчас остановлены"))
     key = offer.pk if isinstance(offer, Offer) else offer
-    offers = Offer.objects.on_sale(partner.pk) if sold is None else sold
+    offers = Offer.objects.on_sale(partner.pk, channel_code) if sold is None else sold
     found = offers.filter(pk=key).first()
     if found is None:
         raise Refused("offer_closed", _("Это предложение больше не продаётся"), status=404)

@@ -3,11 +3,12 @@
 from typing import Any
 from uuid import UUID
 
+from django.db.models import F
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from apps.billing import subscriptions
-from apps.billing.models import Invoice, InvoicePurpose, Subscription
+from apps.billing.models import LIVE, RUNNING, Invoice, InvoicePurpose, Subscription
 from apps.catalog.models import TariffVersion
 from apps.core import clock, events
 from apps.core.ids import uuid7
@@ -39,25 +40,25 @@ def _deliver_order(order: Order, invoice: Invoice, subscription: Subscription) -
         _cancel(order, _("Подписка завершена"))
         return
     versions = TariffVersion.objects.select_related("tariff__product").in_bulk(order.terms["deliver"])
-    line = invoice.lines.all()[0]
+    until = max(line.period_end for line in invoice.lines.all() if line.period_end)
     for _piece in range(order.quantity):
         for key in order.terms["deliver"]:
-            service = _new_service(order, subscription, versions[key])
+            service = new_service(subscription, versions[key])
             fulfilment.add(
                 service,
                 FulfilmentAction.PROVISION,
                 order=order,
                 invoice=invoice,
-                period_end=line.period_end,
+                period_end=until,
             )
     history.change(order, OrderState.IN_PROGRESS, reason=_("Оплачен"))
 
 
-def _new_service(order: Order, subscription: Subscription, version: TariffVersion) -> Service:
+def new_service(subscription: Subscription, version: TariffVersion) -> Service:
     with translation.override("ru"):
         name = f"{version.tariff.product}, {version.tariff.name}"
     service = Service(
-        customer_id=order.customer_id,
+        customer_id=subscription.customer_id,
         subscription=subscription,
         product_id=version.tariff.product_id,
         tariff_version=version,
@@ -71,43 +72,68 @@ def _new_service(order: Order, subscription: Subscription, version: TariffVersio
 
 
 def _extend_services(subscription: Subscription, invoice: Invoice) -> None:
-    line = invoice.lines.all()[0]
-    alive = Service.objects.select_for_update(no_key=True).filter(subscription=subscription)
+    """Of the subscription and its add-ons, each to the end of its own last line that was not given back."""
+    stand = invoice.lines.exclude(credited=F("amount"), amount__gt=0).order_by("period_end")
+    until = {line.subscription_id: line.period_end for line in stand}
+    alive = Service.objects.select_for_update(no_key=True, of=("self",)).filter(
+        subscription__in=[key for key in until if key], subscription__state__in=LIVE
+    )
     for service in alive.exclude(state=ServiceState.OFF).order_by("pk"):
         if not service.fulfilments.filter(invoice=invoice, action=FulfilmentAction.EXTEND).exists():
-            fulfilment.add(service, FulfilmentAction.EXTEND, invoice=invoice, period_end=line.period_end)
+            fulfilment.add(
+                service,
+                FulfilmentAction.EXTEND,
+                invoice=invoice,
+                period_end=until[service.subscription_id],
+            )
+
+
+def days_given(subscription_id: UUID) -> None:
+    """Its services run so much longer, without an invoice."""
+    subscription = subscriptions.locked(subscription_id)
+    if not subscription.is_live:
+        return
+    mine = Service.objects.select_for_update(no_key=True).filter(subscription=subscription)
+    for service in mine.exclude(state=ServiceState.OFF).order_by("pk"):
+        fulfilment.add(service, FulfilmentAction.EXTEND, period_end=subscription.current_period_end)
 
 
 def subscription_ended(subscription_id: UUID) -> None:
     """Switches its services off, and takes back at the provider what it may have given."""
-    if subscriptions.locked(subscription_id).is_live:
+    if subscriptions.locked(subscription_id).state in RUNNING:
         return
     mine = Service.objects.select_for_update(no_key=True).filter(subscription_id=subscription_id)
     for service in mine.exclude(state=ServiceState.OFF).order_by("pk"):
-        was_given = service.state != ServiceState.PENDING
-        was_asked = fulfilment.revoke_open(service)
-        history.change(service, ServiceState.OFF, reason=_("Подписка завершена"), off_at=clock.now())
-        events.publish("orders.ServiceOff", service.pk)
-        if was_given or was_asked:
-            fulfilment.add(service, FulfilmentAction.CANCEL)
+        switch_off(service, _("Подписка завершена"))
     order = Order.objects.select_for_update(no_key=True).filter(subscription_id=subscription_id).first()
     if order is not None and order.state == OrderState.IN_PROGRESS:
         _cancel(order, _("Подписка завершена"))
+
+
+def switch_off(service: Service, reason: Any) -> None:
+    """A locked service is over; what the provider gave or may have given is taken back there."""
+    was_given = service.state != ServiceState.PENDING
+    was_asked = fulfilment.revoke_open(service)
+    history.change(service, ServiceState.OFF, reason=reason, off_at=clock.now())
+    events.publish("orders.ServiceOff", service.pk)
+    if was_given or was_asked:
+        fulfilment.add(service, FulfilmentAction.CANCEL)
 
 
 def expire_order(order_id: UUID) -> None:
     """Its invoice was not paid in time."""
     order = Order.objects.select_for_update(no_key=True).filter(pk=order_id).first()
     if order is not None and order.state == OrderState.AWAITING_PAYMENT:
-        _cancel(order, _("Не оплачен в срок"))
+        used = order.subscription is not None and order.subscription.end_reason == "trial_used"
+        _cancel(order, _("Пробный период уже был") if used else _("Не оплачен в срок"))
 
 
 def customer_erased(customer_id: UUID) -> None:
     """Keys and personal links of an erased customer go; what was sold, when and for how much stays."""
     mine = Service.objects.select_for_update(no_key=True).filter(customer_id=customer_id)
     for service in mine.order_by("pk"):
-        service.key = service.url = service.instructions = ""
-        service.save(update_fields=["key", "url", "instructions"])
+        service.key = service.url = service.instructions = service.answers_text = ""
+        service.save(update_fields=["key", "url", "instructions", "answers_text"])
 
 
 def _cancel(order: Order, reason: Any) -> None:

@@ -1,5 +1,6 @@
 """Console: partners and what belongs to them, staff and their roles."""
 
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -9,20 +10,20 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from apps import journal
 from apps.core import clock, console, links
 from apps.core.errors import Refused
-from apps.partners import schemas
-from apps.partners.forms import NewPartnerForm, OwnStaffForm, PartnerForm
-from apps.partners.models import ContractTerms, Domain, LegalEntity, Partner, StaffRole
+from apps.partners import books, schemas
+from apps.partners.forms import CloseForm, NewPartnerForm, OwnStaffForm, PartnerForm, ReopenForm
+from apps.partners.models import ContractTerms, Domain, LegalEntity, Partner, StaffRole, words
 from apps.partners.services import create_partner
 
 STATUS_COLOURS = {
@@ -151,11 +152,62 @@ class PartnerAdmin(console.ConsoleAdmin):
 
 @console.register(LegalEntity, sites=(console.operator_site,))
 class LegalEntityAdmin(console.ConsoleAdmin):
-    """Who issues documents."""
+    """Who issues documents; whose books are closed up to a day."""
 
     change_roles = ("finance",)
-    list_display = ("name", "inn", "kpp", "is_operator")
+    list_display = ("name", "inn", "kpp", "is_operator", "closed_until")
     search_fields = ("name", "inn")
+    readonly_fields = ("closed_until", "closed_at")
+    actions_detail = ("close_books", "reopen_books")
+
+    @action(description=_("Закрыть период"), url_path="close-books", permissions=["close"])
+    def close_books(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        entity = get_object_or_404(LegalEntity, pk=object_id)
+        form = CloseForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            actor = request.user.get_username()
+            return self._moved(
+                request, entity, lambda: books.close(entity, until=form.cleaned_data["until"], actor=actor)
+            )
+        notes = [
+            _(
+                "Документы и проводки этих дней больше не изменятся: исправления лягут на первый открытый день."
+            )
+        ]
+        return console.form_page(self, request, form, _("Закрыть период"), notes=notes)
+
+    @action(description=_("Открыть период снова"), url_path="reopen-books", permissions=["reopen"])
+    def reopen_books(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        entity = get_object_or_404(LegalEntity, pk=object_id)
+        form = ReopenForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            given, actor = form.cleaned_data, request.user.get_username()
+            return self._moved(
+                request,
+                entity,
+                lambda: books.reopen(entity, until=given["until"], reason=given["reason"], actor=actor),
+            )
+        return console.form_page(self, request, form, _("Открыть период снова"))
+
+    def _moved(
+        self, request: HttpRequest, entity: LegalEntity, move: Callable[[], LegalEntity]
+    ) -> HttpResponse:
+        try:
+            entity = move()
+        except Refused as refusal:
+            messages.error(request, str(refusal.message))
+        else:
+            until = f"{entity.closed_until:%d.%m.%Y}" if entity.closed_until else _("всё открыто")
+            messages.success(request, _("Период закрыт по: %s") % until)
+        return redirect("admin:partners_legalentity_change", entity.pk)
+
+    def has_close_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Finance closes."""
+        return bool(request.rights.may("finance"))
+
+    def has_reopen_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Only an administrator opens again what finance has reported."""
+        return bool(request.rights.may())
 
 
 @console.register(ContractTerms, sites=(console.operator_site,))
@@ -164,10 +216,23 @@ class ContractTermsAdmin(console.ConsoleAdmin):
 
     change_roles = ("finance",)
     view_roles = ("manager", "finance")
-    list_display = ("partner", "number", "valid_from", "share_percent", "share_base")
+    list_display = (
+        "partner",
+        "number",
+        "valid_from",
+        "share",
+        "clawback",
+        "clawback_days",
+    )
     list_filter = ("partner",)
+    empty_hint = _("Вознаграждение партнёра: с какого дня, сколько и за что. Без условий вознаграждения нет.")
     list_select_related = ("partner",)
     ordering = ("partner__name", "-valid_from")
+
+    @display(description=_("вознаграждение"))
+    def share(self, terms: ContractTerms) -> str:
+        base, earned_on = terms.get_share_base_display(), terms.get_earned_on_display()
+        return words(terms.share_percent, base, terms.share_fixed, earned_on)
 
     def has_change_permission(self, request: Any, obj: Any = None) -> bool:
         in_force = isinstance(obj, ContractTerms) and obj.valid_from <= self._today()

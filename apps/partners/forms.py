@@ -12,6 +12,7 @@ from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
     UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
+    UnfoldAdminSingleDateWidget,
     UnfoldAdminTextInputWidget,
 )
 
@@ -128,3 +129,20 @@ class OwnStaffForm(forms.ModelForm):
             is_staff=True,
             first_name=given["first_name"],
         )
+
+
+class CloseForm(forms.Form):
+    """Up to which day."""
+
+    until = forms.DateField(label=_("Закрыть по этот день включительно"), widget=UnfoldAdminSingleDateWidget)
+
+
+class ReopenForm(forms.Form):
+    """From which day on, and why."""
+
+    until = forms.DateField(
+        label=_("Оставить закрытым по день (пусто: открыть всё)"),
+        required=False,
+        widget=UnfoldAdminSingleDateWidget,
+    )
+    reason = forms.CharField(label=_("Почему"), max_length=200, widget=UnfoldAdminTextInputWidget)

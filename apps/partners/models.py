@@ -7,8 +7,11 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils.formats import localize
 from django.utils.translation import gettext_lazy as _
 from django_tenants.models import DomainMixin, TenantMixin
+
+from apps.core.money import Money, amount_field
 
 
 class LegalEntity(models.Model):
@@ -20,6 +23,19 @@ class LegalEntity(models.Model):
     address = models.CharField(_("адрес"), max_length=300, blank=True)
     is_operator = models.BooleanField(_("платформа"), default=False)
     time_zone = models.CharField(_("часовой пояс"), max_length=40, default="Europe/Moscow")
+    # For invoices that are paid by bank transfer.
+    bank = models.CharField(_("банк"), max_length=200, blank=True)
+    bik = models.CharField(_("БИК"), max_length=9, blank=True, validators=[RegexValidator(r"^0\d{8}$")])
+    account = models.CharField(
+        _("расчётный счёт"), max_length=20, blank=True, validators=[RegexValidator(r"^\d{20}$")]
+    )
+    bank_account = models.CharField(
+        _("корреспондентский счёт"), max_length=20, blank=True, validators=[RegexValidator(r"^\d{20}$")]
+    )
+    signer = models.CharField(_("кто подписывает документы"), max_length=120, blank=True)
+    # Nothing is posted to this day or an earlier one any more: see `books`.
+    closed_until = models.DateField(_("период закрыт по"), null=True, blank=True, editable=False)
+    closed_at = models.DateTimeField(_("когда закрыт"), null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name, verbose_name_plural = _("юридическое лицо"), _("юридические лица")
@@ -52,6 +68,8 @@ class Partner(TenantMixin):
     time_zone = models.CharField(_("часовой пояс"), max_length=40, default="Europe/Moscow")
     is_sandbox = models.BooleanField(_("песочница"), default=False)
     clock_at = models.DateTimeField(_("часы песочницы"), null=True, blank=True)
+    # The customer in its schema that pays for all who buy what the partner pays for.
+    payer_id = models.UUIDField(_("кто платит за клиентов"), null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("создан"))
 
     auto_create_schema = False
@@ -86,12 +104,40 @@ class Domain(DomainMixin):
         verbose_name, verbose_name_plural = _("домен"), _("домены")
 
 
+class ShareBase(models.TextChoices):
+    """What a percentage is of."""
+
+    GROSS = "gross", _("от оборота с НДС")
+    NET = "net", _("от оборота без НДС")
+    FEE = "fee", _("от оборота без НДС и комиссии шлюза")
+
+
+class EarnedOn(models.TextChoices):
+    """When what was agreed is owed."""
+
+    PAYMENT = "payment", _("когда клиент оплатил")
+    SERVICE = "service", _("когда услуга оказана: в конце оплаченного периода")
+
+
+class Counts(models.TextChoices):
+    """What a partner that pays for its clients is billed for."""
+
+    ACTIVE = "active", _("по действующим: за каждый начатый период")
+    ACTIVATED = "activated", _("по подключённым: один раз, за первый период")
+
+
+def words(percent: Decimal, base: str, fixed: Decimal, earned_on: str) -> str:
+    """Terms in one line: «20 % от оборота без НДС и 10 ₽ за период, когда клиент оплатил»."""
+    parts = [f"{localize(percent.normalize())} % {base}"] if percent else []
+    if fixed:
+        parts.append(str(_("{sum} за период")).format(sum=Money(fixed)))
+    return f"{str(_(' и ')).join(parts)}, {earned_on}" if parts else "—"
+
+
 class ContractTerms(models.Model):
     """What a partner is paid from a day on: a version of the contract, never changed once in force."""
 
-    class Base(models.TextChoices):
-        GROSS = "gross", _("от оборота с НДС")
-        NET = "net", _("от оборота без НДС")
+    Base, EarnedOn, Counts = ShareBase, EarnedOn, Counts
 
     partner = models.ForeignKey(Partner, models.PROTECT, related_name="terms", verbose_name=_("партнёр"))
     number = models.CharField(_("номер договора"), max_length=60)
@@ -99,14 +145,42 @@ class ContractTerms(models.Model):
     share_percent = models.DecimalField(
         _("вознаграждение, %"), max_digits=5, decimal_places=2, default=Decimal(0)
     )
-    share_base = models.CharField(_("база"), max_length=5, choices=Base, default=Base.NET)
+    share_base = models.CharField(_("база"), max_length=5, choices=ShareBase, default=ShareBase.NET)
+    share_fixed = amount_field(
+        _("и твёрдая сумма"),
+        default=Decimal("0.00"),
+        help_text=_("За оплаченный период одной штуки; за неполный — пропорционально"),
+    )
+    earned_on = models.CharField(_("начисляется"), max_length=10, choices=EarnedOn, default=EarnedOn.PAYMENT)
+    clawback = models.BooleanField(
+        _("удерживается при возврате"),
+        default=True,
+        help_text=_("Вернули клиенту часть денег — вознаграждение уменьшается на ту же долю"),
+    )
+    clawback_days = models.PositiveSmallIntegerField(
+        _("удерживается, дней после оплаты"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "Если клиенту вернули деньги позже, вознаграждение остаётся партнёру, убыток несёт платформа. "
+            "Пусто — срока нет"
+        ),
+    )
+    counts = models.CharField(
+        _("за что платит партнёр, если платит за клиентов"),
+        max_length=9,
+        choices=Counts,
+        default=Counts.ACTIVE,
+    )
 
     class Meta:
         verbose_name, verbose_name_plural = _("условия договора"), _("договоры и условия")
         constraints = [
             models.UniqueConstraint(fields=["partner", "valid_from"], name="partners_terms_once_a_day"),
             models.CheckConstraint(
-                condition=models.Q(share_percent__range=(0, 100)), name="partners_terms_share_percent"
+                condition=models.Q(share_percent__range=(0, 100), share_fixed__gte=0),
+                name="partners_terms_share_percent",
+                violation_error_message=_("Процент: от 0 до 100, сумма: не меньше нуля"),
             ),
         ]
 

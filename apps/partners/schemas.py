@@ -12,10 +12,12 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
+from django.core.management.sql import emit_post_migrate_signal
 from django.db import connections, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations import RunPython
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Max
 
 from apps.core.tenancy import connection
@@ -23,6 +25,7 @@ from apps.partners.models import MigrationScript, Partner
 
 TEMPLATE = settings.TEMPLATE_SCHEMA_NAME
 _LABELS = {path.rsplit(".", 1)[-1] for path in settings.TENANT_APPS}
+_PUBLIC_LABELS = {path.rsplit(".", 1)[-1] for path in settings.SHARED_APPS}
 _MIGRATING = 7_205_759
 """The advisory lock of whoever migrates: a number of ours, that means nothing."""
 _CONCURRENTLY = re.compile(
@@ -146,9 +149,32 @@ def record_template() -> int:
     with connection.cursor() as cursor:
         cursor.execute(f'CREATE SCHEMA IF NOT EXISTS "{TEMPLATE}"')
     with in_schema(TEMPLATE):
+        _take_public_as_done()
         executor = _Recorder(connection)
-        executor.migrate(executor.loader.graph.leaf_nodes())
+        executor.migrate([key for key in executor.loader.graph.leaf_nodes() if key[0] in _LABELS])
     return executor.recorded
+
+
+def migrate_public(progress: Callable[..., None] | None = None) -> None:
+    """Migrates the public schema: by its own migrations, since each one more makes Django render all models anew."""
+    executor = MigrationExecutor(connection, progress)
+    targets = [key for key in executor.loader.graph.leaf_nodes() if key[0] in _PUBLIC_LABELS]
+    if executor.migration_plan(targets):
+        executor.migrate(targets)
+        emit_post_migrate_signal(verbosity=0, interactive=False, db=connection.alias)
+
+
+def _take_public_as_done() -> None:
+    """Marks the migrations of public in the template, where they make nothing, without going through them."""
+    recorder = MigrationRecorder(connection)
+    recorder.ensure_schema()
+    applied = recorder.applied_migrations()
+    keys = MigrationLoader(None).disk_migrations
+    recorder.migration_qs.bulk_create(
+        recorder.Migration(app=app, name=name)
+        for app, name in keys
+        if app not in _LABELS and (app, name) not in applied
+    )
 
 
 def _check_template(recorded: set[tuple[str, str]]) -> None:

@@ -13,15 +13,19 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from apps.accounts.models import Customer
 from apps.core import console
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.core.money import Money
-from apps.payments import payments
-from apps.payments.models import Payment, PaymentMethod, Refund
+from apps.payments import payments, refunds
+from apps.payments.models import Payment, PaymentMethod, Refund, RefusalHow
 
 COLOURS = {
     "created": "info",
@@ -102,6 +106,8 @@ class PaymentAdmin(MoneyAdmin):
             "opts": self.opts,
             "payment": payment,
             "left": Money(payment.refundable(), payment.currency),
+            "why_less": refunds.told_elsewhere(payment),
+            "given_back": Money(given, payment.currency) if (given := payment.given_back()) else None,
             "form": form,
             "back": reverse("admin:payments_payment_change", args=[object_id]),
         }
@@ -143,6 +149,17 @@ class RefundAdmin(MoneyAdmin):
     search_fields = ("=gateway_id",)
 
 
+class RefusalForm(forms.Form):
+    """How the customer asked for it: evidence that stays with the refusal."""
+
+    how = forms.ChoiceField(
+        label=_("Как клиент отказался"),
+        choices=[(one.value, one.label) for one in (RefusalHow.CALL_CENTRE, RefusalHow.WRITTEN)],
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+    )
+
+
 @console.register(PaymentMethod, sites=(console.partner_site,))
 class PaymentMethodAdmin(MoneyAdmin):
     """«Отозвать способ» is what a customer asks support for."""
@@ -163,8 +180,13 @@ class PaymentMethodAdmin(MoneyAdmin):
         if not self.has_refuse_permission(request):
             raise PermissionDenied
         method = get_object_or_404(PaymentMethod, pk=object_id)
-        if request.method == "POST":
-            payments.refuse_method(method, actor=request.user.get_username())
+        form = RefusalForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            payments.refuse_method(
+                method,
+                actor=request.user.get_username(),
+                how=form.cleaned_data["how"] or RefusalHow.WRITTEN,
+            )
             messages.success(request, _("Способ отозван: списаний по нему больше не будет"))
             return redirect("admin:payments_paymentmethod_change", object_id)
         context = {
@@ -172,6 +194,7 @@ class PaymentMethodAdmin(MoneyAdmin):
             "title": _("Отозвать способ оплаты"),
             "opts": self.opts,
             "method": method,
+            "form": form,
             "back": reverse("admin:payments_paymentmethod_change", args=[object_id]),
         }
         return TemplateResponse(request, "payments/refuse.html", context)

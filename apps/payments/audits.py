@@ -15,7 +15,15 @@ from apps.core.tenancy import current_partner
 from apps.ledger.ledger import Account
 from apps.ledger.models import Transfer
 from apps.payments.methods import HIDDEN
-from apps.payments.models import OPEN, Payment, PaymentMethod, PaymentState, Refund, RefundState
+from apps.payments.models import (
+    CONSENT_REVOKED,
+    OPEN,
+    Payment,
+    PaymentMethod,
+    PaymentState,
+    Refund,
+    RefundState,
+)
 
 CAPTURED = [PaymentState.SUCCEEDED, PaymentState.REFUNDED]
 
@@ -70,6 +78,37 @@ def refused_method_rests() -> Iterator[str]:
         yield f"Payment {payment.pk} came after method {payment.method_id} was refused, and was kept"
     for payment in charges.filter(created_at__gt=F("method__refused_at")).exclude(gateway_id=""):
         yield f"Payment {payment.pk} was made after method {payment.method_id} had been refused"
+
+
+@audit.rule("payments.no-claim-after-refusal")
+def no_claim_after_refusal() -> Iterator[str]:
+    """No charge was claimed after its method was refused; of every refusal it is known when, how and by whom."""
+    claimed = Payment.objects.filter(
+        method__refusal_recorded_at__isnull=False,
+        save_method=False,
+        claimed_at__gt=F("method__refusal_recorded_at"),
+    )
+    for payment in claimed:
+        yield f"Payment {payment.pk} was claimed after method {payment.method_id} was refused"
+    unknown = PaymentMethod.objects.filter(refused_at__isnull=False)
+    for method in unknown.filter(Q(refusal_recorded_at=None) | Q(refused_how="")):
+        yield f"Method {method.pk} was refused, and nothing tells how"
+
+
+@audit.rule("payments.in-flight-goes-back")
+def in_flight_goes_back() -> Iterator[str]:
+    """What was on its way when its method was refused, and came, is being given back in full, or was."""
+    # A sandbox's clock may stand still: what was captured after a refusal says so as well.
+    late = Payment.objects.filter(
+        Q(settled_at__gt=F("method__refused_at")) | Q(decline_reason=CONSENT_REVOKED),
+        method__refused_at__isnull=False,
+        save_method=False,
+        state__in=CAPTURED,
+    )
+    for payment in late:
+        if payment.given_back() < payment.amount:
+            returned = f"{payment.given_back()} of {payment.amount}"
+            yield f"Payment {payment.pk} came after its method was refused, {returned} goes back"
 
 
 @audit.rule("payments.erased-keep-no-method")

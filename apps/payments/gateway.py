@@ -1,14 +1,17 @@
 """What every payment gateway is for us: plain values in and out, and a connector's calls."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import ClassVar
 from uuid import UUID
 
 from apps.connectors.base import Connector, Kind
 from apps.core.money import Money
+from apps.policies.dunning import CAUTIOUS, RetryRules
 
 
 class Status(StrEnum):
@@ -62,6 +65,8 @@ class GatewayPayment:
     method_token: str = ""
     """Only where the method is saved."""
     method_title: str = ""
+    method_fingerprint: str = ""
+    """What stays the same when the same card is saved again; empty where the gateway tells nothing."""
     fee: Decimal = Decimal("0.00")
 
 
@@ -85,6 +90,10 @@ class Gateway(Connector):
     """
 
     kind = Kind.PAYMENT
+    retry_rules: ClassVar[RetryRules] = CAUTIOUS
+    """What it forbids, whatever a policy of dunning says."""
+    decline_classes: ClassVar[Mapping[str, str]] = {}
+    """Its words for why a charge failed, each with the class that tells what to do next."""
 
     @abstractmethod
     def create_payment(self, request: PaymentRequest) -> GatewayPayment:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.fields import EncryptedField, PublicReference
 from apps.core.models import UUIDModel
 from apps.core.money import Money, amount_field, currency_field
+from apps.payments import elsewhere
 
 CONSENT_REVOKED = "permission_revoked"
 """Decline reason of a charge by a method that the customer has refused."""
@@ -24,6 +25,8 @@ class Purpose(models.TextChoices):
 
     NEW = "new", _("новая продажа")
     RENEWAL = "renewal", _("продление")
+    # A rouble that is given back at once: what is wanted is the saved method.
+    BINDING = "binding", _("привязка карты")
 
 
 class PaymentState(models.TextChoices):
@@ -103,6 +106,18 @@ class Moving(UUIDModel):
         return self.state in OPEN
 
 
+class RefusalHow(models.TextChoices):
+    """How a customer took a method back."""
+
+    CABINET = "cabinet", _("в личном кабинете")
+    LINK = "link", _("по ссылке из сообщения")
+    CALL_CENTRE = "call_centre", _("по телефону, записал сотрудник")
+    WRITTEN = "written", _("письмом или чатом, записал сотрудник")
+    API = "api", _("система партнёра, через API")
+    BANK = "bank", _("в банке")
+    ERASURE = "erasure", _("данные клиента стёрты")
+
+
 class PaymentMethod(UUIDModel):
     """A customer's card or account, saved at a gateway: charges by it need no page."""
 
@@ -112,9 +127,20 @@ class PaymentMethod(UUIDModel):
     connection = PublicReference("connectors.Connection", verbose_name=_("подключение"))
     token = EncryptedField(_("номер у шлюза"))
     title = models.CharField(_("способ"), max_length=100)
+    # HMAC of what the gateway tells of the card: the same card saved twice is known again, by nobody else.
+    fingerprint = models.CharField(max_length=64, blank=True, default="", editable=False)
     is_active = models.BooleanField(_("действует"), default=True)
     created_at = models.DateTimeField(_("сохранён"))
     refused_at = models.DateTimeField(_("отозван"), null=True, blank=True)
+    # Evidence of the refusal: written once with it, for whoever asks years later.
+    refused_how = models.CharField(
+        _("как отозван"), max_length=15, choices=RefusalHow.choices, blank=True, default="", db_default=""
+    )
+    refused_by = models.CharField(_("кто отозвал"), max_length=150, blank=True, default="", db_default="")
+    refused_ip = models.GenericIPAddressField(_("с какого адреса"), null=True, blank=True)
+    refused_agent = models.CharField(_("браузер"), max_length=300, blank=True, default="", db_default="")
+    # By the wall clock, as claims are: which of the two came first is told by it.
+    refusal_recorded_at = models.DateTimeField(_("отзыв записан"), null=True, blank=True)
 
     class Meta:
         verbose_name, verbose_name_plural = _("сохранённый способ"), _("сохранённые способы")
@@ -122,7 +148,11 @@ class PaymentMethod(UUIDModel):
         constraints = [
             models.CheckConstraint(
                 condition=Q(is_active=False) | Q(refused_at=None), name="payments_method_refused"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(refused_at=None) | (Q(refusal_recorded_at__isnull=False) & ~Q(refused_how="")),
+                name="payments_refusal_evidence",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -212,11 +242,19 @@ class Payment(Moving):
         found = self.refunds.exclude(state=RefundState.FAILED).aggregate(total=Sum("amount"))
         return found["total"] or Decimal("0.00")
 
-    def refundable(self) -> Decimal:
-        """What may still be given back."""
+    def at_gateway(self) -> Decimal:
+        """What the gateway has of it still: no refund can be of more."""
         if self.state not in {PaymentState.SUCCEEDED, PaymentState.REFUNDED}:
             return Decimal("0.00")
         return self.amount - self.given_back()
+
+    def given_elsewhere(self) -> Decimal:
+        """Of that: given to the customer otherwise, as onto a balance."""
+        return min(elsewhere.given(self), self.at_gateway())
+
+    def refundable(self) -> Decimal:
+        """What may still be given back. Where it is acted on, read it under the payment's lock."""
+        return self.at_gateway() - self.given_elsewhere()
 
 
 class Refund(Moving):

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.core import clock, due, events, search, work
 from apps.payments import methods, refunds, timing
 from apps.payments.gateway import GatewayPayment, Status
-from apps.payments.models import CONSENT_REVOKED, Payment, PaymentMethod, PaymentState
+from apps.payments.models import CONSENT_REVOKED, Payment, PaymentMethod, PaymentState, RefusalHow
 from apps.payments.postings import post_payment
 
 
@@ -77,7 +77,7 @@ def _cancel(payment: Payment, seen: GatewayPayment) -> None:
     if payment.is_charge and payment.method and seen.reason == CONSENT_REVOKED:
         method = methods.lock(payment.method)
         if method.refused_at is None:
-            methods.refuse_locked(method)
+            methods.refuse_locked(method, RefusalHow.BANK)
     fail(payment, seen.reason or "canceled")
 
 

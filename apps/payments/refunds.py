@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -25,25 +26,49 @@ IN_CABINET = _("Сделан в кабинете шлюза")
 
 
 def refund(
-    *, payment: Payment, amount: Money | None = None, reason: str, actor: str, key: UUID | None = None
+    *,
+    payment: Payment,
+    amount: Money | None = None,
+    reason: str,
+    actor: str,
+    key: UUID | None = None,
+    is_counted: bool = False,
 ) -> Refund:
     """Plans to give back `amount` (all that is left, without it). With the same `key` it is the same refund.
 
-    Raises Refused where the payment has not brought that much.
+    `is_counted`: the caller holds the payment's lock and sends what it has told `elsewhere` of, so that only the
+    gateway's sum is the limit. Raises Refused `refund_too_much` where the payment has not brought that much, or
+    where the customer has it already on the balance (`refundable`, `on_balance`).
     """
     with transaction.atomic():
         payment = Payment.locked(payment.pk)
         if key and (earlier := Refund.objects.filter(pk=key, payment=payment).first()):
             return earlier
-        left = payment.refundable()
+        left = payment.at_gateway() if is_counted else payment.refundable()
         wanted = amount or Money(left, payment.currency)
         if wanted.currency != payment.currency or not 0 < wanted.amount <= left:
-            message = _("По этому платежу можно вернуть не больше %s") % Money(left, payment.currency)
-            raise Refused("refund_too_much", message, refundable=str(left))
+            raise _too_much(payment, left)
         made = _write(payment, wanted.amount, reason=reason, actor=actor, key=key)
         details = {"refund": str(made.pk), "amount": str(made.amount)}
         journal.record("payments.refund", "payments.payment", payment.pk, actor=actor, data=details)
     return made
+
+
+def _too_much(payment: Payment, left: Decimal) -> Refused:
+    message = _("По этому платежу можно вернуть не больше %s") % Money(left, payment.currency)
+    details: dict[str, Any] = {"refundable": str(left)}
+    if on_balance := payment.given_elsewhere():
+        details["on_balance"] = str(on_balance)
+        message = f"{message}. {told_elsewhere(payment)}"
+    return Refused("refund_too_much", message, **details)
+
+
+def told_elsewhere(payment: Payment) -> str:
+    """Why less can go back than came; empty where nothing of it was given otherwise."""
+    found = payment.given_elsewhere()
+    if not found:
+        return ""
+    return str(_("%s этого платежа уже на балансе покупателя")) % Money(found, payment.currency)
 
 
 def give_back_all(payment: Payment, *, reason: str) -> None:
@@ -175,6 +200,7 @@ def _fail(made: Refund, reason: str) -> None:
     made.save(update_fields=["state", "gateway_id", "settled_at", "decline_reason"])
     due.cancel(SWEEP, made.pk)
     work.open("payments.refund", made.pk, str(_("Возврат не исполнен: %s") % reason))
+    events.publish("payments.RefundFailed", made.pk, payment_id=made.payment_id)
 
 
 def settle(refund_id: UUID) -> Refund:

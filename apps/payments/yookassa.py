@@ -21,6 +21,7 @@ from apps.payments.gateway import (
     RefundRequest,
     Status,
 )
+from apps.policies.dunning import DeclineClass
 
 TIMEOUT_SECONDS = 20.0
 STATUSES = {
@@ -29,6 +30,24 @@ STATUSES = {
     "succeeded": Status.SUCCEEDED,
     "canceled": Status.CANCELED,
 }
+DECLINES = {
+    "insufficient_funds": DeclineClass.FUNDS,
+    "payment_method_limit_exceeded": DeclineClass.FUNDS,
+    "issuer_unavailable": DeclineClass.TECHNICAL,
+    "internal_timeout": DeclineClass.TECHNICAL,
+    "rejected_by_timeout": DeclineClass.TECHNICAL,
+    "expired_on_capture": DeclineClass.TECHNICAL,
+    "card_expired": DeclineClass.CARD,
+    "invalid_card_number": DeclineClass.CARD,
+    "invalid_csc": DeclineClass.CARD,
+    "payment_method_restricted": DeclineClass.CARD,
+    "country_forbidden": DeclineClass.CARD,
+    "3d_secure_failed": DeclineClass.CARD,
+    "identification_required": DeclineClass.CARD,
+    "unsupported_mobile_operator": DeclineClass.CARD,
+    "fraud_suspected": DeclineClass.FRAUD,
+}
+"""`cancellation_details.reason` (reference/payments.md, 1.1); general_decline and call_issuer tell nothing."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +64,7 @@ class YooKassa(Gateway):
 
     title = _("ЮKassa")
     Config = Settings
+    decline_classes = DECLINES
 
     def check(self) -> str:
         """Asks who we are there."""
@@ -181,6 +201,7 @@ def _payment(found: dict[str, Any]) -> GatewayPayment:
             confirmation_url=(found.get("confirmation") or {}).get("confirmation_url", ""),
             method_token=method["id"] if method.get("saved") else "",
             method_title=_title(method),
+            method_fingerprint=_fingerprint(method),
             fee=amount.amount - _money(income).amount if income else Decimal("0.00"),
         )
     except (KeyError, ValueError, TypeError, InvalidOperation) as error:
@@ -203,6 +224,13 @@ def _refund(found: dict[str, Any]) -> GatewayRefund:
 
 def _reason(found: dict[str, Any]) -> str:
     return str((found.get("cancellation_details") or {}).get("reason", ""))[:60]
+
+
+def _fingerprint(method: dict[str, Any]) -> str:
+    """The gateway tells no number: first six and last four digits with the expiry are the nearest to it."""
+    card = method.get("card") or {}
+    parts = [str(card.get(name, "")) for name in ("first6", "last4", "expiry_month", "expiry_year")]
+    return "/".join(parts) if all(parts) else ""
 
 
 def _title(method: dict[str, Any]) -> str:

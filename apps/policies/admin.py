@@ -109,3 +109,6 @@ class NumberSequenceAdmin(console.ReadOnlyAdmin):
     @display(description=_("вид документа"), ordering="kind")
     def document(self, sequence: NumberSequence) -> str:
         return str(DOCUMENTS.get(sequence.kind, sequence.kind))
+
+
+import apps.policies.dunning_admin  # noqa: E402, F401 - more pages of this app

@@ -8,10 +8,12 @@ from django.db import connection
 
 from apps.core import audit, clock
 from apps.core.tenancy import current_partner
-from apps.policies import messages, numbering, vat
+from apps.policies import dunning, messages, numbering, vat
+from apps.policies.dunning_models import DunningPolicy
 from apps.policies.models import MessageTemplate
 
 audit.guarded("policies_vatrate", "policies_rate_begun", "policies_rate_kept")
+audit.guarded("policies_dunningversion", "policies_dunning_kept")
 
 
 @audit.rule("policies.vat-rate-today", scope="public")
@@ -22,6 +24,18 @@ def vat_rate_today() -> Iterator[str]:
             vat.percent(code, clock.today())
         except LookupError as error:
             yield str(error)
+
+
+@audit.rule("policies.dunning-is-allowed", scope="public")
+def dunning_is_allowed() -> Iterator[str]:
+    """There is a default policy of dunning, and none that is in use does what a gateway's rules forbid."""
+    policies = list(DunningPolicy.objects.select_related("current"))
+    if not any(one.is_default and one.current for one in policies):
+        yield "No policy of dunning is the default one"
+    for one in policies:
+        if one.current is not None:
+            for name, text in dunning.problems(dunning.loaded(one.current.timelines)):
+                yield f"Policy {one.name}, {name}: {text}"
 
 
 @audit.rule("policies.template-renders", scope="public")
@@ -55,7 +69,7 @@ WHERE (made.count, made.last) IS DISTINCT FROM (allotted.last::bigint, allotted.
 @audit.rule("policies.numbers-without-gap")
 def numbers_without_gap() -> Iterator[str]:
     """Of each sequence, every number up to the last stands on a document, and none above."""
-    tables = [apps.get_model(label)._meta.db_table for label in numbering.DOCUMENTS.values()]
+    tables = [apps.get_model(label)._meta.db_table for label in dict.fromkeys(numbering.DOCUMENTS.values())]
     documents = " UNION ALL ".join(f"SELECT number FROM {table}" for table in tables)  # noqa: S608 (names of models)
     values = {"letters": json.dumps(numbering.LETTERS), "partner": current_partner().pk}
     with connection.cursor() as cursor:

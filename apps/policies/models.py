@@ -105,3 +105,6 @@ class NumberSequence(models.Model):
 
     def __str__(self) -> str:
         return f"{self.partner} · {self.year}"
+
+
+import apps.policies.dunning_models  # noqa: E402, F401 - more models of this app

@@ -2,10 +2,26 @@
 
 from django.db import connection, transaction
 
-LETTERS = {"invoice": "I", "order": "O", "refund": "R", "credit_note": "C", "settlement": "S"}
+LETTERS = {
+    "invoice": "I",
+    "order": "O",
+    "refund": "R",
+    "credit_note": "C",
+    "settlement": "S",
+    "act": "A",
+    "receipt": "K",
+    "refund_receipt": "V",
+}
 """Latin, so that a number is typed the same way everywhere; a kind without one takes its first letter."""
 
-DOCUMENTS = {"invoice": "billing.Invoice", "order": "orders.Order"}
+DOCUMENTS = {
+    "invoice": "billing.Invoice",
+    "order": "orders.Order",
+    "credit_note": "billing.CreditNote",
+    "act": "billing.Document",
+    "receipt": "billing.Document",
+    "refund_receipt": "billing.Document",
+}
 """Where the numbers of a kind stand, in `number`: the auditor looks there for gaps."""
 
 # One statement makes the row where there is none, locks it till the transaction ends, and counts: a rollback
@@ -17,6 +33,11 @@ ON CONFLICT (partner_id, kind, legal_entity_id, year)
 DO UPDATE SET last = sequence.last + excluded.last
 RETURNING last
 """
+
+
+def example(kind: str) -> str:
+    """A number for documentation, of partner 0, which there never is: it is equal to nobody's real one."""
+    return f"{LETTERS[kind]}26-1-0-000001"
 
 
 def allot(kind: str, *, legal_entity_id: int | None, partner_id: int, year: int, count: int = 1) -> list[str]:

@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import messages
 from django.db import models
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget
@@ -107,7 +107,7 @@ class KeyPoolAdmin(console.ConsoleAdmin):
     @action(description=_("Загрузить ключи"), url_path="load-keys", permissions=["change"])
     def load_keys(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Adds keys; those that were left out are named."""
-        pool = KeyPool.objects.get(pk=object_id)
+        pool = get_object_or_404(KeyPool, pk=object_id)
         sent = (request.POST, request.FILES) if request.method == "POST" else ()
         form = LoadForm(*sent)
         if not form.is_valid():

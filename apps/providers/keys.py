@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -9,9 +10,10 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
-from apps.core import clock, faults, work
-from apps.core.tenancy import current_partner_id
-from apps.providers.models import ActivationKey, KeyPool, fingerprint
+from apps.core import bulk, clock, faults, work
+from apps.core.fields import encrypt
+from apps.core.tenancy import current_partner, current_partner_id
+from apps.providers.models import ActivationKey, KeyPool, Renewal, fingerprint
 
 LOW_STOCK = "providers.low_stock"
 """Kind of the work item of a pool that runs out; its object is `KeyPool.work_id`."""
@@ -92,6 +94,53 @@ def take(*, pool: KeyPool, request_id: UUID) -> ActivationKey | None:
     faults.at("providers.key-taken")
     watch_stock(pool)
     return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A key that another system gave to a customer: for which tariff, to be known by which request."""
+
+    provider_id: int
+    sku: str
+    value: str
+    request_id: UUID
+
+
+def take_over(handed: Sequence[Handed]) -> int:
+    """Keys that customers have already: sold from now on, so that nobody gets them again; how many were taken.
+
+    A free key of a pool is that customer's; one that somebody else has is left alone. A tariff without a pool gets
+    one whose keys go on while they are paid. In the caller's transaction.
+    """
+    now, partner_id = clock.wall(), current_partner_id()
+    by_digest = {fingerprint(one.value): one for one in handed if one.value and len(one.value) <= _LONGEST}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOADING])
+    known = ActivationKey.objects.filter(fingerprint__in=list(by_digest)).select_for_update()
+    taken = 0
+    for key in known.order_by("pk"):
+        one = by_digest.pop(bytes(key.fingerprint))
+        if key.state == ActivationKey.State.FREE:
+            key.state, key.request_id = ActivationKey.State.SOLD, one.request_id
+            key.partner_id, key.sold_at = partner_id, now
+            key.save(update_fields=["state", "request_id", "partner_id", "sold_at"])
+            taken += 1
+    pools = {
+        sku: _pool_of(sku, provider) for sku, provider in {(o.sku, o.provider_id) for o in by_digest.values()}
+    }
+    fields = ["pool", "value", "fingerprint", "state", "request_id", "partner_id", "loaded_at", "sold_at"]
+    state = ActivationKey.State.SOLD.value
+    rows = [
+        (pools[one.sku].pk, encrypt(one.value.strip()), digest, state, one.request_id, partner_id, now, now)
+        for digest, one in by_digest.items()
+    ]
+    return taken + bulk.copy(ActivationKey, fields, rows)
+
+
+def _pool_of(sku: str, provider_id: int) -> KeyPool:
+    is_test = current_partner_id() is not None and current_partner().is_sandbox
+    first = {"provider_id": provider_id, "renewal": Renewal.SAME_KEY, "low_stock": 0}
+    return KeyPool.objects.get_or_create(sku=sku, is_test=is_test, defaults=first)[0]
 
 
 def revoke(request_id: UUID) -> ActivationKey | None:

@@ -6,7 +6,6 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import PeriodicTask
@@ -14,10 +13,11 @@ from unfold.decorators import display
 
 from apps.core import clock, console
 from apps.core.health import healthz
-from apps.reports import downloads, finding, sales
+from apps.reports import books_admin, downloads, finding, recovery_admin, sales
 from apps.reports.dashboard import SHOWN_CURRENCY, bars
 from apps.reports.forms import SalesForm
 from apps.reports.models import Sales, Search
+from apps.reports.page import Page
 
 SHOWN_ROWS = 500
 SHOWN_BARS = 40
@@ -38,23 +38,6 @@ TASKS = {
     "core.housekeeping": _("Уборка старых записей"),
     "celery.backend_cleanup": _("Уборка ответов заданий"),
 }
-
-
-class Page(console.ReadOnlyAdmin):
-    """A page of its own in place of a list of rows: there are no rows to look at one by one."""
-
-    def get_urls(self) -> list[URLPattern]:
-        name = f"{self.opts.app_label}_{self.opts.model_name}_changelist"
-        return [path("", self.admin_site.admin_view(self.page), name=name)]
-
-    def page(self, request: HttpRequest) -> HttpResponse:
-        """The page."""
-        raise NotImplementedError
-
-    def show(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
-        """The page in its frame."""
-        frame = {**self.admin_site.each_context(request), "opts": self.opts}
-        return TemplateResponse(request, template, {**frame, **context})
 
 
 @console.register(Sales, sites=(console.operator_site, console.partner_site))
@@ -190,3 +173,7 @@ class PeriodicTaskAdmin(console.ReadOnlyAdmin):
         parts = [(PARTS.get(part, part), state == "ok") for part, state in said["parts"].items()]
         title = _("Состояние системы")
         return super().changelist_view(request, {"title": title, "parts": parts, **(extra_context or {})})
+
+
+__all__ = ["books_admin", "recovery_admin"]
+"""Pages of their own, registered when they are imported here."""

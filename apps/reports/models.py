@@ -4,6 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.models import SearchKey
 from apps.ledger.models import Transfer
+from apps.policies.dunning_models import DunningResult
 
 
 class Sales(Transfer):
@@ -20,3 +21,27 @@ class Search(SearchKey):
     class Meta:
         proxy = True
         verbose_name, verbose_name_plural = _("поиск"), _("поиск")
+
+
+class TrialBalance(Transfer):
+    """The ledger as a trial balance."""
+
+    class Meta:
+        proxy = True
+        verbose_name = verbose_name_plural = _("оборотно-сальдовая ведомость")
+
+
+class PartnerStatement(Transfer):
+    """The ledger as a partner's account."""
+
+    class Meta:
+        proxy = True
+        verbose_name = verbose_name_plural = _("взаиморасчёты с партнёрами")
+
+
+class Recovery(DunningResult):
+    """Unpaid renewals as the report «Неоплаты» reads them."""
+
+    class Meta:
+        proxy = True
+        verbose_name = verbose_name_plural = _("неоплаты")

@@ -29,7 +29,10 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Продукты"), "catalog.Product", "inventory_2"),
             (_("Тарифы"), "catalog.Tariff", "sell"),
             (_("Категории"), "catalog.Category", "category"),
+            (_("Матрица предложений"), "page:catalog_offer_matrix", "grid_on"),
             (_("Предложения партнёрам"), "catalog.Offer", "storefront"),
+            (_("Изменение цен"), "catalog.PriceChange", "trending_up"),
+            (_("Возможности"), "catalog.Feature", "extension"),
             (_("Прайс-лист: загрузка"), "page:catalog_tariff_import", "upload_file"),
         ],
     ),
@@ -45,10 +48,18 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
         _("Поставщики и исполнение"),
         [
             (_("Поставщики"), "providers.Provider", "local_shipping"),
+            (_("Условия поставщиков"), "catalog.ProviderTerms", "request_quote"),
             (_("Ключи активации"), "providers.KeyPool", "key"),
         ],
     ),
-    (_("Деньги"), [(_("Проводки"), "ledger.Transfer", "account_balance")]),
+    (
+        _("Деньги"),
+        [
+            (_("Оборотно-сальдовая ведомость"), "reports.TrialBalance", "balance"),
+            (_("Взаиморасчёты с партнёрами"), "reports.PartnerStatement", "handshake"),
+            (_("Проводки"), "ledger.Transfer", "account_balance"),
+        ],
+    ),
     (_("Обращения и звонки"), [(_("Звонки"), "page:reports_search_calls", "call")]),
     (
         _("Уведомления"),
@@ -57,7 +68,13 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Правила отправки"), "policies.SendingRule", "rule"),
         ],
     ),
-    (_("Отчёты"), [(_("Продажи"), "reports.Sales", "bar_chart")]),
+    (
+        _("Отчёты"),
+        [
+            (_("Продажи"), "reports.Sales", "bar_chart"),
+            (_("Неоплаты: сколько вернули"), "reports.Recovery", "savings"),
+        ],
+    ),
     (
         _("Интеграции"),
         [
@@ -73,6 +90,9 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Сотрудники"), "auth.User", "badge"),
             (_("Роли сотрудников"), "partners.StaffRole", "shield_person"),
             (_("Юридические лица"), "partners.LegalEntity", "domain"),
+            (_("Правила повторных списаний"), "policies.DunningPolicy", "event_repeat"),
+            (_("Кто по какой политике"), "policies.DunningChoice", "rule_settings"),
+            (_("Правила списаний"), "policies.ChargeRules", "shield"),
             (_("Нумерация"), "policies.NumberSequence", "pin"),
             (_("Ставки НДС"), "policies.VatRate", "percent"),
             (_("Журнал действий"), "journal.Entry", "history"),
@@ -93,7 +113,11 @@ PARTNER: list[tuple[Any, list[tuple[Any, str, str]]]] = [
         [
             (_("Заказы"), "orders.Order", "shopping_cart"),
             (_("Подписки"), "billing.Subscription", "autorenew"),
+            (_("Промокоды"), "billing.Promotion", "local_offer"),
+            (_("Удержание"), "billing.RetentionOffer", "volunteer_activism"),
             (_("Клиенты"), "accounts.Customer", "group"),
+            (_("Массовые действия"), "billing.MassAction", "checklist"),
+            (_("Перенос базы"), "billing.BaseImport", "move_up"),
             (_("Услуги клиентов"), "orders.Service", "package_2"),
             (_("Исполнение"), "orders.Fulfilment", "conveyor_belt"),
         ],
@@ -102,8 +126,17 @@ PARTNER: list[tuple[Any, list[tuple[Any, str, str]]]] = [
         _("Деньги"),
         [
             (_("Счета"), "billing.Invoice", "receipt_long"),
+            (_("Счета на проверке"), "billing.ParkedBill", "fact_check"),
+            (_("Неоплаты"), "billing.Dunning", "money_off"),
             (_("Платежи"), "payments.Payment", "payments"),
             (_("Возвраты"), "payments.Refund", "undo"),
+            (_("Корректировки счетов"), "billing.CreditNote", "edit_document"),
+            (_("Акты и квитанции"), "billing.Document", "description"),
+            (_("Поступления"), "billing.OutsidePayment", "account_balance"),
+            (_("Запросы на списание"), "billing.ChargeRequest", "phone_forwarded"),
+            (_("Отчёты партнёра о сборах"), "billing.CollectionReport", "upload_file"),
+            (_("Взаиморасчёты с клиентами"), "billing.CustomerAccount", "balance"),
+            (_("Взаиморасчёты с платформой"), "reports.PartnerStatement", "handshake"),
             (_("Сохранённые способы"), "payments.PaymentMethod", "credit_card"),
         ],
     ),
@@ -122,7 +155,13 @@ PARTNER: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Каналы продаж"), "channels.Channel", "hub"),
         ],
     ),
-    (_("Отчёты"), [(_("Продажи"), "reports.Sales", "bar_chart")]),
+    (
+        _("Отчёты"),
+        [
+            (_("Продажи"), "reports.Sales", "bar_chart"),
+            (_("Неоплаты: сколько вернули"), "reports.Recovery", "savings"),
+        ],
+    ),
     (_("Уведомления"), [(_("Журнал сообщений"), "notifications.Message", "mail")]),
     (
         _("Интеграция"),
@@ -150,7 +189,22 @@ def navigation(request: Any) -> list[Item]:
         items = [_item(request, site, *entry) for entry in entries]
         if there := [item for item in items if item]:
             found.append({"title": title, "separator": bool(found), "items": there})
+    _mark(found, request.path)
     return found
+
+
+def _mark(sections: list[Item], path: str) -> None:
+    """One line is lit: of two pages under one address, such as a list and its matrix, the nearer one."""
+    items = [item for section in sections for item in section["items"] if item["link"]]
+    home = min((str(item["link"]) for item in items), key=len, default="")
+    near = [
+        link
+        for item in items
+        if (link := str(item["link"])) == path or (link != home and path.startswith(link))
+    ]
+    best = max(near, key=len, default="")
+    for item in items:
+        item["active"] = str(item["link"]) == best
 
 
 def switcher(request: Any) -> list[Item]:

@@ -14,5 +14,8 @@ def sold_as_shown() -> Iterable[str]:
     other = ~Q(order__price=F("price")) | ~Q(order__offer_id=F("offer_id")) | Q(order=None)
     for checkout in Checkout.objects.filter(other).select_related("order"):
         yield f"Checkout {checkout.pk}: order {checkout.order} is not what was shown"
-    for checkout in Checkout.objects.exclude(consents__contains=[{"purpose": "recurring"}]):
+    agreed = Q()
+    for purpose in ("recurring", "trial", "invoice"):
+        agreed |= Q(consents__contains=[{"purpose": purpose}])
+    for checkout in Checkout.objects.exclude(agreed):
         yield f"Checkout {checkout.pk}: no consent to recurring charges"

@@ -1,5 +1,6 @@
 """A press of «Оплатить» becomes one order, however often it is pressed; and where that order stands."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -8,19 +9,23 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from apps.accounts import customers
+from apps.accounts import companies, customers
 from apps.accounts.models import Customer
 from apps.billing.letters import REASONS
+from apps.billing.models import Collection, InvoiceState, Subscription
 from apps.catalog.models import Offer
 from apps.channels.models import Channel
 from apps.core import clock
 from apps.core.errors import Refused
 from apps.orders.models import Order, OrderState, Service, ServiceState
 from apps.orders.placing import place_order
+from apps.orders.rules import Declared
 from apps.payments.models import Payment
 from apps.storefronts.models import Checkout
 
-SETTLED = ("ready", "failed")
+ELSEWHERE = {Collection.INVOICE.value: "invoiced", Collection.PARTNER_CHARGES.value: "asked"}
+"""Where an unpaid order stands that no card of ours is charged for: its invoice is out, or the partner is asked."""
+SETTLED = ("ready", "failed", "invoiced")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +58,17 @@ def buy(
     contacts: Contacts,
     agreed: Agreed,
     return_url: str,
+    declared: Declared | None = None,
+    answers: Mapping[str, Any] | None = None,
+    promo_code: str = "",
+    trial: bool | None = None,
+    parent: Subscription | None = None,
+    company: Mapping[str, str] | None = None,
 ) -> Order:
     """One order for one request key: a second press waits for the first and gets the same order.
 
-    `customer` is who is signed in; a stranger is registered by `contacts`.
+    `customer` is who is signed in; a stranger is registered by `contacts`. `company` has the requisites of a buyer
+    that pays by invoice.
     Raises Refused, and nothing is sold.
     """
     with transaction.atomic():
@@ -76,22 +88,42 @@ def buy(
         if not is_first:
             return _same(checkout, offer)
         checkout.order = place_order(
-            customer=customer or _register(contacts),
+            customer=_buyer(customer, contacts, company),
             offer=offer,
             channel_id=channel.pk,
             channel_code=channel.code,
             expected_price=agreed.price,
             return_url=return_url,
             actor="customer",
+            declared=declared,
+            answers=answers,
+            promo_code=promo_code,
+            trial=trial,
+            parent=parent,
         )
         checkout.save(update_fields=["order"])
     return checkout.order
 
 
-def _register(contacts: Contacts) -> Customer:
-    return customers.register(
-        phone=contacts.phone, email=contacts.email, name=contacts.name, language=contacts.language
-    )
+def _buyer(customer: Customer | None, contacts: Contacts, company: Mapping[str, str] | None) -> Customer:
+    is_own = customer is not None
+    if customer is None:
+        customer, is_own = customers.find_or_register(
+            phone=contacts.phone, email=contacts.email, name=contacts.name, language=contacts.language
+        )
+    if not company:
+        return customer
+    if is_own:
+        companies.set_company(customer, actor="customer", **company)
+        return customer
+    # Whoever merely types somebody's phone makes no company of them, nor sends them invoices of another one.
+    known = companies.of(customer.pk)
+    if known is None or known.inn != company["inn"]:
+        raise Refused(
+            "sign_in_first",
+            _("Клиент с таким телефоном или почтой уже есть: войдите в кабинет и оформите оттуда."),
+        )
+    return customer
 
 
 def _same(checkout: Checkout, offer: Offer) -> Order:
@@ -120,7 +152,14 @@ def progress(order: Order) -> Progress:
         return Progress("ready")
     payment = order.payment()
     if order.state == OrderState.CANCELLED or (payment is not None and payment.is_lost):
-        return Progress("failed", reason=_reason(payment))
+        return Progress("failed", reason=_reason(payment, order.subscription))
+    if payment is None and order.invoice is not None and order.invoice.state == InvoiceState.PAID:
+        # A trial without a card has nothing to wait for.
+        return Progress("preparing")
+    if order.state == OrderState.AWAITING_PAYMENT and order.invoice is not None:
+        stage = ELSEWHERE.get(order.invoice.collection)
+        if stage is not None:
+            return Progress(stage)
     if order.state == OrderState.AWAITING_PAYMENT and not (payment and payment.is_paid):
         page = payment.confirmation_url if payment else ""
         return Progress("unpaid", page) if page else Progress("paying")
@@ -134,7 +173,11 @@ def services_of(order: Order) -> list[Service]:
     )
 
 
-def _reason(payment: Payment | None) -> Any:
+def _reason(payment: Payment | None, subscription: Subscription | None) -> Any:
+    if subscription is not None and subscription.end_reason == "trial_used":
+        return _(
+            "Пробный период с этим телефоном, почтой или картой уже был. Можно оформить с оплатой сразу."
+        )
     if payment is None or not payment.decline_reason:
         return _("Деньги не списаны. Можно попробовать ещё раз.")
     known = REASONS.get(payment.decline_reason, _("банк отклонил платёж"))

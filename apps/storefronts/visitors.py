@@ -36,16 +36,26 @@ def may_see(request: HttpRequest, order: Order) -> bool:
 
 def remember_source(request: HttpRequest, response: HttpResponse) -> None:
     """Keeps the channel that a link names by `?channel=`, where there is such a channel."""
-    code = request.GET.get("channel", "")
-    if code and code.isascii() and Channel.objects.filter(code=code[:40], is_active=True).exists():
-        _set(response, SOURCE, code)
+    if (channel := _named(request.GET.get("channel", ""))) is not None:
+        _set(response, SOURCE, channel.code)
 
 
 def source(request: HttpRequest, storefront: Storefront) -> Channel:
-    """The channel that sent the buyer here; the storefront's own by default."""
-    code = request.get_signed_cookie(SOURCE, "", salt=_salt(SOURCE), max_age=MONTH)
-    sent_by = Channel.objects.filter(code=code, is_active=True).first() if code else None
-    return sent_by or storefront.channel
+    """The channel that sends the buyer here: this very link's, an earlier link's, else the storefront's own.
+
+    What it sells, and at what price, is what pages show and orders take.
+    """
+    return _named(request.GET.get("channel", "")) or _named(_remembered(request)) or storefront.channel
+
+
+def _remembered(request: HttpRequest) -> str:
+    return request.get_signed_cookie(SOURCE, "", salt=_salt(SOURCE), max_age=MONTH) or ""
+
+
+def _named(code: str) -> Channel | None:
+    if not code or not code.isascii() or "\0" in code:
+        return None
+    return Channel.objects.filter(code=code[:40], is_active=True).first()
 
 
 def _set(response: HttpResponse, name: str, value: str) -> None:

@@ -1,6 +1,5 @@
 """How a shop window says prices and periods, and which picture suits a category."""
 
-from datetime import date
 from decimal import Decimal
 from typing import Any
 from zlib import crc32
@@ -60,14 +59,6 @@ def every_period(terms: Any) -> str:
             "year": _("каждый год"),
         }[single]
     return _("каждые %(period)s") % {"period": periods.in_words(terms.period_count, terms.period_unit)}
-
-
-def in_trial_words(trial_days: int, first_paid_day: date) -> str:
-    """What a trial is here: paid at once, and wholly given back to who cancels in time."""
-    return _(
-        "Первый период оплачивается сразу. Пробные %(days)s — сверх него: он начнётся %(date)s. "
-        "Отмените раньше, и вернём всю оплату."
-    ) % {"days": periods.in_words(trial_days, "day"), "date": f"{first_paid_day:%d.%m.%Y}"}
 
 
 def delivery_in_words(delivery: Delivery) -> str:

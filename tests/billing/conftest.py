@@ -1,5 +1,6 @@
 """A shop at the simulators."""
 
 from tests.orders.fixtures import shop
+from tests.staff import staff
 
-__all__ = ["shop"]
+__all__ = ["shop", "staff"]

@@ -39,11 +39,15 @@ def test_issued_documents_are_kept_printed_and_numbered(shop: Shop) -> None:
             invoice=invoice, description="ещё", amount=1, product_id=1, tariff_version_id=1
         ),
         # The period that was billed: once, whatever the code does.
-        lambda: invoices.draft(
+        lambda: InvoiceLine.objects.create(
+            invoice=invoices.draft(subscription=subscription, purpose=InvoicePurpose.RENEWAL),
             subscription=subscription,
-            purpose=InvoicePurpose.RENEWAL,
+            phase=line.phase,
             period_start=line.period_start,
             period_end=line.period_end,
+            amount=1,
+            product_id=1,
+            tariff_version_id=1,
         ),
     ):
         assert refused(change)

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 
-import pytest
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from apps.billing import renewals, subscriptions
+from apps.billing import renewals
 from apps.billing.models import Invoice, InvoiceState, Subscription, SubscriptionState
 from apps.core import clock
 from apps.core.ids import uuid7
@@ -123,35 +122,6 @@ def test_the_share_of_the_partner_goes_back_with_the_money(shop: Shop) -> None:
     give_back(shop, payment, "61.00")
     assert balance(shop, "partner_share") == Decimal("10.00")
     give_back(shop, payment)
-    assert books(shop) == {}
-    assert is_clean(shop)
-
-
-def test_a_trial_given_back_by_staff_goes_on_as_a_gift(shop: Shop) -> None:
-    subscription = shop.buy(shop.offer(trial_days=7))
-    give_back(shop, paid_by(shop, subscription))
-    subscription.refresh_from_db()
-    assert (subscription.state, subscription.cancel_at_period_end) == (SubscriptionState.TRIAL, True)
-    assert shop.service(subscription).state == ServiceState.ACTIVE
-    shop.until(clock.today() + timedelta(days=7))
-    subscription.refresh_from_db()
-    assert subscription.state == SubscriptionState.ENDED
-    assert books(shop) == {}
-    assert is_clean(shop)
-
-
-@pytest.mark.parametrize("amount", ["49.00", None])
-def test_a_trial_is_cancelled_though_some_or_all_is_on_its_way_back(shop: Shop, amount: str | None) -> None:
-    subscription = shop.buy(shop.offer(trial_days=7))
-    payment = paid_by(shop, subscription)
-    payments.refund(
-        payment=payment, amount=Money(Decimal(amount)) if amount else None, reason="-", actor="finance"
-    )
-    subscriptions.cancel(subscription, actor="customer")
-    shop.deliver()
-    payment.refresh_from_db()
-    assert (payment.state, shop.invoices(subscription)[0].state) == ("refunded", InvoiceState.REFUNDED)
-    assert sum(refund.amount for refund in Refund.objects.all()) == payment.amount
     assert books(shop) == {}
     assert is_clean(shop)
 

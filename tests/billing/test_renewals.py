@@ -37,7 +37,9 @@ def balance(shop: Shop, account: str) -> Decimal:
 
 
 def is_clean(shop: Shop) -> bool:
-    return list(audit.run([shop.partner.pk])) == []
+    """Fails with what the auditor found, which a bare False would hide."""
+    assert list(audit.run([shop.partner.pk])) == []
+    return True
 
 
 def jump(shop: Shop, day: date | None) -> None:
@@ -195,25 +197,6 @@ def test_a_refused_card_is_not_charged_and_no_other_is_taken(shop: Shop) -> None
     subscription.refresh_from_db()
     assert subscription.state == SubscriptionState.ENDED
     assert [charge for charge in subscription.method.payments.all() if charge.is_charge] == []
-    assert is_clean(shop)
-
-
-def test_a_trial_is_a_gift_and_its_cancellation_gives_all_back(shop: Shop) -> None:
-    offer = shop.offer(trial_days=7)
-    kept, left = shop.buy(offer), shop.buy(offer)
-    today = clock.today()
-    assert (kept.state, kept.anchor_date) == (SubscriptionState.TRIAL, today + timedelta(days=7))
-    subscriptions.cancel(left, actor="test")
-    shop.deliver()
-    with pytest.raises(Refused, match="trial_refunded"):
-        subscriptions.uncancel(left, actor="test")
-    assert Refund.objects.get().state == "succeeded"
-    shop.until(today + timedelta(days=8))
-    kept.refresh_from_db()
-    left.refresh_from_db()
-    assert (kept.state, left.state) == (SubscriptionState.ACTIVE, SubscriptionState.ENDED)
-    assert (shop.service(kept).state, shop.service(left).state) == (ServiceState.ACTIVE, ServiceState.OFF)
-    assert balance(shop, "receivable") == 0
     assert is_clean(shop)
 
 

@@ -53,8 +53,10 @@ def test_price_list_imports_exactly(name):
     for row in written()[1:]:
         ours = exported[row[6]]
         price = Decimal(row[10].replace("\xa0", "").replace(",", "."))
-        assert [str(cell or "") for cell in (*ours[:10], *ours[11:])] == [*row[:10], *row[11:]]
+        assert [str(cell or "") for cell in (*ours[:10], *ours[11:13])] == [*row[:10], *row[11:]]
         assert ours[10] == price
+        # A file that does not say how trials begin: with a card.
+        assert ours[13] == ("да" if row[9] else "")
     again = run(read("price-list.xlsx" if name.endswith("csv") else "price-list.csv"))
     assert again.totals["skip"] == 27
 
@@ -128,6 +130,31 @@ def test_export_reads_back_without_change_and_runs_no_formula(format_class):
     again = run(format_class().create_dataset(exported))
     assert again.problems() == []
     assert again.totals["skip"] == 27
+
+
+def test_whether_a_trial_wants_a_card_is_told_by_the_file_or_stays():
+    run(read("price-list.csv"))
+    lines = (DATA / "price-list.csv").read_bytes().decode("cp1251").splitlines()
+    head = f"{lines[0]};Пробный период с картой"
+    kino = next(line for line in lines if ";KINO-M;" in line)
+    year = next(line for line in lines if ";KINO-Y;" in line)
+
+    def given(*rows):
+        return run(PriceListCSV().create_dataset("\r\n".join((head, *rows)).encode("cp1251")))
+
+    changed = given(f"{kino};нет", f"{year};нет")
+    assert changed.problems() == []
+    # A tariff without a trial has nothing to say of it.
+    assert (changed.totals["update"], changed.totals["skip"]) == (1, 1)
+    [change] = next(row for row in changed.rows if row.is_update()).changes
+    assert (change.column, change.old, change.new) == ("Пробный период с картой", "да", "нет")
+    assert Tariff.objects.get(code="KINO-M").current.trial_needs_method is False
+    # Neither an empty cell nor a file without the column takes it back.
+    assert given(f"{kino};").totals["skip"] == 1
+    assert run(read("price-list.csv")).totals["skip"] == 27
+    assert given(f"{kino};ага").problems() == [
+        "Строка 2: Пробный период с картой: «ага»: нужно «да» или «нет»"
+    ]
 
 
 def test_a_file_that_is_no_price_list_is_refused_in_words():

@@ -2,17 +2,19 @@
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 
-from apps.core import clock, due, faults
-from apps.core.models import Due, WorkItem
-from apps.core.tenancy import in_public
+from apps.core import clock, due, faults, tasks
+from apps.core.models import Delivery, Due, Heartbeat, WorkItem
+from apps.core.tenancy import in_partner, in_public
 from apps.partners.models import Partner
 from tests.accounts.at_once import at_once
+from tests.conftest import make_partner
 
 KIND, OTHER = "tests.job", "tests.other"
 
@@ -209,3 +211,125 @@ def test_the_tick_leaves_a_sandbox_clock_alone(sandbox_partner: Partner, done: l
     for row in due.claim(partner_id=sandbox_partner.pk, until=clock.now()):
         due.run(row)
     assert done == [identity]
+
+
+class Batch:
+    """Takes many at once, until one of them is bad."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[uuid.UUID]] = []
+        self.bad: set[uuid.UUID] = set()
+
+    def __call__(self, identities: Sequence[uuid.UUID]) -> None:
+        self.calls.append(list(identities))
+        if self.bad & set(identities):
+            raise ValueError("bad")
+
+
+@pytest.fixture
+def batch() -> Iterator[Batch]:
+    made = Batch()
+    due.batch(KIND, size=4)(made)
+    yield made
+    del due._batches[KIND], due._tasks[KIND]
+
+
+def test_a_batch_takes_more_of_the_same_partner_and_kind(partner: Partner, batch: Batch) -> None:
+    seen: list[uuid.UUID] = []
+    due._tasks[OTHER] = seen.append
+    identities = [plan(seconds=-10 + n) for n in range(6)]
+    later = plan(seconds=3600)
+    due.schedule(OTHER, identities[0], clock.wall(), wall=True)
+    with in_partner(make_partner()) as other:
+        theirs = plan(seconds=-20)
+    [row] = due.claim(1, partner_id=partner.pk)
+    assert due.run(row)
+    assert (batch.calls, seen) == ([identities[:4]], [])
+    run_all(partner)
+    assert (sorted(batch.calls[1]), seen) == (sorted(identities[4:]), [identities[0]])
+    assert [row.object_id for row in Due.objects.filter(partner_id=partner.pk)] == [later]
+    run_all(other)
+    assert batch.calls[2:] == [[theirs]]
+    del due._tasks[OTHER]
+
+
+def test_one_bad_object_delays_nobody(partner: Partner, batch: Batch) -> None:
+    bad, *good = (plan(seconds=-10 + n) for n in range(4))
+    batch.bad = {bad}
+    run_all(partner)
+    assert batch.calls[0] == [bad, *good]
+    assert sorted(batch.calls[1:]) == sorted([[bad], *([one] for one in good)])
+    row = Due.objects.get(partner_id=partner.pk)
+    assert (row.object_id, row.attempts, "bad" in row.error) == (bad, 1, True)
+    # When its turn comes again, it does not break the batch of the others.
+    fresh = [plan(seconds=-1), plan()]
+    Due.objects.filter(partner_id=partner.pk).update(leased_until=None)
+    batch.calls.clear()
+    run_all(partner)
+    assert sorted(batch.calls) == sorted([[bad], fresh])
+
+
+@pytest.mark.parametrize(("point", "times"), [("core.due-claimed", 1), ("core.due-done-not-deleted", 2)])
+def test_a_batch_of_a_dead_worker_is_done_once_its_lease_is_over(
+    partner: Partner, batch: Batch, point: str, times: int
+) -> None:
+    identities = [plan(seconds=-2), plan(seconds=-1)]
+    with faults.crash_at(point), pytest.raises(faults.Crash):
+        run_all(partner)
+    run_all(partner)
+    assert len(batch.calls) == times - 1
+    Due.objects.filter(partner_id=partner.pk).update(leased_until=clock.wall() - timedelta(seconds=1))
+    run_all(partner)
+    assert batch.calls == [identities] * times
+    assert not Due.objects.filter(partner_id=partner.pk).exists()
+
+
+def test_what_a_batch_plans_anew_stays(partner: Partner, batch: Batch) -> None:
+    identities = [plan(seconds=-2), plan(seconds=-1)]
+    later = clock.wall() + timedelta(days=30)
+    due.batch(KIND, size=4)(lambda mine: [due.schedule(KIND, one, later, wall=True) for one in mine] and None)
+    run_all(partner)
+    rows = Due.objects.filter(partner_id=partner.pk)
+    assert {(row.object_id, row.due_at) for row in rows} == {(one, later) for one in identities}
+
+
+def test_two_workers_share_a_partners_batch(partner: Partner, batch: Batch) -> None:
+    expected = [plan() for _ in range(40)]
+
+    def work() -> None:
+        while rows := due.claim(2, partner_id=partner.pk):
+            for row in rows:
+                due.run(row)
+
+    at_once(partner, [work] * 4)
+    assert sorted(one for call in batch.calls for one in call) == sorted(expected)
+    assert not Due.objects.filter(partner_id=partner.pk).exists()
+
+
+def test_a_batch_goes_by_a_sandbox_clock(sandbox_partner: Partner, batch: Batch) -> None:
+    now = clock.now()
+    first, second, later = (uuid.uuid4() for _ in range(3))
+    for identity, moment in ((first, now), (second, now), (later, now + timedelta(seconds=1))):
+        due.schedule(KIND, identity, moment)
+    [row] = due.claim(1, partner_id=sandbox_partner.pk, until=now)
+    assert due.run(row)
+    assert sorted(batch.calls[0]) == sorted([first, second])
+
+
+def test_an_idle_tick_is_one_round_trip_and_says_who_is_alive(done: list[uuid.UUID]) -> None:
+    with in_public():
+        Due.objects.filter(is_sandbox=False, due_at__lte=clock.wall()).delete()
+        Delivery.objects.all().delete()
+    assert not due.waiting("beat", "worker")
+    seen = Heartbeat.objects.get(part="worker").seen_at
+    with CaptureQueriesContext(connection) as queries:
+        tasks.tick()
+    # Not even the search path is asked for through Django's cursors.
+    assert [query["sql"] for query in queries] == []
+    assert Heartbeat.objects.get(part="worker").seen_at > seen
+    # A task ends in the public schema.
+    identity = plan()
+    assert due.waiting()
+    due.claim(1)
+    assert not due.waiting()
+    due.cancel(KIND, identity)

@@ -1,8 +1,10 @@
 """For each lock that sales do not meet: two at once are right with it, and what goes wrong without it."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,3 +123,16 @@ def test_two_versions_at_once_get_a_number_each(
     assert isinstance(seen.first, TariffVersion) is locked
     sold.refresh_from_db()
     assert sold.current == seen.second
+
+
+def test_the_table_of_races_names_tests_that_there_are() -> None:
+    root = Path(__file__).parents[2]
+    named = set(re.findall(r"`(test_\w+)`", (root / "docs/races.md").read_text()))
+    written = {
+        name for file in root.glob("tests/**/test_*.py") for name in _DEFINED.findall(file.read_text())
+    }
+    assert len(named) > 60
+    assert named - written == set()
+
+
+_DEFINED = re.compile(r"^def (test_\w+)", re.M)

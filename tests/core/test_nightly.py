@@ -42,7 +42,8 @@ def test_every_partner_is_audited_in_a_slice(three: list[Partner], monkeypatch: 
         seen.append(current_partner().pk)
         yield "does not hold"
 
-    monkeypatch.setitem(audit.RULES, "tests.broken", audit._Rule("tests.broken", broken, "partner"))
+    # Alone: what the real rules find of hundreds of partners is their own tests' matter.
+    monkeypatch.setattr(audit, "RULES", {"tests.broken": audit._Rule("tests.broken", broken, "partner")})
     with in_public():
         WorkItem.objects.filter(kind="core.audit").delete()
         tasks.audit()

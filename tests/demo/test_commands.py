@@ -19,6 +19,28 @@ from apps.sandbox.process import Simulator
 SIMULATORS = ("yookassa", "smsaero", "provider", "mailbox")
 
 
+LIVES = """
+import json
+from apps.billing.models import Subscription
+from apps.billing.paperwork import Document
+from apps.billing.promotion_models import LeavingAnswer, Promotion
+from apps.catalog.models import PriceChange
+from apps.core import clock
+from apps.core.tenancy import in_partner
+from apps.partners.models import Partner
+with in_partner(Partner.objects.get(slug="sever")):
+    trials = Subscription.objects.filter(state="trial").values_list("anchor_date", flat=True)
+    print(json.dumps({
+        "states": sorted(set(Subscription.objects.values_list("state", flat=True))),
+        "trials_end_in_days": sorted((day - clock.today()).days for day in trials),
+        "promo_codes_used": sum(Promotion.objects.values_list("used", flat=True)),
+        "acts_of_companies": Document.objects.filter(kind="act", customer__company__isnull=False).count(),
+        "stayed": LeavingAnswer.objects.filter(stayed=True).count(),
+        "price_changes": PriceChange.objects.filter(published_at=None).count(),
+    }))
+"""
+
+
 @dataclass(frozen=True)
 class Manage:
     """manage.py in an environment of its own."""
@@ -70,6 +92,16 @@ def test_seed_gives_a_lived_in_platform_and_changes_nothing_the_second_time(run:
     logins = run.logins
     assert "admin / admin-demo-password" in logins
     assert logins.count("Ключ API") == 4
+    shown = run("shell", "-c", LIVES)
+    assert shown.returncode == 0, shown.stderr[-3000:]
+    seen = json.loads(shown.stdout.splitlines()[-1])
+    # One of each kind, for whoever looks around.
+    assert {"trial", "active", "paused", "past_due", "cancelled"} <= set(seen["states"])
+    assert seen["trials_end_in_days"][0] <= 3 < seen["trials_end_in_days"][-1]
+    assert seen["promo_codes_used"] >= 2
+    assert seen["acts_of_companies"] >= 1
+    assert seen["stayed"] == 1
+    assert seen["price_changes"] == 1
     second = run("seed_demo")
     assert second.returncode == 0, second.stderr[-3000:]
     assert "партнёр" not in second.stdout

@@ -1,16 +1,24 @@
 """Two partners with the same customers, each with something of everything, and words that must not cross over."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.test import Client
 
-from apps.accounts import customers, sign_in
+from apps.accounts import companies, customers, sign_in
 from apps.accounts.models import Customer, CustomerSession
+from apps.billing import credits, outside, partner_reports, promos
+from apps.billing.dunning_models import Dunning, ParkedBill
+from apps.billing.mass.models import MassAction
 from apps.billing.models import Subscription
+from apps.billing.moving.models import BaseBatch, BaseImport, ShadowRun
+from apps.billing.paperwork import ChargeRequest, Document
+from apps.billing.promotion_models import LeavingAnswer, Promotion, RetentionOffer
 from apps.callcenters import lists, requests
 from apps.callcenters.incoming import KIND
 from apps.callcenters.models import IncomingCall
@@ -25,6 +33,7 @@ from apps.orders.models import Fulfilment, Order, Service
 from apps.partners.models import Partner, StaffRole
 from apps.payments import payments
 from apps.payments.models import Payment, PaymentMethod
+from apps.policies.dunning_models import DunningResult, version_for
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
 from apps.storefronts.models import Checkout, Storefront
@@ -123,8 +132,10 @@ def _furnish(shop: Shop, marker: str, keys: int) -> House:
     ids = {
         "slug": partner.slug,
         "partner": partner.pk,
+        "entity": partner.legal_entity_id,
         "offer": offer.pk,
         "product": product.code,
+        "product_id": product.pk,
         "customer": customer.pk,
         "order": order.pk,
         "subscription": order.subscription_id,
@@ -139,13 +150,154 @@ def _furnish(shop: Shop, marker: str, keys: int) -> House:
     work.open("orders.Fulfilment", ids["fulfilment"], f"Разобраться {marker}")
     ids["list"] = _call_centre(customer, payment.connection, marker)
     _consent_and_refund(shop, order, payment, marker)
+    ids["promo_code"], ids["service"] = _given_away(order, marker), service.pk
     ids["message"] = Message.objects.order_by("pk").first().pk
+    ids |= _documents(shop, marker)
+    ids |= _moved_in(order, marker)
+    _owed_once(partner, order, marker)
     session = sign_in._open(customer)
     assert CustomerSession.objects.exists()
     # The same address is known here and there, and is no secret; these are.
     markers = [marker, order.number, service.key, key.prefix]
     staff, operator = sign_in_staff(partner, of=partner), sign_in_staff(None, of=None)
     return House(partner, ids, markers, text, session, staff, operator)
+
+
+def _given_away(order: Order, marker: str) -> str:
+    """A promo code that was used, and an offer to who would have left."""
+    made = Promotion.objects.create(name=f"Скидка {marker}", percent=10, created_at=clock.now())
+    promos.make(promotion=made, text=f"CODE-{order.pk.hex[-8:]}")
+    code = made.codes.get().code
+    with transaction.atomic():
+        promos.redeem(code, subscription=order.subscription, offer=order.offer)
+        promos.release(order.subscription)
+    kept = RetentionOffer.objects.create(
+        name={"ru": f"Останьтесь {marker}"}, kind="pause", pause_days=7, tariff_ids=[0]
+    )
+    LeavingAnswer.objects.create(
+        subscription=order.subscription, offer=kept, reason="dear", stayed=False, at=clock.now()
+    )
+    return code
+
+
+def _owed_once(partner: Partner, order: Order, marker: str) -> None:
+    """A debt that was paid in the end, and a bill that a person has declined."""
+    now, subscription = clock.now(), order.subscription
+    debt = Dunning.objects.create(
+        subscription=subscription,
+        invoice=order.invoice,
+        version=version_for(partner.pk, None),
+        state="recovered",
+        first_class="funds",
+        decline_class="funds",
+        reason=marker,
+        amount=order.invoice.due_money.amount,
+        currency=order.invoice.currency,
+        started_at=now,
+        started_date=clock.today(),
+        closed_at=now,
+        recovered_by="customer",
+    )
+    DunningResult.objects.create(
+        id=debt.pk,
+        partner_id=partner.pk,
+        version_id=debt.version_id,
+        decline_class=debt.first_class,
+        amount=debt.amount,
+        currency=debt.currency,
+        is_sandbox=partner.is_sandbox,
+        started_date=debt.started_date,
+        state=debt.state,
+        closed_date=debt.started_date,
+    )
+    ParkedBill.objects.create(
+        subscription=subscription,
+        state="voided",
+        reason=f"Больше обычного {marker}",
+        total=Decimal("9000.00"),
+        billed_from=clock.today(),
+        parked_at=now,
+        decided_at=now,
+        actor="admin",
+        note=f"Ошибка {marker}",
+    )
+
+
+def _moved_in(order: Order, marker: str) -> dict[str, Any]:
+    """A base that was looked at, compared and given back, and a mass action that nobody agreed to."""
+    now, today = clock.now(), clock.today()
+    doubt = [2, "unknown_tariff", f"A-1 {marker}", marker]
+    base = BaseImport.objects.create(name=f"{marker}.csv", report={"doubts": [doubt]}, created_at=now)
+    difference = [marker, "missing_there", str(today), "1.00", None, None, ""]
+    shadow = ShadowRun.objects.create(
+        name=f"{marker}.csv",
+        start_date=today,
+        end_date=today + timedelta(days=30),
+        differences=[difference],
+        created_at=now,
+    )
+    left = [[marker, "-"]]
+    batch = BaseBatch.objects.create(state="undone", left=left, actor=marker, created_at=now)
+    made = MassAction.objects.create(
+        kind="extend",
+        params={"days": 1},
+        reason=marker,
+        state="dropped",
+        size=1,
+        asked_by=marker,
+        created_at=now,
+    )
+    made.rows.create(subscription=order.subscription, state="refused", result=marker)
+    return {"base": base.pk, "shadow": shadow.pk, "batch": batch.pk, "mass": made.pk}
+
+
+def _documents(shop: Shop, marker: str) -> dict[str, Any]:
+    """A company with a bill paid in part and corrected; a partner that charges, and one that reports."""
+    company = customers.register(external_id="C-1", name=f"Компания {marker}")
+    companies.set_company(
+        company,
+        actor="admin",
+        name=f"ООО {marker}",
+        inn="7707083893",
+        kpp="770701001",
+        address=f"Москва {marker}",
+        documents_email="buh@example.ru",
+    )
+    bill = shop.order(shop.offer(), customer=company).invoice
+    money = Money(Decimal("10.00"))
+    outside.receive(
+        invoice_id=bill.pk,
+        source="bank",
+        amount=money,
+        paid_date=clock.today(),
+        reference=f"17 {marker}",
+        key="one",
+        accept_part=True,
+    )
+    with transaction.atomic():
+        note = credits.issue(
+            invoice=bill,
+            parts=[credits.Part(bill.lines.get().pk, Decimal("10.00"))],
+            reason="correction",
+            key=f"note {marker}",
+        )
+    report = partner_reports.load(
+        [partner_reports.given(f"X {marker}", "1", f"{clock.today()}")],
+        name=f"Отчёт {marker}",
+        source="file",
+        key="one",
+        actor="admin",
+    )
+    offer = shop.offer()
+    offer.payer = "partner_charges"
+    offer.save()
+    shop.order(offer, customer=company)
+    return {
+        "note": note.pk,
+        "document": Document.objects.order_by("pk").first().pk,
+        "request": ChargeRequest.objects.get().pk,
+        "report": report.pk,
+    }
 
 
 def _call_centre(customer: Customer, connection: Any, marker: str) -> Any:

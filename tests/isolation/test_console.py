@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from django.db.models import Model
 from django.test import Client
 
@@ -19,7 +18,6 @@ from tests.isolation.conftest import Pair
 from tests.isolation.houses import House
 from tests.isolation.routes import SAID_NO, STAFF, Route
 
-pytestmark = pytest.mark.xdist_group("isolation")
 PAGES = "change/", "history/", "delete/"
 
 
@@ -159,4 +157,4 @@ def test_a_list_asked_for_another_partners_rows_has_none(own_and_other: Pair) ->
 
 def test_pages_that_every_console_has(own_and_other: Pair) -> None:
     own, other = own_and_other
-    assert all_wrong(routes.COMMON_ADMIN, own, other) == []
+    assert all_wrong(routes.COMMON_ADMIN | routes.PARTNER_PAGES, own, other) == []

@@ -11,6 +11,15 @@ from django.test import Client
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from apps import journal
+from apps.catalog.models import (
+    Feature,
+    PriceChange,
+    ProductDocument,
+    ProductParameter,
+    ProviderTerms,
+    Tariff,
+    TariffRelation,
+)
 from apps.core import clock
 from apps.core.console import operator_site, partner_site
 from apps.core.models import WorkItem
@@ -18,15 +27,23 @@ from apps.core.tasks import beat
 from apps.core.tenancy import in_public
 from apps.journal.models import Exchange
 from apps.partners.models import ContractTerms
+from apps.policies.dunning_models import ChargeRules, DunningChoice, DunningPolicy
 from apps.policies.models import MessageTemplate
+from apps.providers.models import Provider
 from tests.isolation import routes
 from tests.isolation.asking import ask
 from tests.isolation.conftest import Pair
 from tests.isolation.houses import House, sign_in_staff
 from tests.isolation.routes import SAID_NO, Route
 
-pytestmark = pytest.mark.xdist_group("isolation")
-LISTS = {"demo/sandboxpartner", "reports/sales", "reports/search"}
+LISTS = {
+    "demo/sandboxpartner",
+    "reports/partnerstatement",
+    "reports/recovery",
+    "reports/sales",
+    "reports/search",
+    "reports/trialbalance",
+}
 """Pages in place of a list: without rows to look at one by one."""
 BOTH = tuple(
     f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
@@ -53,13 +70,46 @@ def furnished(houses: Pair) -> Pair:
             milliseconds=1,
         )
         MessageTemplate.objects.get_or_create(type="orders.delivered", channel="email", body_text="Ключ")
+        ProviderTerms.objects.get_or_create(
+            provider=Provider.objects.order_by("pk")[0], number="1", valid_from=date(2020, 1, 1)
+        )
         ContractTerms.objects.get_or_create(
             partner=own.partner, number="1", valid_from=date(2020, 1, 1), share_percent=Decimal(10)
         )
+        _catalogue(own)
+        policy = DunningPolicy.objects.get(is_default=True)
+        DunningChoice.objects.get_or_create(partner=own.partner, policy=policy)
+        ChargeRules.objects.get_or_create(partner=own.partner)
     Client(SERVER_NAME="localhost").post(
         f"/hooks/{own.ids['connection']}/", {"event": "payment.succeeded"}, "application/json"
     )
     return houses
+
+
+def _catalogue(own: House) -> None:
+    """Of each table of the catalogue something: of a product, and of its tariff beside the other one's."""
+    product, tariff, today = own.ids["product_id"], own.ids["tariff"], clock.today()
+    Feature.objects.get_or_create(code="disk", name={"ru": "Диск"})
+    ProductParameter.objects.get_or_create(
+        product_id=product, code="size", name={"ru": "Размер"}, kind="text"
+    )
+    ProductDocument.objects.get_or_create(
+        product_id=product,
+        kind="offer",
+        number=1,
+        defaults={"valid_from": today, "text": {"ru": "Оферта"}, "created_at": clock.now()},
+    )
+    other = Tariff.objects.exclude(pk=tariff).order_by("pk")[0]
+    TariffRelation.objects.get_or_create(tariff_id=tariff, other=other, kind="excludes")
+    PriceChange.objects.get_or_create(
+        tariff_id=tariff,
+        defaults={
+            "price": Decimal("350.00"),
+            "policy": "grandfather",
+            "effective_date": today,
+            "created_at": clock.now(),
+        },
+    )
 
 
 def strangers(house: House, other: House) -> list[tuple[Client, str]]:
@@ -113,7 +163,12 @@ def operator_pages() -> list[tuple[str, set[int]]]:
         row = model._default_manager.order_by("pk").first()
         assert row is not None, f"{name} has no example row"
         paths = [f"/admin/{name}/{row.pk}/{page}" for page in ("change/", "history/", "delete/")]
-        found += [(path, {200, 403}) for path in [f"/admin/{name}/add/", *paths]]
+        # A published change of a price is looked at, and its page leads to where.
+        leads = {302} if isinstance(row, PriceChange) and row.is_published else set()
+        found += [(path, {200, 403} | leads) for path in [f"/admin/{name}/add/", *paths]]
+        if isinstance(row, PriceChange):
+            # Where it is published, and to which its own page leads afterwards.
+            found.append((f"/admin/{name}/{row.pk}/impact/", {200}))
     return found
 
 

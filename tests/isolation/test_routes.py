@@ -58,7 +58,8 @@ def test_every_address_is_listed() -> None:
     assert partner == set(routes.PARTNER)
     assert public == set(routes.PUBLIC)
     assert switched == set()
-    assert partner_console == switched_console == routes.COMMON_ADMIN.keys() | routes.PARTNER_ACTIONS
+    of_partner = routes.COMMON_ADMIN.keys() | routes.PARTNER_ACTIONS | routes.PARTNER_PAGES.keys()
+    assert partner_console == switched_console == of_partner
     assert operator_console == routes.COMMON_ADMIN.keys() | routes.OPERATOR_ACTIONS.keys()
 
 
@@ -101,12 +102,18 @@ def test_work_of_one_partner_leaves_another_alone(own_and_other: Pair) -> None:
     assert other.state() == before
 
 
-def test_tasks_and_commands_end_where_they_began(houses: Pair, capsys: Any) -> None:
+def test_tasks_and_commands_end_where_they_began(
+    houses: Pair, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own, other = houses
-    for name in routes.TASKS:
-        connection.set_tenant(own.partner)
-        app.tasks[name]()
-        assert connection.schema_name == "public", name
+    with monkeypatch.context() as alone:
+        # The nightly audit comes to every partner of every test: one rule each says as much, and sooner.
+        few = {rule.scope: rule for rule in audit.RULES.values()}
+        alone.setattr(audit, "RULES", {rule.name: rule for rule in few.values()})
+        for name in routes.TASKS:
+            connection.set_tenant(own.partner)
+            app.tasks[name]()
+            assert connection.schema_name == "public", name
     assert [str(violation) for violation in audit.run([own.partner.pk, other.partner.pk])] == []
     before = other.state()
     for name in ("audit", "migrate_all"):

@@ -20,7 +20,7 @@ from apps.sandbox.process import Simulator
 from armor.postgres import prepare_broker
 from tests.database import on
 
-OPERATIONS = int(os.environ.get("ISOLATION_OPERATIONS", "3200"))
+OPERATIONS = int(os.environ.get("ISOLATION_OPERATIONS", "1600"))
 POOL = 4
 Run = Callable[..., dict[str, Any]]
 

@@ -56,7 +56,9 @@ def refunded_without_money(books: Books) -> None:
 
 def refused_before(books: Books) -> None:
     moment = books.charge.created_at - timedelta(seconds=1)
-    PaymentMethod.objects.filter(pk=books.charge.method_id).update(is_active=False, refused_at=moment)
+    PaymentMethod.objects.filter(pk=books.charge.method_id).update(
+        is_active=False, refused_at=moment, refusal_recorded_at=clock.wall(), refused_how="bank"
+    )
 
 
 def untold(books: Books) -> None:

@@ -17,7 +17,7 @@ from apps.core.ids import uuid7
 from apps.core.money import Money
 from apps.ledger.models import Transfer
 from apps.payments import methods, payments, refunds
-from apps.payments.models import Payment, PaymentMethod, Refund, WrongMove
+from apps.payments.models import Payment, PaymentMethod, Refund, RefusalHow, WrongMove
 from tests.conftest import eventually
 from tests.payments.conftest import Till, agreed, later, look, thread
 
@@ -149,7 +149,7 @@ def test_refusal_and_claim_exclude_each_other_only_by_the_lock(
             done.set()
 
         with transaction.atomic():
-            methods.refuse_locked(methods.lock(method))
+            methods.refuse_locked(methods.lock(method), RefusalHow.CABINET)
             claiming = thread(till, claim)
             done.wait(0.5)
         claiming.join()
@@ -252,6 +252,10 @@ def test_only_those_who_may_move_money_give_it_back(
     assert refund.actor.startswith("staff-")
     assert clients["support"].get(refuse_page).status_code == 200
     assert PaymentMethod.objects.get().is_active
-    assert clients["support"].post(refuse_page).status_code == 302
-    assert PaymentMethod.objects.get().refused_at
+    assert clients["support"].post(refuse_page, {"how": "bank"}).status_code == 200, "not for staff to say"
+    assert PaymentMethod.objects.get().is_active
+    assert clients["support"].post(refuse_page, {"how": "call_centre"}).status_code == 302
+    refused = PaymentMethod.objects.get()
+    assert (refused.is_active, refused.refused_how) == (False, "call_centre")
+    assert refused.refused_at
     agreed(till)

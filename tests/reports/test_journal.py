@@ -22,6 +22,7 @@ def recorded() -> Iterator[str]:
         for call in ast.walk(ast.parse(file.read_text())):
             if isinstance(call, ast.Call) and ast.unparse(call.func) in {
                 "journal.record",
+                "note",
                 "_note",
                 "self._note",
             }:

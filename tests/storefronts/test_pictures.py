@@ -40,7 +40,8 @@ def manager():
 def test_from_the_console_to_window_and_feed(shop, manager, client_for):
     address = f"/admin/catalog/product/{shop.product.pk}/change/"
     form = {name: value for name, value in fields(manager.get(address)).items() if name != "picture_file"}
-    form |= {"parameters-TOTAL_FORMS": 0, "parameters-INITIAL_FORMS": 0}
+    for inline in ("parameters", "documents"):
+        form |= {f"{inline}-TOTAL_FORMS": 0, f"{inline}-INITIAL_FORMS": 0}
     for bad in (b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"\x89PNG nothing", bytes(1001 * 1024)):
         refused = manager.post(address, form | {"picture_file": SimpleUploadedFile("a.png", bad)})
         assert refused.status_code == 200

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from apps.catalog.models import Offer
 from apps.channels.models import Channel, Kind
 from apps.core.tenancy import in_public
 from apps.partners.services import create_partner
@@ -112,6 +113,37 @@ def test_a_link_from_a_channel_marks_the_order(shop, client_for, gateway, form_o
     order = Storefront.objects.get() and shop_orders()[0]
     assert order.channel_code == "market"
     assert order.price == Decimal("149.00")
+
+
+def test_a_channel_sells_what_the_matrix_gives_it(shop, client_for, gateway, form_of):
+    """Its own offer stands before the one for all channels, be it on sale or not; others sell as before."""
+    Channel.objects.create(code="market", name="Маркет", kind=Kind.MARKET)
+    month, year = shop.offer, shop.trial
+    with in_public():
+        cheaper = Offer.objects.create(
+            partner=shop.partner, tariff=month.tariff, channel_code="market", price=Decimal("99.00")
+        )
+        Offer.objects.create(
+            partner=shop.partner, tariff=year.tariff, channel_code="market", is_on_sale=False
+        )
+        # In the storefront's own channel the month is not sold at all.
+        Offer.objects.create(partner=shop.partner, tariff=month.tariff, channel_code="web", is_on_sale=False)
+    address = f"/product/{shop.product.code}/"
+    own, sent = client_for(shop.partner), client_for(shop.partner)
+    assert [one.pk for one in own.get(address).context["offers"]] == [year.pk]
+    assert [one.pk for one in sent.get(f"{address}?channel=market").context["offers"]] == [cheaper.pk]
+    # From then on, this browser is the channel's.
+    assert [one.pk for one in sent.get(address).context["offers"]] == [cheaper.pk]
+    assert [one.unit_price for one in sent.get("/").context["shelves"][0].cards[0].offers] == [99]
+    for browser, offer in ((own, month), (own, cheaper), (sent, month), (sent, year)):
+        refused = browser.get(f"/checkout/{offer.pk}/")
+        assert (refused.status_code, "больше не продаётся" in refused.content.decode()) == (409, True)
+    # A link right to the checkout names its channel too.
+    link = f"/checkout/{cheaper.pk}/?channel=market"
+    browser = client_for(shop.partner)
+    assert browser.post(link, form_of(browser.get(link))).status_code == 302
+    [order] = shop_orders()
+    assert (order.channel_code, order.price, order.offer_id) == ("market", Decimal("99.00"), cheaper.pk)
 
 
 def shop_orders():

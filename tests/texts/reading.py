@@ -9,15 +9,25 @@ from typing import Any
 from django.apps import apps
 from django.db import models
 
+from apps.billing.moving import reading
 from apps.callcenters import lists
-from apps.catalog import price_list
+from apps.catalog import price_list, regions
 from apps.core.tenancy import in_partner
 from apps.partners.models import Partner
 
 CYRILLIC = re.compile("[А-Яа-яЁё]")
 READ_ALOUD = ("placeholder", "title", "aria-label", "alt", "data-confirm")
-# A language is called by its own name, and so are the columns of a Russian file.
-OWN_NAMES = {"русский", "по-русски", *map(str.lower, (*price_list.COLUMNS, *lists.COLUMNS))}
+# A language is called by its own name, and so are regions and the columns of a Russian file.
+OWN_NAMES = {
+    "русский",
+    "по-русски",
+    *map(str.lower, (*price_list.COLUMNS, *lists.COLUMNS, *regions.NAMES.values())),
+}
+_OF_A_BASE = (*reading.COLUMNS, *reading.OLD_CHARGES)
+OF_A_BASE = sorted(
+    {", ".join(reading.EVENTS), *(column.heading.lower() for column in _OF_A_BASE)}, key=len, reverse=True
+)
+"""Headings of the files of a base and the words in them: too common to be taken out of other pages."""
 
 SHOWN_OF_OTHERS = {
     "accounts",

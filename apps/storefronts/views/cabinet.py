@@ -14,14 +14,16 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.accounts import sign_in as accounts
+from apps.billing import adjusting, balances, pauses, pdf, retention, subscriptions, trials
 from apps.billing import invoices as billing
-from apps.billing import pdf, subscriptions
-from apps.billing.models import Invoice, InvoiceState, Subscription, SubscriptionState
-from apps.core import addresses
+from apps.billing.models import RUNNING, Collection, Invoice, InvoiceState, Subscription, SubscriptionState
+from apps.core import addresses, clock
 from apps.core.errors import Refused
+from apps.core.money import Money
 from apps.orders.models import ServiceState
 from apps.payments import methods
-from apps.payments.models import Payment, PaymentMethod
+from apps.payments.models import Payment, PaymentMethod, RefusalHow
+from apps.storefronts.cabinet_forms import LeaveForm
 from apps.storefronts.forms import CodeForm, ContactForm
 from apps.storefronts.pages import page, show
 
@@ -101,11 +103,13 @@ def sign_out(request: Any) -> HttpResponse:
 @require_safe
 @own
 def cabinet(request: Any) -> HttpResponse:
-    bought = [_shown(one) for one in _subscriptions(request)]
+    bought = [shown(one) for one in _subscriptions(request)]
     context = {
         "subscriptions": bought,
+        "on_balance": balances.of(request.customer.pk),
         "methods": [_used(one, bought) for one in _cards(request)],
         "invoices": [_listed(one) for one in _invoices(request)],
+        "may_mail": bool(request.customer.email) or request.customer.is_company,
     }
     return show(request, "cabinet.html", context)
 
@@ -120,11 +124,14 @@ def _subscriptions(request: Any) -> Any:
     )
 
 
-def _shown(subscription: Any) -> Any:
+def shown(subscription: Any) -> Any:
+    """A subscription with what the pages say of it beside its own columns."""
     method = subscription.method
     subscription.is_charged = method is not None and method.is_active
+    subscription.by_invoice = subscription.collection == Collection.INVOICE
     ending = subscription.is_live and subscription.cancel_at_period_end
     subscription.mark = "warn" if ending else MARKS.get(subscription.state, "")
+    subscription.asks = trials.waits(subscription)
     subscription.shown_services = [
         one for one in subscription.services.all() if one.state != ServiceState.OFF
     ]
@@ -145,9 +152,21 @@ def _invoices(request: Any) -> Any:
         Invoice.objects.filter(customer=request.customer)
         .exclude(state=InvoiceState.DRAFT)
         .select_related("subscription")
-        .prefetch_related("lines", "payments__payment__method")
+        .prefetch_related("lines", "payments__payment__method", "documents", "credit_notes")
         .order_by("-id")[:LAST_INVOICES]
     )
+
+
+def unpaid(subscription: Any) -> list[Any]:
+    """Its renewals that wait for money: what a card could not pay, or a bank transfer is awaited for."""
+    found = subscription.invoices.filter(state=InvoiceState.OPEN).select_related("subscription")
+    found = found.filter(collection__in=[Collection.CHARGE, Collection.INVOICE])
+    rows = [
+        _listed(one) for one in found.prefetch_related("lines", "payments__payment__method").order_by("id")
+    ]
+    # What a charge is on its way for is not asked for again.
+    past_due = {SubscriptionState.PAST_DUE, SubscriptionState.SUSPENDED}
+    return [one for one in rows if not one.may_be_paid or subscription.state in past_due]
 
 
 def _listed(invoice: Any) -> Any:
@@ -158,16 +177,17 @@ def _listed(invoice: Any) -> Any:
     subscription = invoice.subscription
     # A first sale whose card was declined can be paid until its days are over, as a renewal can.
     awaited = subscription is not None and (
-        subscription.is_live or subscription.state == SubscriptionState.PENDING
+        subscription.is_live or subscription.state in {SubscriptionState.PENDING, SubscriptionState.SUSPENDED}
     )
-    invoice.may_be_paid = invoice.state == InvoiceState.OPEN and awaited
+    by_card = invoice.collection == Collection.CHARGE
+    invoice.may_be_paid = invoice.state == InvoiceState.OPEN and awaited and by_card
     return invoice
 
 
 @require_safe
 @own
 def invoice(request: Any, invoice_id: UUID) -> HttpResponse:
-    found = get_object_or_404(Invoice.objects.exclude(state=InvoiceState.DRAFT), **_mine(request, invoice_id))
+    found = get_object_or_404(Invoice.objects.exclude(state=InvoiceState.DRAFT), **mine(request, invoice_id))
     name = f"invoice-{found.number}.pdf".replace("/", "-").replace('"', "")
     response = HttpResponse(pdf.render(found), content_type="application/pdf")
     response["Content-Disposition"] = f'inline; filename="{name}"'
@@ -178,7 +198,7 @@ def invoice(request: Any, invoice_id: UUID) -> HttpResponse:
 @own
 def pay_invoice(request: Any, invoice_id: UUID) -> HttpResponse:
     """Pays what a saved card could not: on the gateway's page, and with the card that is used there from then on."""
-    found = get_object_or_404(Invoice, **_mine(request, invoice_id))
+    found = get_object_or_404(Invoice, **mine(request, invoice_id))
     with transaction.atomic():
         payment = billing.pay(found, return_url=request.build_absolute_uri(reverse("storefronts:cabinet")))
     return redirect("storefronts:payment", payment.pk)
@@ -188,7 +208,7 @@ def pay_invoice(request: Any, invoice_id: UUID) -> HttpResponse:
 @own
 def payment(request: Any, payment_id: UUID) -> HttpResponse:
     """On to the gateway's page for a payment as soon as there is one."""
-    found = get_object_or_404(Payment, **_mine(request, payment_id))
+    found = get_object_or_404(Payment, **mine(request, payment_id))
     if not found.is_open:
         return redirect("storefronts:cabinet")
     if found.confirmation_url:
@@ -199,41 +219,71 @@ def payment(request: Any, payment_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @own
 def cancel(request: Any, subscription_id: UUID) -> HttpResponse:
-    found = get_object_or_404(Subscription, **_mine(request, subscription_id))
-    if request.method == "POST":
-        found = subscriptions.cancel(found, actor="customer")
+    """Cancelled by one press, with or without a reason; what is offered to who stays stands beside it."""
+    found = get_object_or_404(Subscription, **mine(request, subscription_id))
+    if found.state not in RUNNING:
+        raise Refused("subscription_not_live", _("Эта подписка уже не действует"))
+    form = LeaveForm(posted(request))
+    if request.method == "POST" and form.is_valid():
+        _leave(found, **form.cleaned_data)
         messages.success(request, _("Подписка отменена, списаний больше не будет."), extra_tags="good")
         return redirect("storefronts:cabinet")
-    if not found.is_live:
-        raise Refused("subscription_not_live", _("Эта подписка уже не действует"))
-    day = {"day": f"{found.anchor_date if found.state == 'trial' else found.current_period_end:%d.%m.%Y}"}
-    lines = [_("Списаний больше не будет. Пользоваться можно до %(day)s.") % day]
-    if found.state == SubscriptionState.TRIAL:
-        lines.append(_("Пробный период ещё идёт, поэтому оплата вернётся полностью."))
     context = {
-        "title": _("Отменить подписку?"),
-        "lines": [found.name, *lines],
-        "button": _("Отменить подписку"),
+        "subscription": found,
+        "form": form,
+        "offer": retention.offer_for(found),
+        "stays": found.is_live and found.state != SubscriptionState.PAST_DUE,
+        "back_now": _unused(found),
     }
-    return show(request, "confirm.html", context)
+    return show(request, "cancel.html", context, status=400 if form.errors else 200)
+
+
+def _leave(found: Subscription, *, when: str, reason: str) -> None:
+    retention.leave(found, at_period_end=when != "now", reason=reason, actor="customer")
+
+
+def _unused(found: Subscription) -> Money:
+    """What goes back to the card where it is cancelled at once."""
+    owed = adjusting.if_ended(found, clock.today())
+    return Money(sum((one.amount for one in owed.credits), adjusting.ZERO), found.currency)
+
+
+@require_POST
+@own
+def stay(request: Any, subscription_id: UUID) -> HttpResponse:
+    """Takes what was offered instead of leaving: one press."""
+    found = get_object_or_404(Subscription, **mine(request, subscription_id))
+    retention.accept(subscription=found, reason=request.POST.get("reason", ""), actor="customer")
+    messages.success(request, _("Спасибо, что остаётесь: предложение действует."), extra_tags="good")
+    return redirect("storefronts:subscription", found.pk)
 
 
 @require_POST
 @own
 def resume(request: Any, subscription_id: UUID) -> HttpResponse:
-    found = get_object_or_404(Subscription, **_mine(request, subscription_id))
-    subscriptions.uncancel(found, actor="customer")
+    """Takes back a cancellation, or ends a pause."""
+    found = get_object_or_404(Subscription, **mine(request, subscription_id))
+    if found.state == SubscriptionState.PAUSED:
+        pauses.resume(subscription=found, actor="customer")
+    else:
+        subscriptions.uncancel(found, actor="customer")
     messages.success(request, _("Подписка снова продлевается."), extra_tags="good")
-    return redirect("storefronts:cabinet")
+    return redirect("storefronts:subscription", found.pk)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @own
 def refuse(request: Any, method_id: UUID) -> HttpResponse:
     """«Отказаться от автосписаний»: at once, for good, and no other card takes its place."""
-    found = get_object_or_404(PaymentMethod, is_active=True, **_mine(request, method_id))
+    found = get_object_or_404(PaymentMethod, is_active=True, **mine(request, method_id))
     if request.method == "POST":
-        methods.refuse_method(found, actor="customer")
+        methods.refuse_method(
+            found,
+            actor="customer",
+            how=RefusalHow.CABINET,
+            ip=addresses.of(request),
+            agent=request.headers.get("User-Agent", ""),
+        )
         messages.success(
             request, _("С карты %(card)s больше ничего не спишем.") % {"card": found.title}, extra_tags="good"
         )
@@ -249,5 +299,11 @@ def refuse(request: Any, method_id: UUID) -> HttpResponse:
     return show(request, "confirm.html", context)
 
 
-def _mine(request: Any, object_id: UUID) -> dict[str, Any]:
+def posted(request: Any) -> Any:
+    """What was filled in, be it nothing at all; None where the page is only looked at."""
+    return request.POST if request.method == "POST" else None
+
+
+def mine(request: Any, object_id: UUID) -> dict[str, Any]:
+    """Only what belongs to who is signed in."""
     return {"pk": object_id, "customer": request.customer}

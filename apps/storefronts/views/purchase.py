@@ -1,6 +1,8 @@
 """Buying: the checkout form, the way to the gateway and back, and the page that shows the key."""
 
+from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import Http404, HttpResponse, HttpResponseRedirect
@@ -9,23 +11,28 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from apps.accounts import sign_in
-from apps.billing import periods
-from apps.catalog.models import Offer, TariffVersion
-from apps.core import addresses, clock
+from apps.accounts import companies, sign_in
+from apps.accounts.models import Customer
+from apps.catalog.models import Offer
+from apps.catalog.models.offers import Payer
+from apps.core import addresses, throttle
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
 from apps.orders.models import Order
 from apps.storefronts import purchases, visitors
 from apps.storefronts.forms import CheckoutForm
 from apps.storefronts.pages import page, sales_are_open, show
-from apps.storefronts.words import every_period, in_trial_words
+from apps.storefronts.quotes import AS_COMPANY, Quote, by_invoice, in_trial_words, needs_company, quote
+from apps.storefronts.words import every_period
+
+GUESSES = throttle.Limit("promo", 20, timedelta(hours=1))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @page
 def checkout(request: Any, offer_id: int) -> HttpResponse:
-    offer = Offer.objects.on_sale(current_partner().pk).filter(pk=offer_id).first()
+    channel_code = visitors.source(request, request.storefront).code
+    offer = Offer.objects.on_sale(current_partner().pk, channel_code).filter(pk=offer_id).first()
     if offer is None:
         known = Offer.objects.filter(partner_id=current_partner().pk, pk=offer_id).exists()
         if not known:
@@ -34,30 +41,65 @@ def checkout(request: Any, offer_id: int) -> HttpResponse:
     if not sales_are_open(request.storefront):
         closed = str(request.storefront.closed_text) or _("Продажи временно закрыты. Загляните позже.")
         raise Refused("sales_closed", closed)
-    version, buyer = offer.current_version(), sign_in.customer_of(request)
-    if request.method != "POST":
-        return _form_page(request, offer, CheckoutForm(version, buyer))
-    form = CheckoutForm(version, buyer, request.POST)
-    if not form.is_valid():
-        return _form_page(request, offer, form, status=400)
+    buyer = sign_in.customer_of(request)
+    as_company = by_invoice(offer, buyer, request.GET.get("as", ""))
+    if request.method == "POST":
+        return _ordered(request, offer, buyer, channel_code, as_company)
+    response = _form_page(request, CheckoutForm(quote(offer, buyer, by_invoice=as_company), buyer))
+    visitors.remember_source(request, response)
+    return response
+
+
+def _ordered(
+    request: Any, offer: Offer, buyer: Customer | None, channel_code: str, as_company: bool
+) -> HttpResponse:
+    """The order of a filled form, or the form again: with what is wrong, or with a sum that was not shown yet."""
+    asked = {
+        "promo_code": request.POST.get("promo", "")[:60],
+        "channel_code": channel_code,
+        "with_trial": request.POST.get("trial") != "0",
+        "by_invoice": as_company,
+    }
     try:
-        order = _buy(request, offer, form)
+        _may_guess(request, asked["promo_code"])
+        shown = quote(offer, buyer, **asked)
+    except Refused as refused:
+        plain = quote(offer, buyer, with_trial=asked["with_trial"], by_invoice=as_company)
+        form = CheckoutForm(plain, buyer, request.POST).renewed()
+        form.refuse(refused)
+        return _form_page(request, form, status=refused.status)
+    form = CheckoutForm(shown, buyer, request.POST)
+    if "apply" in request.POST:
+        return _form_page(request, form.renewed())
+    if not form.is_valid():
+        return _form_page(request, form, status=400)
+    try:
+        order = _buy(request, form)
     except Refused as refused:
         if refused.code == "price_changed":
             form = form.renewed()
+        elif refused.code == "trial_used":
+            form = form.renewed(quote(offer, buyer, **(asked | {"with_trial": False})))
         form.refuse(refused)
-        return _form_page(request, offer, form, status=refused.status)
+        return _form_page(request, form, status=refused.status)
     response = redirect("storefronts:pay", order.pk)
     visitors.remember_purchase(request, response, order)
     return response
 
 
-def _buy(request: Any, offer: Offer, form: CheckoutForm) -> Order:
-    given, texts = form.cleaned_data, consent_texts(form.version)
+def _may_guess(request: Any, code: str) -> None:
+    """Codes are not found by trying: so many an hour from one address."""
+    if code:
+        message = _("Слишком много промокодов подряд. Попробуйте через %(minutes)d мин.")
+        throttle.take([(GUESSES, addresses.of(request) or "")], code="promo_throttled", message=message)
+
+
+def _buy(request: Any, form: CheckoutForm) -> Order:
+    given, texts = form.cleaned_data, consent_texts(form.quote)
     typed = {name: given[name] for name in ("phone", "email", "name") if name in given}
     return purchases.buy(
         request_key=given["request_key"],
-        offer=offer,
+        offer=form.offer,
         channel=visitors.source(request, request.storefront),
         customer=form.buyer,
         contacts=purchases.Contacts(**typed, language=request.LANGUAGE_CODE),
@@ -68,44 +110,107 @@ def _buy(request: Any, offer: Offer, form: CheckoutForm) -> Order:
             ip=addresses.of(request),
             user_agent=request.headers.get("User-Agent", ""),
         ),
+        declared=form.declared(),
+        answers=form.answers(),
+        promo_code=given["promo"],
+        trial=form.quote.is_trial,
+        company=form.company(),
         return_url=f"{request.scheme}://{request.get_host()}/thanks/{{order}}/",
     )
 
 
-def consent_texts(version: TariffVersion) -> dict[str, str]:
+def consent_texts(shown: Quote) -> dict[str, str]:
     """What stands beside the boxes, word for word; kept with the purchase."""
-    terms = {"price": version.money, "every": every_period(version)}
-    return {
-        "recurring": _(
-            "Согласен на автоматическое списание %(price)s %(every)s с сохранённой карты, пока не отменю подписку."
-        )
-        % terms,
-        "terms": _("Принимаю условия продажи."),
+    terms = {
+        "price": shown.discounted or f"{shown.offer.money} {every_period(shown.version)}",
+        "date": f"{shown.trial_end:%d.%m.%Y}",
     }
+    accepted = {"terms": _("Принимаю условия продажи.")}
+    if shown.by_invoice:
+        text = _("Согласны получать счёт — %(price)s, пока не отменим подписку.")
+        return {"invoice": text % terms, **accepted}
+    if not shown.is_charged:
+        text = _("Пробный период до %(date)s без карты: потом выберу, как платить, иначе ничего не спишут.")
+        return {"trial": text % terms, **accepted}
+    if shown.is_trial:
+        text = _(
+            "Согласен на автоматическое списание с %(date)s: %(price)s, с сохранённой карты, "
+            "пока не отменю подписку."
+        )
+    else:
+        text = _(
+            "Согласен на автоматическое списание %(price)s с сохранённой карты, пока не отменю подписку."
+        )
+    return {"recurring": text % terms, **accepted}
 
 
-def _form_page(request: Any, offer: Offer, form: CheckoutForm, status: int = 200) -> HttpResponse:
-    version, texts = form.version, consent_texts(form.version)
-    anchor = clock.today() + periods.timedelta(days=version.trial_days)
-    following = periods.period_end(
-        anchor=anchor, start=anchor, count=version.period_count, unit=version.period_unit
-    )
-    later = {"price": version.money, "date": f"{following:%d.%m.%Y}", "every": every_period(version)}
+def _form_page(request: Any, form: CheckoutForm, status: int = 200) -> HttpResponse:
+    shown, texts = form.quote, consent_texts(form.quote)
     context = {
-        "offer": offer,
-        "version": version,
-        "product": offer.tariff.product,
+        "offer": form.offer,
+        "version": form.version,
+        "product": form.offer.tariff.product,
         "form": form,
         "buyer": form.buyer,
-        "recurring_text": texts["recurring"],
+        "quote": shown,
+        "recurring_text": texts.get("recurring") or texts.get("invoice", ""),
+        "kinds": _kinds(request, form),
         "terms_text": texts["terms"],
-        "due_now": version.money,
-        "button": _("Оплатить %(price)s") % later,
-        "trial": in_trial_words(version.trial_days, anchor) if version.trial_days else "",
-        "later": _("Следующее списание — %(price)s %(date)s, затем %(every)s. Предупредим за три дня.")
-        % later,
+        "due_now": shown.due_now,
+        "button": (
+            _("Попробовать бесплатно")
+            if shown.is_trial
+            else _("Получить счёт на %(price)s") % {"price": shown.due_now}
+            if shown.by_invoice and shown.due_now.amount
+            else _("Оплатить %(price)s") % {"price": shown.due_now}
+            if shown.due_now.amount
+            else _("Оформить")
+        ),
+        "trial": in_trial_words(shown) if shown.is_trial else "",
+        "later": _later(shown),
     }
     return show(request, "checkout.html", context, status=status)
+
+
+def _kinds(request: Any, form: CheckoutForm) -> list[dict[str, Any]]:
+    """Who may buy: a person or a company; nothing where there is no choice."""
+    offer, buyer = form.offer, form.buyer
+    if offer.payer != Payer.CHARGE or needs_company(offer) or (buyer is not None and companies.of(buyer.pk)):
+        return []
+    channel = request.GET.get("channel", "")
+    links = {"": _("Для себя"), AS_COMPANY: _("Для организации")}
+    return [
+        {
+            "title": title,
+            "is_on": (kind == AS_COMPANY) == form.quote.by_invoice,
+            "query": urlencode(
+                {name: value for name, value in (("as", kind), ("channel", channel)) if value}
+            ),
+        }
+        for kind, title in links.items()
+    ]
+
+
+def _later(shown: Quote) -> str:
+    """What comes after today, in one sentence."""
+    if shown.by_invoice:
+        text = _(
+            "Оплата переводом с расчётного счёта. Затем счёт %(every)s: %(price)s, заранее на почту; "
+            "по окончании периода — акт."
+        )
+        return text % {"price": shown.next_amount, "every": every_period(shown.version)}
+    if not shown.is_charged:
+        return _("Без вашего выбора потом ничего не спишем.")
+    terms = {
+        "price": shown.next_amount,
+        "date": f"{shown.next_charge:%d.%m.%Y}",
+        "every": every_period(shown.version),
+    }
+    if shown.is_trial:
+        text = _("Первое списание — %(price)s %(date)s, затем %(every)s. Предупредим за три дня.")
+    else:
+        text = _("Следующее списание — %(price)s %(date)s, затем %(every)s. Предупредим за три дня.")
+    return text % terms
 
 
 @require_safe

@@ -8,8 +8,8 @@ from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_safe
 
-from apps.catalog.models import Category, Delivery, Offer, Product, ProductPicture, TariffVersion
-from apps.core import pictures
+from apps.catalog.models import Category, Delivery, Offer, OfferQuerySet, Product, ProductPicture
+from apps.core import clock, pictures
 from apps.core.tenancy import current_partner
 from apps.storefronts import colours, visitors
 from apps.storefronts.pages import page, sales_are_open, show
@@ -27,17 +27,17 @@ class Card:
     offers: list[Offer] = field(default_factory=list)
 
     @property
-    def version(self) -> TariffVersion:
-        return min((offer.current_version() for offer in self.offers), key=lambda version: version.price)
+    def cheapest(self) -> Offer:
+        return min(self.offers, key=lambda offer: offer.unit_price)
 
     @property
     def has_choice(self) -> bool:
-        return len({offer.current_version().price for offer in self.offers}) > 1
+        return len({offer.unit_price for offer in self.offers}) > 1
 
     @property
     def trial_days(self) -> int:
         """Of the tariff whose price is shown, not of another one."""
-        return self.version.trial_days
+        return self.cheapest.current_version().trial_days
 
     @property
     def about(self) -> str:
@@ -59,7 +59,11 @@ class Shelf:
 
 def about(product: Product, offers: list[Offer]) -> str:
     """The product's description; its first tariff's where it has none."""
-    texts = (str(product.description), *(str(offer.tariff.description) for offer in offers))
+    texts = (
+        str(product.short),
+        str(product.description),
+        *(str(offer.tariff.description) for offer in offers),
+    )
     return next((text for text in texts if text), "")
 
 
@@ -78,7 +82,7 @@ def shelves(offers: list[Offer]) -> list[Shelf]:
 @require_safe
 @page
 def catalogue(request: Any) -> HttpResponse:
-    offers = list(Offer.objects.on_sale(current_partner().pk))
+    offers = list(_on_sale(request))
     context = {"shelves": shelves(offers), "is_open": sales_are_open(request.storefront)}
     response = show(request, "catalogue.html", context)
     visitors.remember_source(request, response)
@@ -88,7 +92,7 @@ def catalogue(request: Any) -> HttpResponse:
 @require_safe
 @page
 def product(request: Any, code: str) -> HttpResponse:
-    offers = list(Offer.objects.on_sale(current_partner().pk).filter(tariff__product__code=code))
+    offers = list(_on_sale(request).filter(tariff__product__code=code))
     if not offers:
         raise Http404
     shown = offers[0].tariff.product
@@ -96,6 +100,7 @@ def product(request: Any, code: str) -> HttpResponse:
         "product": shown,
         "offers": offers,
         "about": str(shown.description),
+        "documents": shown.documents_on(clock.today()),
         "delivery": delivery_in_words(Delivery(shown.delivery)),
         "is_open": sales_are_open(request.storefront),
     }
@@ -108,11 +113,35 @@ def product(request: Any, code: str) -> HttpResponse:
 @page
 def picture(request: Any, code: str) -> HttpResponse:
     """The picture of a product that is sold here."""
-    sold = Offer.objects.on_sale(current_partner().pk).filter(tariff__product__code=code)
+    sold = _on_sale(request).filter(tariff__product__code=code)
     found = get_object_or_404(ProductPicture, product__in=sold.order_by().values("tariff__product"))
-    keep = FOR_GOOD if request.GET.get("v") == found.version else FOR_A_WHILE
+    shown = found.in_language()
+    keep = FOR_GOOD if request.GET.get("v") == shown.version else FOR_A_WHILE
     headers = {"Cache-Control": keep, **pictures.HEADERS}
-    return HttpResponse(bytes(found.content), content_type=found.type, headers=headers)
+    return HttpResponse(bytes(getattr(found, shown.column)), content_type=shown.type, headers=headers)
+
+
+@require_safe
+@page
+def document(request: Any, code: str, kind: str) -> HttpResponse:
+    """A legal document of a product, in force today."""
+    sold = _on_sale(request).filter(tariff__product__code=code).first()
+    found = next(
+        (one for one in sold.tariff.product.documents_on(clock.today()) if one.kind == kind)
+        if sold
+        else iter(()),
+        None,
+    )
+    if found is None or sold is None:
+        raise Http404
+    if found.file_name:
+        headers = {"Content-Disposition": f'inline; filename="{kind}.pdf"', **pictures.HEADERS}
+        return HttpResponse(bytes(found.content or b""), content_type="application/pdf", headers=headers)
+    return show(request, "document.html", {"document": found, "product": sold.tariff.product})
+
+
+def _on_sale(request: Any) -> OfferQuerySet:
+    return Offer.objects.on_sale(current_partner().pk, visitors.source(request, request.storefront).code)
 
 
 @require_safe

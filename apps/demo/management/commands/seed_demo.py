@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from apps.core.tenancy import in_partner, in_public
-from apps.demo import company, history
+from apps.demo import company, history, lives
 from apps.demo.connect import Addresses, connect
 from apps.orders.models import Order
 from apps.partners.models import Partner
@@ -34,6 +34,8 @@ class Command(BaseCommand):
             new_keys = {slug: company.api_key(shop) for slug, shop in shops.items() if not _has_key(shop)}
             for seed, shop in enumerate(shops.values(), start=1):
                 self.live(shop, seed, **options)
+            if options["sales"]:
+                lives.plan_a_price()
             _write_logins(logins, new_keys)
         self.say("готово; логины и ключи API — в var/demo-logins.txt")
 
@@ -45,7 +47,8 @@ class Command(BaseCommand):
         if not _gateway_answers():
             self.say("симуляторы не отвечают: без продаж")
             return
-        paid = history.live_through(shop, days=days, sales=sales, seed=seed)
+        is_first = shop.slug == company.SHOPS[0].slug
+        paid = history.live_through(shop, days=days, sales=sales, seed=seed, with_lives=is_first)
         self.say(f"«{shop.name}»: оплачено заказов — {paid}")
 
     def say(self, text: str) -> None:

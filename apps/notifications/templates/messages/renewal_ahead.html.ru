@@ -13,5 +13,5 @@
 {% if period_end %}<tr><td class="soft line" style="padding:9px 12px 9px 0;border-bottom:1px solid #e2e8f0;font-size:14px;color:#64748b">Период до</td><td class="line" align="right" style="padding:9px 0;border-bottom:1px solid #e2e8f0;font-size:15px;font-weight:600;color:#0f172a">{{ period_end }}</td></tr>{% endif %}
 </table>
 <p style="margin:20px 0 8px"><a href="{{ cabinet_url }}" style="display:inline-block;padding:13px 26px;border-radius:8px;background:{{ colour }};color:#ffffff;font-size:16px;font-weight:600;text-decoration:none">Управлять подпиской</a></p>
-<p class="soft" style="margin:16px 0 0;font-size:14px;line-height:1.55;color:#64748b">Отменить подписку или отказаться от карты можно в личном кабинете до дня списания.</p>
+<p class="soft" style="margin:16px 0 0;font-size:14px;line-height:1.55;color:#64748b">Отменить подписку или отказаться от карты можно в личном кабинете до дня списания.{% if url %} <a href="{{ url }}" style="color:{{ colour }}">Сменить карту или отказаться от автосписаний без входа</a>.{% endif %}</p>
 {% endblock %}

@@ -3,9 +3,6 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.core.management.commands.migrate import Command as MigrateCommand
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 
 from apps.core.tenancy import in_public
 from apps.partners import schemas
@@ -27,14 +24,17 @@ class Command(BaseCommand):
                 self.migrate(**options)
 
     def migrate(self, **options: Any) -> None:
-        executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            MigrateCommand().execute(**_defaults(verbosity=1 if options["progress"] else 0))
+        schemas.migrate_public(self.say if options["progress"] else None)
         recorded = schemas.record_template()
         if recorded:
             self.stdout.write(f"template: {recorded} migrations recorded")
         done = schemas.bring_all_up(self.step, threads=options["threads"])
         self.stdout.write(f"partners: {done} brought up to date")
+
+    def say(self, action: str, migration: Any = None, fake: bool = False) -> None:
+        """Django's own progress of migrations."""
+        if action == "apply_success":
+            self.stdout.write(f"public: {migration}")
 
     def step(self, done: int, total: int) -> None:
         if done == total or done % 10 == 0:
@@ -46,20 +46,3 @@ class Command(BaseCommand):
             missing = ", ".join(f"{script.app}.{script.name}" for script in scripts)
             self.stdout.write(f"{partner.slug} ({partner.schema_name}): {missing}")
         self.stdout.write(f"{len(lagging)} partners lack something")
-
-
-def _defaults(**options: Any) -> dict[str, Any]:
-    names = ("app_label", "migration_name", "plan", "check_unapplied", "run_syncdb", "fake", "fake_initial")
-    return {
-        **dict.fromkeys(names),
-        "database": "default",
-        "interactive": False,
-        "skip_checks": True,
-        "prune": False,
-        "force_color": False,
-        "no_color": True,
-        "settings": None,
-        "pythonpath": None,
-        "traceback": False,
-        **options,
-    }

@@ -1,0 +1,93 @@
+"""Console: what stands on a customer's balance goes back in money, from the page of the customer's account."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWidget
+
+from apps.billing import payouts
+from apps.billing.accounts_of import CustomerAccount
+from apps.core import console
+from apps.core.errors import Refused
+from apps.core.ids import uuid7
+from apps.core.money import Money
+
+
+class PayoutForm(forms.Form):
+    """How much, and why. The key makes a second press the same payout."""
+
+    amount = forms.DecimalField(
+        label=_("Сумма"),
+        max_digits=14,
+        decimal_places=2,
+        min_value=Decimal("0.01"),
+        localize=True,
+        widget=UnfoldAdminDecimalFieldWidget,
+    )
+    reason = forms.CharField(label=_("Причина"), max_length=200, widget=UnfoldAdminTextInputWidget)
+    key = forms.UUIDField(widget=forms.HiddenInput)
+
+
+class PayoutPages:
+    """«Вернуть с баланса», mixed into the ModelAdmin of accounts."""
+
+    def has_money_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Who may move money: finance, and administrators."""
+        return bool(request.rights.may("finance"))
+
+    @action(description=_("Вернуть с баланса"), url_path="pay-out", permissions=["money"])
+    def pay_out(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        if not self.has_money_permission(request):
+            raise PermissionDenied
+        customer = get_object_or_404(CustomerAccount, pk=object_id)
+        seen = payouts.look(customer.pk)
+        form = PayoutForm(request.POST or None, initial={"amount": seen.possible.amount, "key": uuid7()})
+        if request.method == "POST" and form.is_valid() and _paid_out(request, customer, seen, form):
+            return redirect(reverse("admin:billing_customeraccount_change", args=[customer.pk]))
+        title = _("Вернуть с баланса: %s") % customer
+        page: Any = self
+        return console.form_page(page, request, form, title, notes=notes_of(seen))
+
+
+def notes_of(seen: payouts.Look) -> list[str]:
+    """What stands on the balance, by which payments it goes back, and what cannot."""
+    notes = [str(_("На балансе %s.")) % seen.on_balance]
+    for way in seen.ways:
+        told = {
+            "sum": Money(way.amount, way.payment.currency),
+            "day": f"{way.payment.created_at:%d.%m.%Y}",
+            "payment": way.payment.money,
+        }
+        notes.append(str(_("%(sum)s вернутся по платежу от %(day)s на %(payment)s.")) % told)
+    if not seen.ways:
+        notes.append(str(_("Через платёжный шлюз вернуть нечего.")))
+    if seen.rest.amount and seen.on_balance.amount:
+        rest = _("%s пришли не через шлюз: их возвращают переводом, или они пойдут в следующие счета.")
+        notes.append(str(rest) % seen.rest)
+    return notes
+
+
+def _paid_out(request: Any, customer: CustomerAccount, seen: payouts.Look, form: PayoutForm) -> bool:
+    given = form.cleaned_data
+    try:
+        payouts.pay_out(
+            customer_id=customer.pk,
+            amount=Money(given["amount"], seen.on_balance.currency),
+            reason=given["reason"],
+            actor=request.user.get_username(),
+            key=f"console:{given['key']}",
+        )
+    except Refused as refusal:
+        form.add_error("amount", str(refusal.message))
+        return False
+    messages.success(request, _("Деньги сняты с баланса, возврат отправлен в банк"))
+    return True

@@ -1,0 +1,239 @@
+"""A balance sent back in money: by the payments that it came with, the newest first, as far as each still has it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Sum
+from django.utils.translation import gettext_lazy as _
+
+from apps import journal
+from apps.accounts import customers
+from apps.billing import balances, postings
+from apps.billing.models import (
+    CreditNote,
+    Invoice,
+    InvoicePayment,
+    InvoiceState,
+)
+from apps.billing.paperwork import OutsidePayment
+from apps.billing.payout_models import BalancePayout
+from apps.core import clock, work
+from apps.core.errors import Refused
+from apps.core.money import Money
+from apps.payments import payments
+from apps.payments.models import Payment, Refund, RefundState
+
+ZERO = Decimal("0.00")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """So much of the balance can go back by this payment."""
+
+    payment: Payment
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What stands on a balance, and by which payments how much of it can go back."""
+
+    on_balance: Money
+    ways: list[Way]
+
+    @property
+    def possible(self) -> Money:
+        """All that can go back through gateways."""
+        return Money(sum((way.amount for way in self.ways), ZERO), self.on_balance.currency)
+
+    @property
+    def rest(self) -> Money:
+        """What came otherwise, as by bank transfer: no gateway can send it back."""
+        return self.on_balance - self.possible
+
+
+def look(customer_id: UUID) -> Look:
+    """What `pay_out` could send back now; writes nothing."""
+    on_balance = balances.of(customer_id)
+    return Look(on_balance, _ways(customer_id, on_balance.amount))
+
+
+def pay_out(
+    *, customer_id: UUID, amount: Money | None = None, reason: str, actor: str, key: str
+) -> list[BalancePayout]:
+    """Sends `amount` of a balance back (all that can go, without it), by one refund or more.
+
+    It leaves the balance at once; what a gateway refuses comes back onto it. With the same `key` it is the same
+    payout. Raises Refused: `payout_too_much` (with `possible` and `on_balance`), `key_reused` for another sum.
+    """
+    with transaction.atomic():
+        on_balance = balances.lock(customer_id, amount.currency if amount else "RUB")
+        if earlier := list(BalancePayout.objects.filter(key=key).order_by("pk")):
+            return _same(earlier, customer_id, amount)
+        _lock_payments(customer_id)
+        seen = look(customer_id)
+        wanted = amount or seen.possible
+        if wanted.currency != seen.on_balance.currency or not 0 < wanted.amount <= seen.possible.amount:
+            raise _too_much(seen)
+        balances.take(customer_id, wanted)
+        made = [_send(way, customer_id, reason, actor, key) for way in _up_to(wanted.amount, seen.ways)]
+        data = {
+            "amount": str(wanted.amount),
+            "was": str(on_balance),
+            "reason": reason[:200],
+            "refunds": [str(one.pk) for one in made],
+        }
+        journal.record("balance.paid-out", customers.KIND, customer_id, actor=actor, data=data)
+    return made
+
+
+def _same(earlier: list[BalancePayout], customer_id: UUID, amount: Money | None) -> list[BalancePayout]:
+    total = Money(sum((one.amount for one in earlier), ZERO), earlier[0].currency)
+    if earlier[0].customer_id != customer_id or amount not in {None, total}:
+        raise Refused("key_reused", _("С этим ключом возвращена другая сумма с баланса"), status=422)
+    return earlier
+
+
+def _too_much(seen: Look) -> Refused:
+    text = str(_("С баланса можно вернуть не больше %s")) % seen.possible
+    if seen.rest.amount:
+        rest = _(
+            "%s пришли не через платёжный шлюз: их возвращают переводом, или они пойдут в следующие счета"
+        )
+        text = f"{text}. {str(rest) % seen.rest}"
+    return Refused(
+        "payout_too_much",
+        text,
+        possible=str(seen.possible.amount),
+        on_balance=str(seen.on_balance.amount),
+    )
+
+
+def _send(way: Way, customer_id: UUID, reason: str, actor: str, key: str) -> BalancePayout:
+    made = BalancePayout.objects.create(
+        payment=way.payment,
+        customer_id=customer_id,
+        amount=way.amount,
+        currency=way.payment.currency,
+        reason=reason[:200],
+        actor=actor[:150],
+        created_at=clock.now(),
+        key=key[:100],
+    )
+    postings.paid_out(made, _invoice_of(way.payment))
+    payments.refund(
+        payment=way.payment, amount=made.money, reason=reason, actor=actor, key=made.pk, is_counted=True
+    )
+    return made
+
+
+def _up_to(amount: Decimal, ways: Iterable[Way]) -> Iterable[Way]:
+    for way in ways:
+        if part := min(way.amount, amount):
+            yield Way(way.payment, part)
+            amount -= part
+
+
+def _invoice_of(payment: Payment) -> Invoice:
+    return InvoicePayment.objects.select_related("invoice").get(payment=payment, failed=False).invoice
+
+
+# -- where a balance came from ---------------------------------------------------------------------------
+
+
+def _ways(customer_id: UUID, on_balance: Decimal) -> list[Way]:
+    """What is on the balance came last: what came first was spent first."""
+    left, ways = on_balance, []
+    for _key, came, payment in sorted(_sources(customer_id), key=lambda one: one[0], reverse=True):
+        part = min(came, left)
+        left -= part
+        if payment is not None and part > 0:
+            ways.append(Way(payment, part))
+    return ways
+
+
+Source = tuple[UUID, Decimal, Payment | None]
+"""The key of the document that brought it (keys are in the order of time), how much, and by which payment."""
+
+
+def _sources(customer_id: UUID) -> Iterable[Source]:
+    """What ever came onto a balance and did not go back."""
+    credited = CreditNote.objects.filter(customer_id=customer_id, to_debt=0).order_by("pk")
+    # Of each invoice its last note.
+    last: dict[UUID, UUID] = dict(credited.values_list("invoice_id", "pk"))
+    links = InvoicePayment.objects.select_related("payment").filter(invoice__in=list(last), failed=False)
+    by_card = {link.invoice_id: link.payment for link in links}
+    for invoice_id, note in last.items():
+        if payment := by_card.get(invoice_id):
+            yield note, payment.given_elsewhere(), payment
+    yield from _past_gateway(customer_id, {key: note for key, note in last.items() if key not in by_card})
+
+
+def _past_gateway(customer_id: UUID, credited: dict[UUID, UUID]) -> Iterable[Source]:
+    for made in OutsidePayment.objects.select_related("invoice").filter(customer_id=customer_id):
+        is_void = made.invoice.state == InvoiceState.VOID
+        yield made.pk, made.to_balance + (made.amount if is_void else ZERO), None
+    for invoice_id, note in credited.items():
+        came = OutsidePayment.objects.filter(invoice=invoice_id).aggregate(total=Sum("amount"))["total"]
+        noted = CreditNote.objects.filter(invoice=invoice_id).aggregate(total=Sum("to_balance"))["total"]
+        yield note, min(came or ZERO, noted or ZERO), None
+
+
+def _lock_payments(customer_id: UUID) -> None:
+    """As refunds lock them, so that nothing goes back both ways."""
+    mine = InvoicePayment.objects.filter(invoice__customer=customer_id, failed=False)
+    mine = mine.filter(invoice__credit_notes__isnull=False)
+    keys = list(mine.values_list("payment_id", flat=True).distinct())
+    list(Payment.objects.select_for_update(no_key=True).filter(pk__in=keys).order_by("pk").values_list("pk"))
+
+
+# -- what becomes of it ----------------------------------------------------------------------------------
+
+
+def refund_failed(refund_id: UUID) -> None:
+    """A gateway would not send the money of a payout or of a credit note: it stands on the balance again."""
+    refund = Refund.objects.select_related("payment").get(pk=refund_id)
+    if refund.state != RefundState.FAILED:
+        return
+    payout = BalancePayout.objects.filter(pk=refund_id).first()
+    if payout is not None:
+        balances.lock(payout.customer_id, payout.currency)
+        payout = BalancePayout.objects.select_for_update(no_key=True).get(pk=refund_id)
+        if payout.returned_at is None:
+            payout.returned_at = clock.now()
+            payout.save(update_fields=["returned_at"])
+            postings.payout_returned(payout, _invoice_of(refund.payment))
+            balances.add(payout.customer_id, payout.money)
+        return
+    note = CreditNote.objects.filter(pk=refund_id).first()
+    if note is not None and not postings.is_note_returned(note):
+        balances.lock(note.customer_id, note.currency)
+        postings.note_returned(note)
+        balances.add(note.customer_id, Money(note.to_refund, note.currency))
+
+
+def unasked(refund: Refund, invoice: Invoice, amount: Decimal) -> None:
+    """Sent back in the gateway's cabinet although the customer had it on the balance: it comes off the balance.
+
+    What is there no more, the customer owes: staff see it in their queue.
+    """
+    taken = balances.take(invoice.customer_id, Money(amount, refund.currency))
+    if taken:
+        made = BalancePayout.objects.create(
+            pk=refund.pk,
+            payment_id=refund.payment_id,
+            customer_id=invoice.customer_id,
+            amount=taken,
+            currency=refund.currency,
+            reason=refund.reason,
+            actor=refund.actor,
+            created_at=clock.now(),
+            key=f"refund:{refund.pk}",
+        )
+        postings.paid_out(made, invoice)
+    if taken < amount:
+        owed = Money(amount - taken, refund.currency)
+        work.open("payments.refund", refund.pk, _("Возвращено на %s больше, чем следовало") % owed)

@@ -1,0 +1,49 @@
+"""The catalogue's models (public): products, tariffs with versions, offers, price changes."""
+
+from apps.catalog.models.changes import Policy, PriceChange, PriceImpact
+from apps.catalog.models.costs import ProviderTerms, ProviderTermsQuerySet, Trade
+from apps.catalog.models.offers import Offer, OfferQuerySet, Payer
+from apps.catalog.models.products import (
+    Category,
+    Delivery,
+    DocumentKind,
+    Feature,
+    Product,
+    ProductDocument,
+    ProductParameter,
+    ProductPicture,
+)
+from apps.catalog.models.tariffs import (
+    BundlePart,
+    PeriodUnit,
+    Relation,
+    Tariff,
+    TariffRelation,
+    TariffVersion,
+)
+
+__all__ = [
+    "BundlePart",
+    "Category",
+    "Delivery",
+    "DocumentKind",
+    "Feature",
+    "Offer",
+    "OfferQuerySet",
+    "Payer",
+    "PeriodUnit",
+    "Policy",
+    "PriceChange",
+    "PriceImpact",
+    "Product",
+    "ProductDocument",
+    "ProductParameter",
+    "ProductPicture",
+    "ProviderTerms",
+    "ProviderTermsQuerySet",
+    "Relation",
+    "Tariff",
+    "TariffRelation",
+    "TariffVersion",
+    "Trade",
+]

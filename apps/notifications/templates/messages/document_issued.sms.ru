@@ -1,0 +1,1 @@
+{{ document }} № {{ document_number }} на {{ amount }}: {{ cabinet_url }} {{ partner_name }}

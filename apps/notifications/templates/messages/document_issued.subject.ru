@@ -1,0 +1,1 @@
+{{ document }} № {{ document_number }} от {{ document_date }}

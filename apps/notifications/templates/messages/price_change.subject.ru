@@ -1,0 +1,1 @@
+{{ product }}: с {{ next_charge_date }} цена {{ amount }}

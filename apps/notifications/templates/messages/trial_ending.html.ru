@@ -1,0 +1,14 @@
+{% extends "layout.ru.html" %}
+{% block preview %}{{ product }}: {{ amount }}{% endblock %}
+{% block title %}Выберите, как платить{% endblock %}
+{% block body %}
+<p style="margin:0 0 16px;font-size:16px;line-height:1.55;color:#334155">Пробный период заканчивается. Чтобы продолжить, выберите способ оплаты.</p>
+<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="margin:4px 0 16px">
+{% if product %}<tr><td class="soft line" style="padding:9px 12px 9px 0;border-bottom:1px solid #e2e8f0;font-size:14px;color:#64748b">Продукт</td><td class="line" align="right" style="padding:9px 0;border-bottom:1px solid #e2e8f0;font-size:15px;font-weight:600;color:#0f172a">{{ product }}</td></tr>{% endif %}
+{% if tariff %}<tr><td class="soft line" style="padding:9px 12px 9px 0;border-bottom:1px solid #e2e8f0;font-size:14px;color:#64748b">Тариф</td><td class="line" align="right" style="padding:9px 0;border-bottom:1px solid #e2e8f0;font-size:15px;font-weight:600;color:#0f172a">{{ tariff }}</td></tr>{% endif %}
+{% if period_end %}<tr><td class="soft line" style="padding:9px 12px 9px 0;border-bottom:1px solid #e2e8f0;font-size:14px;color:#64748b">Бесплатно до</td><td class="line" align="right" style="padding:9px 0;border-bottom:1px solid #e2e8f0;font-size:15px;font-weight:600;color:#0f172a">{{ period_end }}</td></tr>{% endif %}
+{% if amount %}<tr><td class="soft line" style="padding:9px 12px 9px 0;border-bottom:1px solid #e2e8f0;font-size:14px;color:#64748b">Потом</td><td class="line" align="right" style="padding:9px 0;border-bottom:1px solid #e2e8f0;font-size:15px;font-weight:600;color:#0f172a">{{ amount }}</td></tr>{% endif %}
+</table>
+<p style="margin:20px 0 8px"><a href="{{ pay_url }}" style="display:inline-block;padding:13px 26px;border-radius:8px;background:{{ colour }};color:#ffffff;font-size:16px;font-weight:600;text-decoration:none">Выбрать, как платить</a></p>
+<p class="soft" style="margin:16px 0 0;font-size:14px;line-height:1.55;color:#64748b">Не хотите продолжать — делать ничего не нужно: без вашего выбора ничего не спишем.</p>
+{% endblock %}

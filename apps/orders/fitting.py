@@ -1,0 +1,82 @@
+"""Services follow the terms of their subscription: of which tariff, how many, and whether they rest."""
+
+from uuid import UUID
+
+from django.utils.translation import gettext_lazy as _
+
+from apps.billing import subscriptions
+from apps.billing.models import Subscription, SubscriptionState
+from apps.catalog.models import Delivery, TariffVersion
+from apps.core import events
+from apps.orders import fulfilment, history
+from apps.orders.models import FulfilmentAction, Service, ServiceState
+from apps.orders.services import new_service, switch_off
+
+
+def fit(subscription_id: UUID) -> None:
+    """As many services of each tariff as the subscription says: more are provisioned, the others go off.
+
+    Safe to repeat. What was made for another tariff goes off; the newest go first where there are too many.
+    """
+    subscription = subscriptions.locked(subscription_id)
+    if not subscription.is_live:
+        return
+    versions = _delivered(subscription)
+    mine = Service.objects.select_for_update(no_key=True).filter(subscription=subscription)
+    alive = list(mine.exclude(state=ServiceState.OFF).select_related("tariff_version").order_by("pk"))
+    if not alive:
+        # Nothing was delivered yet: what comes first comes with the order.
+        return
+    for version in versions:
+        of_it = [one for one in alive if one.tariff_version.tariff_id == version.tariff_id]
+        for service in of_it[subscription.quantity :]:
+            switch_off(service, _("Уменьшено количество"))
+        for _piece in range(subscription.quantity - len(of_it)):
+            service = new_service(subscription, version)
+            fulfilment.add(service, FulfilmentAction.PROVISION, period_end=subscription.current_period_end)
+    kept = {version.tariff_id for version in versions}
+    for service in alive:
+        if service.tariff_version.tariff_id not in kept:
+            switch_off(service, _("Сменён тариф"))
+
+
+def rest(subscription_id: UUID) -> None:
+    """The subscription is paused, or waits to be paid: its services rest. Providers know no pause; they go on to the
+    day that is paid."""
+    subscription = subscriptions.locked(subscription_id)
+    if subscription.state in {SubscriptionState.PAUSED, SubscriptionState.SUSPENDED}:
+        _move(subscription, ServiceState.ACTIVE, ServiceState.SUSPENDED, "orders.ServiceSuspended")
+
+
+def wake(subscription_id: UUID) -> None:
+    """The subscription goes on: its services do."""
+    subscription = subscriptions.locked(subscription_id)
+    if subscription.is_live:
+        _move(subscription, ServiceState.SUSPENDED, ServiceState.ACTIVE, "orders.ServiceResumed")
+
+
+def transfer(subscription_id: UUID) -> None:
+    """The subscription has another customer: its services are theirs."""
+    subscription = subscriptions.locked(subscription_id)
+    mine = Service.objects.select_for_update(no_key=True).filter(subscription=subscription)
+    for service in mine.exclude(customer=subscription.customer_id).order_by("pk"):
+        service.customer_id = subscription.customer_id
+        service.save(update_fields=["customer"])
+
+
+def _move(subscription: Subscription, was: str, becomes: str, event: str) -> None:
+    mine = Service.objects.select_for_update(no_key=True).filter(subscription=subscription, state=was)
+    for service in mine.order_by("pk"):
+        history.change(service, becomes, reason=_("Пауза подписки"))
+        events.publish(event, service.pk)
+
+
+def _delivered(subscription: Subscription) -> list[TariffVersion]:
+    version = TariffVersion.objects.select_related("tariff__product").get(pk=subscription.tariff_version_id)
+    if version.tariff.product.delivery != Delivery.BUNDLE:
+        return [version]
+    return [
+        TariffVersion.objects.select_related("tariff__product").get(pk=part.current.pk)
+        for part in version.parts()
+        if part.current
+    ]

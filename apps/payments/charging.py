@@ -1,0 +1,100 @@
+"""Charges by saved methods, many at once: the payments of a renewal run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import groupby
+from uuid import UUID
+
+from apps.connectors.models import GatewayReference
+from apps.core import bulk, clock, due
+from apps.core.ids import uuid7
+from apps.payments.models import Payment, PaymentMethod, PaymentState, Purpose
+from apps.payments.payments import SEND
+
+_FIELDS = [
+    "id",
+    "customer",
+    "method",
+    "connection",
+    "reference",
+    "amount",
+    "currency",
+    "purpose",
+    "description",
+    "channel_id",
+    "subscription_id",
+    "product_id",
+    "tariff_version_id",
+    "created_at",
+    "state",
+    "save_method",
+    "return_url",
+    "confirmation_url",
+    "gateway_id",
+    "decline_reason",
+    "fee",
+]
+_AS_CREATED = (PaymentState.CREATED.value, False, "", "", "", "", Decimal("0.00"))
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """An amount to take by a method that the caller has locked and found usable. The ids are dimensions."""
+
+    method: PaymentMethod
+    amount: Decimal
+    currency: str
+    description: str
+    channel_id: UUID | None
+    subscription_id: UUID | None
+    product_id: int | None
+    tariff_version_id: int | None
+    purpose: str = Purpose.RENEWAL
+
+
+def start_many(charges: Sequence[Charge]) -> list[UUID]:
+    """Writes a payment per charge, in order, in the caller's transaction; each is sent after the commit."""
+    keys = [uuid7() for _charge in charges]
+    references = _references(charges, keys)
+    now = clock.now()
+    bulk.copy(
+        Payment,
+        _FIELDS,
+        [
+            (
+                key,
+                one.method.customer_id,
+                one.method.pk,
+                one.method.connection_id,
+                references[key],
+                one.amount,
+                one.currency,
+                str(one.purpose),
+                one.description[:128],
+                one.channel_id,
+                one.subscription_id,
+                one.product_id,
+                one.tariff_version_id,
+                now,
+                *_AS_CREATED,
+            )
+            for key, one in zip(keys, charges, strict=True)
+        ],
+    )
+    wall = clock.wall()
+    due.schedule_new(SEND, [(key, wall) for key in keys], wall=True)
+    return keys
+
+
+def _references(charges: Sequence[Charge], keys: Sequence[UUID]) -> dict[UUID, int]:
+    by_connection = sorted(
+        zip((one.method.connection_id for one in charges), keys, strict=True), key=lambda pair: pair[0]
+    )
+    found: dict[UUID, int] = {}
+    for connection_id, pairs in groupby(by_connection, key=lambda pair: pair[0]):
+        mine = [key for _connection, key in pairs]
+        found.update(
+            zip(mine, GatewayReference.allot_new(connection_id, "payments.payment", mine), strict=True)
+        )
+    return found

@@ -1,0 +1,5 @@
+"""Staff at the consoles."""
+
+from tests.staff import staff
+
+__all__ = ["staff"]
