@@ -75,7 +75,7 @@ class ChangeSerializer(serializers.Serializer[Any]):
     )
 
 
-class PreviewLineSerializer(serializers.Serializer[Any]):
+class ChangePreviewLineSerializer(serializers.Serializer[Any]):
     """A line of the invoice to come."""
 
     description = serializers.CharField()
@@ -86,7 +86,7 @@ class PreviewLineSerializer(serializers.Serializer[Any]):
     amount = serializers.DecimalField(14, 2)
 
 
-class PreviewSerializer(serializers.Serializer[Any]):
+class ChangePreviewSerializer(serializers.Serializer[Any]):
     """What the change costs, to the kopeck."""
 
     start_date = serializers.DateField()
@@ -95,7 +95,7 @@ class PreviewSerializer(serializers.Serializer[Any]):
     from_balance = serializers.DecimalField(14, 2, help_text=_("Из него: с баланса клиента"))
     due = serializers.DecimalField(14, 2, help_text=_("К оплате сейчас"))
     currency = serializers.CharField()
-    lines = PreviewLineSerializer(many=True)
+    lines = ChangePreviewLineSerializer(many=True)
 
 
 class ChangedSerializer(serializers.Serializer[Any]):
@@ -169,7 +169,7 @@ class LifecycleActions(viewsets.GenericViewSet[Subscription]):
     @extend_schema(
         summary=_("Сколько будет стоить смена тарифа или количества"),
         request=ChangeSerializer,
-        responses=PreviewSerializer,
+        responses=ChangePreviewSerializer,
         examples=[*_example({"offer": 18}, asked=True), *_example(PREVIEW)],
     )
     @action(detail=True, methods=["post"], url_path="preview-change")
@@ -177,7 +177,7 @@ class LifecycleActions(viewsets.GenericViewSet[Subscription]):
         given = self._change_of(request)
         given.pop("return_url", None)
         return Response(
-            PreviewSerializer(shown(changes.preview(subscription=self.get_object(), **given))).data
+            ChangePreviewSerializer(shown(changes.preview(subscription=self.get_object(), **given))).data
         )
 
     @extend_schema(

@@ -48,7 +48,7 @@ class AskedSerializer(serializers.Serializer[Any]):
     )
 
 
-class PreviewLineSerializer(serializers.Serializer[Any]):
+class InvoicePreviewLineSerializer(serializers.Serializer[Any]):
     """A line as it will stand on the invoice; the period's last day is not included."""
 
     subscription = serializers.UUIDField(source="subscription.pk")
@@ -70,12 +70,12 @@ class PreviewCreditSerializer(serializers.Serializer[Any]):
     amount = serializers.DecimalField(14, 2)
 
 
-class PreviewSerializer(serializers.Serializer[Any]):
+class InvoicePreviewSerializer(serializers.Serializer[Any]):
     """An invoice that is not issued yet; `due` is what will be charged."""
 
     date = serializers.DateField(allow_null=True, help_text=_("Пусто: больше ничего не выставится"))
     currency = serializers.CharField()
-    lines = PreviewLineSerializer(many=True)
+    lines = InvoicePreviewLineSerializer(many=True)
     credits = PreviewCreditSerializer(many=True)
     total = serializers.DecimalField(14, 2)
     balance_used = serializers.DecimalField(14, 2)
@@ -99,7 +99,7 @@ class PreviewAction:
             OpenApiParameter("quantity", int, description=_("Другое количество")),
             OpenApiParameter("when", str, enum=["now", "period_end"], description=_("Когда сменить условия")),
         ],
-        responses=PreviewSerializer,
+        responses=InvoicePreviewSerializer,
         examples=[OpenApiExample("preview", summary=_("Следующий счёт"), value=PREVIEW, response_only=True)],
     )
     @action(detail=True, methods=["get"], filterset_class=None, pagination_class=None)
@@ -110,4 +110,4 @@ class PreviewAction:
         change = None
         if "offer" in given or "quantity" in given:
             change = Change(given.get("offer"), given.get("quantity"), given.get("when", ""))
-        return Response(PreviewSerializer(preview(self.get_object(), given.get("as_of"), change)).data)
+        return Response(InvoicePreviewSerializer(preview(self.get_object(), given.get("as_of"), change)).data)
