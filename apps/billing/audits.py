@@ -273,7 +273,9 @@ WHERE (s.currency, s.legal_entity_id, s.product_id) IS DISTINCT FROM (i.currency
 UNION
 SELECT s.id
 FROM billing_subscription s
-WHERE s.state IN ('trial', 'active') AND NOT s.is_parked AND NOT s.cancel_at_period_end AND NOT EXISTS (
+WHERE s.state IN ('trial', 'active') AND NOT s.is_parked AND NOT s.cancel_at_period_end
+AND NOT EXISTS (SELECT FROM billing_subscription parent WHERE parent.id = s.parent_id AND parent.is_parked)
+AND NOT EXISTS (
     SELECT FROM billing_subscriptionphase p
     WHERE p.subscription_id = s.id AND p.dropped_at IS NULL AND p.start_date <= %(today)s
     AND NOT EXISTS (

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from apps.billing import bounds, changes, parking, phases, renewals, subscriptions
+from apps.billing import bounds, changes, gifts, parking, phases, renewals, subscriptions
 from apps.billing.dunning_models import ParkedBill
 from apps.billing.models import PhaseKind, Subscription
 from apps.billing.periods import midnight
@@ -21,7 +21,8 @@ from apps.core.tenancy import in_public
 from apps.journal.models import Entry
 from apps.partners.models import Partner
 from apps.policies.dunning_models import ChargeRules
-from tests.billing.test_lifecycle import another
+from tests.billing.test_lifecycle import another, faults_of
+from tests.billing.test_lifecycle_rests import addon_offer
 from tests.orders.shop import Shop
 from tests.planted import execute, found
 
@@ -73,6 +74,23 @@ def test_a_wrong_price_is_parked_and_not_charged(shop: Shop) -> None:
     shop.until(subscription.current_period_end + timedelta(days=3))
     assert len(shop.charges()) == 1
     assert is_clean(shop)
+
+
+def test_an_addon_waits_with_a_parent_that_is_parked(shop: Shop) -> None:
+    """After given days its own terms begin anew; they are taken up with the bill that waits."""
+    parent = shop.buy(shop.offer(price="149.00"))
+    addon = shop.buy(addon_offer(shop), customer=parent.customer, parent=parent)
+    gifts.extend(subscription=parent, days=23)
+    row = parent.phases.order_by("start_date").last()
+    assert row is not None
+    execute("SET session_replication_role = replica")
+    parent.phases.filter(pk=row.pk).update(price=Decimal("14900.00"))
+    execute("SET session_replication_role = origin")
+    shop.until(row.start_date + timedelta(days=3))
+    parent.refresh_from_db()
+    addon.refresh_from_db()
+    assert (parent.is_parked, addon.state, len(shop.charges())) == (True, "active", 2)
+    assert faults_of(shop) == []
 
 
 def test_a_dearer_tariff_that_the_customer_chose_is_charged(shop: Shop) -> None:
