@@ -6,35 +6,43 @@ WITH made AS MATERIALIZED (
 ),
 customers AS (
     INSERT INTO accounts_customer
-    SELECT (jsonb_populate_record(NULL::accounts_customer, to_jsonb(t)
-        || jsonb_build_object('id', customer, 'email', n || '@' || t.email))).*
-    FROM made, accounts_customer t WHERE t.id = %(customer)s
+    SELECT row.*
+    FROM made, accounts_customer t,
+    LATERAL jsonb_populate_record(NULL::accounts_customer, to_jsonb(t)
+        || jsonb_build_object('id', customer, 'email', n || '@' || t.email)) AS row
+    WHERE t.id = %(customer)s
 ),
 methods AS (
     INSERT INTO payments_paymentmethod
-    SELECT (jsonb_populate_record(NULL::payments_paymentmethod, to_jsonb(t)
-        || jsonb_build_object('id', method, 'customer_id', customer))).*
-    FROM made, payments_paymentmethod t WHERE t.id = %(method)s
+    SELECT row.*
+    FROM made, payments_paymentmethod t,
+    LATERAL jsonb_populate_record(NULL::payments_paymentmethod, to_jsonb(t)
+        || jsonb_build_object('id', method, 'customer_id', customer)) AS row
+    WHERE t.id = %(method)s
 ),
 subscriptions AS (
     INSERT INTO billing_subscription
-    SELECT (jsonb_populate_record(NULL::billing_subscription, to_jsonb(t)
+    SELECT row.*
+    FROM made, billing_subscription t,
+    LATERAL jsonb_populate_record(NULL::billing_subscription, to_jsonb(t)
         || jsonb_build_object('id', subscription, 'customer_id', customer, 'method_id', method, 'ended_at', NULL,
             'end_reason', '', 'started_at', t.created_at, 'state', CASE WHEN lot >= 95 THEN 'trial' ELSE 'active' END,
             'anchor_date', CASE WHEN lot >= 95 THEN %(today)s ELSE %(anchor)s END,
             'cycle_day', extract(day FROM %(today)s::date), 'current_period_end', %(today)s,
-            'current_period_start', %(anchor)s, 'billed_until', %(today)s))).*
-    FROM made, billing_subscription t WHERE t.id = %(subscription)s
+            'current_period_start', %(anchor)s, 'billed_until', %(today)s)) AS row
+    WHERE t.id = %(subscription)s
 ),
 addons AS (
     INSERT INTO billing_subscription
-    SELECT (jsonb_populate_record(NULL::billing_subscription, to_jsonb(t)
+    SELECT row.*
+    FROM made, billing_subscription t,
+    LATERAL jsonb_populate_record(NULL::billing_subscription, to_jsonb(t)
         || jsonb_build_object('id', addon, 'customer_id', customer, 'parent_id', subscription, 'ended_at', NULL,
             'end_reason', '', 'started_at', t.created_at, 'state', 'active', 'anchor_date', %(anchor)s,
             'cycle_day', extract(day FROM %(today)s::date), 'current_period_end', %(today)s,
             'current_period_start', %(anchor)s, 'billed_until', %(today)s)
-        || %(extra)s::jsonb)).*
-    FROM made, billing_subscription t WHERE t.id = %(subscription)s AND lot BETWEEN 80 AND 89
+        || %(extra)s::jsonb) AS row
+    WHERE t.id = %(subscription)s AND lot BETWEEN 80 AND 89
 ),
 terms (id, subscription_id, kind, start_date, anchor_date, is_free, columns) AS (
     SELECT (lpad(to_hex(1764000000000 + n), 12, '0') || '75' || substr(md5(random()::text), 1, 2) || '8' || substr(md5(random()::text), 1, 15))::uuid, subscription, 'regular', %(anchor)s, %(anchor)s, false, '{}'::jsonb FROM made WHERE lot < 95
@@ -51,11 +59,13 @@ terms (id, subscription_id, kind, start_date, anchor_date, is_free, columns) AS 
 ),
 phases AS (
     INSERT INTO billing_subscriptionphase
-    SELECT (jsonb_populate_record(NULL::billing_subscriptionphase, to_jsonb(t) || columns
+    SELECT row.*
+    FROM terms, billing_subscriptionphase t,
+    LATERAL jsonb_populate_record(NULL::billing_subscriptionphase, to_jsonb(t) || columns
         || jsonb_build_object('id', terms.id, 'subscription_id', terms.subscription_id, 'kind', terms.kind,
             'start_date', terms.start_date, 'anchor_date', terms.anchor_date, 'is_free', terms.is_free,
-            'cycle_day', extract(day FROM %(today)s::date)))).*
-    FROM terms, billing_subscriptionphase t WHERE t.id = %(phase)s
+            'cycle_day', extract(day FROM %(today)s::date))) AS row
+    WHERE t.id = %(phase)s
 ),
 discounts AS (
     INSERT INTO billing_subscriptiondiscount (id, subscription_id, name, percent, amount, start_date, created_at)
