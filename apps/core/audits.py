@@ -115,24 +115,27 @@ def _public(field: Any) -> str:
 # The body of the function as well: a trigger that calls an empty one refuses nothing.
 _TRIGGERS = """
 WITH standing AS (
-    SELECT n.nspname AS schema, c.relname AS name, t.tgname, t.tgtype, t.tgisinternal,
-        t.tgenabled IN ('O', 'A') AS fires, md5(p.prosrc) AS does
+    SELECT n.nspname AS schema, c.relname AS name, t.tgname, t.tgtype, md5(p.prosrc) AS does
     FROM pg_trigger t
     JOIN pg_class c ON c.oid = t.tgrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE NOT t.tgisinternal
 ), whose AS (
     SELECT schema_name AS schema FROM public.partners_partner
 )
 SELECT w.schema, t.name, t.tgname, 'is not that of the template'
-FROM whose w JOIN standing t ON t.schema = %(template)s AND NOT t.tgisinternal
+FROM whose w JOIN standing t ON t.schema = %(template)s
 WHERE NOT EXISTS (
     SELECT FROM standing s WHERE s.schema = w.schema AND s.name = t.name AND s.tgname = t.tgname
     AND s.tgtype = t.tgtype AND s.does = t.does
 )
 UNION ALL
-SELECT schema, name, tgname, 'does not fire' FROM standing
-WHERE NOT fires AND (schema IN ('public', %(template)s) OR schema IN (SELECT schema FROM whose))
+-- Those that hold references, too: by far the most.
+SELECT n.nspname, c.relname, t.tgname, 'does not fire'
+FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE t.tgenabled NOT IN ('O', 'A')
+AND (n.nspname IN ('public', %(template)s) OR n.nspname IN (SELECT schema FROM whose))
 UNION ALL
 SELECT 'public', split_part(wanted, '.', 1), split_part(wanted, '.', 2), 'is gone'
 FROM unnest(%(guards)s::text[]) AS wanted
