@@ -170,19 +170,16 @@ def undo(*, subscription: Subscription, actor: str = "") -> Subscription:
         subscriptions.drop_change(subscription)
         for phase in planned:
             phases.drop(phase)
-        now = phases.on(subscription, today)
-        if planned and now is not None and now.is_free and subscription.anchor_date:
-            phases.add(subscription, kind=PhaseKind.REGULAR, start_date=subscription.anchor_date, actor=actor)
-        elif planned:
-            _bill_after_gift(subscription, planned[0].start_date, actor=actor)
+        if planned:
+            _bill_after_free_days(subscription, planned[0].start_date, actor=actor)
         subscriptions.plan_begin(subscription)
         journal.record("subscription.change-undone", subscriptions.KIND, subscription.pk, actor=actor)
         events.publish("billing.SubscriptionChanged", subscription.pk)
     return subscription
 
 
-def _bill_after_gift(subscription: Subscription, day: date, *, actor: str) -> None:
-    """The change had taken the place of the terms after days that were given: without them those never end."""
+def _bill_after_free_days(subscription: Subscription, day: date, *, actor: str) -> None:
+    """The change had taken the place of the terms after a trial or a gift: without them those never end."""
     before = phases.on(subscription, day)
     if before is not None and before.is_free:
         told = {"actor": actor[:150], "dropped_at": None}

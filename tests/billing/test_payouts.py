@@ -423,7 +423,8 @@ def test_a_company_that_leaves_on_its_first_day_needs_no_act(shop: Shop) -> None
     assert faults_of(shop) == []
 
 
-def test_a_change_after_given_days_is_undone_and_they_end_all_the_same(shop: Shop) -> None:
+@pytest.mark.parametrize("is_within", [False, True])
+def test_a_change_after_given_days_is_undone_and_they_end_all_the_same(shop: Shop, is_within: bool) -> None:
     """Found by random lives: the change had replaced the terms after the gift, and nothing was billed ever after."""
     offer = shop.offer(price="149.00")
     subscription = shop.buy(offer)
@@ -431,6 +432,9 @@ def test_a_change_after_given_days_is_undone_and_they_end_all_the_same(shop: Sho
     subscription.refresh_from_db()
     end = subscription.current_period_end
     assert end is not None
+    if is_within:
+        shop.until(end - timedelta(days=5))
+        subscription.refresh_from_db()
     changes.change(subscription=subscription, offer=another(shop, offer, "449.00"))
     changes.undo(subscription=subscription, actor="test")
     shop.deliver()

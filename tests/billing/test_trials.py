@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 
 from apps.accounts import customers
-from apps.billing import renewals, subscriptions, trials
+from apps.billing import changes, renewals, subscriptions, trials
 from apps.billing.arrangements import TrialUse
 from apps.billing.models import InvoiceState, Subscription, SubscriptionState
 from apps.core import audit, clock
@@ -17,6 +17,7 @@ from apps.notifications.models import Message
 from apps.orders.models import Order, OrderState, ServiceState
 from apps.payments import payments
 from apps.payments.models import Payment, PaymentMethod, Refund
+from tests.billing.test_lifecycle import another
 from tests.orders.races import race
 from tests.orders.shop import Shop
 
@@ -60,6 +61,22 @@ def test_a_trial_with_a_card_is_charged_when_it_ends(shop: Shop) -> None:
     assert faults_of(shop) == []
     shop.until(subscription.current_period_end)
     assert charged(shop) == ["1.00", "149.00", "149.00"]
+    assert faults_of(shop) == []
+
+
+def test_a_change_within_a_trial_is_undone_and_the_trial_ends_into_its_own_tariff(shop: Shop) -> None:
+    offer = shop.offer(price="149.00", trial_days=7)
+    subscription = shop.buy(offer)
+    ends = subscription.current_period_end
+    assert ends is not None
+    shop.until(ends - timedelta(days=2))
+    planned = changes.change(
+        subscription=subscription, offer=another(shop, offer, "449.00"), when="period_end", actor="test"
+    )
+    assert (planned.state, planned.start_date) == ("planned", ends)
+    changes.undo(subscription=subscription, actor="test")
+    shop.until(ends)
+    assert [one.total for one in shop.invoices(subscription)] == [Decimal("0.00"), Decimal("149.00")]
     assert faults_of(shop) == []
 
 
