@@ -18,7 +18,7 @@ from apps import journal
 from apps.billing.dunning_models import ParkedBill, ParkedState
 from apps.billing.models import PhaseKind, Subscription
 from apps.catalog.models import TariffVersion
-from apps.core import clock, work
+from apps.core import bulk, clock, work
 from apps.core.money import Money, rounded
 from apps.core.tenancy import current_partner
 from apps.policies.dunning_models import ChargeRules
@@ -92,7 +92,7 @@ def decide(parked: ParkedBill, state: str, *, note: str, actor: str) -> None:
 def _history(bills: "Sequence[Bill]") -> dict[UUID, _Seen]:
     keys = {line.facts.subscription.pk for bill in bills for line in bill.lines}
     with connection.cursor() as cursor:
-        cursor.execute(_HISTORY, {"today": clock.today(), "keys": list(keys)})
+        cursor.execute(_HISTORY, {"today": clock.today(), "keys": bulk.array(keys)})
         return {key: _Seen(today, rate or _ZERO) for key, today, rate in cursor.fetchall()}
 
 

@@ -77,7 +77,9 @@ def load(subscriptions: Sequence[Subscription], *, since: date | None = None) ->
     """
     keys = bulk.these("uuid", [one.pk for one in subscriptions])
     phases = _by_subscription(
-        SubscriptionPhase.objects.filter(subscription__in=keys, dropped_at=None).order_by("start_date", "id")
+        SubscriptionPhase.objects.filter(subscription__in=keys, dropped_at=None)
+        .defer("reason", "actor", "created_at")
+        .order_by("start_date", "id")
     )
     discounts = _by_subscription(SubscriptionDiscount.objects.filter(subscription__in=keys))
     found = [_facts(one, since, phases[one.pk], discounts[one.pk]) for one in subscriptions]

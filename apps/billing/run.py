@@ -170,20 +170,26 @@ def lock(subscription_ids: Iterable[UUID]) -> list[Subscription]:
     rows = Subscription.objects.select_for_update(no_key=True).filter(
         pk__in=bulk.these("uuid", subscription_ids)
     )
-    return list(rows.order_by("pk"))
+    return list(rows.defer(*_FOR_PAGES).order_by("pk"))
+
+
+_FOR_PAGES = ["terms", "cancel_reason", "cancelled_at", "created_at", "started_at", "ended_at", "end_reason"]
+"""What of a subscription a plain run has no use for; where something has, it is read then."""
 
 
 def usable_methods(subscriptions: Iterable[Subscription]) -> dict[UUID, PaymentMethod]:
     """The methods that may be charged, locked as a refusal locks them: none is claimed after a refusal."""
     keys = bulk.these("uuid", {one.method_id for one in subscriptions if one.method_id})
-    # Their tokens are read, and deciphered, by whoever sends the charge.
-    rows = PaymentMethod.objects.select_for_update(no_key=True).filter(pk__in=keys).defer("token")
+    # What else there is of them, the tokens to be deciphered first of all, is read by whoever sends the charge.
+    rows = PaymentMethod.objects.select_for_update(no_key=True).filter(pk__in=keys)
+    rows = rows.only("customer", "connection", "is_active")
     return {row.pk: row for row in rows.order_by("pk") if row.is_active}
 
 
 def _families(roots: Sequence[Subscription]) -> dict[UUID, list[Subscription]]:
     families = {one.pk: [one] for one in roots}
-    addons = Subscription.objects.select_for_update(no_key=True).filter(
+    addons = Subscription.objects.select_for_update(no_key=True).defer(*_FOR_PAGES)
+    addons = addons.filter(
         parent__in=bulk.these("uuid", families), state__in=LIVE, cancel_at_period_end=False
     )
     for addon in addons.order_by("pk"):
@@ -207,8 +213,9 @@ def _write_payments(bills: Sequence[Bill]) -> None:
         bill.payment_id = key
     bulk.copy(
         InvoicePayment,
-        ["id", "invoice", "payment", "failed"],
-        [(uuid7(), bill.id, bill.payment_id, False) for bill in paying],
+        ["id", "invoice", "payment"],
+        [(uuid7(), bill.id, bill.payment_id) for bill in paying],
+        same={"failed": False},
     )
 
 
@@ -245,7 +252,6 @@ _LINE = [
     "part",
     "discount",
     "amount",
-    "credited",
     "vat_rate",
     "vat",
     "terms",
@@ -253,7 +259,6 @@ _LINE = [
 
 
 def _write_lines(bills: Sequence[Bill]) -> None:
-    nothing = Decimal("0.00")
     texts: dict[int, str] = {}
     rows = []
     for bill in bills:
@@ -277,13 +282,12 @@ def _write_lines(bills: Sequence[Bill]) -> None:
                     charge.part,
                     charge.discount,
                     charge.amount,
-                    nothing,
                     line.vat_rate,
                     line.vat,
                     texts.get(id(line.terms)) or texts.setdefault(id(line.terms), bulk.json_text(line.terms)),
                 )
             )
-    bulk.copy(InvoiceLine, _LINE, rows)
+    bulk.copy(InvoiceLine, _LINE, rows, same={"credited": Decimal("0.00")})
 
 
 _INVOICE = [
@@ -292,8 +296,6 @@ _INVOICE = [
     "customer",
     "subscription",
     "legal_entity",
-    "purpose",
-    "state",
     "total",
     "vat",
     "credit_applied",
@@ -301,7 +303,6 @@ _INVOICE = [
     "collection",
     "business_date",
     "due_date",
-    "issued_at",
     "channel_id",
     "channel_code",
     "parties",
@@ -309,7 +310,7 @@ _INVOICE = [
 
 
 def _write_invoices(bills: Sequence[Bill], day: date) -> None:
-    now, partner = clock.now(), current_partner()
+    partner = current_partner()
     by_entity: dict[int, list[Bill]] = defaultdict(list)
     for bill in bills:
         by_entity[bill.subscription.legal_entity_id].append(bill)
@@ -335,8 +336,6 @@ def _write_invoices(bills: Sequence[Bill], day: date) -> None:
                 one.customer_id,
                 one.pk,
                 one.legal_entity_id,
-                InvoicePurpose.RENEWAL.value,
-                InvoiceState.OPEN.value,
                 bill.total,
                 bill.vat,
                 bill.credit_applied,
@@ -344,13 +343,17 @@ def _write_invoices(bills: Sequence[Bill], day: date) -> None:
                 str(one.collection),
                 days[one.legal_entity_id],
                 day + timedelta(days=paying.days_to_pay(one)),
-                now,
                 one.channel_id,
                 one.channel_code,
                 bulk.json_text(found) if (found := named.get(one.customer_id)) else None,
             )
         )
-    bulk.copy(Invoice, _INVOICE, rows)
+    same = {
+        "purpose": InvoicePurpose.RENEWAL.value,
+        "state": InvoiceState.OPEN.value,
+        "issued_at": clock.now(),
+    }
+    bulk.copy(Invoice, _INVOICE, rows, same=same)
     if named:
         mailing.plan_new(bill.id for bill in by_invoice if bill.subscription.customer_id in named)
 

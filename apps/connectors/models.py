@@ -141,15 +141,13 @@ class GatewayReference(models.Model):
     def allot_new(cls, connection_id: int, kind: str, object_ids: Sequence[UUID]) -> list[int]:
         """`allot` for many new objects of the current partner at once: their numbers, in order."""
         keys = bulk.identities(cls, len(object_ids))
-        partner_id = current_partner_id()
-        bulk.copy(
-            cls,
-            ["id", "connection", "partner_id", "kind", "object_id", "gateway_id"],
-            [
-                (key, connection_id, partner_id, kind, object_id, "")
-                for key, object_id in zip(keys, object_ids, strict=True)
-            ],
-        )
+        same = {
+            "connection": connection_id,
+            "partner_id": current_partner_id(),
+            "kind": kind,
+            "gateway_id": "",
+        }
+        bulk.copy(cls, ["id", "object_id"], zip(keys, object_ids, strict=True), same=same)
         return keys
 
     def learn(self, gateway_id: str) -> None:

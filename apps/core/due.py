@@ -1,7 +1,7 @@
 """Due work: everything that will have to happen, or that calls outside, as rows claimed under a lease."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -40,7 +40,7 @@ def task(kind: str) -> Callable[[Task], Task]:
     return register
 
 
-def batch(kind: str, size: int = 500) -> Callable[[Batch], Batch]:
+def batch(kind: str, size: int = 1000) -> Callable[[Batch], Batch]:
     """Registers a function that does `kind` for many objects of one partner at once, up to `size`.
 
     Where it raises, each is done by itself: one that fails delays nobody. It may be run again, as any task.
@@ -90,10 +90,10 @@ def schedule_new(kind: str, planned: Iterable[tuple[UUID, datetime]], *, wall: b
     partner_id = current_partner_id()
     on_own_clock = not wall and partner_id is not None and current_partner().is_sandbox
     now = clock.wall()
-    rows = [(partner_id, kind, object_id, at, on_own_clock, 0, "") for object_id, at in planned]
-    fields = ["partner_id", "kind", "object_id", "due_at", "is_sandbox", "attempts", "error"]
-    bulk.copy(models.Due, fields, rows)
-    if not on_own_clock and any(row[3] <= now for row in rows):
+    rows = list(planned)
+    same = {"partner_id": partner_id, "kind": kind, "is_sandbox": on_own_clock, "attempts": 0, "error": ""}
+    bulk.copy(models.Due, ["object_id", "due_at"], rows, same=same)
+    if not on_own_clock and any(at <= now for _object_id, at in rows):
         wake.after_commit()
 
 
@@ -176,23 +176,25 @@ def run(row: models.Due) -> bool:
     if row.kind not in _batches or row.partner_id is None or row.attempts:
         return _run_one(row)
     with in_partner(row.partner_id):
-        rows = [row, *_more_like(row)]
-        if _run_batch(rows):
+        more = _more_like(row)
+        if _run_batch(row, more):
             return True
-    alone = {one.pk: _run_one(one) for one in rows if _renewed(one)}
+    others = models.Due.objects.filter(pk__in=bulk.these("bigint", more), lease=row.lease)
+    alone = {one.pk: _run_one(one) for one in [row, *others.order_by("due_at", "pk")] if _renewed(one)}
     return alone.get(row.pk, False)
 
 
-def _run_batch(rows: list[models.Due]) -> bool:
-    """Does rows of the current partner and one kind at once; False where that failed."""
-    function, _size = _batches[rows[0].kind]
+def _run_batch(row: models.Due, more: dict[int, UUID]) -> bool:
+    """Does a row and others like it, of the current partner, at once; False where that failed."""
+    function, _size = _batches[row.kind]
+    rows = {row.pk: row.object_id, **more}
     try:
-        function([row.object_id for row in rows])
+        function(list(rows.values()))
     except Exception as error:
-        log.warning("%d of %s are done one by one: %r", len(rows), rows[0].kind, error)
+        log.warning("%d of %s are done one by one: %r", len(rows), row.kind, error)
         return False
     faults.at("core.due-done-not-deleted")
-    _done(rows)
+    _done(row, rows)
     return True
 
 
@@ -212,12 +214,12 @@ def _run_one(row: models.Due) -> bool:
         _postpone(row, error)
         return False
     faults.at("core.due-done-not-deleted")
-    _done([row])
+    _done(row, {row.pk: row.object_id})
     return True
 
 
-def _more_like(row: models.Due) -> list[models.Due]:
-    """More rows of the current partner, the same kind and clock whose moment has come, under the same lease."""
+def _more_like(row: models.Due) -> dict[int, UUID]:
+    """Objects by row: more of the current partner, kind and clock whose moment has come, under the same lease."""
     now = clock.wall()
     values = {
         "now": now,
@@ -230,8 +232,9 @@ def _more_like(row: models.Due) -> list[models.Due]:
         "id": row.pk,
         "limit": _batches[row.kind][1] - 1,
     }
-    with in_public():
-        return list(models.Due.objects.raw(_MORE, values))
+    with in_public(), connection.cursor() as cursor:
+        cursor.execute(_MORE, values)
+        return dict(cursor.fetchall())
 
 
 _MORE = """
@@ -242,7 +245,7 @@ WITH ready AS MATERIALIZED (
     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 UPDATE core_due SET lease = %(lease)s, leased_until = %(leased_until)s
-FROM ready WHERE core_due.id = ready.id RETURNING core_due.*
+FROM ready WHERE core_due.id = ready.id RETURNING core_due.id, core_due.object_id
 """
 
 
@@ -251,13 +254,19 @@ def _renewed(row: models.Due) -> bool:
         return bool(_held(row).update(leased_until=clock.wall() + LEASE))
 
 
-def _done(rows: list[models.Due]) -> None:
-    """Takes done rows of one partner away. What was planned anew by the task itself has no lease, and stays."""
-    [partner_id] = {row.partner_id for row in rows}
+def _done(row: models.Due, rows: Mapping[int, UUID]) -> None:
+    """Takes done rows of a claim away. What was planned anew by the task itself has no lease, and stays."""
     with in_public():
-        keys = bulk.these("bigint", [row.pk for row in rows])
-        models.Due.objects.filter(pk__in=keys, lease=rows[0].lease).delete()
-        _close(partner_id, [row.object_id for row in rows])
+        # Not by the queryset: it reads what it deletes.
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "DELETE FROM core_due WHERE id = ANY(%s::bigint[]) AND lease = %s",
+                [bulk.array(rows), row.lease],
+            )
+        _close(row.partner_id, list(rows.values()))
+
+
+_TAKE_AWAY = "DELETE FROM core_due WHERE id = ANY(%s::bigint[]) AND lease = %s"
 
 
 def _close(partner_id: int | None, object_ids: list[UUID]) -> None:

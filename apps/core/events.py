@@ -59,14 +59,14 @@ def publish_many(event_type: str, published: Iterable[tuple[UUID, dict[str, Any]
     """`publish` for many objects of the current partner at once: (object id, data) each."""
     partner_id, now, wall = current_partner_id(), clock.now(), clock.wall()
     handlers = list(_handlers.get(event_type, {}))
-    rows = [
-        (uuid7(), partner_id, event_type, object_id, json.dumps(data), now) for object_id, data in published
-    ]
-    bulk.copy(Event, ["id", "partner_id", "type", "object_id", "data", "occurred_at"], rows)
+    rows = [(uuid7(), object_id, json.dumps(data)) for object_id, data in published]
+    same = {"partner_id": partner_id, "type": event_type, "occurred_at": now}
+    bulk.copy(Event, ["id", "object_id", "data"], rows, same=same)
     bulk.copy(
         models.Delivery,
-        ["event", "partner_id", "handler", "next_at", "attempts", "error"],
-        [(row[0], partner_id, name, wall, 0, "") for row in rows for name in handlers],
+        ["event", "handler"],
+        [(row[0], name) for row in rows for name in handlers],
+        same={"partner_id": partner_id, "next_at": wall, "attempts": 0, "error": ""},
     )
     wake.after_commit()
 

@@ -48,11 +48,11 @@ def index(kind: str, object_id: UUID, values: Iterable[str]) -> None:
 
 def index_new(kind: str, found_by: Iterable[tuple[UUID, str]]) -> None:
     """`index` for many new objects at once, by one value each: IntegrityError where one is there already."""
-    partner_id = current_partner().pk
     bulk.copy(
         SearchKey,
-        ["digest", "partner_id", "kind", "object_id"],
-        [(digest(value), partner_id, kind, object_id) for object_id, value in found_by],
+        ["digest", "object_id"],
+        [(digest(value), object_id) for object_id, value in found_by],
+        same={"partner_id": current_partner().pk, "kind": kind},
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from operator import attrgetter
 from uuid import UUID
 
 from django.db import transaction
@@ -33,15 +34,11 @@ _DIMENSIONS = (
     "provider_id",
     "vat_rate",
 )
+_dimensions = attrgetter(*_DIMENSIONS)
 _FIELDS = [
-    "partner",
-    "is_sandbox",
-    "document_kind",
     "document_id",
     "posting",
-    "occurred_at",
     "business_date",
-    "recorded_at",
     *(name.removesuffix("_id") if name in {"seller_id", "connection_id"} else name for name in _DIMENSIONS),
 ]
 
@@ -119,18 +116,20 @@ def post_many(
         _FIELDS,
         [
             (
-                partner.pk,
-                partner.is_sandbox,
-                document_kind,
                 document_id,
                 one.name,
-                occurred_at,
                 days[one.seller_id],
-                recorded_at,
-                *(getattr(one, name) for name in _DIMENSIONS),
+                *_dimensions(one),
             )
             for document_id, one in posted
         ],
+        same={
+            "partner": partner.pk,
+            "is_sandbox": partner.is_sandbox,
+            "document_kind": document_kind,
+            "occurred_at": occurred_at,
+            "recorded_at": recorded_at,
+        },
     )
 
 

@@ -26,16 +26,16 @@ _FIELDS = [
     "subscription_id",
     "product_id",
     "tariff_version_id",
-    "created_at",
-    "state",
-    "save_method",
-    "return_url",
-    "confirmation_url",
-    "gateway_id",
-    "decline_reason",
-    "fee",
 ]
-_AS_CREATED = (PaymentState.CREATED.value, False, "", "", "", "", Decimal("0.00"))
+_AS_CREATED = {
+    "state": PaymentState.CREATED.value,
+    "save_method": False,
+    "return_url": "",
+    "confirmation_url": "",
+    "gateway_id": "",
+    "decline_reason": "",
+    "fee": Decimal("0.00"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,6 @@ def start_many(charges: Sequence[Charge]) -> list[UUID]:
     """Writes a payment per charge, in order, in the caller's transaction; each is sent after the commit."""
     keys = [uuid7() for _charge in charges]
     references = _references(charges, keys)
-    now = clock.now()
     bulk.copy(
         Payment,
         _FIELDS,
@@ -76,11 +75,10 @@ def start_many(charges: Sequence[Charge]) -> list[UUID]:
                 one.subscription_id,
                 one.product_id,
                 one.tariff_version_id,
-                now,
-                *_AS_CREATED,
             )
             for key, one in zip(keys, charges, strict=True)
         ],
+        same={"created_at": clock.now(), **_AS_CREATED},
     )
     wall = clock.wall()
     due.schedule_new(SEND, [(key, wall) for key in keys], wall=True)
