@@ -87,9 +87,10 @@ def operator(_database: None) -> LegalEntity:
 
 
 def make_partner(**options: Any) -> Partner:
-    """A new partner with a name of its own."""
+    """A new partner with a name of its own; with `slug`, where another process makes partners as well."""
     number = next(_numbers)
-    return create_partner(slug=f"partner-{number}", name=options.pop("name", f"Партнёр {number}"), **options)
+    slug = options.pop("slug", f"partner-{number}")
+    return create_partner(slug=slug, name=options.pop("name", f"Партнёр {number}"), **options)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Console: what staff do with a subscription in mid-period, each with what it costs shown first; its history."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -73,6 +73,25 @@ class DayForm(forms.Form):
     def __init__(self, label: Any, *args: Any) -> None:
         super().__init__(*args)
         self.fields["day"].label = label
+
+
+class TermForm(DayForm):
+    """A last day, or after how many periods."""
+
+    periods = forms.IntegerField(
+        label=_("Или через сколько периодов после оплаченного (пауза не считается)"),
+        required=False,
+        min_value=1,
+        max_value=subscriptions.MOST_PERIODS,
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """One of the two, or neither."""
+        given = super().clean() or {}
+        if given.get("day") and given.get("periods"):
+            raise forms.ValidationError(_("Заполните что-то одно: день или число периодов"))
+        return given
 
 
 class TransferForm(forms.Form):
@@ -174,9 +193,9 @@ class LifecyclePages:
         return self._ask(
             request,
             object_id,
-            DayForm(_("Первый день без услуги (пусто: без срока)"), request.POST or None),
+            TermForm(_("Первый день без услуги (пусто: без срока)"), request.POST or None),
             _("Назначить последний день"),
-            lambda row, given: subscriptions.set_end_date(row, day=given["day"], actor=_who(request)),
+            lambda row, given: _set_term(row, actor=_who(request), **given),
         )
 
     @action(description=_("Передать"), url_path="transfer", permissions=["support"])
@@ -254,6 +273,13 @@ def _in_words(view: changes.Preview) -> list[str]:
         str(_("К оплате сейчас: {sum}")).format(sum=view.due),
         str(_("Нажмите ещё раз, чтобы сделать это")),
     ]
+
+
+def _set_term(row: Subscription, *, day: date | None, periods: int | None, actor: str) -> None:
+    if periods:
+        subscriptions.set_periods(row, count=periods, actor=actor)
+    else:
+        subscriptions.set_end_date(row, day=day, actor=actor)
 
 
 def _found(text: str) -> Customer:

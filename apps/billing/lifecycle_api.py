@@ -114,9 +114,23 @@ class PauseSerializer(serializers.Serializer[Any]):
 
 
 class EndDateSerializer(serializers.Serializer[Any]):
-    """The last day."""
+    """The last day, or after how many periods."""
 
-    end_date = serializers.DateField(allow_null=True, help_text=_("Первый день без услуги; null: без срока"))
+    end_date = serializers.DateField(
+        required=False, allow_null=True, help_text=_("Первый день без услуги; null: без срока")
+    )
+    periods = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=subscriptions.MOST_PERIODS,
+        help_text=_("Вместо дня: через сколько периодов, считая от оплаченного; пауза не считается"),
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """One of the two."""
+        if len(attrs) != 1:
+            raise serializers.ValidationError(_("Передайте что-то одно: end_date или periods"))
+        return attrs
 
 
 class TransferSerializer(serializers.Serializer[Any]):
@@ -218,15 +232,18 @@ class LifecycleActions(viewsets.GenericViewSet[Subscription]):
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(
-        summary=_("Назначить последний день"),
+        summary=_("Назначить последний день или число периодов"),
         request=EndDateSerializer,
-        examples=_example({"end_date": "2027-12-01"}, asked=True),
+        examples=_example({"periods": 12}, asked=True),
     )
     @action(detail=True, methods=["post"], url_path="end-date")
     @idempotent
     def end_date(self, request: Request, pk: str) -> Response:
-        day = _checked(EndDateSerializer, request)["end_date"]
-        subscriptions.set_end_date(self.get_object(), day=day, actor=_actor(request))
+        given, who = _checked(EndDateSerializer, request), _actor(request)
+        if "periods" in given:
+            subscriptions.set_periods(self.get_object(), count=given["periods"], actor=who)
+        else:
+            subscriptions.set_end_date(self.get_object(), day=given["end_date"], actor=who)
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(

@@ -7,8 +7,14 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal
-from apps.billing import adjusting, discounts, periods, phases, subscriptions
-from apps.billing.models import CreditReason, PhaseKind, Subscription, SubscriptionState
+from apps.billing import adjusting, discounts, facts, periods, phases, subscriptions
+from apps.billing.models import (
+    CreditReason,
+    PhaseKind,
+    Subscription,
+    SubscriptionPhase,
+    SubscriptionState,
+)
 from apps.billing.moving import guard
 from apps.core import clock, due, events
 from apps.core.errors import Refused
@@ -142,6 +148,8 @@ def start_again(subscription: Subscription, *, actor: str = "") -> None:
     )
     if rest is not None and rest.is_free:
         discounts.go_on(subscription, rest, regular)
+        if subscription.end_date is not None and subscription.terms.get("periods"):
+            subscription.end_date = _later(subscription.end_date, rest, regular)
     subscription.state, subscription.resume_date = _S.ACTIVE, None
     subscription.anchor_date, subscription.cycle_day = today, today.day
     # Paid up to this very day: what follows is to be billed.
@@ -150,3 +158,16 @@ def start_again(subscription: Subscription, *, actor: str = "") -> None:
     subscription.current_period_end = subscription.billed_until = today
     subscription.save()
     events.publish("billing.SubscriptionResumed", subscription.pk, customer_id=subscription.customer_id)
+
+
+def _later(end: date, rest: SubscriptionPhase, after: SubscriptionPhase) -> date:
+    """The end of a term of so many periods: the days left of the one that the rest cut, and the whole ones after it."""
+    was, cycle, cut = facts.cycle_of(rest), facts.cycle_of(after), rest.start_date
+    first = was.number_on(cut)
+    if was.bill_date(first) < cut:
+        first += 1
+    last = was.number_on(end)
+    if last < first:
+        return after.start_date + (end - cut)
+    days = was.bill_date(first) - cut + (end - was.bill_date(last))
+    return cycle.bill_date(last - first) + days

@@ -49,6 +49,8 @@ from apps.policies.dunning_models import ChargeRules
 KIND = "billing.Subscription"
 RENEW, NOTICE, TRIAL_END = "billing.renew", "billing.notice", "billing.trial_end"
 BEGIN, RESUME = "billing.begin", "billing.resume"
+MOST_PERIODS = 120
+"""Of a term."""
 _S = SubscriptionState
 
 
@@ -323,19 +325,45 @@ def locked_with_parent(subscription_id: UUID) -> Subscription:
 
 
 def set_end_date(subscription: Subscription, *, day: date | None, actor: str = "") -> Subscription:
-    """The first day after its last one, or no end. Raises Refused `bad_date` for a day that is paid or over."""
+    """The first day after its last one, or no end. Raises Refused: `subscription_not_live`, `bad_date` (it is paid)."""
     with transaction.atomic():
         subscription = locked(subscription.pk)
         if subscription.state not in RUNNING:
             raise Refused("subscription_not_live", _("Эта подписка уже не действует"))
         if day is not None and day < _day(subscription.billed_until):
             raise Refused("bad_date", _("Эти дни уже оплачены: отмените подписку"), status=400)
-        subscription.end_date = day
-        subscription.save(update_fields=["end_date"])
-        if subscription.is_live and not subscription.cancel_at_period_end:
-            plan(subscription)
-        journal.record("subscription.term", KIND, subscription.pk, actor=actor, data={"end_date": str(day)})
+        _set_end(subscription, day, 0, actor=actor)
     return subscription
+
+
+def set_periods(subscription: Subscription, *, count: int, actor: str = "") -> Subscription:
+    """Over after `count` periods more than are billed; a rest does not count.
+
+    Raises Refused: `subscription_not_live`, `bad_periods`.
+    """
+    if not 1 <= count <= MOST_PERIODS:
+        raise Refused("bad_periods", _("Периодов: от 1 до 120"), status=400)
+    with transaction.atomic():
+        subscription = locked(subscription.pk)
+        if subscription.state not in {*LIVE, _S.SUSPENDED}:
+            raise Refused("subscription_not_live", _("Срок в периодах назначают действующей подписке"))
+        since = _day(subscription.billed_until)
+        terms = phases.on(subscription, since)
+        if terms is None:
+            raise ValueError("The subscription has no terms")
+        cycle = facts.cycle_of(terms)
+        day = cycle.bill_date(cycle.number_on(since) + count)
+        _set_end(subscription, day, count, actor=actor)
+    return subscription
+
+
+def _set_end(subscription: Subscription, day: date | None, count: int, *, actor: str) -> None:
+    subscription.end_date, subscription.terms = day, {**subscription.terms, "periods": count}
+    subscription.save(update_fields=["end_date", "terms"])
+    if subscription.is_live and not subscription.cancel_at_period_end:
+        plan(subscription)
+    data = {"end_date": day and str(day), "periods": count}
+    journal.record("subscription.term", KIND, subscription.pk, actor=actor, data=data)
 
 
 def locked(subscription_id: UUID) -> Subscription:

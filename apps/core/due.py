@@ -260,13 +260,13 @@ def _done(row: models.Due, rows: Mapping[int, UUID]) -> None:
         # Not by the queryset: it reads what it deletes.
         with connection.cursor() as cursor:
             cursor.execute(
-                "DELETE FROM core_due WHERE id = ANY(%s::bigint[]) AND lease = %s",
+                "DELETE FROM core_due WHERE id = ANY(%s::bigint[]) AND lease IS NOT DISTINCT FROM %s",
                 [bulk.array(rows), row.lease],
             )
         _close(row.partner_id, list(rows.values()))
 
 
-_TAKE_AWAY = "DELETE FROM core_due WHERE id = ANY(%s::bigint[]) AND lease = %s"
+_TAKE_AWAY = "DELETE FROM core_due WHERE id = ANY(%s::bigint[]) AND lease IS NOT DISTINCT FROM %s"
 
 
 def _close(partner_id: int | None, object_ids: list[UUID]) -> None:

@@ -17,6 +17,7 @@ CODES = {
     "bad_contact": (400, _("Это не телефон и не почта.")),
     "no_contact": (400, _("Нужно хотя бы одно: phone, email или external_id.")),
     "bad_answers": (400, _("Ответы на вопросы товара неверны: какие и почему, сказано в answers.")),
+    "bad_periods": (400, _("Срок: от 1 до 120 периодов.")),
     "bad_quantity": (400, _("Количество: от 1 до 99.")),
     "idempotency_key": (400, _("Idempotency-Key: до 255 печатных знаков.")),
     "not_authenticated": (401, _("Нужен заголовок Authorization: Bearer с ключом API.")),

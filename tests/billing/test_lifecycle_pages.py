@@ -193,6 +193,12 @@ def test_all_of_it_by_api(shop: Shop, api: Client) -> None:
     assert subscription.current_period_end is not None
     last = subscription.current_period_end + timedelta(days=10)
     post("end-date", end_date=str(last))
+    assert Subscription.objects.get(pk=subscription.pk).terms["periods"] == 0
+    post("end-date", periods=3)
+    assert Subscription.objects.get(pk=subscription.pk).terms["periods"] == 3
+    for neither in ({}, {"end_date": None, "periods": 3}, {"periods": 0}):
+        answer = api.post(f"{address}end-date/", neither, content_type="application/json")
+        assert answer.status_code == 400, answer.content
     taker = shop.customer("boris")
     assert post("transfer", customer=str(taker.pk))["customer"] == str(taker.pk)
     assert len(api.get(f"{address}history/").json()) > 10
@@ -223,6 +229,7 @@ def test_all_of_it_in_the_console(shop: Shop, staff: Callable[[str], Client]) ->
         ("pause", {"day": ""}),
         ("resume", {"go": "1"}),
         ("undo-change", {"go": "1"}),
+        ("end-date", {"day": "", "periods": "4"}),
         ("end-date", {"day": ""}),
         ("transfer", {"customer": shop.customer("boris").email}),
     ):

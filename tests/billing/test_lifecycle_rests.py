@@ -167,3 +167,71 @@ def test_a_term_of_two_periods_is_over_after_them(shop: Shop) -> None:
     assert len(shop.charges()) == 2
     assert shop.service(subscription).state == ServiceState.OFF
     assert faults_of(shop) == []
+
+
+def test_a_term_of_so_many_periods_does_not_lose_those_of_a_rest(shop: Shop) -> None:
+    subscription = shop.buy(shop.offer())
+    with pytest.raises(Refused):
+        subscriptions.set_periods(subscription, count=0)
+    subscriptions.set_periods(subscription, count=2, actor="test")
+    subscription.refresh_from_db()
+    end, anchor = subscription.current_period_end, subscription.anchor_date
+    assert end is not None
+    assert anchor is not None
+    assert subscription.end_date == add_months(anchor, 3, anchor.day)
+    in_thirds(shop, subscription)
+    left = end - clock.today()
+    pauses.pause(subscription=subscription)
+    with pytest.raises(Refused):
+        subscriptions.set_periods(subscription, count=5)
+    shop.until(clock.today() + timedelta(days=47))
+    again = clock.today()
+    pauses.resume(subscription=subscription)
+    subscription.refresh_from_db()
+    # Two whole periods from the day on which it goes on, and the days that the rest had cut off.
+    last = add_months(again, 2, again.day) + left
+    assert subscription.end_date == last
+    shop.until(last - timedelta(days=1))
+    subscription.refresh_from_db()
+    assert subscription.state == SubscriptionState.ACTIVE
+    shop.until(last)
+    subscription.refresh_from_db()
+    assert (subscription.state, subscription.end_reason) == (SubscriptionState.ENDED, "expired")
+    billed = [one.total for one in shop.invoices(subscription)]
+    assert billed[:3] == [Decimal("149.00")] * 3
+    assert len(billed) == 4
+    assert Decimal(0) < billed[3] < Decimal("149.00")
+    assert faults_of(shop) == []
+
+
+def test_a_last_day_by_the_calendar_stays_where_it_is(shop: Shop) -> None:
+    subscription = shop.buy(shop.offer())
+    assert subscription.current_period_end is not None
+    last = subscription.current_period_end + timedelta(days=90)
+    subscriptions.set_periods(subscription, count=9)
+    subscriptions.set_end_date(subscription, day=last)
+    pauses.pause(subscription=subscription)
+    shop.until(clock.today() + timedelta(days=20))
+    pauses.resume(subscription=subscription)
+    subscription.refresh_from_db()
+    assert subscription.end_date == last
+    assert faults_of(shop) == []
+
+
+def test_a_rest_in_the_last_period_of_a_term_leaves_its_days(shop: Shop) -> None:
+    subscription = shop.buy(shop.offer())
+    subscriptions.set_periods(subscription, count=1)
+    shop.until(subscription.current_period_end)
+    subscription.refresh_from_db()
+    in_thirds(shop, subscription)
+    assert subscription.end_date is not None
+    left = subscription.end_date - clock.today()
+    pauses.pause(subscription=subscription)
+    shop.until(clock.today() + timedelta(days=60))
+    pauses.resume(subscription=subscription)
+    subscription.refresh_from_db()
+    assert subscription.end_date == clock.today() + left
+    shop.until(subscription.end_date)
+    subscription.refresh_from_db()
+    assert subscription.end_reason == "expired"
+    assert faults_of(shop) == []

@@ -236,6 +236,12 @@ class Lives(RuleBasedStateMachine):
         self.act("end date", lambda: subscriptions.set_end_date(one, day=day, actor="model"))
 
     @precondition(lambda self: self.is_lived)
+    @rule(number=which, count=st.integers(0, 5))
+    def set_term(self, number: int, count: int) -> None:
+        one = self.one(number)
+        self.act("term", lambda: subscriptions.set_periods(one, count=count, actor="model"))
+
+    @precondition(lambda self: self.is_lived)
     @rule(number=which, percent=st.integers(1, 100), times=st.integers(1, 4))
     def discount(self, number: int, percent: int, times: int) -> None:
         """From the next bill date on: what is billed already keeps its price."""

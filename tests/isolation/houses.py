@@ -1,9 +1,11 @@
 """Two partners with the same customers, each with something of everything, and words that must not cross over."""
 
+import os
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
+from itertools import count
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -42,6 +44,7 @@ from tests.isolation.routes import CUSTOMER, KEY, STAFF
 from tests.orders.shop import Shop, open_shop
 
 MARKERS = "Заря7Q", "Кедр9W"
+_numbers = count(1)
 
 
 @dataclass
@@ -80,7 +83,9 @@ def open_house(
     marker: str, gateway: Simulator, provider: Simulator, mailbox: Simulator, *, keys: int = 3
 ) -> House:
     """A partner that has sold, with one member of staff of its own and one of the platform's."""
-    made = make_partner(is_sandbox=True, tagline={"ru": f"Слоган {marker}"})
+    made = make_partner(
+        slug=f"house-{os.getpid()}-{next(_numbers)}", is_sandbox=True, tagline={"ru": f"Слоган {marker}"}
+    )
     with in_partner(made):
         shop = open_shop(
             made, Control(gateway.url), Control(provider.url), mailbox, partial(_deliver, made), _stay
