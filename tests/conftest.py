@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.client import ClientHandler
+from django.utils import translation
 
 from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner, in_public
@@ -70,8 +71,9 @@ def _database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _public() -> Iterator[None]:
-    """Every test starts in the public schema."""
+    """Every test starts in the public schema, in Russian: a page for an English reader leaves its language behind."""
     connection.set_schema_to_public()
+    translation.activate("ru")
     yield
     connection.set_schema_to_public()
 
