@@ -74,6 +74,8 @@ def renewal_run() -> dict[str, float]:
         "ratio": took / least if floors else 0.0,
         "peak_mib": memory[-1],
         "first_round_mib": memory[0],
+        # As much to do in each: more than 1 would mean that what is there already slows what comes.
+        "last_round_to_first": seconds[-1][0] / seconds[0][0],
     }
 
 
