@@ -13,7 +13,18 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from apps.billing import balances, facts, invoices, mailing, parties, paying, phases, postings, terms
+from apps.billing import (
+    balances,
+    facts,
+    invoices,
+    mailing,
+    parties,
+    paying,
+    phases,
+    postings,
+    subscriptions,
+    terms,
+)
 from apps.billing.engine import Charge
 from apps.billing.facts import Facts
 from apps.billing.models import (
@@ -359,20 +370,25 @@ def _write_invoices(bills: Sequence[Bill], day: date) -> None:
 
 
 def _move_on(bills: Sequence[Bill]) -> None:
-    """Each subscription is billed up to its last line, and stands on the terms of that line."""
+    """Each subscription is billed up to its last line, and stands on the terms of that line once they have begun."""
     moved: dict[UUID, Line] = {}
     for bill in bills:
         for line in bill.lines:
             moved[line.facts.subscription.pk] = line
-    plain, changed = [], []
+    today = clock.today()
+    plain, changed, ahead = [], [], []
     for line in moved.values():
         subscription, term = line.facts.subscription, line.facts.term(line.charge.phase)
         subscription.billed_until = line.charge.end
-        if not phases.is_applied(subscription, term):
+        if phases.is_applied(subscription, term):
+            plain.append(subscription)
+        elif term.start_date > today:
+            # An invoice that a bank transfer pays is issued days before its period, whose terms hold from then on.
+            plain.append(subscription)
+            ahead.append(subscription)
+        else:
             phases.apply(subscription, term)
             changed.append(subscription)
-        else:
-            plain.append(subscription)
     bulk.update(Subscription, ["billed_until"], [(one.pk, one.billed_until) for one in plain])
     attnames = {field.name: field.attname for field in Subscription._meta.concrete_fields}
     columns = [attnames[name] for name in phases.MIRRORED]
@@ -381,3 +397,5 @@ def _move_on(bills: Sequence[Bill]) -> None:
         ["billed_until", *phases.MIRRORED],
         [(one.pk, one.billed_until, *(getattr(one, name) for name in columns)) for one in changed],
     )
+    for one in ahead:
+        subscriptions.plan_begin(one)

@@ -301,8 +301,12 @@ def begin(subscription_id: UUID) -> None:
 
 
 def plan_begin(subscription: Subscription) -> None:
-    """Writes down the day of the next terms to come, if there are any."""
-    coming = [one for one in phases.to_come(subscription, clock.today()) if one.kind != PhaseKind.REGULAR]
+    """Writes down the day of the next terms to come, if there are any that it does not show already."""
+    coming = [
+        one
+        for one in phases.to_come(subscription, clock.today())
+        if one.kind != PhaseKind.REGULAR or not phases.is_applied(subscription, one)
+    ]
     if coming:
         due.schedule(BEGIN, subscription.pk, periods.midnight(coming[0].start_date))
     else:

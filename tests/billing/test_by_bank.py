@@ -12,14 +12,14 @@ from pypdf import PdfReader
 
 from apps.accounts import companies
 from apps.accounts.models import Customer
-from apps.billing import invoices, money_in, outside, pdf, subscriptions
+from apps.billing import changes, gifts, invoices, money_in, outside, pdf, subscriptions
 from apps.billing.models import CustomerBalance, Invoice, InvoiceState, Subscription
 from apps.billing.paperwork import Document, OutsidePayment
 from apps.core import audit, clock
 from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.ledger.models import Transfer
-from apps.orders.models import Order
+from apps.orders.models import Order, Service, ServiceState
 from apps.partners.models import LegalEntity
 from tests.orders.shop import Shop
 
@@ -275,3 +275,53 @@ def test_two_who_enter_the_same_payment_enter_it_once(shop: Shop) -> None:
         made = set(pool.map(enter, range(4)))
     assert len(made) == OutsidePayment.objects.count() == 1
     assert clean(shop) == []
+
+
+def faults_of(shop: Shop) -> list[str]:
+    return [str(violation) for violation in audit.run([shop.partner.pk])]
+
+
+def test_terms_that_are_billed_ahead_hold_from_their_own_day(shop: Shop) -> None:
+    """Found by random lives: with its invoice, two weeks early, the larger quantity stood there and was not given."""
+    order = order_of(shop, company(shop))
+    assert order.invoice is not None
+    bank(order.invoice, "1220.00")
+    shop.deliver()
+    subscription = Subscription.objects.get()
+    begins = subscription.current_period_end
+    assert begins is not None
+    changes.change(subscription=subscription, quantity=3, when="period_end", actor="test")
+    shop.until(begins - timedelta(days=2))
+    subscription.refresh_from_db()
+    ahead = Invoice.objects.get(subscription=subscription, purpose="renewal")
+    assert (ahead.total, subscription.quantity) == (Decimal("3660.00"), 1)
+    assert faults_of(shop) == []
+    bank(ahead, "3660.00", number="18")
+    shop.deliver()
+    assert faults_of(shop) == []
+    shop.until(begins)
+    subscription.refresh_from_db()
+    assert subscription.quantity == 3
+    assert Service.objects.filter(subscription=subscription, state=ServiceState.ACTIVE).count() == 3
+    assert faults_of(shop) == []
+
+
+def test_a_cycle_that_begins_after_given_days_is_billed_ahead_and_begins_then(shop: Shop) -> None:
+    order = order_of(shop, company(shop))
+    assert order.invoice is not None
+    bank(order.invoice, "1220.00")
+    shop.deliver()
+    subscription = Subscription.objects.get()
+    gifts.extend(subscription=subscription, days=9, actor="test")
+    subscription.refresh_from_db()
+    begins, anchor = subscription.current_period_end, subscription.anchor_date
+    assert begins is not None
+    shop.until(begins - timedelta(days=2))
+    subscription.refresh_from_db()
+    assert Invoice.objects.filter(subscription=subscription, purpose="renewal").count() == 1
+    assert subscription.anchor_date == anchor
+    assert faults_of(shop) == []
+    shop.until(begins)
+    subscription.refresh_from_db()
+    assert (subscription.anchor_date, subscription.cycle_day) == (begins, begins.day)
+    assert faults_of(shop) == []
