@@ -193,6 +193,8 @@ def live_is_planned() -> Iterator[str]:
     lines = InvoiceLine.objects.filter(
         granted | Q(invoice__state__in=[InvoiceState.PAID, InvoiceState.REFUNDED]),
         subscription=OuterRef("pk"),
+        # What is paid has its days; and only with them is a line found by its subscription in an index.
+        period_start__isnull=False,
         phase__dropped_at=None,
     ).order_by("-phase__start_date", "-phase", "-period_end")
     begun = SubscriptionPhase.objects.filter(

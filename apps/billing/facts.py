@@ -104,7 +104,11 @@ def _add_billed(found: list[Facts]) -> None:
     by_key = {facts.subscription.pk: facts for facts in found}
     earliest = min((facts.since for facts in found), default=date.max)
     rows = InvoiceLine.objects.filter(
-        subscription__in=bulk.these("uuid", by_key), phase__isnull=False, period_end__gt=earliest
+        subscription__in=bulk.these("uuid", by_key),
+        phase__isnull=False,
+        # What has terms has days; the index of billing_period_once is of those that have.
+        period_start__isnull=False,
+        period_end__gt=earliest,
     ).values_list(*_LINE)
     late = [line for line in map(_Line._make, rows) if line.period_end > by_key[line.subscription_id].since]
     favours, taken = _credited([line.id for line in late if line.credited])

@@ -42,16 +42,19 @@ WITH line AS (
             product_id, tariff_version_id, provider_id, vat_rate) AS dimensions
     FROM ledger_transfer WHERE partner_id = %(partner)s AND document_kind IN ('invoice', 'credit', 'credit_note')
 ), held AS (
-    SELECT p.*, line.id AS line, line.number, line.position AS line_position
+    -- Two joins, each by what is equal: one of either kind would compare every transfer with every line.
+    SELECT p.*, COALESCE(of_note.id, of_place.id) AS line, COALESCE(of_note.number, of_place.number) AS number,
+        COALESCE(of_note.position, of_place.position) AS line_position
     FROM posted p
     LEFT JOIN payments_refund r ON p.document_kind = 'credit' AND r.id = p.document_id
     LEFT JOIN billing_invoicepayment link ON link.payment_id = r.payment_id
     LEFT JOIN note ON p.document_kind = 'credit_note' AND note.document = p.document_id
         AND note.position = COALESCE(p.position, note.last_position)
-    LEFT JOIN line ON CASE p.document_kind WHEN 'credit_note' THEN line.id = note.invoice_line_id
-        ELSE line.invoice = COALESCE(link.invoice_id, p.document_id)
-        AND line.position = COALESCE(p.position, line.last_position) END
-), refunded AS (
+    LEFT JOIN line of_note ON of_note.id = note.invoice_line_id
+    LEFT JOIN line of_place ON of_place.invoice
+            = CASE WHEN p.document_kind <> 'credit_note' THEN COALESCE(link.invoice_id, p.document_id) END
+        AND of_place.position = COALESCE(p.position, of_place.last_position)
+), refunded AS MATERIALIZED (
     SELECT line AS id, sum(amount) AS total, COALESCE(sum(amount) FILTER (WHERE name = 'vat'), 0) AS vat
     FROM held WHERE document_kind = 'credit' AND name IN ('net', 'vat') GROUP BY line
 )
@@ -123,24 +126,32 @@ def ledger_of_lines() -> Iterator[str]:
 # What of a line is credited, and with it what others had earned of it, is gone for good; a provider or a partner may
 # keep theirs. Nothing was earned of what was credited before it was paid.
 _ECONOMICS = """
-, agreed AS (
+, refunded_late AS MATERIALIZED (
+    SELECT line.id, sum(h.amount) AS total FROM held h JOIN line ON line.id = h.line
+    WHERE h.document_kind = 'credit' AND h.name IN ('net', 'vat')
+        AND (h.occurred_at AT TIME ZONE %(zone)s)::date > line.paid_on + (line.terms ->> 'share_days')::int
+    GROUP BY line.id
+), of_debt AS MATERIALIZED (
+    SELECT invoice_line_id AS id, sum(amount) AS total FROM note WHERE to_debt > 0 GROUP BY invoice_line_id
+), given AS MATERIALIZED (
+    SELECT DISTINCT line AS id FROM held WHERE name = 'recognised'
+), agreed AS (
     SELECT line.*, sums.*, LEAST(sums.cost, line.amount) AS commission,
         COALESCE(refunded.total, 0) + line.credited AS gone,
         COALESCE((SELECT sum(c.amount) FROM billing_creditnoteline c
             JOIN billing_creditnote n ON n.id = c.credit_note_id WHERE c.invoice_line_id = line.id
             AND (n.issued_at AT TIME ZONE %(zone)s)::date > line.paid_on + (line.terms ->> 'share_days')::int), 0)
-        + COALESCE((SELECT sum(h.amount) FROM held h WHERE h.line = line.id AND h.document_kind = 'credit'
-            AND h.name IN ('net', 'vat')
-            AND (h.occurred_at AT TIME ZONE %(zone)s)::date > line.paid_on + (line.terms ->> 'share_days')::int), 0)
-            AS late,
-        COALESCE((SELECT sum(note.amount) FROM note WHERE note.invoice_line_id = line.id AND note.to_debt > 0), 0)
-            AS unpaid,
+        + COALESCE(refunded_late.total, 0) AS late,
+        COALESCE(of_debt.total, 0) AS unpaid,
         COALESCE((line.terms ->> 'commission_vat_rate')::numeric, 0) AS rate,
-        EXISTS (SELECT FROM held WHERE held.line = line.id AND held.name = 'recognised')
+        given.id IS NOT NULL
         OR line.state = 'paid' AND line.over <= %(today)s AND NOT EXISTS (SELECT FROM core_due
             WHERE partner_id = %(partner)s AND kind = 'billing.recognise' AND object_id = line.invoice) AS is_given
     FROM line
     LEFT JOIN refunded USING (id)
+    LEFT JOIN refunded_late USING (id)
+    LEFT JOIN of_debt USING (id)
+    LEFT JOIN given USING (id)
     CROSS JOIN LATERAL (
         SELECT max(sum) FILTER (WHERE who = 'share') AS share, max(sum) FILTER (WHERE who = 'cost') AS cost
         FROM (SELECT who, round(
@@ -221,6 +232,10 @@ _BY_DAY = """
             WHEN debit = 'deferred' AND name <> 'month' THEN -amount ELSE 0 END) AS own,
         bool_or(name = 'recognised') AS is_over, count(*) FILTER (WHERE name = 'month') AS months
     FROM held GROUP BY line
+), gone AS (
+    SELECT id, sum(part.amount) AS amount, count(*) AS parts, sum(part.amount * {of_part}) AS served
+    FROM part JOIN line USING (id) LEFT JOIN planned USING (invoice)
+    GROUP BY id
 ), served AS (
     SELECT line.*, moved.earned, moved.months, moved.own, planned.done, line.amount - COALESCE(gone.amount, 0) AS rest,
         COALESCE(gone.parts, 0) AS parts,
@@ -228,10 +243,7 @@ _BY_DAY = """
     FROM line
     JOIN moved USING (id)
     LEFT JOIN planned USING (invoice)
-    LEFT JOIN LATERAL (
-        SELECT sum(part.amount) AS amount, count(*) AS parts, sum(part.amount * {of_part}) AS served
-        FROM part WHERE part.id = line.id
-    ) AS gone ON true
+    LEFT JOIN gone USING (id)
     WHERE NOT moved.is_over
 ), wanted AS (
     SELECT served.*, round(own * LEAST(GREATEST(round(COALESCE(served / NULLIF(rest, 0), 0), 9), 0), 1), 2) AS sum
