@@ -30,7 +30,7 @@ def test_answer_and_masked_line_in_the_journal(connection, server):
     assert http.request(connection, "GET", f"{server.url}/404").status_code == 404
     assert http.request(connection, "GET", f"{server.url}/302").status_code == 302  # never followed
     line = Exchange.objects.get(connection_id=connection.pk, method="POST")
-    kept = line.url + line.request + line.response
+    kept = (line.url + line.request + line.response).replace(server.url, "")  # its port may hold any digits
     assert (line.status, line.error) == (200, "")
     assert "299.00" in kept
     assert "page=2" in kept
