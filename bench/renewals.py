@@ -237,7 +237,7 @@ def _goods() -> Goods:
                 config={"shop_id": "bench", "secret_key": "secret", "base_url": "http://127.0.0.1:9/v3"},
                 legal_entity=operator(),
             )
-            provider = Provider.objects.create(code="renewals", name="Поставщик")
+            provider = Provider.objects.create(code="renewals", name="Поставщик продлений")
             category = Category.objects.create(code="renewals", name={"ru": "Замер"})
             for code, price in (("MAIN", "149.00"), ("DEAR", "199.00"), ("EXTRA", "49.00")):
                 found[f"RENEW-{code}"] = _offer(category, provider, f"RENEW-{code}", price)
