@@ -238,7 +238,7 @@ def _goods() -> Goods:
                 legal_entity=operator(),
             )
             provider = Provider.objects.create(code="renewals", name="Поставщик продлений")
-            category = Category.objects.create(code="renewals", name={"ru": "Замер"})
+            category = Category.objects.create(code="renewals", name={"ru": "Замер продлений"})
             for code, price in (("MAIN", "149.00"), ("DEAR", "199.00"), ("EXTRA", "49.00")):
                 found[f"RENEW-{code}"] = _offer(category, provider, f"RENEW-{code}", price)
         return Goods(found["RENEW-MAIN"], found["RENEW-DEAR"], found["RENEW-EXTRA"])
