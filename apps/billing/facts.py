@@ -1,12 +1,14 @@
 """What the engine needs to know of subscriptions, read for many at once."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
 from uuid import UUID
+
+from django.db.models import QuerySet
 
 from apps.billing import engine
 from apps.billing.models import (
@@ -189,8 +191,8 @@ def discount_of(row: SubscriptionDiscount) -> engine.Discount:
     return engine.Discount(row.start_date, row.end_date, row.percent, row.amount)
 
 
-def _by_subscription(rows: Iterable[Row]) -> dict[UUID, list[Row]]:
+def _by_subscription(rows: QuerySet[Row]) -> dict[UUID, list[Row]]:
     found: dict[UUID, list[Row]] = defaultdict(list)
-    for row in rows:
+    for row in bulk.instances(rows):
         found[row.subscription_id].append(row)
     return found

@@ -181,7 +181,7 @@ def lock(subscription_ids: Iterable[UUID]) -> list[Subscription]:
     rows = Subscription.objects.select_for_update(no_key=True).filter(
         pk__in=bulk.these("uuid", subscription_ids)
     )
-    return list(rows.defer(*_FOR_PAGES).order_by("pk"))
+    return bulk.instances(rows.defer(*_FOR_PAGES).order_by("pk"))
 
 
 _FOR_PAGES = ["terms", "cancel_reason", "cancelled_at", "created_at", "started_at", "ended_at", "end_reason"]
@@ -194,7 +194,7 @@ def usable_methods(subscriptions: Iterable[Subscription]) -> dict[UUID, PaymentM
     # What else there is of them, the tokens to be deciphered first of all, is read by whoever sends the charge.
     rows = PaymentMethod.objects.select_for_update(no_key=True).filter(pk__in=keys)
     rows = rows.only("customer", "connection", "is_active")
-    return {row.pk: row for row in rows.order_by("pk") if row.is_active}
+    return {row.pk: row for row in bulk.instances(rows.order_by("pk")) if row.is_active}
 
 
 def _families(roots: Sequence[Subscription]) -> dict[UUID, list[Subscription]]:
@@ -203,7 +203,7 @@ def _families(roots: Sequence[Subscription]) -> dict[UUID, list[Subscription]]:
     addons = addons.filter(
         parent__in=bulk.these("uuid", families), state__in=LIVE, cancel_at_period_end=False
     )
-    for addon in addons.order_by("pk"):
+    for addon in bulk.instances(addons.order_by("pk")):
         if addon.parent_id is not None:
             families[addon.parent_id].append(addon)
     return families

@@ -1,4 +1,4 @@
-"""Many rows at once by COPY: the fastest way into PostgreSQL, for the runs that write a hundred thousand.
+"""Many rows at once: written by COPY, read as models without ado, for the runs that bill a hundred thousand.
 
 Constraints, triggers and defaults hold as for any INSERT; a conflict ends the whole statement.
 """
@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import connection, models, transaction
+from django.db.models.base import ModelState
 from django.db.models.expressions import RawSQL
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 CHUNK = 2000
+_Model = TypeVar("_Model", bound=models.Model)
 
 
 def copy(
@@ -138,3 +140,27 @@ _AS_TEXT: dict[type, Callable[[Any], str]] = {
     date: date.isoformat,
     datetime: datetime.isoformat,
 }
+
+
+def instances(rows: models.QuerySet[_Model]) -> list[_Model]:
+    """The rows of a plain queryset (`defer`, `only` and locks hold) as models, much faster than Django makes them.
+
+    No signal is sent, no relation is fetched along; what was left out is read when it is asked for, as ever.
+    """
+    columns, model = _columns(rows), rows.model
+    found = []
+    for values in rows.values_list(*columns):
+        one = model.__new__(model)
+        one.__dict__ = dict(zip(columns, values, strict=True))
+        one._state = state = ModelState()
+        state.adding, state.db = False, connection.alias
+        found.append(one)
+    return found
+
+
+def _columns(rows: models.QuerySet[_Model]) -> list[str]:
+    names, is_deferred = rows.query.deferred_loading
+    fields = rows.model._meta.concrete_fields
+    if is_deferred:
+        return [one.attname for one in fields if one.name not in names and one.attname not in names]
+    return [one.attname for one in fields if one.primary_key or one.name in names or one.attname in names]
