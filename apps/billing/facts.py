@@ -53,7 +53,7 @@ class Facts:
 
     def term(self, phase_id: UUID) -> SubscriptionPhase:
         """The terms that a charge was computed by."""
-        return next(row for row in self.terms if row.pk == phase_id)
+        return next(row for row in self.terms if row.id == phase_id)
 
     def next_bill_date(self, after: date) -> date | None:
         """The first day from `after` on with something to bill; None where nothing will be any more."""
@@ -178,7 +178,7 @@ def _billed(line: _Line, given: Decimal, taken: date | None) -> engine.Billed:
 
 def phase_of(row: SubscriptionPhase) -> engine.Phase:
     """The engine's view of a phase."""
-    return engine.Phase(row.pk, row.start_date, cycle_of(row), row.price, row.quantity, row.is_free)
+    return engine.Phase(row.id, row.start_date, cycle_of(row), row.price, row.quantity, row.is_free)
 
 
 def cycle_of(row: SubscriptionPhase) -> engine.Cycle:

@@ -38,7 +38,7 @@ from apps.billing.models import (
     Subscription,
     SubscriptionPhase,
 )
-from apps.core import bulk, clock, events, search
+from apps.core import bulk, clock, events, ids, search
 from apps.core.ids import uuid7
 from apps.core.money import Money, vat_inside
 from apps.core.tenancy import current_partner
@@ -225,7 +225,7 @@ def _write_payments(bills: Sequence[Bill]) -> None:
     bulk.copy(
         InvoicePayment,
         ["id", "invoice", "payment"],
-        [(uuid7(), bill.id, bill.payment_id) for bill in paying],
+        [(key, bill.id, bill.payment_id) for key, bill in zip(ids.many(len(paying)), paying, strict=True)],
         same={"failed": False},
     )
 

@@ -34,10 +34,12 @@ def of_sale(
     """
     partner = current_partner()
     cost = ProviderTerms.objects.in_force(product_id=product_id, tariff_version_id=tariff_version_id, day=day)
-    provider = Product.objects.values_list("provider_id", flat=True).get(pk=product_id)
+    provider = cost and cost.provider_id
+    if cost is None:
+        provider = Product.objects.values_list("provider_id", flat=True).get(pk=product_id)
     return {
         "owner": _owner(method, collection),
-        "provider_id": cost.provider_id if cost else provider,
+        "provider_id": provider,
         **_share(partner.terms_on(day)),
         **(_cost(cost, day) if cost else {}),
     }
@@ -49,8 +51,12 @@ def _owner(method: PaymentMethod | None, collection: str) -> str:
         return Owner.PARTNER
     if collection != Collection.CHARGE:
         return Owner.OPERATOR if partner.legal_entity.is_operator else Owner.PARTNER
-    connection = method.connection if method else Connection.objects.for_partner(partner, "payment")
-    return Owner.PARTNER if connection.partner_id else Owner.OPERATOR
+    if method is None:
+        owner = Connection.objects.for_partner(partner, "payment").partner_id
+    else:
+        # Only whose it is: its settings would have to be deciphered.
+        owner = Connection.objects.values_list("partner_id", flat=True).get(pk=method.connection_id)
+    return Owner.PARTNER if owner else Owner.OPERATOR
 
 
 def of_line(terms: dict[str, Any], *, gross: Decimal, price: Decimal, quantity: int) -> dict[str, Any]:

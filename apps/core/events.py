@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 
 from apps.core import bulk, clock, faults, models, wake
-from apps.core.ids import uuid7
+from apps.core.ids import many
 from apps.core.models import Event
 from apps.core.tenancy import current_partner_id, in_partner, in_public
 
@@ -59,7 +59,11 @@ def publish_many(event_type: str, published: Iterable[tuple[UUID, dict[str, Any]
     """`publish` for many objects of the current partner at once: (object id, data) each."""
     partner_id, now, wall = current_partner_id(), clock.now(), clock.wall()
     handlers = list(_handlers.get(event_type, {}))
-    rows = [(uuid7(), object_id, json.dumps(data)) for object_id, data in published]
+    published = list(published)
+    keys = many(len(published))
+    rows = [
+        (key, object_id, json.dumps(data)) for key, (object_id, data) in zip(keys, published, strict=True)
+    ]
     same = {"partner_id": partner_id, "type": event_type, "occurred_at": now}
     bulk.copy(Event, ["id", "object_id", "data"], rows, same=same)
     bulk.copy(

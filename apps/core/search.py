@@ -15,13 +15,13 @@ from apps.core.models import SearchKey
 from apps.core.tenancy import current_partner
 
 _M = TypeVar("_M", bound=Model)
+_LIKE_A_PHONE = re.compile(r"[+\d\s()\-]{10,20}")
 
 
 def normalised(text: str) -> str:
     """Phones as +7…, e-mails and numbers in lower case without spaces."""
     text = text.strip().lower()
-    digits = re.sub(r"\D", "", text)
-    if re.fullmatch(r"[+\d\s()\-]{10,20}", text) and 10 <= len(digits) <= 15:
+    if _LIKE_A_PHONE.fullmatch(text) and 10 <= len(digits := re.sub(r"\D", "", text)) <= 15:
         if len(digits) == 10:
             digits = "7" + digits
         elif len(digits) == 11 and digits[0] == "8":

@@ -7,8 +7,7 @@ from itertools import groupby
 from uuid import UUID
 
 from apps.connectors.models import GatewayReference
-from apps.core import bulk, clock, due
-from apps.core.ids import uuid7
+from apps.core import bulk, clock, due, ids
 from apps.payments.models import Payment, PaymentMethod, PaymentState, Purpose
 from apps.payments.payments import SEND
 
@@ -55,7 +54,7 @@ class Charge:
 
 def start_many(charges: Sequence[Charge]) -> list[UUID]:
     """Writes a payment per charge, in order, in the caller's transaction; each is sent after the commit."""
-    keys = [uuid7() for _charge in charges]
+    keys = ids.many(len(charges))
     references = _references(charges, keys)
     bulk.copy(
         Payment,
