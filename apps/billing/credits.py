@@ -19,7 +19,7 @@ from apps.billing.models import (
 )
 from apps.core import clock, events, search
 from apps.core.errors import Refused
-from apps.core.money import Money, vat_inside
+from apps.core.money import Money
 from apps.core.tenancy import current_partner
 from apps.partners import books
 from apps.payments import payments
@@ -100,20 +100,22 @@ def _write(
     if invoice.state == InvoiceState.OPEN:
         _check_debt(invoice, total)
     _check_lines(invoice, lines, parts)
+    taken = postings.taken_of(invoice, lines.values())
+    taxes = [taken[part.line].take(lines[part.line], part.amount) for part in parts]
     note = CreditNote.objects.create(
         invoice=invoice,
         customer_id=invoice.customer_id,
         legal_entity_id=invoice.legal_entity_id,
         number=given["key"][:40],
         total=total,
-        vat=sum((_vat(lines[part.line], part) for part in parts), Decimal(0)),
+        vat=sum(taxes, Decimal(0)),
         to_balance=total,
         currency=invoice.currency,
         business_date=books.open_day(invoice.legal_entity_id, clock.today()),
         issued_at=clock.now(),
         **given,
     )
-    for part in parts:
+    for part, tax in zip(parts, taxes, strict=True):
         line = lines[part.line]
         CreditNoteLine.objects.create(
             credit_note=note,
@@ -121,7 +123,7 @@ def _write(
             period_start=part.start,
             period_end=part.end,
             amount=part.amount,
-            vat=_vat(line, part),
+            vat=tax,
         )
         line.credited += part.amount
         line.save(update_fields=["credited"])
@@ -145,14 +147,6 @@ def _check_debt(invoice: Invoice, total: Decimal) -> None:
         raise Refused("payment_under_way", _("Оплата этого счёта уже идёт: дождитесь её итога"))
     if total >= money_in.left(invoice).amount:
         raise Refused("void_instead", _("От счёта ничего не останется: аннулируйте его"))
-
-
-def _vat(line: InvoiceLine, part: Part) -> Decimal:
-    """Of the last part of a line, what is left of its VAT: parts add up to the whole."""
-    credited = sum((one.vat for one in line.credits.all()), Decimal(0))
-    if line.credited + part.amount == line.amount:
-        return line.vat - credited
-    return min(vat_inside(part.amount, line.vat_rate), line.vat - credited)
 
 
 def _give(note: CreditNote, invoice: Invoice, *, to_card: bool) -> None:

@@ -24,7 +24,7 @@ from apps.billing.models import (
 from apps.billing.payout_models import BalancePayout
 from apps.catalog.models import Trade
 from apps.core import clock
-from apps.core.money import rounded
+from apps.core.money import rounded, vat_inside
 from apps.core.tenancy import current_partner
 from apps.ledger.ledger import Account, Owner, Posting, Sale, post
 from apps.ledger.models import Transfer
@@ -111,7 +111,7 @@ def credited(invoice: Invoice, amount: Decimal, *, document_id: UUID) -> None:
     of an invoice that went back piece by piece add up to the whole of it to the last kopeck.
     """
     lines = _lines(invoice)
-    fees, taken, done = _fees(invoice, lines), _taken(invoice, lines), _recognised_lines(invoice)
+    fees, taken, done = _fees(invoice, lines), taken_of(invoice, lines), _recognised_lines(invoice)
     known, went = _recognised_parts(invoice), _gone(lines, taken)
     postings = []
     for line, gross in _spread(amount, lines, taken):
@@ -127,7 +127,7 @@ def credited(invoice: Invoice, amount: Decimal, *, document_id: UUID) -> None:
             posting = _moved(invoice, line, move, f"credit-{move.name}-{line.position}")
             postings.append(replace(posting, kind=Sale.REFUND))
         if not is_earned:
-            own = _own(line, fees[line.pk], _Taken(was.gross + gross, was.vat + tax))
+            own = _own(line, fees[line.pk], Taken(was.gross + gross, was.vat + tax))
             gone = [*went[line.pk], recognition.Gone(gross)]
             back = _unearned(line, own, gone, known[line.position].amount)
             postings.append(_reversed(base, back, f"credit-unearned-{line.position}"))
@@ -143,7 +143,7 @@ def note(credit: CreditNote) -> None:
     invoice = parts[0].invoice_line.invoice
     lines = {one.invoice_line_id: one.invoice_line for one in parts}
     fees, done = _fees(invoice, _lines(invoice)), _recognised_lines(invoice)
-    taken, known = _taken(invoice, lines.values()), _recognised_parts(invoice)
+    taken, known = taken_of(invoice, lines.values()), _recognised_parts(invoice)
     went, last = _gone(lines.values(), taken), {one.invoice_line_id: one for one in parts}
     gone = {key: one.gross for key, one in taken.items()}
     for one in parts:
@@ -241,7 +241,7 @@ def credited_so_far(invoice: Invoice) -> Decimal:
 
 
 @dataclass(slots=True)
-class _Taken:
+class Taken:
     """What is credited of a line so far, by notes and refunds together."""
 
     gross: Decimal = Decimal("0.00")
@@ -254,9 +254,17 @@ class _Taken:
         wanted = rounded(line.vat * (self.gross + gross) / line.amount) - self.vat
         return max(min(wanted, line.vat - self.vat), Decimal("0.00"))
 
+    def take(self, line: InvoiceLine, gross: Decimal) -> Decimal:
+        """The VAT of a note's part, at the line's rate, which is counted from now on; the last part has the rest."""
+        rest = line.vat - self.vat
+        tax = rest if self.gross + gross >= line.amount else min(vat_inside(gross, line.vat_rate), rest)
+        self.gross, self.vat = self.gross + gross, self.vat + tax
+        return tax
 
-def _taken(invoice: Invoice, lines: Iterable[InvoiceLine]) -> dict[UUID, _Taken]:
-    found = {line.pk: _Taken() for line in lines}
+
+def taken_of(invoice: Invoice, lines: Iterable[InvoiceLine]) -> dict[UUID, Taken]:
+    """What is credited of lines so far, by line. Read it under the invoice's lock."""
+    found = {line.pk: Taken() for line in lines}
     notes = CreditNoteLine.objects.filter(invoice_line__in=list(found))
     for key, amount, vat in notes.values_list("invoice_line_id", "amount", "vat"):
         found[key].gross, found[key].vat = found[key].gross + amount, found[key].vat + vat
@@ -270,7 +278,7 @@ def _taken(invoice: Invoice, lines: Iterable[InvoiceLine]) -> dict[UUID, _Taken]
 def left_of_lines(invoice: Invoice, lines: Iterable[InvoiceLine]) -> dict[UUID, Decimal]:
     """By line: what neither notes nor refunds that were made have taken of it. Never less than nothing."""
     lines = list(lines)
-    taken = _taken(invoice, lines)
+    taken = taken_of(invoice, lines)
     return {line.pk: max(line.amount - taken[line.pk].gross, Decimal("0.00")) for line in lines}
 
 
@@ -286,7 +294,7 @@ def _refunded(invoice: Invoice) -> dict[str, Decimal]:
 
 
 def _spread(
-    amount: Decimal, lines: list[InvoiceLine], taken: dict[UUID, _Taken]
+    amount: Decimal, lines: list[InvoiceLine], taken: dict[UUID, Taken]
 ) -> Iterator[tuple[InvoiceLine, Decimal]]:
     """Parts of `amount` in proportion to what is left of each line, which none of them exceeds."""
     left = [line.amount - taken[line.pk].gross for line in lines]
@@ -376,7 +384,7 @@ def recognised(invoice: Invoice, today: date) -> None:
     comes to the same. What partner and provider earn with the service is theirs where a line is over.
     """
     lines = _lines(invoice)
-    fees, taken, done = _fees(invoice, lines), _taken(invoice, lines), _recognised_lines(invoice)
+    fees, taken, done = _fees(invoice, lines), taken_of(invoice, lines), _recognised_lines(invoice)
     known, gone = _recognised_parts(invoice), _gone(lines, taken)
     for line in lines:
         span = _span(line)
@@ -405,7 +413,7 @@ def _span(line: InvoiceLine) -> recognition.Span | None:
     return recognition.Span(line.period_start, line.period_end)
 
 
-def _own(line: InvoiceLine, fee: Decimal, taken: "_Taken") -> Decimal:
+def _own(line: InvoiceLine, fee: Decimal, taken: "Taken") -> Decimal:
     """What of a line is, or becomes, revenue where so much is gone of it: an agent's is its commission."""
     if economics.is_agency(line):
         return economics.own_income(line, fee, line.amount - taken.gross)
@@ -445,7 +453,7 @@ def _recognised_parts(invoice: Invoice) -> dict[int, _Parts]:
     return found
 
 
-def _gone(lines: Iterable[InvoiceLine], taken: dict[UUID, "_Taken"]) -> dict[UUID, list[recognition.Gone]]:
+def _gone(lines: Iterable[InvoiceLine], taken: dict[UUID, "Taken"]) -> dict[UUID, list[recognition.Gone]]:
     """What went back of each line, with the days that it was of: a refund is of all days alike."""
     found: dict[UUID, list[recognition.Gone]] = {line.pk: [] for line in lines}
     notes = CreditNoteLine.objects.filter(invoice_line__in=list(found)).order_by("pk")
@@ -472,15 +480,15 @@ def _unearned(line: InvoiceLine, own: Decimal, gone: list[recognition.Gone], so_
 
 def _whole_debt(invoice: Invoice, *, less_notes: bool = False) -> list[Posting]:
     lines = _lines(invoice)
-    taken = _taken(invoice, lines) if less_notes and invoice.debt_credited else {}
-    debt = [posting for line in lines for posting in _debt(invoice, line, taken.get(line.pk, _Taken()))]
+    taken = taken_of(invoice, lines) if less_notes and invoice.debt_credited else {}
+    debt = [posting for line in lines for posting in _debt(invoice, line, taken.get(line.pk, Taken()))]
     if invoice.credit_applied:
         base = replace(_base(invoice, lines[-1]), debit=Account.ADVANCES, credit=Account.RECEIVABLE)
         debt.append(replace(base, amount=invoice.credit_applied, name="balance"))
     return debt
 
 
-def _debt(invoice: Invoice, line: InvoiceLine, less: _Taken) -> list[Posting]:
+def _debt(invoice: Invoice, line: InvoiceLine, less: Taken) -> list[Posting]:
     base = replace(_base(invoice, line), credit=economics.income(line))
     amount, tax = line.amount - less.gross, line.vat - less.vat
     net = replace(base, amount=amount - tax, name=f"net-{line.position}")

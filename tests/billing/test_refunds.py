@@ -8,7 +8,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from apps.billing import renewals
+from apps.billing import credits, renewals
 from apps.billing.models import Invoice, InvoiceState, Subscription, SubscriptionState
 from apps.core import clock
 from apps.core.ids import uuid7
@@ -89,6 +89,20 @@ def test_parts_add_up_to_the_last_kopeck(shop: Shop) -> None:
     assert is_clean(shop)
 
 
+def test_a_refund_and_a_note_of_the_rest_take_all_of_the_vat(shop: Shop) -> None:
+    """Found by random lives: the note did not know what the refund had taken, and a kopeck of VAT stayed."""
+    subscription = shop.buy(shop.offer(price="149.00"))
+    give_back(shop, paid_by(shop, subscription), "4.07")
+    [invoice] = shop.invoices(subscription)
+    with transaction.atomic():
+        rest = [credits.Part(invoice.lines.get().pk, Decimal("144.93"))]
+        note = credits.issue(invoice=invoice, parts=rest, reason="correction", key="rest")
+    # Of 26.87 the refund had 0.73; at its rate alone the rest would have 26.13.
+    assert note.vat == Decimal("26.14")
+    assert books(shop) == {}
+    assert is_clean(shop)
+
+
 def test_only_what_was_kept_is_earned(shop: Shop) -> None:
     subscription = shop.buy(shop.offer(price="122.00"))
     give_back(shop, paid_by(shop, subscription), "61.00")
@@ -161,10 +175,10 @@ def test_a_refund_made_in_the_gateways_cabinet_ends_it_too(shop: Shop) -> None:
 def test_credits_stand_in_the_ledger_once_per_refund(shop: Shop) -> None:
     subscription = shop.buy(shop.offer(price="149.00"))
     refund = give_back(shop, paid_by(shop, subscription), "61.00")
-    credits = Transfer.objects.filter(
+    posted = Transfer.objects.filter(
         partner_id=shop.partner.pk, document_id=refund.pk, document_kind="credit"
     )
-    assert set(credits.values_list("posting", "debit", "credit", "amount", "kind")) == {
+    assert set(posted.values_list("posting", "debit", "credit", "amount", "kind")) == {
         ("credit-net-1", "deferred", "receivable", Decimal("50.00"), "refund"),
         ("credit-vat-1", "vat", "receivable", Decimal("11.00"), "refund"),
     }
