@@ -239,6 +239,7 @@ SPECTACULAR_SETTINGS = {
 # Everything outside is plugged in through a connector; a wrong path is refused at start.
 CONNECTORS = [
     "apps.payments.yookassa.YooKassa",
+    "apps.payments.tbank.TBank",
     "apps.providers.key_pool.KeyPool",
     "apps.providers.http_provider.HttpProvider",
     "apps.notifications.smtp.Smtp",

@@ -218,6 +218,11 @@ def yookassa_process(tmp_path_factory: Any) -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="session")
+def tbank_process(tmp_path_factory: Any) -> Iterator[Simulator]:
+    yield from _simulator("tbank", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def smsaero_process(tmp_path_factory: Any) -> Iterator[Simulator]:
     yield from _simulator("smsaero", tmp_path_factory)
 
@@ -244,6 +249,12 @@ def _control(process: Simulator) -> Iterator[Control]:
 def yookassa(yookassa_process: Simulator) -> Iterator[Control]:
     """The YooKassa simulator's controls, without planned faults."""
     yield from _control(yookassa_process)
+
+
+@pytest.fixture
+def tbank(tbank_process: Simulator) -> Iterator[Control]:
+    """The T-Bank simulator's controls, without planned faults."""
+    yield from _control(tbank_process)
 
 
 @pytest.fixture

@@ -37,6 +37,8 @@ class PaymentRequest:
     save_method: bool = False
     method_token: str = ""
     """The gateway's id of a saved method: for a charge without a page."""
+    gateway_id: str = ""
+    """The gateway's id of the payment, once it has told one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,8 @@ class RefundRequest:
     """Money to be given back."""
 
     key: UUID
+    gateway_id: str = ""
+    """The gateway's id of the refund, once it has told one."""
     payment_gateway_id: str
     amount: Money
     description: str
@@ -104,8 +108,8 @@ class Gateway(Connector):
         """A charge of a saved method."""
 
     @abstractmethod
-    def fetch(self, reference: str | PaymentRequest, /) -> GatewayPayment:
-        """A payment by the gateway's id; or by its request, sent again under its key (made if lost)."""
+    def fetch(self, reference: PaymentRequest, /) -> GatewayPayment:
+        """A payment by the gateway's id; without one by its request, sent again as it was (made if lost)."""
 
     @abstractmethod
     def find(self, request: PaymentRequest, *, since: datetime | None) -> GatewayPayment | None:
@@ -116,8 +120,8 @@ class Gateway(Connector):
         """Gives money back."""
 
     @abstractmethod
-    def fetch_refund(self, gateway_id: str) -> GatewayRefund:
-        """A refund by the gateway's id."""
+    def fetch_refund(self, request: RefundRequest) -> GatewayRefund:
+        """A refund that the gateway has told an id of."""
 
     @abstractmethod
     def refunds_of(self, payment_gateway_id: str) -> list[GatewayRefund]:

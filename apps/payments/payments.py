@@ -161,6 +161,7 @@ def _request(payment: Payment) -> PaymentRequest:
         return_url=payment.return_url,
         save_method=payment.save_method,
         method_token=payment.method.token if payment.is_charge and payment.method else "",
+        gateway_id=payment.gateway_id,
     )
 
 
@@ -215,9 +216,9 @@ def settle(payment_id: UUID) -> Payment:
 
 def _ask(payment: Payment) -> GatewayPayment | None:
     gateway: Gateway = payment.connection.open()
-    if payment.gateway_id:
-        return gateway.fetch(payment.gateway_id)
     asked = _request(payment)
+    if payment.gateway_id:
+        return gateway.fetch(asked)
     # Repeating makes a payment that was lost on the way: only while it is wanted and the key is known there.
     if payment.is_open and timing.key_is_kept(payment) and not _is_refused(payment):
         try:

@@ -126,6 +126,7 @@ def _gateway(made: Refund) -> Gateway:
 def _request(made: Refund) -> RefundRequest:
     return RefundRequest(
         key=made.pk,
+        gateway_id=made.gateway_id,
         payment_gateway_id=made.payment.gateway_id,
         amount=Money(made.amount, made.currency),
         description=made.reason,
@@ -227,7 +228,7 @@ def settle(refund_id: UUID) -> Refund:
 def _ask(made: Refund) -> GatewayRefund | None:
     gateway = _gateway(made)
     if made.gateway_id:
-        return gateway.fetch_refund(made.gateway_id)
+        return gateway.fetch_refund(_request(made))
     listed = gateway.refunds_of(made.payment.gateway_id)
     found = next((seen for seen in listed if seen.key == str(made.pk)), None)
     if found is None and timing.key_is_kept(made):

@@ -77,11 +77,10 @@ class YooKassa(Gateway):
     def charge(self, request: PaymentRequest) -> GatewayPayment:
         return self.create_payment(request)
 
-    def fetch(self, reference: str | PaymentRequest, /) -> GatewayPayment:
-        if isinstance(reference, str):
-            return _payment(self._call("GET", f"payments/{reference}"))
+    def fetch(self, reference: PaymentRequest, /) -> GatewayPayment:
         # A key gives the first answer again, however long ago: what has become of it is read after that.
-        return self.fetch(self.create_payment(reference).gateway_id)
+        known = reference.gateway_id or self.create_payment(reference).gateway_id
+        return _payment(self._call("GET", f"payments/{known}"))
 
     def find(self, request: PaymentRequest, *, since: datetime | None) -> GatewayPayment | None:
         window = {"created_at.gte": since.isoformat()} if since else {}
@@ -99,8 +98,8 @@ class YooKassa(Gateway):
         }
         return _refund(self._call("POST", "refunds", body, key=str(request.key)))
 
-    def fetch_refund(self, gateway_id: str) -> GatewayRefund:
-        return _refund(self._call("GET", f"refunds/{gateway_id}"))
+    def fetch_refund(self, request: RefundRequest) -> GatewayRefund:
+        return _refund(self._call("GET", f"refunds/{request.gateway_id}"))
 
     def refunds_of(self, payment_gateway_id: str) -> list[GatewayRefund]:
         return [_refund(item) for item in self._pages("refunds", {"payment_id": payment_gateway_id})]

@@ -24,6 +24,7 @@ from apps.partners.models import LegalEntity, Partner
 from apps.payments import payments, refunds
 from apps.payments.models import Payment, PaymentMethod, Refund
 from apps.sandbox.control import GOOD_CARD, Control
+from tests.payments.gateways import YOOKASSA, GatewayKind
 
 _shops = itertools.count(int.from_bytes(os.urandom(5)))
 PRICE = Money(Decimal("399.00"))
@@ -38,6 +39,7 @@ class Till:
     customer: Customer
     shop: str
     gateway: Control
+    good_card: str = GOOD_CARD
 
     def start(self, **options: Any) -> Payment:
         """A payment as billing would write it; a first one saves its method."""
@@ -54,13 +56,13 @@ class Till:
         """A first payment that waits on its page."""
         return payments.send(self.start(**options).pk)
 
-    def paid(self, *, card: str = GOOD_CARD, **options: Any) -> Payment:
+    def paid(self, *, card: str = "", **options: Any) -> Payment:
         """A first payment, paid on the page and settled."""
         payment = self.pending(**options)
-        self.gateway.pay(payment.confirmation_url, card=card)
+        self.gateway.pay(payment.confirmation_url, card=card or self.good_card)
         return payments.settle(payment.pk)
 
-    def method(self, card: str = GOOD_CARD) -> PaymentMethod:
+    def method(self, card: str = "") -> PaymentMethod:
         """A method saved by a first payment."""
         method = self.paid(card=card).method
         assert method is not None
@@ -131,23 +133,24 @@ def agreed(till: Till) -> None:
 
 @pytest.fixture
 def till_for(operator: LegalEntity, yookassa: Control) -> Callable[..., Till]:
-    """Makes a till at a new shop, for the current partner."""
+    """Makes a till at a new shop of a gateway, for the current partner."""
 
-    def make(partner: Partner, **options: Any) -> Till:
+    def make(
+        partner: Partner, *, kind: GatewayKind = YOOKASSA, control: Control = yookassa, **options: Any
+    ) -> Till:
         shop = str(next(_shops))
-        yookassa.add_shop(shop, "secret")
-        config = {"shop_id": shop, "secret_key": "secret", "base_url": yookassa.base_url + "/v3"}
+        control.add_shop(shop, "secret")
         with in_public():
             made = Connection.objects.create(
                 kind="payment",
-                connector="apps.payments.yookassa.YooKassa",
-                name=f"ЮKassa {shop}",
-                config=config,
+                connector=kind.path,
+                name=f"{kind.name} {shop}",
+                config=kind.config(shop, control),
                 legal_entity=operator,
                 **{"partner": partner, "is_test": partner.is_sandbox, **options},
             )
         customer = customers.register(phone="+79161234567")
-        return Till(partner, made, customer, shop, yookassa)
+        return Till(partner, made, customer, shop, control, kind.good)
 
     return make
 

@@ -12,7 +12,7 @@ from apps.sandbox.service import Service, json_body, page
 from apps.sandbox.store import Doc
 from apps.sandbox.yookassa.api import Api
 from apps.sandbox.yookassa.checkout import Checkout
-from apps.sandbox.yookassa.notices import Notices
+from apps.sandbox.yookassa.notices import Notifications
 from apps.sandbox.yookassa.register import Register
 from apps.sandbox.yookassa.rules import ApiError
 
@@ -37,7 +37,7 @@ class YooKassa(Service):
 
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
-        self.notices = Notices(self.store, self.faults)
+        self.notices = Notifications(self.store, self.faults)
         self.books = Register(self.store, self.clock, self.notices.happened)
         for given in options.shop:
             shop, _, secret = given.partition(":")
@@ -134,7 +134,7 @@ class YooKassa(Service):
         if not notices:
             raise ValueError("no webhook was sent yet")
         last = notices[-1]
-        return body.get("event") or last["body"]["event"], {**last["body"]["object"], "_shop": last["shop"]}
+        return body.get("event") or last["event"], {**last["body"]["object"], "_shop": last["shop"]}
 
     async def revoke(self, request: web.Request) -> web.Response:
         reason = (await json_body(request)).get("reason") or "permission_revoked"

@@ -1,0 +1,308 @@
+"""T-Bank (T-Kassa), API v2: kopecks, one OrderId per payment, everything signed by SHA-256 over its root fields.
+
+It keeps no idempotence keys. What stands in for them: OrderId is the number of our reference and is found again by
+CheckOrder; Init takes no money; Charge takes it once, of one PaymentId; Cancel knows our ExternalRequestId.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from apps.connectors import http
+from apps.connectors.base import ConnectorError, ForgedMessage, Inbound, Received, setting
+from apps.core.money import Money
+from apps.payments.gateway import (
+    Gateway,
+    GatewayPayment,
+    GatewayRefund,
+    PaymentRequest,
+    RefundRequest,
+    Status,
+)
+from apps.policies.dunning import DeclineClass
+
+TIMEOUT_SECONDS = 20.0
+PAID = {"CONFIRMED", "REFUNDING", "ASYNC_REFUNDING", "PARTIAL_REFUNDED", "REFUNDED"}
+LOST = {
+    "CANCELED",
+    "DEADLINE_EXPIRED",
+    "ATTEMPTS_EXPIRED",
+    "REJECTED",
+    "AUTH_FAIL",
+    "REVERSED",
+    "PARTIAL_REVERSED",
+}
+"""Statuses that are final and without money; every other one but `PAID` is under way."""
+REFUNDS = {"REFUNDED", "PARTIAL_REFUNDED", "ASYNC_REFUNDING"}
+DECLINES = {
+    "103": DeclineClass.FUNDS,
+    "116": DeclineClass.FUNDS,
+    "1051": DeclineClass.FUNDS,
+    "1061": DeclineClass.FUNDS,
+    "1065": DeclineClass.FUNDS,
+    "9": DeclineClass.TECHNICAL,
+    "1091": DeclineClass.TECHNICAL,
+    "1096": DeclineClass.TECHNICAL,
+    "3040": DeclineClass.TECHNICAL,
+    "101": DeclineClass.CARD,
+    "107": DeclineClass.CARD,
+    "1014": DeclineClass.CARD,
+    "1033": DeclineClass.CARD,
+    "1054": DeclineClass.CARD,
+    "1041": DeclineClass.FRAUD,
+    "1043": DeclineClass.FRAUD,
+    "1034": DeclineClass.FRAUD,
+    "3015": DeclineClass.REVOKED,
+}
+"""`ErrorCode` (reference/payments.md, 1.3); 99 and 119 tell nothing."""
+BAD_KEYS = {"202", "204", "205", "501"}
+"""`ErrorCode` of a terminal that is unknown or blocked, and of a wrong signature."""
+ORDER_NOT_FOUND = "255"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A terminal at T-Bank; one whose key ends in DEMO takes no real money."""
+
+    terminal_key: str = setting(_("терминал (TerminalKey)"))
+    password: str = setting(_("пароль терминала"), secret=True)
+    base_url: str = setting(_("адрес API"), default="https://securepay.tinkoff.ru/v2")
+
+
+class TBank(Gateway):
+    """One terminal. Notifications are signed, and still only a reason to ask for the order."""
+
+    title = _("Т-Банк")
+    Config = Settings
+    decline_classes = DECLINES
+
+    def check(self) -> str:
+        """Asks for an order that is not there: a wrong terminal or password is told before that."""
+        answer = self._call("CheckOrder", {"OrderId": "0"})
+        if answer.get("ErrorCode") not in {"0", ORDER_NOT_FOUND} and not answer.get("Payments"):
+            raise _refused(answer)
+        return str(_("Терминал %s отвечает")) % self.config.terminal_key
+
+    def create_payment(self, request: PaymentRequest) -> GatewayPayment:
+        return self._seen(request, self._init(request))
+
+    def charge(self, request: PaymentRequest) -> GatewayPayment:
+        started = self._init(request)
+        try:
+            return self._charge(request, str(started["PaymentId"]))
+        except ConnectorError as error:
+            # The order is there already: made again it would be refused, so it is looked for.
+            raise ConnectorError(str(error), unknown=True, code=error.code) from error
+
+    def fetch(self, reference: PaymentRequest, /) -> GatewayPayment:
+        """The payment of an order; one that never came is made, one that was not charged yet is charged."""
+        found = self._of_order(reference)
+        if found is None:
+            return self.charge(reference) if reference.method_token else self.create_payment(reference)
+        if found["Status"] != "NEW" or reference.gateway_id:
+            return self._seen(reference, found)
+        if reference.method_token:
+            return self._charge(reference, str(found["PaymentId"]))
+        return self._call_off(reference, found)
+
+    def find(self, request: PaymentRequest, *, since: datetime | None) -> GatewayPayment | None:
+        """Makes none: an order that nobody paid and that is not wanted any more is called off."""
+        found = self._of_order(request)
+        if found is None:
+            return None
+        return self._call_off(request, found) if found["Status"] == "NEW" else self._seen(request, found)
+
+    def refund(self, request: RefundRequest) -> GatewayRefund:
+        """Money back; asked again with the same key, it is the same refund."""
+        body = {
+            "PaymentId": request.payment_gateway_id,
+            "Amount": _kopecks(request.amount),
+            "ExternalRequestId": str(request.key),
+        }
+        answer = self._call("Cancel", body)
+        status = str(answer.get("Status", ""))
+        if not answer.get("Success") or status not in PAID:
+            raise _refused(answer)
+        return GatewayRefund(
+            gateway_id=str(request.key),
+            payment_gateway_id=request.payment_gateway_id,
+            status=Status.PENDING if status in {"REFUNDING", "ASYNC_REFUNDING"} else Status.SUCCEEDED,
+            amount=request.amount,
+            key=str(request.key),
+        )
+
+    def fetch_refund(self, request: RefundRequest) -> GatewayRefund:
+        return self.refund(request)
+
+    def refunds_of(self, payment_gateway_id: str) -> list[GatewayRefund]:
+        """None: T-Bank tells how much is left of a payment, and not by which refunds."""
+        return []
+
+    def receive(self, message: Inbound) -> Received:
+        """Whom a notification is about. Raises ForgedMessage unless the terminal's password has signed it."""
+        try:
+            notice = json.loads(message.body, parse_float=Decimal)
+            signed = hmac.compare_digest(str(notice["Token"]), sign(notice, self.config.password))
+            is_ours = signed and notice["TerminalKey"] == self.config.terminal_key
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ForgedMessage(_("Не похоже на уведомление Т-Банка: %r") % error) from error
+        if not is_ours:
+            raise ForgedMessage(_("Уведомление подписано не этим терминалом"))
+        number, status = str(notice.get("OrderId", "")), str(notice.get("Status", ""))
+        known = number.isascii() and number.isdigit() and len(number) < 19
+        return Received(
+            reference=int(number) if known else None,
+            gateway_id=str(notice.get("PaymentId", ""))[:100],
+            type=f"{'refund' if status in REFUNDS else 'payment'}.{status.lower()}"[:60],
+            concerns_nobody="OrderId" not in notice,
+        )
+
+    # -- calls ---------------------------------------------------------------------------------------
+
+    def _init(self, request: PaymentRequest) -> dict[str, Any]:
+        answer = self._call("Init", _body(request))
+        if not answer.get("Success"):
+            raise _refused(answer)
+        return answer
+
+    def _charge(self, request: PaymentRequest, payment_id: str) -> GatewayPayment:
+        answer = self._call("Charge", {"PaymentId": payment_id, "RebillId": request.method_token})
+        if answer.get("Success") or answer.get("Status") in LOST:
+            return self._seen(request, answer)
+        if answer.get("ErrorCode") in BAD_KEYS:
+            raise _refused(answer)
+        # It says that it did not do this: whether it had done it before stands in the order.
+        found = self._of_order(request)
+        if found is None or found["Status"] == "NEW":
+            raise ConnectorError(_said(answer), unknown=True, code=str(answer.get("ErrorCode", "")))
+        return self._seen(request, found)
+
+    def _of_order(self, request: PaymentRequest) -> dict[str, Any] | None:
+        answer = self._call("CheckOrder", {"OrderId": str(request.reference)})
+        payments = answer.get("Payments") or []
+        if not payments:
+            if answer.get("Success") or answer.get("ErrorCode") == ORDER_NOT_FOUND:
+                return None
+            raise _refused(answer)
+        known = [one for one in payments if request.gateway_id in ("", str(one.get("PaymentId")))]
+        paid = [one for one in known if one.get("Status") in PAID]
+        found: dict[str, Any] = (paid or known or payments)[-1]
+        return {**found, "OrderId": answer["OrderId"]}
+
+    def _call_off(self, request: PaymentRequest, found: Mapping[str, Any]) -> GatewayPayment:
+        """Nobody has its page, or nobody wants it charged: it is ended, so that nothing can come of it later."""
+        answer = self._call("Cancel", {"PaymentId": str(found["PaymentId"])})
+        again = self._of_order(request)
+        if again is None or again["Status"] == "NEW":
+            raise ConnectorError(_said(answer), unknown=True)
+        return self._seen(request, again)
+
+    def _seen(self, request: PaymentRequest, found: Mapping[str, Any]) -> GatewayPayment:
+        """A payment in our words. Its order is our reference, which says whose it is."""
+        try:
+            status, payment_id = str(found["Status"]), str(found["PaymentId"])
+            amount = Decimal(str(found["Amount"])) / 100
+            is_ours = str(found["OrderId"]) == str(request.reference)
+        except (KeyError, InvalidOperation) as error:
+            raise ConnectorError(_("Непонятный ответ: %r") % error, unknown=True) from error
+        card = self._card(request) if status in PAID and request.save_method else {}
+        return GatewayPayment(
+            gateway_id=payment_id,
+            status=_status(status),
+            amount=Money(amount.quantize(Decimal("0.01")), request.amount.currency),
+            reference=str(found["OrderId"]),
+            key=str(request.key) if is_ours else "",
+            partner_id=str(request.partner_id) if is_ours else "",
+            reason=_reason(found) if status in LOST else "",
+            confirmation_url=str(found.get("PaymentURL") or ""),
+            method_token=str(card.get("RebillId") or ""),
+            method_title=f"•• {str(card.get('Pan', ''))[-4:]}" if card else "",
+            method_fingerprint=f"{card.get('Pan', '')}/{card.get('ExpDate', '')}" if card else "",
+        )
+
+    def _card(self, request: PaymentRequest) -> dict[str, Any]:
+        """The card that this payment has saved: the only one of its CustomerKey."""
+        cards = self._call("GetCardList", {"CustomerKey": str(request.key)}).get("items") or []
+        return next((one for one in cards if one.get("Status") == "A" and one.get("RebillId")), {})
+
+    def _call(self, method: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        asked = {"TerminalKey": self.config.terminal_key, **body}
+        answer = http.request(
+            self.connection,
+            "POST",
+            f"{self.config.base_url.rstrip('/')}/{method}",
+            json={**asked, "Token": sign(asked, self.config.password)},
+            timeout=TIMEOUT_SECONDS,
+        )
+        try:
+            content = json.loads(answer.content, parse_float=Decimal)
+        except ValueError:
+            content = None
+        if isinstance(content, list):
+            return {"Success": True, "items": content}
+        if answer.status_code != 200 or not isinstance(content, dict):
+            raise ConnectorError(f"HTTP {answer.status_code}", unknown=True)
+        return content
+
+
+def sign(fields: Mapping[str, Any], password: str) -> str:
+    """The Token: SHA-256 of the root scalars' values with the password, in the order of their names."""
+    parts = {**fields, "Password": password}
+    kept = sorted(
+        (name, value)
+        for name, value in parts.items()
+        if name != "Token" and value is not None and not isinstance(value, dict | list)
+    )
+    return hashlib.sha256("".join(_word(value) for _name, value in kept).encode()).hexdigest()
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _body(request: PaymentRequest) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "Amount": _kopecks(request.amount),
+        "OrderId": str(request.reference),
+        "Description": request.description[:140],
+        "PayType": "O",
+        "DATA": {"OperationInitiatorType": "R" if request.method_token else "0"},
+    }
+    if request.return_url:
+        body |= {"SuccessURL": request.return_url, "FailURL": request.return_url}
+    if request.save_method:
+        # A key of its own: the card saved with this payment is then the only one under it.
+        body |= {"Recurrent": "Y", "CustomerKey": str(request.key), "DATA": {"OperationInitiatorType": "1"}}
+    return body
+
+
+def _kopecks(money: Money) -> int:
+    return int(money.amount * 100)
+
+
+def _status(word: str) -> Status:
+    if word in PAID:
+        return Status.SUCCEEDED
+    return Status.CANCELED if word in LOST else Status.PENDING
+
+
+def _reason(found: Mapping[str, Any]) -> str:
+    code = str(found.get("ErrorCode") or "")
+    return (code if code not in {"", "0"} else str(found["Status"]).lower())[:60]
+
+
+def _said(answer: Mapping[str, Any]) -> str:
+    parts = (str(answer.get(name) or "") for name in ("ErrorCode", "Message", "Details"))
+    return " ".join(part for part in parts if part)
+
+
+def _refused(answer: Mapping[str, Any]) -> ConnectorError:
+    code = str(answer.get("ErrorCode", ""))
+    return ConnectorError(_said(answer), code="invalid_credentials" if code in BAD_KEYS else code)

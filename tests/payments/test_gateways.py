@@ -1,0 +1,169 @@
+"""The one contract of every gateway: bought, saved, charged, declined, given back; lost answers double nothing."""
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from apps.connectors import webhooks
+from apps.connectors.models import InboundMessage
+from apps.core import audit, due
+from apps.core.models import Due
+from apps.core.money import Money
+from apps.core.tenancy import in_public
+from apps.partners.models import Partner
+from apps.payments import payments, refunds
+from apps.payments.declines import class_of
+from apps.payments.models import Payment, Refund
+from apps.policies.dunning import DeclineClass
+from apps.sandbox.control import Control
+from tests.payments.conftest import Till, look
+from tests.payments.gateways import GATEWAYS, GatewayKind
+
+
+@pytest.fixture(params=GATEWAYS, ids=lambda one: one.name)
+def kind(request: pytest.FixtureRequest) -> GatewayKind:
+    found: GatewayKind = request.param
+    return found
+
+
+@pytest.fixture
+def counter(
+    kind: GatewayKind, request: pytest.FixtureRequest, partner: Partner, till_for: Callable[..., Till]
+) -> Till:
+    """A till at a shop of this gateway, on a connection of the partner's own."""
+    control: Control = request.getfixturevalue(kind.name)
+    return till_for(partner, kind=kind, control=control)
+
+
+def agree(till: Till, kind: GatewayKind) -> None:
+    """The auditor finds nothing, and what the gateway took and gave back is what we say, once each."""
+    assert [str(v) for v in audit.run([till.partner.pk]) if v.partner == till.partner.slug] == []
+    theirs, given_back = till.register()
+    taken = [
+        (*kind.in_register(row), Decimal(row["amount"])) for row in theirs if row["status"] == "succeeded"
+    ]
+    ours = Payment.objects.filter(state__in=["succeeded", "refunded"])
+    name = kind.in_register(theirs[0])[0] if theirs else "key"
+    mine = [(name, str(row.pk if name == "key" else row.reference_id), row.amount) for row in ours]
+    assert sorted(taken) == sorted(mine)
+    back = sorted(
+        (row["payment_id"], Decimal(row["amount"])) for row in given_back if row["status"] == "succeeded"
+    )
+    done = Refund.objects.filter(state="succeeded").select_related("payment")
+    assert back == sorted((row.payment.gateway_id, row.amount) for row in done)
+
+
+def test_bought_saved_renewed_and_given_back(counter: Till, kind: GatewayKind) -> None:
+    first = counter.paid(card=kind.three_ds)
+    assert (first.state, first.is_paid) == ("succeeded", True)
+    assert first.method is not None
+    assert first.method.title == f"•• {kind.three_ds[-4:]}"
+    assert first.method.fingerprint
+    renewal = payments.send(counter.charge(first.method).pk)
+    assert (renewal.state, renewal.confirmation_url) == ("succeeded", "")
+    part = refunds.refund(payment=renewal, amount=Money(Decimal("99.50")), reason="часть", actor="t")
+    assert refunds.send(part.pk).state == "succeeded"
+    rest = refunds.refund(payment=renewal, reason="остаток", actor="t")
+    assert refunds.send(rest.pk).state == "succeeded"
+    renewal.refresh_from_db()
+    assert renewal.state == "refunded"
+    agree(counter, kind)
+
+
+def test_what_the_bank_declines_costs_nothing_and_says_why(counter: Till, kind: GatewayKind) -> None:
+    refused = counter.paid(card=kind.poor)
+    assert (refused.state, refused.decline_reason) == ("failed", kind.funds)
+    method = counter.method(kind.poor_later)
+    renewal = payments.send(counter.charge(method).pk)
+    assert (renewal.state, renewal.decline_reason) == ("failed", kind.funds)
+    assert class_of(renewal.decline_reason, counter.connection) == DeclineClass.FUNDS
+    agree(counter, kind)
+
+
+@pytest.mark.parametrize("fault", ["drop_answer", "http_500"])
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_charge_whose_answer_is_lost_is_made_once(
+    counter: Till, kind: GatewayKind, fault: str, committed: bool
+) -> None:
+    method = counter.method(kind.good)
+    # Each call of it in turn: the session, the charge itself.
+    for operation in {kind.create, kind.charge}:
+        planned: dict[str, Any] = {"match": {"operation": operation, "shop": counter.shop}}
+        if fault == "http_500":
+            planned["committed"] = committed
+        counter.gateway.fault(fault, **planned)
+        charge = payments.send(counter.charge(method).pk)
+        assert charge.is_open
+        assert look(charge).is_paid, operation
+    agree(counter, kind)
+
+
+def test_a_refund_whose_answer_is_lost_is_made_once(counter: Till, kind: GatewayKind) -> None:
+    payment = counter.paid(card=kind.good)
+    counter.gateway.fault("drop_answer", match={"operation": kind.refund, "shop": counter.shop})
+    made = refunds.refund(payment=payment, amount=Money(Decimal("100.00")), reason="часть", actor="t")
+    assert refunds.send(made.pk).state == "unknown"
+    assert look(made).state == "succeeded"
+    agree(counter, kind)
+
+
+def test_a_page_that_never_came_takes_nothing(counter: Till, kind: GatewayKind) -> None:
+    counter.gateway.fault("drop_answer", match={"operation": kind.create, "shop": counter.shop})
+    payment = payments.send(counter.start().pk)
+    assert payment.state == "unknown"
+    payment = look(payment)
+    # Either its page is known after all, or nothing can come of it any more.
+    assert bool(payment.confirmation_url) == (payment.state == "pending")
+    assert payment.state in {"pending", "failed"}
+    agree(counter, kind)
+
+
+def test_a_charge_under_way_is_asked_about_until_it_is_decided(counter: Till, kind: GatewayKind) -> None:
+    method = counter.method(kind.good)
+    counter.gateway.fault("pending", match={"operation": kind.charge, "shop": counter.shop})
+    charge = payments.send(counter.charge(method).pk)
+    assert charge.state == "pending"
+    assert look(charge).state == "pending"
+    counter.gateway.settle(charge.gateway_id)
+    assert look(charge).is_paid
+    agree(counter, kind)
+
+
+def test_its_webhooks_settle_and_forged_ones_change_nothing(
+    counter: Till, kind: GatewayKind, deliver: Callable[[], int]
+) -> None:
+    payment = counter.pending()
+    counter.gateway.fault("no_webhook", times=9, match={"shop": counter.shop})
+    before = Payment.objects.get(pk=payment.pk)
+    for altered in ({"Status": "CONFIRMED", "status": "succeeded"}, {"OrderId": "1", "id": "1"}):
+        counter.gateway.resend_webhook(payment.gateway_id, altered=altered)
+    for hook in counter.gateway.webhooks(payment_id=payment.gateway_id):
+        assert arrive(counter, hook["body"]) == 200
+    deliver()
+    payment.refresh_from_db()
+    assert (payment.state, payment.gateway_id) == ("pending", before.gateway_id)
+    counter.gateway.pay(payment.confirmation_url, card=kind.good)
+    counter.gateway.resend_webhook(payment.gateway_id, times=2)
+    for hook in counter.gateway.webhooks(payment_id=payment.gateway_id)[-2:]:
+        assert arrive(counter, hook["body"]) == 200
+    deliver()
+    payment.refresh_from_db()
+    assert payment.is_paid
+    agree(counter, kind)
+
+
+def arrive(till: Till, body: dict[str, Any]) -> int:
+    """A message as the gateway posts it, read as a worker reads it."""
+    client = Client(headers={"host": "localhost"})
+    with in_public():
+        address = f"/hooks/{till.connection.pk}/"
+        answer = client.post(address, json.dumps(body), content_type="application/json")
+        assert answer.content == b"OK"
+        mine = InboundMessage.objects.filter(connection=till.connection).values("pk")
+        for row in Due.objects.filter(kind=webhooks.TASK, object_id__in=mine):
+            assert due.run(row)
+    return answer.status_code
