@@ -240,6 +240,7 @@ SPECTACULAR_SETTINGS = {
 CONNECTORS = [
     "apps.payments.yookassa.YooKassa",
     "apps.payments.tbank.TBank",
+    "apps.payments.cloudpayments.CloudPayments",
     "apps.providers.key_pool.KeyPool",
     "apps.providers.http_provider.HttpProvider",
     "apps.notifications.smtp.Smtp",

@@ -223,6 +223,11 @@ def tbank_process(tmp_path_factory: Any) -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="session")
+def cloudpayments_process(tmp_path_factory: Any) -> Iterator[Simulator]:
+    yield from _simulator("cloudpayments", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def smsaero_process(tmp_path_factory: Any) -> Iterator[Simulator]:
     yield from _simulator("smsaero", tmp_path_factory)
 
@@ -255,6 +260,12 @@ def yookassa(yookassa_process: Simulator) -> Iterator[Control]:
 def tbank(tbank_process: Simulator) -> Iterator[Control]:
     """The T-Bank simulator's controls, without planned faults."""
     yield from _control(tbank_process)
+
+
+@pytest.fixture
+def cloudpayments(cloudpayments_process: Simulator) -> Iterator[Control]:
+    """The CloudPayments simulator's controls, without planned faults."""
+    yield from _control(cloudpayments_process)
 
 
 @pytest.fixture

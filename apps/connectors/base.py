@@ -106,6 +106,11 @@ class Connector(ABC):
         """Reads an incoming message. Raises ForgedMessage where it is not from the other side."""
         raise ForgedMessage("This connector takes no messages")
 
+    @classmethod
+    def acknowledge(cls, message: Inbound) -> tuple[str, str]:
+        """What the other side takes for «received», and its content type: said at once, before it is read."""
+        return "OK", "text/plain"
+
 
 @cache
 def connector_class(path: str) -> type[Connector]:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from apps.connectors.base import ForgedMessage, Received
+from apps.connectors.base import Connector, ForgedMessage, Received
 from apps.connectors.models import Connection, GatewayReference, InboundMessage, InboundState
 from apps.core import clock, due, faults, work
 from apps.core.tenancy import in_partner, in_public
@@ -43,7 +43,7 @@ def receiver(kind: str) -> Callable[[Receiver], Receiver]:
 def hook(request: HttpRequest, connection: int) -> HttpResponse:
     """`/hooks/<connection>/` on the public host: stores what came and answers 200 at once."""
     owner = get_object_or_404(Connection, pk=connection)
-    store(
+    message = store(
         owner,
         method=request.method or "",
         query=request.META.get("QUERY_STRING", ""),
@@ -51,7 +51,11 @@ def hook(request: HttpRequest, connection: int) -> HttpResponse:
         body=request.body,
     )
     faults.at("connectors.stored-not-answered")
-    return HttpResponse("OK", content_type="text/plain")
+    try:
+        text, content_type = owner.connector_class.acknowledge(message.raw())
+    except LookupError:
+        text, content_type = Connector.acknowledge(message.raw())
+    return HttpResponse(text, content_type=content_type)
 
 
 def store(

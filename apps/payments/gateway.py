@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar
@@ -46,6 +46,8 @@ class RefundRequest:
     """Money to be given back."""
 
     key: UUID
+    reference: int
+    """Number of the payment's GatewayReference."""
     gateway_id: str = ""
     """The gateway's id of the refund, once it has told one."""
     payment_gateway_id: str
@@ -96,6 +98,10 @@ class Gateway(Connector):
     kind = Kind.PAYMENT
     retry_rules: ClassVar[RetryRules] = CAUTIOUS
     """What it forbids, whatever a policy of dunning says."""
+    key_kept: ClassVar[timedelta] = timedelta(hours=23)
+    """For which a request may be sent again under its key."""
+    lists_refunds: ClassVar[bool] = True
+    """Whether `refunds_of` tells of all: what it does not list was never made."""
     decline_classes: ClassVar[Mapping[str, str]] = {}
     """Its words for why a charge failed, each with the class that tells what to do next."""
 

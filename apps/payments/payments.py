@@ -220,7 +220,7 @@ def _ask(payment: Payment) -> GatewayPayment | None:
     if payment.gateway_id:
         return gateway.fetch(asked)
     # Repeating makes a payment that was lost on the way: only while it is wanted and the key is known there.
-    if payment.is_open and timing.key_is_kept(payment) and not _is_refused(payment):
+    if payment.is_open and timing.key_is_kept(payment, gateway) and not _is_refused(payment):
         try:
             return gateway.fetch(asked)
         except ConnectorError as error:

@@ -126,6 +126,7 @@ def _gateway(made: Refund) -> Gateway:
 def _request(made: Refund) -> RefundRequest:
     return RefundRequest(
         key=made.pk,
+        reference=made.payment.reference_id,
         gateway_id=made.gateway_id,
         payment_gateway_id=made.payment.gateway_id,
         amount=Money(made.amount, made.currency),
@@ -216,7 +217,7 @@ def settle(refund_id: UUID) -> Refund:
     faults.at("payments.refund-fetched-not-recorded")
     if seen is not None:
         return record(refund_id, seen)
-    if not timing.surely_landed(made):
+    if not timing.surely_landed(made) or not _gateway(made).lists_refunds:
         return _still_unknown(refund_id)
     with transaction.atomic():
         made = _locked(refund_id)
@@ -231,7 +232,7 @@ def _ask(made: Refund) -> GatewayRefund | None:
         return gateway.fetch_refund(_request(made))
     listed = gateway.refunds_of(made.payment.gateway_id)
     found = next((seen for seen in listed if seen.key == str(made.pk)), None)
-    if found is None and timing.key_is_kept(made):
+    if found is None and timing.key_is_kept(made, gateway):
         try:
             return gateway.refund(_request(made))
         except ConnectorError as error:

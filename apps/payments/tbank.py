@@ -9,7 +9,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -82,6 +82,9 @@ class TBank(Gateway):
     title = _("Т-Банк")
     Config = Settings
     decline_classes = DECLINES
+    # An order is one, and a refund is known by its key, for good.
+    key_kept = timedelta(days=365)
+    lists_refunds = False
 
     def check(self) -> str:
         """Asks for an order that is not there: a wrong terminal or password is told before that."""

@@ -6,12 +6,11 @@ from django.conf import settings
 
 from apps.connectors.models import Connection
 from apps.core import clock
+from apps.payments.gateway import Gateway
 from apps.payments.models import Payment, Refund, elapsed
 
 IN_FLIGHT = timedelta(seconds=settings.IN_FLIGHT_SECONDS)
 """Longer than one call: until then a claimed row may still be in another worker's hands."""
-KEY_KEPT = timedelta(hours=23)
-"""For which a POST may be repeated under its key: YooKassa keeps keys for 24 hours."""
 SURELY_LANDED = timedelta(minutes=15)
 """After which a request that the gateway does not list never came there."""
 GIVE_UP_SENDING = timedelta(hours=1)
@@ -33,9 +32,9 @@ def age(row: Payment | Refund) -> timedelta:
     return timedelta(seconds=max(elapsed(row.claimed_at, clock.wall()), elapsed(row.created_at, clock.now())))
 
 
-def key_is_kept(row: Payment | Refund) -> bool:
+def key_is_kept(row: Payment | Refund, gateway: Gateway) -> bool:
     """Whether the gateway still knows our key."""
-    return age(row) < KEY_KEPT
+    return age(row) < gateway.key_kept
 
 
 def in_flight(row: Payment | Refund) -> bool:

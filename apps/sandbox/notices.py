@@ -1,6 +1,7 @@
 """Webhooks: sent to the shop's address until it takes them, for a day, and sent wrongly on demand."""
 
 import asyncio
+import json
 import time
 import uuid
 from typing import Any
@@ -29,6 +30,10 @@ class Notices:
         """Where it is sent to."""
         found: str | None = (self._store.get("shops", shop) or {}).get("webhook_url")
         return found
+
+    def encoded(self, shop: str, body: Doc) -> tuple[bytes, dict[str, str]]:
+        """What goes over the wire, and its headers."""
+        return json.dumps(body).encode(), {"Content-Type": "application/json"}
 
     def is_taken(self, status: int, text: str) -> bool:
         """Whether this answer ends the tries."""
@@ -109,7 +114,8 @@ class Notices:
             address = self.address(notice["shop"], notice["about"])
             if address:
                 async with self._slots:
-                    answer, is_taken = await self._post(address, notice["body"])
+                    content = self.encoded(notice["shop"], notice["body"])
+                    answer, is_taken = await self._post(address, *content)
                 self._tries.setdefault(key, []).append(answer)
                 if is_taken:
                     self._store.put("delivered", key, {"at": time.time()})
@@ -117,15 +123,17 @@ class Notices:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    async def _post(self, address: str, body: Doc) -> tuple[str, bool]:
+    async def _post(self, address: str, content: bytes, headers: dict[str, str]) -> tuple[str, bool]:
         assert self._session is not None
-        url, headers = URL(address), {}
+        url = URL(address)
         if (url.host or "").endswith(".localhost"):
             # Browsers resolve these names by themselves, the system often does not.
-            headers["Host"] = url.authority
+            headers = {**headers, "Host": url.authority}
             url = url.with_host("127.0.0.1")
         try:
-            async with self._session.post(url, json=body, headers=headers, allow_redirects=False) as answer:
+            async with self._session.post(
+                url, data=content, headers=headers, allow_redirects=False
+            ) as answer:
                 return str(answer.status), self.is_taken(answer.status, await answer.text())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return type(error).__name__, False

@@ -9,7 +9,7 @@ from apps.sandbox.control import Control
 
 @dataclass(frozen=True)
 class GatewayKind:
-    """One gateway. `create`, `charge` and `refund` are the names of its calls, as its simulator logs them."""
+    """One gateway. `create`, `charges` and `refund` are the names of its calls, as its simulator logs them."""
 
     name: str
     path: str
@@ -21,10 +21,13 @@ class GatewayKind:
     poor_later: str
     """Saved, and declined at the renewal for want of money."""
     create: str
-    charge: str
+    charges: tuple[str, ...]
+    """All that a charge takes, the one that moves the money last."""
     refund: str
     funds: str
     """Its word for «not enough money»."""
+    acknowledged: str = "OK"
+    """What it takes for «received»."""
     in_register: Callable[[dict[str, Any]], tuple[str, str]] = field(
         default=lambda row: ("key", row["metadata"]["payment"])
     )
@@ -44,7 +47,7 @@ YOOKASSA = GatewayKind(
     poor="5555555555554600",
     poor_later="4000000000000341",
     create="create_payment",
-    charge="create_payment",
+    charges=("create_payment",),
     refund="create_refund",
     funds="insufficient_funds",
 )
@@ -61,9 +64,28 @@ TBANK = GatewayKind(
     poor="2201382000000831",
     poor_later="2201382000000112",
     create="Init",
-    charge="Charge",
+    charges=("Init", "Charge"),
     refund="Cancel",
     funds="116",
     in_register=lambda row: ("reference", row["order"]),
 )
-GATEWAYS = [YOOKASSA, TBANK]
+CLOUDPAYMENTS = GatewayKind(
+    name="cloudpayments",
+    path="apps.payments.cloudpayments.CloudPayments",
+    config=lambda shop, control: {
+        "public_id": shop,
+        "api_secret": "secret",
+        "base_url": control.base_url,
+    },
+    good="2202000000003055",
+    three_ds="4242424242424242",
+    poor="4000056655665556",
+    poor_later="4111111111111111",
+    create="orders/create",
+    charges=("payments/tokens/charge",),
+    refund="payments/refund",
+    funds="5051",
+    acknowledged='{"code":0}',
+    in_register=lambda row: ("reference", row["order"]),
+)
+GATEWAYS = [YOOKASSA, TBANK, CLOUDPAYMENTS]

@@ -50,11 +50,8 @@ def agree(till: Till, kind: GatewayKind) -> None:
     name = kind.in_register(theirs[0])[0] if theirs else "key"
     mine = [(name, str(row.pk if name == "key" else row.reference_id), row.amount) for row in ours]
     assert sorted(taken) == sorted(mine)
-    back = sorted(
-        (row["payment_id"], Decimal(row["amount"])) for row in given_back if row["status"] == "succeeded"
-    )
-    done = Refund.objects.filter(state="succeeded").select_related("payment")
-    assert back == sorted((row.payment.gateway_id, row.amount) for row in done)
+    back = sorted(Decimal(row["amount"]) for row in given_back if row["status"] == "succeeded")
+    assert back == sorted(Refund.objects.filter(state="succeeded").values_list("amount", flat=True))
 
 
 def test_bought_saved_renewed_and_given_back(counter: Till, kind: GatewayKind) -> None:
@@ -91,7 +88,7 @@ def test_a_charge_whose_answer_is_lost_is_made_once(
 ) -> None:
     method = counter.method(kind.good)
     # Each call of it in turn: the session, the charge itself.
-    for operation in {kind.create, kind.charge}:
+    for operation in kind.charges:
         planned: dict[str, Any] = {"match": {"operation": operation, "shop": counter.shop}}
         if fault == "http_500":
             planned["committed"] = committed
@@ -124,7 +121,7 @@ def test_a_page_that_never_came_takes_nothing(counter: Till, kind: GatewayKind) 
 
 def test_a_charge_under_way_is_asked_about_until_it_is_decided(counter: Till, kind: GatewayKind) -> None:
     method = counter.method(kind.good)
-    counter.gateway.fault("pending", match={"operation": kind.charge, "shop": counter.shop})
+    counter.gateway.fault("pending", match={"operation": kind.charges[-1], "shop": counter.shop})
     charge = payments.send(counter.charge(method).pk)
     assert charge.state == "pending"
     assert look(charge).state == "pending"
@@ -142,27 +139,29 @@ def test_its_webhooks_settle_and_forged_ones_change_nothing(
     for altered in ({"Status": "CONFIRMED", "status": "succeeded"}, {"OrderId": "1", "id": "1"}):
         counter.gateway.resend_webhook(payment.gateway_id, altered=altered)
     for hook in counter.gateway.webhooks(payment_id=payment.gateway_id):
-        assert arrive(counter, hook["body"]) == 200
+        assert arrive(counter, hook, kind) == 200
     deliver()
     payment.refresh_from_db()
     assert (payment.state, payment.gateway_id) == ("pending", before.gateway_id)
     counter.gateway.pay(payment.confirmation_url, card=kind.good)
     counter.gateway.resend_webhook(payment.gateway_id, times=2)
     for hook in counter.gateway.webhooks(payment_id=payment.gateway_id)[-2:]:
-        assert arrive(counter, hook["body"]) == 200
+        assert arrive(counter, hook, kind) == 200
     deliver()
     payment.refresh_from_db()
     assert payment.is_paid
     agree(counter, kind)
 
 
-def arrive(till: Till, body: dict[str, Any]) -> int:
+def arrive(till: Till, hook: dict[str, Any], kind: GatewayKind) -> int:
     """A message as the gateway posts it, read as a worker reads it."""
     client = Client(headers={"host": "localhost"})
     with in_public():
         address = f"/hooks/{till.connection.pk}/"
-        answer = client.post(address, json.dumps(body), content_type="application/json")
-        assert answer.content == b"OK"
+        headers = dict(hook.get("headers") or {"Content-Type": "application/json"})
+        content = hook.get("content") or json.dumps(hook["body"])
+        answer = client.post(address, content, content_type=headers.pop("Content-Type"), headers=headers)
+        assert answer.content.decode() == kind.acknowledged
         mine = InboundMessage.objects.filter(connection=till.connection).values("pk")
         for row in Due.objects.filter(kind=webhooks.TASK, object_id__in=mine):
             assert due.run(row)

@@ -1,0 +1,127 @@
+"""The payment page: card form, 3-D Secure, refusal; a payment paid once stays paid once."""
+
+import re
+from html import escape
+from pathlib import Path
+
+from aiohttp import web
+
+from apps.sandbox.access import Entry
+from apps.sandbox.cloudpayments.cards import CARDS, SAID
+from apps.sandbox.cloudpayments.register import Register
+from apps.sandbox.service import Service, page
+from apps.sandbox.store import Doc
+
+HERE = Path(__file__).parent
+
+
+class Checkout:
+    """Pages at the Url of an order."""
+
+    def __init__(self, service: Service, register: Register) -> None:
+        self._service, self._register = service, register
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/d/{id}", self.show)
+        router.add_post("/d/{id}", self.submit)
+        router.add_get("/3ds/{id}", self.show_3ds)
+        router.add_post("/3ds/{id}", self.submit_3ds)
+
+    async def show(self, request: web.Request) -> web.Response:
+        payment = self._payment(request)
+        return self._form(payment) if payment["state"] == "Created" else self._result(payment)
+
+    async def submit(self, request: web.Request) -> web.StreamResponse:
+        """Pay by the card of the form, or go back."""
+        payment, form = self._payment(request), await request.post()
+        if payment["state"] != "Created":
+            return self._leave(payment)
+        number = re.sub(r"\D", "", str(form.get("card_number", "")))
+        expiry = re.fullmatch(r"\s*(\d\d)\s*/?\s*(?:20)?(\d\d)\s*", str(form.get("expiry", "")))
+        if number not in CARDS or expiry is None or not re.fullmatch(r"\d{3}", str(form.get("cvc", ""))):
+            return self._form(
+                payment, "Тестовый магазин: номер одной из тестовых карт, срок и три цифры кода."
+            )
+        given = {"number": number, "expiry": f"{expiry[1]}/{expiry[2]}"}
+        if CARDS[number].three_ds:
+            self._service.store.put("three_ds", payment["id"], given)
+            raise web.HTTPSeeOther(f"/3ds/{payment['id']}")
+        return await self._confirm(request, payment, given, CARDS[number].code)
+
+    async def show_3ds(self, request: web.Request) -> web.Response:
+        payment = self._payment(request)
+        given = self._service.store.get("three_ds", payment["id"])
+        if payment["state"] != "Created" or given is None:
+            return self._result(payment)
+        return page(HERE, "three_ds", amount=_amount(payment), title=f"Карта •• {given['number'][-4:]}")
+
+    async def submit_3ds(self, request: web.Request) -> web.StreamResponse:
+        payment = self._payment(request)
+        given = self._service.store.get("three_ds", payment["id"])
+        if payment["state"] != "Created" or given is None:
+            return self._leave(payment)
+        is_refused = (await request.post()).get("action") == "fail"
+        error = 5206 if is_refused else CARDS[given["number"]].code
+        return await self._confirm(request, payment, given, error)
+
+    async def _confirm(
+        self, request: web.Request, payment: Doc, given: Doc, error: int
+    ) -> web.StreamResponse:
+        facts = {"operation": "confirm_payment", "shop": payment["_shop"], "order": payment["invoice"]}
+        facts |= {"payment_id": payment["id"]}
+
+        def act(_entry: Entry) -> web.Response:
+            decline = self._service.faults.take(["decline"], facts)
+            refused = int(decline.reason or 5051) if decline else error
+            if self._register.orders[payment["id"]]["state"] != "Created":
+                return self._leave(self._register.orders[payment["id"]])
+            self._register.pay(payment["id"], given["number"], given["expiry"], refused)
+            return self._leave(self._register.orders[payment["id"]], refused)
+
+        return await self._service.serve(request, facts, act)
+
+    def _payment(self, request: web.Request) -> Doc:
+        payment: Doc | None = self._register.orders.get(request.match_info["id"])
+        if payment is None:
+            raise web.HTTPNotFound(text="Платёж не найден")
+        return payment
+
+    def _form(self, payment: Doc, problem: str = "") -> web.Response:
+        cards = "".join(
+            f'<li><button type="button" data-card="{number}">{number}</button> {escape(card.title)}</li>'
+            for number, card in CARDS.items()
+        )
+        return page(
+            HERE,
+            "checkout",
+            amount=_amount(payment),
+            description=escape(payment["description"] or "Оплата заказа"),
+            problem=f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else "",
+            saving="Карта сохранится для следующих списаний.",
+            back=escape(payment["fail_url"] or "#"),
+            cards=cards,
+        )
+
+    def _leave(self, order: Doc, code: int = 0) -> web.Response:
+        """Back to the shop; a refusal is told here first."""
+        if code or order["state"] != "Paid" or not order["success_url"]:
+            return self._result(order, code)
+        return web.Response(status=303, headers={"Location": order["success_url"]})
+
+    def _result(self, order: Doc, code: int = 0) -> web.Response:
+        is_bad = code != 0 or order["state"] != "Paid"
+        return page(
+            HERE,
+            "result",
+            title="Не получилось оплатить" if is_bad else "Оплачено",
+            text=SAID.get(code, "Банк отклонил платёж." if is_bad else "Деньги поступили в магазин."),
+            tone="bad" if is_bad else "good",
+            mark="✕" if is_bad else "✓",
+            amount=_amount(order),
+            back=escape(order["fail_url" if is_bad else "success_url"] or "#"),
+        )
+
+
+def _amount(order: Doc) -> str:
+    whole, _, part = order["amount"].partition(".")
+    return f"{int(whole):,}".replace(",", "\u00a0") + f",{part}\u00a0₽"

@@ -1,0 +1,183 @@
+"""CloudPayments' books: orders, transactions, tokens and refunds of all terminals, and how they change."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from apps.sandbox.clock import Clock, stamp
+from apps.sandbox.cloudpayments.cards import CARDS, REASONS, SAID, Card
+from apps.sandbox.faults import Fault
+from apps.sandbox.store import Doc, Store
+
+FEE = Decimal("0.039")
+Happened = Callable[[str, Doc], None]
+
+
+class Failed(Exception):
+    """A request that was not done: Success false, without a Model."""
+
+
+class Register:
+    """Every method that changes something commits before it returns, and notifies where CloudPayments does."""
+
+    def __init__(self, store: Store, clock: Clock, happened: Happened) -> None:
+        self._store, self._clock, self._happened = store, clock, happened
+
+    @property
+    def orders(self) -> Any:
+        return self._store.table("orders")
+
+    @property
+    def transactions(self) -> Any:
+        return self._store.table("transactions")
+
+    def order(self, terminal: str, body: Doc) -> Doc:
+        """A page to pay on."""
+        order = {
+            "id": hashlib.sha256(f"{terminal}{len(self.orders)}".encode()).hexdigest()[:16],
+            "amount": _money(body["Amount"]),
+            "currency": body.get("Currency", "RUB"),
+            "invoice": str(body.get("InvoiceId", "")),
+            "account": str(body.get("AccountId", "")),
+            "description": str(body.get("Description", "")),
+            "success_url": body.get("SuccessRedirectUrl", ""),
+            "fail_url": body.get("FailRedirectUrl", ""),
+            "two_stage": bool(body.get("RequireConfirmation")),
+            "state": "Created",
+            "_shop": terminal,
+        }
+        self._store.put("orders", order["id"], order)
+        return order
+
+    def cancel_order(self, terminal: str, order_id: str) -> None:
+        order = self.orders.get(order_id)
+        if order is None or order["_shop"] != terminal:
+            raise Failed("Заказ не найден")
+        if order["state"] == "Created":
+            self._store.put("orders", order_id, {**order, "state": "Cancelled"})
+
+    def pay(self, order_id: str, number: str, expiry: str, code: int) -> Doc:
+        """The customer has paid on the page; the first success ends the order."""
+        order = dict(self.orders[order_id])
+        made = self._blank(order["_shop"], order["amount"], order["currency"], order["invoice"])
+        made |= {"AccountId": order["account"], "Description": order["description"], "order": order_id}
+        made |= _card(number, expiry)
+        with self._store.transaction():
+            if not code:
+                self._store.put("orders", order_id, {**order, "state": "Paid"})
+            return self._decide(made, code, number=number, held=order["two_stage"])
+
+    def charge(self, terminal: str, body: Doc, faults: dict[str, Fault | None]) -> Doc:
+        """By a token, of the terminal and account that it was given to."""
+        saved = self._store.get("tokens", str(body.get("Token", "")))
+        if saved is None or saved["_shop"] != terminal or saved["account"] != str(body.get("AccountId")):
+            raise Failed("Токен не найден")
+        made = self._blank(
+            terminal, _money(body["Amount"]), body.get("Currency", "RUB"), str(body["InvoiceId"])
+        )
+        made |= {"AccountId": saved["account"], "Description": str(body.get("Description", ""))}
+        made |= _card(saved["number"], saved["expiry"])
+        card = CARDS.get(saved["number"], Card(""))
+        code = 6010 if saved.get("revoked") else card.code or card.renewal_code
+        if decline := faults.get("decline"):
+            code = int(decline.reason or 5051)
+        if wait := faults.get("pending"):
+            made |= {"Status": "AwaitingAuthentication", "_code": code, "_number": saved["number"]}
+            made["_settle_at"] = time.time() + wait.seconds if wait.seconds is not None else None
+            self._store.put("transactions", made["id"], made)
+            return made
+        return self._decide(made, code, number=saved["number"], token=saved["id"])
+
+    def refund(self, terminal: str, transaction_id: str, amount: Decimal) -> Doc:
+        """A transaction of its own, beside the one that paid."""
+        paid = self.transactions.get(transaction_id)
+        if paid is None or paid["_shop"] != terminal or paid["Status"] != "Completed" or paid["of"]:
+            raise Failed("Транзакция не найдена")
+        if not 0 < amount <= Decimal(paid["amount"]) - Decimal(paid["refunded"]):
+            raise Failed("Сумма возврата больше остатка")
+        made = self._blank(terminal, str(amount), paid["Currency"], paid["InvoiceId"])
+        made |= {"of": transaction_id, "AccountId": paid["AccountId"], "Status": "Completed"}
+        with self._store.transaction():
+            self._store.put("transactions", made["id"], made)
+            back = str(Decimal(paid["refunded"]) + amount)
+            self._store.put("transactions", transaction_id, {**paid, "refunded": back})
+            self._happened("Refund", {**made, "payment_id": transaction_id})
+        return made
+
+    def of_invoice(self, terminal: str, invoice: str) -> Doc | None:
+        """The last payment of an invoice, a successful one before all others."""
+        found = [
+            doc
+            for doc in self.transactions.values()
+            if (doc["_shop"], doc["InvoiceId"]) == (terminal, invoice) and not doc["of"]
+        ]
+        done = [doc for doc in found if doc["Status"] == "Completed"]
+        return (done or found or [None])[-1]
+
+    def sweep(self) -> None:
+        for doc in list(self.transactions.values()):
+            if doc.get("_settle_at") is not None and doc["_settle_at"] <= time.time():
+                self.settle(doc["id"])
+
+    def settle(self, transaction_id: str, code: int | None = None) -> None:
+        """Ends a charge that is under way."""
+        doc = dict(self.transactions[transaction_id])
+        if "_settle_at" in doc:
+            del doc["_settle_at"]
+            planned, number = doc.pop("_code"), doc.pop("_number")
+            self._decide(doc, planned if code is None else code, number=number)
+
+    def revoke(self, token: str) -> None:
+        """The customer has taken the consent back at the bank."""
+        self._store.put("tokens", token, {**self._store.table("tokens")[token], "revoked": True})
+
+    def _blank(self, terminal: str, amount: str, currency: str, invoice: str) -> Doc:
+        return {
+            "id": str(700_000_000 + len(self.transactions) + 1),
+            "amount": amount,
+            "refunded": "0",
+            "Currency": currency,
+            "InvoiceId": invoice,
+            "created": stamp(self._clock.now()),
+            "of": "",
+            "Token": "",
+            "ReasonCode": 0,
+            "_shop": terminal,
+        }
+
+    def _decide(self, made: Doc, code: int, *, number: str, token: str = "", held: bool = False) -> Doc:
+        made |= {"ReasonCode": code, "Reason": REASONS.get(code, "Unknown")}
+        if code:
+            made |= {"Status": "Declined", "CardHolderMessage": SAID.get(code, "Свяжитесь с банком")}
+        else:
+            fee = (Decimal(made["amount"]) * FEE).quantize(Decimal("0.01"))
+            made |= {"Status": "Authorized" if held else "Completed", "TotalFee": str(fee)}
+            made["Token"] = token or self._token(made, number)
+        with self._store.transaction():
+            self._store.put("transactions", made["id"], dict(made))
+            self._happened("Fail" if code else "Pay", made)
+        return made
+
+    def _token(self, made: Doc, number: str) -> str:
+        token = hashlib.sha256(f"{made['_shop']}{made['AccountId']}{number}".encode()).hexdigest().upper()
+        saved = {"id": token, "_shop": made["_shop"], "account": made["AccountId"], "number": number}
+        self._store.put("tokens", token, {**saved, "expiry": made["CardExpDate"]})
+        return token
+
+
+def _card(number: str, expiry: str) -> Doc:
+    return {
+        "CardFirstSix": number[:6],
+        "CardLastFour": number[-4:],
+        "CardType": {"2": "MIR", "4": "Visa", "5": "MasterCard"}.get(number[0], "Unknown"),
+        "CardExpDate": expiry,
+    }
+
+
+def _money(value: Any) -> str:
+    amount = Decimal(str(value)).quantize(Decimal("0.01"))
+    if amount <= 0:
+        raise Failed("Сумма должна быть больше нуля")
+    return str(amount)
