@@ -241,6 +241,7 @@ CONNECTORS = [
     "apps.payments.yookassa.YooKassa",
     "apps.payments.tbank.TBank",
     "apps.payments.cloudpayments.CloudPayments",
+    "apps.payments.robokassa.Robokassa",
     "apps.providers.key_pool.KeyPool",
     "apps.providers.http_provider.HttpProvider",
     "apps.notifications.smtp.Smtp",

@@ -228,6 +228,11 @@ def cloudpayments_process(tmp_path_factory: Any) -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="session")
+def robokassa_process(tmp_path_factory: Any) -> Iterator[Simulator]:
+    yield from _simulator("robokassa", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def smsaero_process(tmp_path_factory: Any) -> Iterator[Simulator]:
     yield from _simulator("smsaero", tmp_path_factory)
 
@@ -266,6 +271,12 @@ def tbank(tbank_process: Simulator) -> Iterator[Control]:
 def cloudpayments(cloudpayments_process: Simulator) -> Iterator[Control]:
     """The CloudPayments simulator's controls, without planned faults."""
     yield from _control(cloudpayments_process)
+
+
+@pytest.fixture
+def robokassa(robokassa_process: Simulator) -> Iterator[Control]:
+    """The Robokassa simulator's controls, without planned faults."""
+    yield from _control(robokassa_process)
 
 
 @pytest.fixture

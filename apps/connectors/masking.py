@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 HIDDEN = "•••"
 # Parts of names whose values are hidden, in any spelling: access_token, apiKey, customerPhone, card_number.
 _SECRET = re.compile(
-    r"pass|secret|token|(^|[_-])key|apikey|sign|auth|cookie|card|pan$|cvc|cvv|phone|e?mail|(^|_)to$|recipient|"
+    r"pass|secret|token|rebill|(^|[_-])key|apikey|sign|auth|cookie|card|pan$|cvc|cvv|phone|e?mail|(^|_)to$|recipient|"
     r"first_?name|last_?name|full_?name|middle_?name|birth|address|text|value",
     re.IGNORECASE,
 )

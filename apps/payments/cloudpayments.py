@@ -27,6 +27,7 @@ from apps.payments.gateway import (
     PaymentRequest,
     RefundRequest,
     Status,
+    nobody_paid,
 )
 from apps.policies.dunning import DeclineClass, RetryRules
 
@@ -132,6 +133,12 @@ class CloudPayments(Gateway):
             self._call("orders/cancel", {"Id": reference.gateway_id})
             return self._seen(reference, self._found(reference) or found)
         return self._waits(reference)
+
+    def give_up(self, request: PaymentRequest) -> GatewayPayment:
+        """The order is cancelled; what came before that counts."""
+        self._call("orders/cancel", {"Id": request.gateway_id})
+        found = self._found(request)
+        return self._seen(request, found) if found is not None else nobody_paid(request)
 
     def find(self, request: PaymentRequest, *, since: datetime | None) -> GatewayPayment | None:
         found = self._found(request)

@@ -102,6 +102,8 @@ class Gateway(Connector):
     """For which a request may be sent again under its key."""
     lists_refunds: ClassVar[bool] = True
     """Whether `refunds_of` tells of all: what it does not list was never made."""
+    repeats_refunds: ClassVar[bool] = True
+    """Whether a refund that is asked for again under its key is the same one."""
     decline_classes: ClassVar[Mapping[str, str]] = {}
     """Its words for why a charge failed, each with the class that tells what to do next."""
 
@@ -116,6 +118,10 @@ class Gateway(Connector):
     @abstractmethod
     def fetch(self, reference: PaymentRequest, /) -> GatewayPayment:
         """A payment by the gateway's id; without one by its request, sent again as it was (made if lost)."""
+
+    def give_up(self, request: PaymentRequest) -> GatewayPayment:
+        """A page that nobody paid for a day: ended, where the gateway does not end it by itself; what is seen then."""
+        return self.fetch(request)
 
     @abstractmethod
     def find(self, request: PaymentRequest, *, since: datetime | None) -> GatewayPayment | None:
@@ -132,3 +138,16 @@ class Gateway(Connector):
     @abstractmethod
     def refunds_of(self, payment_gateway_id: str) -> list[GatewayRefund]:
         """All refunds of a payment, whoever made them."""
+
+
+def nobody_paid(request: PaymentRequest) -> GatewayPayment:
+    """What a payment is whose page has ended without anybody."""
+    return GatewayPayment(
+        gateway_id=request.gateway_id,
+        status=Status.CANCELED,
+        amount=request.amount,
+        reference=str(request.reference),
+        key=str(request.key),
+        partner_id=str(request.partner_id),
+        reason="expired_on_confirmation",
+    )

@@ -218,7 +218,7 @@ def _ask(payment: Payment) -> GatewayPayment | None:
     gateway: Gateway = payment.connection.open()
     asked = _request(payment)
     if payment.gateway_id:
-        return gateway.fetch(asked)
+        return gateway.give_up(asked) if timing.page_is_over(payment) else gateway.fetch(asked)
     # Repeating makes a payment that was lost on the way: only while it is wanted and the key is known there.
     if payment.is_open and timing.key_is_kept(payment, gateway) and not _is_refused(payment):
         try:

@@ -232,7 +232,7 @@ def _ask(made: Refund) -> GatewayRefund | None:
         return gateway.fetch_refund(_request(made))
     listed = gateway.refunds_of(made.payment.gateway_id)
     found = next((seen for seen in listed if seen.key == str(made.pk)), None)
-    if found is None and timing.key_is_kept(made, gateway):
+    if found is None and gateway.repeats_refunds and timing.key_is_kept(made, gateway):
         try:
             return gateway.refund(_request(made))
         except ConnectorError as error:

@@ -11,6 +11,8 @@ from apps.payments.models import Payment, Refund, elapsed
 
 IN_FLIGHT = timedelta(seconds=settings.IN_FLIGHT_SECONDS)
 """Longer than one call: until then a claimed row may still be in another worker's hands."""
+PAGE_KEPT = timedelta(hours=25)
+"""For which a customer may pay on a page: most gateways end it themselves before that."""
 SURELY_LANDED = timedelta(minutes=15)
 """After which a request that the gateway does not list never came there."""
 GIVE_UP_SENDING = timedelta(hours=1)
@@ -35,6 +37,11 @@ def age(row: Payment | Refund) -> timedelta:
 def key_is_kept(row: Payment | Refund, gateway: Gateway) -> bool:
     """Whether the gateway still knows our key."""
     return age(row) < gateway.key_kept
+
+
+def page_is_over(payment: Payment) -> bool:
+    """Whether nobody has paid on its page for so long that nobody may any more."""
+    return not payment.is_charge and age(payment) > PAGE_KEPT
 
 
 def in_flight(row: Payment | Refund) -> bool:

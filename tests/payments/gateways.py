@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from apps.policies.dunning import DeclineClass
 from apps.sandbox.control import Control
 
 
@@ -26,8 +27,15 @@ class GatewayKind:
     refund: str
     funds: str
     """Its word for «not enough money»."""
+    funds_class: str = DeclineClass.FUNDS
     acknowledged: str = "OK"
-    """What it takes for «received»."""
+    """How the answer begins that it takes for «received»."""
+    ends_pages: bool = True
+    """Whether a page that nobody pays ends by itself."""
+    knows_cards: bool = True
+    """Whether the same card saved again can be known again."""
+    refunds_are_found: bool = True
+    """Whether a refund whose answer was lost can be asked about."""
     in_register: Callable[[dict[str, Any]], tuple[str, str]] = field(
         default=lambda row: ("key", row["metadata"]["payment"])
     )
@@ -86,6 +94,33 @@ CLOUDPAYMENTS = GatewayKind(
     refund="payments/refund",
     funds="5051",
     acknowledged='{"code":0}',
+    ends_pages=False,
     in_register=lambda row: ("reference", row["order"]),
 )
-GATEWAYS = [YOOKASSA, TBANK, CLOUDPAYMENTS]
+ROBOKASSA = GatewayKind(
+    name="robokassa",
+    path="apps.payments.robokassa.Robokassa",
+    config=lambda shop, control: {
+        "login": shop,
+        "password_1": "secret1",
+        "password_2": "secret2",
+        "password_3": "secret3",
+        "is_test": True,
+        "base_url": control.base_url,
+        "services_url": control.base_url,
+    },
+    good="2200000000000053",
+    three_ds="4111111111111111",
+    poor="2200000000000061",
+    poor_later="2200000000000079",
+    create="",
+    charges=("Recurring",),
+    refund="Refund/Create",
+    funds="state_10",
+    funds_class=DeclineClass.UNKNOWN,
+    ends_pages=False,
+    knows_cards=False,
+    refunds_are_found=False,
+    in_register=lambda row: ("reference", row["order"]),
+)
+GATEWAYS = [YOOKASSA, TBANK, CLOUDPAYMENTS, ROBOKASSA]

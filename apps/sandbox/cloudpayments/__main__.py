@@ -1,4 +1,4 @@
-"""Run the CloudPayments simulator: `python -m apps.sandbox.cloudpayments --port 9106 --state var/sandbox`."""
+"""Run the CloudPayments simulator: `python -m apps.sandbox.cloudpayments --port 9107 --state var/sandbox`."""
 
 import argparse
 import asyncio
@@ -255,8 +255,11 @@ def _model(doc: Doc) -> Doc:
         "ReasonCode",
         "CardHolderMessage",
         "Token",
+        "CardFirstSix",
+        "CardLastFour",
+        "CardExpDate",
+        "CardType",
     )
-    names += ("CardFirstSix", "CardLastFour", "CardExpDate", "CardType")
     model = {name: doc[name] for name in names if doc.get(name) not in (None, "")}
     model |= {"TransactionId": int(doc["id"]), "Amount": float(doc["amount"]), "TestMode": True}
     return model | {"TotalFee": float(doc.get("TotalFee", 0)), "Refunded": doc["refunded"] != "0"}

@@ -1,4 +1,4 @@
-"""Run the T-Bank simulator: `python -m apps.sandbox.tbank --port 9105 --state var/sandbox`."""
+"""Run the T-Bank simulator: `python -m apps.sandbox.tbank --port 9106 --state var/sandbox`."""
 
 import argparse
 import asyncio

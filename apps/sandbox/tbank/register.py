@@ -198,7 +198,7 @@ class Register:
     def _save_card(self, payment: Doc, number: str) -> Doc:
         # The same card saved again has another RebillId, under the customer of this payment.
         rebill = str(int(hashlib.sha256(f"{payment['id']}{number}".encode()).hexdigest()[:12], 16))
-        saved = {"CardId": f"8{payment['id']}", "RebillId": rebill, "CardType": 0, "Status": "A"}
+        saved: Doc = {"CardId": f"8{payment['id']}", "RebillId": rebill, "CardType": 0, "Status": "A"}
         saved |= {name: payment[name] for name in ("Pan", "ExpDate", "CustomerKey", "_shop")}
         self._store.put("cards", saved["CardId"], {**saved, "_number": number})
         return {"RebillId": rebill, "CardId": saved["CardId"]}

@@ -1,0 +1,1 @@
+"""Robokassa simulator: shops, signed links and their page, recurring charges, states, refunds, ResultURL."""
