@@ -77,6 +77,7 @@ BARE = {
     "apps/catalog/parameters.py": "values as the price list, a Russian file, writes them",
     "apps/catalog/periods.py": "periods as the price list writes them",
     "apps/catalog/price_list.py": "headings of the price list",
+    "apps/settlements/exchange_1c.py": "words of the format of banks",
     "apps/catalog/regions.py": "names of regions, as customers choose them",
     "apps/catalog/tables.py": "headings of the catalogue's tables, Russian files",
     "apps/catalog/vat.py": "VAT rates as the price list writes them",

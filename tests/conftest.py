@@ -233,6 +233,11 @@ def robokassa_process(tmp_path_factory: Any) -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="session")
+def atol_process(tmp_path_factory: Any) -> Iterator[Simulator]:
+    yield from _simulator("atol", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def smsaero_process(tmp_path_factory: Any) -> Iterator[Simulator]:
     yield from _simulator("smsaero", tmp_path_factory)
 
@@ -277,6 +282,12 @@ def cloudpayments(cloudpayments_process: Simulator) -> Iterator[Control]:
 def robokassa(robokassa_process: Simulator) -> Iterator[Control]:
     """The Robokassa simulator's controls, without planned faults."""
     yield from _control(robokassa_process)
+
+
+@pytest.fixture
+def atol(atol_process: Simulator) -> Iterator[Control]:
+    """The ATOL simulator's controls, without planned faults."""
+    yield from _control(atol_process)
 
 
 @pytest.fixture

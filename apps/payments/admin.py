@@ -11,7 +11,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.decorators import action, display
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
@@ -20,12 +23,14 @@ from unfold.widgets import (
 )
 
 from apps.accounts.models import Customer
-from apps.core import console
+from apps.core import console, links
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.core.money import Money
-from apps.payments import payments, refunds
+from apps.payments import payments, receipts, refunds, registering
 from apps.payments.models import Payment, PaymentMethod, Refund, RefusalHow
+from apps.payments.receipt_models import Receipt
+from apps.policies.fiscal import ReceiptMethod, Taxation
 
 COLOURS = {
     "created": "info",
@@ -36,6 +41,16 @@ COLOURS = {
     "failed": "danger",
     "refunded": "warning",
 }
+RECEIPT_COLOURS = {
+    "queued": "info",
+    "sending": "info",
+    "sent": "info",
+    "unknown": "warning",
+    "registered": "success",
+    "failed": "danger",
+    "corrected": "info",
+}
+METHODS = {one.value: one.label for one in ReceiptMethod}
 MONEY_ROLES = ("finance",)
 
 
@@ -64,6 +79,17 @@ class PaymentsOfCustomer(console.Belongings):
 console.show_below(Customer, PaymentsOfCustomer)
 
 
+class ReceiptsOfPayment(console.ReadOnlyInline):
+    model, tab = Receipt, True
+    fields = ("cause", "shown_total", "state", "business_date", "reason")
+    readonly_fields = ("shown_total",)
+    show_change_link = True
+
+    @display(description=_("сумма"))
+    def shown_total(self, row: Receipt) -> str:
+        return str(row.money)
+
+
 class RefundForm(forms.Form):
     """How much goes back, and why. The key makes a second click the same refund."""
 
@@ -89,6 +115,7 @@ class PaymentAdmin(MoneyAdmin):
     search_fields = ("=gateway_id", "customer__phone", "customer__email", "customer__name")
     date_hierarchy = None
     actions_detail = ("give_back", "ask_gateway")
+    inlines = (ReceiptsOfPayment,)
     exclude = ("confirmation_url", "return_url", "reference", "product_id", "tariff_version_id")
 
     @action(description=_("Вернуть"), url_path="refund", permissions=["money"])
@@ -198,3 +225,109 @@ class PaymentMethodAdmin(MoneyAdmin):
             "back": reverse("admin:payments_paymentmethod_change", args=[object_id]),
         }
         return TemplateResponse(request, "payments/refuse.html", context)
+
+
+@console.register(Receipt, sites=(console.partner_site,))
+class ReceiptAdmin(MoneyAdmin):
+    """Receipts as the register has them; one that was not registered is made anew by a button."""
+
+    list_display = ("created_at", "cause", "shown_total", "shown_receipt", "payment", "reason")
+    list_filter = ("state", "cause", ("business_date", RangeDateFilter))
+    list_filter_submit = True
+    list_select_related = ("payment",)
+    search_fields = ("=gateway_id",)
+    actions_detail = ("replace", "ask_register")
+    empty_hint = _("Чеки появляются с оплатами и возвратами, если у продавца есть правило чеков.")
+    fields = (
+        "shown_receipt",
+        "reason",
+        ("cause", "operation"),
+        ("shown_total", "shown_prepaid"),
+        "shown_lines",
+        "shown_seller",
+        "contact",
+        "shown_fiscal",
+        ("payment", "refund", "replaces"),
+        ("business_date", "closes_on"),
+        ("created_at", "settled_at"),
+        ("connection", "gateway_id"),
+    )
+    readonly_fields = (
+        "shown_receipt",
+        "shown_total",
+        "shown_prepaid",
+        "shown_lines",
+        "shown_seller",
+        "shown_fiscal",
+    )
+
+    @display(description=_("состояние"), label=RECEIPT_COLOURS)
+    def shown_receipt(self, row: Receipt) -> tuple[str, Any]:
+        return row.state, row.get_state_display()
+
+    @display(description=_("сумма"))
+    def shown_total(self, row: Receipt) -> str:
+        return str(row.money)
+
+    @display(description=_("из неё зачтено из предоплаты"))
+    def shown_prepaid(self, row: Receipt) -> str:
+        return str(Money(row.prepaid, row.currency))
+
+    @display(description=_("строки"))
+    def shown_lines(self, row: Receipt) -> SafeString:
+        return format_html_join(
+            format_html("<br>"), "{}", ((_line(line, row.currency),) for line in row.lines)
+        )
+
+    @display(description=_("продавец"))
+    def shown_seller(self, row: Receipt) -> str:
+        seller = row.seller
+        taxation = Taxation(seller["taxation"]).label
+        return f"{_('ИНН')} {seller['inn']}, {taxation}, {seller['place']}, {seller['email']}"
+
+    @display(description=_("фискальные данные"))
+    def shown_fiscal(self, row: Receipt) -> SafeString | str:
+        fiscal = row.fiscal
+        if not fiscal:
+            return "—"
+        told = _("ФН %(fn)s, ФД %(document)s, ФПД %(attribute)s") % fiscal
+        url = fiscal.get("url", "")
+        return links.linked(told, url if url.startswith("https://") else "")
+
+    @action(description=_("Пробить заново"), url_path="replace", permissions=["money"])
+    def replace(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        row = get_object_or_404(Receipt, pk=object_id)
+        if request.method != "POST":
+            notes = [_("Тот же чек уйдёт в кассу под новым номером."), row.reason]
+            title = _("Пробить заново")
+            return console.form_page(self, request, forms.Form(), title, notes=notes, press=title)
+        try:
+            made = receipts.replace(row.pk, actor=request.user.get_username())
+        except Refused as refusal:
+            messages.error(request, str(refusal.message))
+            return redirect("admin:payments_receipt_change", object_id)
+        messages.success(request, _("Новый чек в очереди"))
+        return redirect("admin:payments_receipt_change", made.pk)
+
+    @action(description=_("Спросить кассу"), url_path="ask", permissions=["view"])
+    def ask_register(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        """Only reads there, and so is safe for everybody who may look."""
+        row = registering.settle(get_object_or_404(Receipt, pk=object_id).pk)
+        messages.info(request, _("Состояние чека: %s") % row.get_state_display())
+        return redirect("admin:payments_receipt_change", object_id)
+
+
+def _line(line: dict[str, Any], currency: str) -> str:
+    rate = (
+        _("без НДС")
+        if line["vat_rate"] is None
+        else _("НДС %s %%") % f"{Decimal(line['vat_rate']).normalize():f}"
+    )
+    money = Money(Decimal(line["amount"]), currency)
+    told = f"{line['name']} × {line['quantity']} — {money}, {rate}, {METHODS.get(line['method'], line['method'])}"
+    agent = line["agent"]
+    return (
+        f"{told}; {_('агент, поставщик')} {agent['supplier_name']}, {_('ИНН')} {agent['supplier_inn']}"
+        if agent
+        else told
+    )

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
+from itertools import zip_longest
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Sum
 
 from apps.connectors.models import Connection, GatewayReference
 from apps.core import audit, clock, search
@@ -14,6 +16,7 @@ from apps.core.models import Delivery, Due, WorkItem
 from apps.core.tenancy import current_partner
 from apps.ledger.ledger import Account
 from apps.ledger.models import Transfer
+from apps.payments.cash_register import Operation
 from apps.payments.methods import HIDDEN
 from apps.payments.models import (
     CONSENT_REVOKED,
@@ -24,6 +27,8 @@ from apps.payments.models import (
     Refund,
     RefundState,
 )
+from apps.payments.receipt_models import OPEN_RECEIPTS, Receipt, ReceiptCause, ReceiptState
+from apps.policies.fiscal import FiscalRule
 
 CAPTURED = [PaymentState.SUCCEEDED, PaymentState.REFUNDED]
 
@@ -247,3 +252,71 @@ def _told() -> list[UUID]:
 
 def _work(kind: str) -> QuerySet[WorkItem]:
     return WorkItem.objects.filter(partner_id=current_partner().pk, kind=kind)
+
+
+@audit.rule("payments.receipt-of-money")
+def receipt_of_money() -> Iterator[str]:
+    """A receipt that counts is of money that came or went, of its sum and its way; no such money lacks one."""
+    counting = Receipt.objects.filter(replaced_by=None)
+    of_payment, of_refund = (
+        counting.filter(cause=one) for one in (ReceiptCause.PAYMENT, ReceiptCause.REFUND)
+    )
+    fine = {"operation": Operation.SELL, "total": F("payment__amount"), "payment__state__in": CAPTURED}
+    for receipt in of_payment.exclude(**fine):
+        yield f"Receipt {receipt.pk}: {receipt.operation} of {receipt.total}, and its payment is another"
+    fine = {
+        "operation": Operation.SELL_REFUND,
+        "total": F("refund__amount"),
+        "refund__state": RefundState.SUCCEEDED,
+    }
+    for receipt in of_refund.exclude(**fine):
+        yield f"Receipt {receipt.pk}: {receipt.operation} of {receipt.total}, and its refund is another"
+    for refund in Refund.objects.filter(
+        Exists(of_payment.filter(payment=OuterRef("payment"))),
+        ~Exists(of_refund.filter(refund=OuterRef("pk"))),
+        state=RefundState.SUCCEEDED,
+    ):
+        yield f"Refund {refund.pk} of {refund.amount} has no receipt, and its payment has one"
+    for payment in _asked_for(of_payment):
+        yield f"Payment {payment.pk} of {payment.amount} has no receipt, and a rule asks for one"
+
+
+def _asked_for(receipts: QuerySet[Receipt]) -> Iterator[Payment]:
+    """Payments without one, that came while a rule with a register was in force."""
+    partner = current_partner()
+    without = Payment.objects.filter(~Exists(receipts.filter(payment=OuterRef("pk"))), state__in=CAPTURED)
+    rules = list(FiscalRule.objects.order_by("legal_entity_id", "valid_from"))
+    for rule, following in zip_longest(rules, rules[1:]):
+        if not rule.register_for(is_sandbox=partner.is_sandbox):
+            continue
+        ours = Connection.objects.filter(legal_entity=rule.legal_entity_id).values("pk")
+        found = without.filter(connection__in=ours, settled_at__gte=rule.begins(clock.zone()))
+        if following is not None and following.legal_entity_id == rule.legal_entity_id:
+            found = found.filter(settled_at__lt=following.begins(clock.zone()))
+        yield from found
+
+
+@audit.rule("payments.receipt-adds-up")
+def receipt_adds_up() -> Iterator[str]:
+    """The lines of a receipt are its total; what was settled of a prepayment and went back is no more than it."""
+    for receipt in Receipt.objects.all():
+        if sum(Decimal(line["amount"]) for line in receipt.lines) != receipt.total:
+            yield f"Receipt {receipt.pk}: its lines are not {receipt.total}"
+    settled = Receipt.objects.filter(replaced_by=None).exclude(cause=ReceiptCause.PAYMENT)
+    for row in settled.values("payment").annotate(done=Sum("total"), whole=Max("payment__amount")):
+        if row["done"] > row["whole"]:
+            yield f"Payment {row['payment']} of {row['whole']}: {row['done']} settled and given back by receipts"
+
+
+@audit.rule("payments.receipt-goes-on")
+def receipt_goes_on() -> Iterator[str]:
+    """A receipt that is not registered yet is planned, and staff know of one that failed."""
+    partner = current_partner().pk
+    planned = Due.objects.filter(
+        partner_id=partner, object_id=OuterRef("pk"), kind__startswith="payments.receipt"
+    )
+    known = WorkItem.objects.filter(partner_id=partner, object_id=OuterRef("pk"), kind="payments.Receipt")
+    for receipt in Receipt.objects.filter(~Exists(planned), state__in=OPEN_RECEIPTS):
+        yield f"Receipt {receipt.pk} is {receipt.state}, and nothing is planned"
+    for receipt in Receipt.objects.filter(~Exists(known), state=ReceiptState.FAILED):
+        yield f"Receipt {receipt.pk} failed, and nobody knows"

@@ -7,7 +7,7 @@ from apps.connectors.base import Kind, Received
 from apps.connectors.models import GatewayReference
 from apps.core import clock, due, events
 from apps.core.models import Event
-from apps.payments import methods, payments, refunds, timing
+from apps.payments import methods, payments, receipts, refunds, registering, timing
 
 
 @due.task("payments.send")
@@ -50,10 +50,35 @@ def reconcile(object_id: UUID) -> None:
     refunds.reconcile(object_id)
 
 
+@due.task(receipts.SEND)
+def send_receipt(object_id: UUID) -> None:
+    """Hands over a receipt that was written."""
+    registering.send(object_id)
+
+
+@due.task(receipts.SWEEP)
+def sweep_receipt(object_id: UUID) -> None:
+    """Asks about a receipt until it is registered or refused."""
+    registering.sweep(object_id)
+
+
+@due.task(receipts.CLOSE)
+def close_receipt(object_id: UUID) -> None:
+    """Settles a prepayment that is earned by now."""
+    receipts.close(object_id)
+
+
 @events.on("accounts.CustomerErased")
 def erase_methods(event: Event) -> None:
-    """Money documents stay; what a charge could be made by goes."""
+    """Money documents stay; what a charge could be made by goes, and where receipts went to."""
     methods.erase(event.object_id)
+    receipts.erase(event.object_id)
+
+
+@webhooks.receiver(Kind.FISCAL)
+def reported(reference: GatewayReference, received: Received) -> None:
+    """A cash register says what became of a receipt: it is asked."""
+    due.schedule(receipts.SWEEP, reference.object_id, clock.wall(), wall=True)
 
 
 @webhooks.receiver(Kind.PAYMENT)

@@ -293,3 +293,6 @@ class Refund(Moving):
 def elapsed(since: datetime | None, now: datetime) -> float:
     """Seconds since a moment; 0 where there is none."""
     return max(0.0, (now - since).total_seconds()) if since else 0.0
+
+
+import apps.payments.receipt_models  # noqa: E402, F401 - more models of this app

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from apps.core import clock, due, events, search, work
-from apps.payments import methods, refunds, timing
+from apps.payments import methods, receipts, refunds, timing
 from apps.payments.gateway import GatewayPayment, Status
 from apps.payments.models import CONSENT_REVOKED, Payment, PaymentMethod, PaymentState, RefusalHow
 from apps.payments.postings import post_payment
@@ -104,6 +104,7 @@ def _succeed(payment: Payment, seen: GatewayPayment) -> None:
     methods.save_method(payment, seen)
     payment.save()
     post_payment(payment, payment.connection)
+    receipts.plan_payment(payment)
     _close(payment)
     if not (late or refused):
         events.publish("payments.PaymentSucceeded", payment.pk, customer_id=payment.customer_id)

@@ -14,7 +14,7 @@ from apps.core import clock, due, events, faults, search, work
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.core.money import Money
-from apps.payments import timing
+from apps.payments import receipts, timing
 from apps.payments.gateway import Gateway, GatewayRefund, RefundRequest, Status
 from apps.payments.models import Payment, PaymentState, Refund, RefundState
 from apps.payments.postings import post_refund
@@ -188,6 +188,7 @@ def _succeed(made: Refund) -> None:
 def _post(made: Refund) -> None:
     payment = made.payment
     post_refund(made, payment.connection)
+    receipts.plan_refund(made)
     search.index("payments.refund", made.pk, [made.gateway_id])
     done = payment.refunds.filter(state=RefundState.SUCCEEDED)
     if payment.state == PaymentState.SUCCEEDED and sum(row.amount for row in done) >= payment.amount:

@@ -8,6 +8,7 @@ from apps.connectors.models import Connection
 from apps.core import clock
 from apps.payments.gateway import Gateway
 from apps.payments.models import Payment, Refund, elapsed
+from apps.payments.receipt_models import Receipt
 
 IN_FLIGHT = timedelta(seconds=settings.IN_FLIGHT_SECONDS)
 """Longer than one call: until then a claimed row may still be in another worker's hands."""
@@ -24,12 +25,12 @@ STAFF_AFTER_PENDING = timedelta(hours=26)
 SHORTEST, LONGEST = timedelta(seconds=5), timedelta(minutes=10)
 
 
-def next_look(row: Payment | Refund) -> datetime:
+def next_look(row: Payment | Refund | Receipt) -> datetime:
     """When to ask next: soon for what is fresh, every ten minutes for what is old."""
     return clock.wall() + min(max(age(row) / 3, SHORTEST), LONGEST)
 
 
-def age(row: Payment | Refund) -> timedelta:
+def age(row: Payment | Refund | Receipt) -> timedelta:
     """For how long we have had it, by the faster of both clocks: a sandbox gateway moves along with ours."""
     return timedelta(seconds=max(elapsed(row.claimed_at, clock.wall()), elapsed(row.created_at, clock.now())))
 
@@ -44,7 +45,7 @@ def page_is_over(payment: Payment) -> bool:
     return not payment.is_charge and age(payment) > PAGE_KEPT
 
 
-def in_flight(row: Payment | Refund) -> bool:
+def in_flight(row: Payment | Refund | Receipt) -> bool:
     """Whether a call about it may still be under way."""
     return elapsed(row.claimed_at, clock.wall()) < IN_FLIGHT.total_seconds()
 

@@ -14,6 +14,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from apps import journal
 from apps.core import clock, console
 from apps.policies import messages
+from apps.policies.fiscal import FiscalRule
 from apps.policies.models import MessageTemplate, NumberSequence, VatRate
 
 # What staff call the kinds of documents that have numbers.
@@ -112,3 +113,18 @@ class NumberSequenceAdmin(console.ReadOnlyAdmin):
 
 
 import apps.policies.dunning_admin  # noqa: E402, F401 - more pages of this app
+
+
+@console.register(FiscalRule, sites=(console.operator_site,))
+class FiscalRuleAdmin(Journalled):
+    """Who makes the receipts of a seller, from a day on: one that has begun stands for good."""
+
+    change_roles = ("finance",)
+    list_display = ("legal_entity", "valid_from", "connection", "taxation", "method")
+    list_filter = ("legal_entity",)
+    list_select_related = ("legal_entity", "connection")
+    empty_hint = _("Без правила чеки продавца делает не платформа: его банк, его касса или партнёр.")
+
+    def has_change_permission(self, request: HttpRequest, obj: FiscalRule | None = None) -> bool:
+        stands = obj is not None and obj.valid_from <= clock.today()
+        return super().has_change_permission(request, obj) and not stands

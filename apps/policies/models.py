@@ -107,4 +107,5 @@ class NumberSequence(models.Model):
         return f"{self.partner} · {self.year}"
 
 
-import apps.policies.dunning_models  # noqa: E402, F401 - more models of this app
+import apps.policies.dunning_models  # noqa: E402 - more models of this app
+import apps.policies.fiscal  # noqa: E402, F401 - and more

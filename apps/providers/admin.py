@@ -31,8 +31,15 @@ class ProviderAdmin(console.ConsoleAdmin):
     list_select_related = ("connection", "test_connection")
     search_fields = ("name", "code")
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return ["name", "contact", "connection", "test_connection", "is_archived"]
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        return [
+            "name",
+            "contact",
+            ("legal_name", "inn", "phone"),
+            "connection",
+            "test_connection",
+            "is_archived",
+        ]
 
     def formfield_for_foreignkey(self, db_field: Any, request: Any, **options: Any) -> Any:
         if db_field.name in {"connection", "test_connection"}:

@@ -5,6 +5,7 @@ import hmac
 import uuid
 
 from django.conf import settings
+from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -17,6 +18,14 @@ class Provider(models.Model):
     code = models.SlugField(_("код"), max_length=60, unique=True)
     name = models.CharField(_("название"), max_length=120, unique=True)
     contact = models.CharField(_("контакт"), max_length=200, blank=True)
+    # For receipts of what is sold on its behalf [1225, 1226, 1171].
+    legal_name = models.CharField(_("юридическое название"), max_length=200, blank=True)
+    inn = models.CharField(
+        _("ИНН"), max_length=12, blank=True, validators=[RegexValidator(r"^(\d{10}|\d{12})$")]
+    )
+    phone = models.CharField(
+        _("телефон для чеков"), max_length=19, blank=True, validators=[RegexValidator(r"^\+\d{10,18}$")]
+    )
     connection = models.ForeignKey(
         "connectors.Connection",
         models.PROTECT,

@@ -55,6 +55,8 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
     (
         _("Деньги"),
         [
+            (_("Выписки банка"), "settlements.BankStatement", "account_balance_wallet"),
+            (_("Строки выписок"), "settlements.BankLine", "list_alt"),
             (_("Оборотно-сальдовая ведомость"), "reports.TrialBalance", "balance"),
             (_("Взаиморасчёты с партнёрами"), "reports.PartnerStatement", "handshake"),
             (_("Проводки"), "ledger.Transfer", "account_balance"),
@@ -95,6 +97,7 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Правила списаний"), "policies.ChargeRules", "shield"),
             (_("Нумерация"), "policies.NumberSequence", "pin"),
             (_("Ставки НДС"), "policies.VatRate", "percent"),
+            (_("Чеки: кто и как делает"), "policies.FiscalRule", "receipt"),
             (_("Журнал действий"), "journal.Entry", "history"),
             (_("Состояние системы"), "django_celery_beat.PeriodicTask", "monitor_heart"),
         ],
@@ -130,6 +133,7 @@ PARTNER: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Неоплаты"), "billing.Dunning", "money_off"),
             (_("Платежи"), "payments.Payment", "payments"),
             (_("Возвраты"), "payments.Refund", "undo"),
+            (_("Чеки"), "payments.Receipt", "receipt"),
             (_("Корректировки счетов"), "billing.CreditNote", "edit_document"),
             (_("Акты и квитанции"), "billing.Document", "description"),
             (_("Поступления"), "billing.OutsidePayment", "account_balance"),

@@ -68,6 +68,11 @@ class Control:
     def add_shop(self, shop_id: str, secret: str, webhook_url: str | None = None) -> None:
         self._call("PUT", f"/_control/shops/{shop_id}", {"secret": secret, "webhook_url": webhook_url})
 
+    def add_register(self, group: str, *, inn: str, login: str = "", password: str = "secret") -> None:
+        """ATOL: a group of cash registers of a company."""
+        given = {"login": login or group, "password": password, "inn": inn}
+        self._call("PUT", f"/_control/shops/{group}", given)
+
     def resend_webhook(self, payment_id: str | None = None, **fields: Any) -> list[str]:
         """Send a webhook again: of a payment, or the last. Fields: times, event, altered. Ids of the new ones."""
         wanted = {"payment_id": payment_id} if payment_id else {"last": True}

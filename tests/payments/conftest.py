@@ -25,7 +25,9 @@ from apps.payments import payments, refunds
 from apps.payments.models import Payment, PaymentMethod, Refund
 from apps.sandbox.control import GOOD_CARD, Control
 from tests.payments.gateways import YOOKASSA, GatewayKind
+from tests.staff import staff
 
+__all__ = ["staff"]
 _shops = itertools.count(int.from_bytes(os.urandom(5)))
 PRICE = Money(Decimal("399.00"))
 

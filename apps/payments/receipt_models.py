@@ -1,0 +1,130 @@
+"""Fiscal receipts of a partner's payments and refunds, and how their states may change."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.fields import EncryptedField, PublicReference
+from apps.core.money import Money, amount_field, currency_field
+from apps.payments.models import Moving
+
+
+class ReceiptCause(models.TextChoices):
+    """What a receipt is about."""
+
+    PAYMENT = "payment", _("оплата")
+    SETTLEMENT = "settlement", _("зачёт предоплаты")
+    REFUND = "refund", _("возврат")
+
+
+class ReceiptState(models.TextChoices):
+    """How far a receipt has come."""
+
+    QUEUED = "queued", _("В очереди")
+    SENDING = "sending", _("Отправляется")
+    SENT = "sent", _("У кассы")
+    UNKNOWN = "unknown", _("Выясняется")
+    REGISTERED = "registered", _("Пробит")
+    FAILED = "failed", _("Не пробит")
+    CORRECTED = "corrected", _("Заменён")
+
+
+_S = ReceiptState
+RECEIPT_MOVES: dict[str, frozenset[str]] = {
+    # Where nothing of it was sent yet, it may go by another register.
+    _S.QUEUED: frozenset({_S.SENDING, _S.CORRECTED}),
+    # Back to the queue only where the register certainly did not take it.
+    _S.SENDING: frozenset({_S.QUEUED, _S.SENT, _S.UNKNOWN, _S.REGISTERED, _S.FAILED}),
+    _S.SENT: frozenset({_S.UNKNOWN, _S.REGISTERED, _S.FAILED}),
+    _S.UNKNOWN: frozenset({_S.SENT, _S.REGISTERED, _S.FAILED}),
+    _S.FAILED: frozenset({_S.CORRECTED}),
+    _S.REGISTERED: frozenset(),
+    _S.CORRECTED: frozenset(),
+}
+OPEN_RECEIPTS = frozenset({_S.QUEUED, _S.SENDING, _S.SENT, _S.UNKNOWN})
+COUNTING = [state for state in _S.values if state != _S.CORRECTED]
+"""States of receipts that count: one that was replaced counts by the one in its place."""
+
+
+class Receipt(Moving):
+    """One receipt, frozen as it is to be registered. A failed one is replaced, never changed."""
+
+    MOVES = RECEIPT_MOVES
+    Cause, State = ReceiptCause, ReceiptState
+
+    payment = models.ForeignKey(
+        "payments.Payment", models.PROTECT, related_name="receipts", verbose_name=_("платёж")
+    )
+    refund = models.ForeignKey(
+        "payments.Refund",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="receipts",
+        db_index=False,
+        verbose_name=_("возврат"),
+    )
+    replaces = models.OneToOneField(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="replaced_by",
+        verbose_name=_("вместо чека"),
+    )
+    connection = PublicReference("connectors.Connection", verbose_name=_("касса"))
+    reference = PublicReference("connectors.GatewayReference", verbose_name=_("номер для кассы"))
+    cause = models.CharField(_("о чём"), max_length=10, choices=ReceiptCause)
+    # What it answers to: the same again finds the first one.
+    key = models.CharField(_("ключ"), max_length=100, unique=True)
+    operation = models.CharField(_("признак расчёта"), max_length=11)
+    total = amount_field(_("сумма"))
+    prepaid = amount_field(_("из неё зачтено из предоплаты"))
+    currency = currency_field()
+    # [{name, price, quantity, amount, vat_rate, vat, method, agent}]: see `cash_register.ReceiptLine`.
+    lines = models.JSONField(_("строки"))
+    seller = models.JSONField(_("продавец"))
+    contact = EncryptedField(_("куда отправлен"), blank=True)
+    business_date = models.DateField(_("дата"))
+    # The day on which the whole of a prepayment is earned.
+    closes_on = models.DateField(_("зачёт предоплаты"), null=True, blank=True)
+    state = models.CharField(_("состояние"), max_length=10, choices=ReceiptState, default=ReceiptState.QUEUED)
+    gateway_id = models.CharField(_("номер у кассы"), max_length=100, blank=True)
+    # {fn, document, attribute, registered_at, url}
+    fiscal = models.JSONField(_("фискальные данные"), default=dict, blank=True)
+    reason = models.CharField(_("почему не пробит"), max_length=300, blank=True)
+    created_at = models.DateTimeField(_("создан"))
+    claimed_at = models.DateTimeField(_("отправлен"), null=True, blank=True)
+    settled_at = models.DateTimeField(_("завершён"), null=True, blank=True)
+
+    class Meta:
+        app_label = "payments"
+        verbose_name, verbose_name_plural = _("чек"), _("чеки")
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(total__gt=0, prepaid__gte=0, prepaid__lte=models.F("total")),
+                name="payments_receipt_amounts",
+            ),
+            models.CheckConstraint(
+                condition=Q(cause=ReceiptCause.REFUND) ^ Q(refund=None), name="payments_receipt_refund"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_cause_display()}, {self.money}"
+
+    @property
+    def money(self) -> Money:
+        """The whole sum."""
+        return Money(self.total, self.currency)
+
+    @property
+    def is_prepayment(self) -> bool:
+        """Whether it says that something is paid ahead: then a second one says when it is given."""
+        return any(line["method"] == "full_prepayment" for line in self.lines)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something still has to come of it."""
+        return self.state in OPEN_RECEIPTS

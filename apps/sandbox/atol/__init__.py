@@ -1,0 +1,1 @@
+"""The ATOL Online simulator: cash registers in the cloud, protocol of version 5."""

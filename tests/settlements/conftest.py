@@ -1,0 +1,6 @@
+"""A shop at the simulators, and staff."""
+
+from tests.orders.fixtures import shop
+from tests.staff import staff
+
+__all__ = ["shop", "staff"]
