@@ -244,6 +244,7 @@ CONNECTORS = [
     "apps.payments.cloudpayments.CloudPayments",
     "apps.payments.robokassa.Robokassa",
     "apps.payments.atol.Atol",
+    "apps.billing.partner_service.PartnerService",
     "apps.providers.key_pool.KeyPool",
     "apps.providers.http_provider.HttpProvider",
     "apps.notifications.smtp.Smtp",

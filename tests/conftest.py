@@ -238,6 +238,11 @@ def atol_process(tmp_path_factory: Any) -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="session")
+def partner_process(tmp_path_factory: Any) -> Iterator[Simulator]:
+    yield from _simulator("partner", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def smsaero_process(tmp_path_factory: Any) -> Iterator[Simulator]:
     yield from _simulator("smsaero", tmp_path_factory)
 
@@ -288,6 +293,12 @@ def robokassa(robokassa_process: Simulator) -> Iterator[Control]:
 def atol(atol_process: Simulator) -> Iterator[Control]:
     """The ATOL simulator's controls, without planned faults."""
     yield from _control(atol_process)
+
+
+@pytest.fixture
+def partner_sim(partner_process: Simulator) -> Iterator[Control]:
+    """The controls of a partner's own billing, without planned faults."""
+    yield from _control(partner_process)
 
 
 @pytest.fixture

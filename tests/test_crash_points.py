@@ -34,6 +34,8 @@ ELSEWHERE = {
     "notifications.fetched-not-recorded",
     "notifications.followed",
     "callcenters.allotted-not-learnt",
+    "billing.ask-claimed-not-sent",
+    "billing.asked-not-recorded",
     "billing.batch-not-committed",
     "billing.batch-moved",
     "billing.batch-undone-not-committed",

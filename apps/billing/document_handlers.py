@@ -1,7 +1,10 @@
 """Documents that follow from what happened: receipts of payments, acts of what was given, a partner's monthly bill."""
 
-from apps.billing import documents, mailing, partner_invoices, receipt_lines
-from apps.core import due, events
+from apps.billing import asking_partner, documents, mailing, partner_invoices, receipt_lines
+from apps.connectors import webhooks
+from apps.connectors.base import Kind, Received
+from apps.connectors.models import GatewayReference
+from apps.core import clock, due, events
 from apps.core.models import Event
 from apps.notifications import attachments
 
@@ -17,6 +20,18 @@ def document_refund(event: Event) -> None:
     documents.refunded(event.object_id)
 
 
+@events.on("billing.ChargeRequested")
+def ask_partner(event: Event) -> None:
+    asking_partner.plan(event.object_id)
+
+
+@webhooks.receiver(Kind.PARTNER)
+def answered(reference: GatewayReference, received: Received) -> None:
+    """A partner says that it has charged, or not: signed as it is, its service is asked."""
+    due.schedule(asking_partner.SEND, reference.object_id, clock.wall(), wall=True)
+
+
+due.task(asking_partner.SEND)(asking_partner.step)
 due.task(mailing.LETTER)(mailing.letter_due)
 attachments.register(mailing.SOURCE, mailing.make)
 due.task(documents.ACT)(documents.act_due)

@@ -122,7 +122,7 @@ class RequestState(models.TextChoices):
 
 
 class ChargeRequest(UUIDModel):
-    """We ask the partner to charge its client for an invoice; it answers once, by API."""
+    """We ask the partner to charge its client for an invoice; it answers once: its service, or by our API."""
 
     State = RequestState
 
@@ -136,6 +136,14 @@ class ChargeRequest(UUIDModel):
     )
     reference = models.CharField(_("номер списания у партнёра"), max_length=60, blank=True)
     reason = models.CharField(_("почему отказано"), max_length=60, blank=True)
+    # Where it goes to the partner's own service; else the partner asks for it.
+    connection = PublicReference(
+        "connectors.Connection", null=True, blank=True, verbose_name=_("сервис партнёра")
+    )
+    reference_number = PublicReference(
+        "connectors.GatewayReference", null=True, blank=True, verbose_name=_("номер для сервиса")
+    )
+    asked_at = models.DateTimeField(_("отправлен"), null=True, blank=True)
     created_at = models.DateTimeField(_("создан"))
     answered_at = models.DateTimeField(_("ответ"), null=True, blank=True)
 

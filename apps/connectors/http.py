@@ -40,6 +40,7 @@ def request(
     *,
     json: Any = None,
     data: Mapping[str, Any] | None = None,
+    content: bytes | None = None,
     params: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
     auth: tuple[str, str] | None = None,
@@ -57,7 +58,13 @@ def request(
         raise ConnectorError(_("Подключение «%s» выключено") % connection.name, retry=True)
     breaker.enter(connection)
     sent = httpx.Request(
-        method, url, json=json, data=dict(data) if data else None, params=params, headers=headers
+        method,
+        url,
+        json=json,
+        data=dict(data) if data else None,
+        content=content,
+        params=params,
+        headers=headers,
     )
     started = time.monotonic()
     try:

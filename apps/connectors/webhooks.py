@@ -70,7 +70,10 @@ def store(
         earlier = InboundMessage.objects.filter(connection=connection, fingerprint=fingerprint).first()
         if earlier is not None:
             earlier.copies += 1
-            earlier.save(update_fields=["copies"])
+            if earlier.state == InboundState.REJECTED:
+                # Signed wrongly, as by a forger who knew what the true one would say: this may be that.
+                earlier.headers = headers
+            earlier.save(update_fields=["copies", "headers"])
             if earlier.state != InboundState.DONE:
                 replay(earlier)
             return earlier

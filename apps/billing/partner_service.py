@@ -1,0 +1,162 @@
+"""A partner that charges its own clients when our server asks: signed requests out, an answer at once or later.
+
+The protocol is ours (docs/integrator.md). Every request and every message back is signed the same way, over its time
+and its bytes; a charge is known by its id, and asked for again it is the same one.
+"""
+
+import hashlib
+import hmac
+import json
+import time
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import httpx
+from django.utils.translation import gettext_lazy as _
+
+from apps.connectors import http
+from apps.connectors.base import (
+    Connector,
+    ConnectorError,
+    ForgedMessage,
+    Inbound,
+    Kind,
+    Received,
+    setting,
+)
+from apps.core.money import Money
+
+SIGNATURE = "X-Armor-Signature"
+TOLERANCE_SECONDS = 300
+"""How old a message back may be: an older one is a replay."""
+CHARGED, REFUSED, PENDING = "charged", "refused", "pending"
+STATUSES = {CHARGED, REFUSED, PENDING}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The partner's service."""
+
+    url: str = setting(_("адрес сервиса"), help_text=_("Без косой черты на конце; к нему добавится /charges"))
+    secret: str = setting(_("ключ подписи"), secret=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChargeOrder:
+    """What the partner is to take from its client. Built from frozen columns only."""
+
+    key: UUID
+    reference: int
+    """Number of our GatewayReference: it comes back in messages."""
+    amount: Money
+    invoice: str
+    customer: str
+    """The partner's own id of its client, or ours where it has none."""
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChargeAnswer:
+    """What the partner says of a charge."""
+
+    status: str
+    reference: str = ""
+    paid_date: date | None = None
+    amount: Money | None = None
+    reason: str = ""
+
+
+class PartnerService(Connector):
+    """A partner's billing, asked by us."""
+
+    kind = Kind.PARTNER
+    title = _("Списание системой партнёра")
+    Config = Settings
+
+    def check(self) -> str:
+        answer = self._call("GET", "/ping")
+        if answer.status_code != 200:
+            raise ConnectorError(f"HTTP {answer.status_code}")
+        return str(_("Сервис партнёра отвечает"))
+
+    def charge(self, order: ChargeOrder) -> ChargeAnswer:
+        """Asks for a charge. The same key again is the same charge. Raises ConnectorError."""
+        body = {
+            "id": str(order.key),
+            "reference": order.reference,
+            "amount": f"{order.amount.amount:.2f}",
+            "currency": order.amount.currency,
+            "invoice": order.invoice,
+            "customer": order.customer,
+            "description": order.description,
+        }
+        return self._read(self._call("POST", "/charges", body), order, writing=True)
+
+    def fetch(self, reference: ChargeOrder, /) -> ChargeAnswer | None:
+        """What became of a charge; None where the partner never heard of it."""
+        answer = self._call("GET", f"/charges/{reference.key}")
+        return None if answer.status_code == 404 else self._read(answer, reference, writing=False)
+
+    def receive(self, message: Inbound) -> Received:
+        if not is_signed(
+            self.config.secret, message.headers.get(SIGNATURE.lower(), ""), message.body, time.time()
+        ):
+            raise ForgedMessage(str(_("Подпись не сходится или устарела")))
+        try:
+            said = json.loads(message.body)
+            return Received(reference=int(said["reference"]), type="charge")
+        except (ValueError, KeyError, TypeError) as error:
+            raise ForgedMessage(str(_("Это не ответ о списании"))) from error
+
+    def _call(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        content = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
+        headers = {SIGNATURE: signature(self.config.secret, content, int(time.time()))}
+        if body is not None:
+            headers |= {"Content-Type": "application/json", "Idempotency-Key": body["id"]}
+        return http.request(
+            self.connection,
+            method,
+            f"{self.config.url.rstrip('/')}{path}",
+            content=content or None,
+            headers=headers,
+        )
+
+    def _read(self, answer: httpx.Response, order: ChargeOrder, *, writing: bool) -> ChargeAnswer:
+        try:
+            said = answer.json()
+            status = said["status"]
+            if (
+                answer.status_code not in {200, 201, 202}
+                or status not in STATUSES
+                or said["id"] != str(order.key)
+            ):
+                raise ValueError(status)
+            return ChargeAnswer(
+                status=status,
+                reference=str(said.get("reference") or "")[:60],
+                paid_date=date.fromisoformat(said["paid_date"]) if said.get("paid_date") else None,
+                amount=Money(Decimal(str(said["amount"])), said["currency"]) if "amount" in said else None,
+                reason=str(said.get("reason") or "")[:60],
+            )
+        except (ValueError, KeyError, TypeError, ArithmeticError) as error:
+            told = str(_("Непонятный ответ партнёра (%d)") % answer.status_code)
+            # 4xx is a refusal to talk, not to charge: nothing was done.
+            is_refusal = 400 <= answer.status_code < 500
+            raise ConnectorError(told, unknown=writing and not is_refusal, retry=not writing) from error
+
+
+def signature(secret: str, body: bytes, at: int) -> str:
+    """`t=<unix seconds>,v1=<hex HMAC-SHA256 of "<t>." and the body>`."""
+    digest = hmac.new(secret.encode(), b"%d." % at + body, hashlib.sha256).hexdigest()
+    return f"t={at},v1={digest}"
+
+
+def is_signed(secret: str, given: str, body: bytes, now: float) -> bool:
+    """Whether a message was signed with the secret within the tolerance."""
+    at = given.partition(",")[0].removeprefix("t=")
+    if not (at.isascii() and at.isdigit() and len(at) <= 12) or abs(now - int(at)) > TOLERANCE_SECONDS:
+        return False
+    return hmac.compare_digest(signature(secret, body, int(at)), given)

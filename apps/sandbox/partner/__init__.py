@@ -1,0 +1,1 @@
+"""The simulator of a partner's own billing, which charges its clients when it is asked."""
