@@ -89,6 +89,27 @@ class GatewayRefund:
     reason: str = ""
 
 
+class EntryKind(StrEnum):
+    """What a line of a gateway's register is."""
+
+    PAYMENT = "payment"
+    REFUND = "refund"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterEntry:
+    """One line of a gateway's register of a day."""
+
+    kind: EntryKind
+    gateway_id: str
+    payment_gateway_id: str
+    """Of a refund: the payment's; of a payment, its own."""
+    amount: Money
+    fee: Decimal | None = None
+    """What the gateway kept; None where its register does not tell."""
+    at: datetime | None = None
+
+
 class Gateway(Connector):
     """A payment gateway. Every call raises ConnectorError; `unknown` where it may have been done.
 
@@ -134,6 +155,10 @@ class Gateway(Connector):
     @abstractmethod
     def fetch_refund(self, request: RefundRequest) -> GatewayRefund:
         """A refund that the gateway has told an id of."""
+
+    def register(self, since: datetime, until: datetime) -> "list[RegisterEntry] | None":
+        """All that succeeded in [since, until), as the gateway has it; None where it tells that by a file only."""
+        return None
 
     @abstractmethod
     def refunds_of(self, payment_gateway_id: str) -> list[GatewayRefund]:

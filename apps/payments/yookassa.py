@@ -14,11 +14,13 @@ from apps.connectors import http
 from apps.connectors.base import ConnectorError, ForgedMessage, Inbound, Received, setting
 from apps.core.money import Money
 from apps.payments.gateway import (
+    EntryKind,
     Gateway,
     GatewayPayment,
     GatewayRefund,
     PaymentRequest,
     RefundRequest,
+    RegisterEntry,
     Status,
 )
 from apps.policies.dunning import DeclineClass
@@ -103,6 +105,13 @@ class YooKassa(Gateway):
 
     def refunds_of(self, payment_gateway_id: str) -> list[GatewayRefund]:
         return [_refund(item) for item in self._pages("refunds", {"payment_id": payment_gateway_id})]
+
+    def register(self, since: datetime, until: datetime) -> list[RegisterEntry]:
+        window = {"status": "succeeded"}
+        captured = {"captured_at.gte": since.isoformat(), "captured_at.lt": until.isoformat()}
+        created = {"created_at.gte": since.isoformat(), "created_at.lt": until.isoformat()}
+        payments = [_entry(item) for item in self._pages("payments", window | captured)]
+        return payments + [_refund_entry(item) for item in self._pages("refunds", window | created)]
 
     def receive(self, message: Inbound) -> Received:
         """Whom a notification is about. Nothing in it is believed, so it names an object and no more."""
@@ -205,6 +214,29 @@ def _payment(found: dict[str, Any]) -> GatewayPayment:
         )
     except (KeyError, ValueError, TypeError, InvalidOperation) as error:
         raise ConnectorError(_("Непонятный ответ: %r") % error, unknown=True) from error
+
+
+def _entry(found: dict[str, Any]) -> RegisterEntry:
+    seen = _payment(found)
+    return RegisterEntry(
+        kind=EntryKind.PAYMENT,
+        gateway_id=seen.gateway_id,
+        payment_gateway_id=seen.gateway_id,
+        amount=seen.amount,
+        fee=seen.fee if "income_amount" in found else None,
+        at=datetime.fromisoformat(found["captured_at"]) if found.get("captured_at") else None,
+    )
+
+
+def _refund_entry(found: dict[str, Any]) -> RegisterEntry:
+    seen = _refund(found)
+    return RegisterEntry(
+        kind=EntryKind.REFUND,
+        gateway_id=seen.gateway_id,
+        payment_gateway_id=seen.payment_gateway_id,
+        amount=seen.amount,
+        at=datetime.fromisoformat(found["created_at"]) if found.get("created_at") else None,
+    )
 
 
 def _refund(found: dict[str, Any]) -> GatewayRefund:

@@ -57,6 +57,7 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
         [
             (_("Выписки банка"), "settlements.BankStatement", "account_balance_wallet"),
             (_("Строки выписок"), "settlements.BankLine", "list_alt"),
+            (_("Сверка со шлюзами"), "settlements.GatewayDay", "compare_arrows"),
             (_("Оборотно-сальдовая ведомость"), "reports.TrialBalance", "balance"),
             (_("Взаиморасчёты с партнёрами"), "reports.PartnerStatement", "handshake"),
             (_("Проводки"), "ledger.Transfer", "account_balance"),

@@ -336,3 +336,6 @@ def _shown(amount: Any, currency: str) -> SafeString:
     return format_html(
         '<span class="armor-sum">{}</span>', "—" if amount is None else Money(amount, currency)
     )
+
+
+import apps.settlements.reconciliation_admin  # noqa: E402, F401 - more pages of this app

@@ -129,3 +129,24 @@ class Allocation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.invoice_number}: {self.amount}"
+
+
+from apps.settlements.reconciliation_models import (  # noqa: E402 - more models of this app
+    DayState,
+    Difference,
+    DifferenceKind,
+    GatewayDay,
+    GatewayPayout,
+)
+
+__all__ = [
+    "Allocation",
+    "BankLine",
+    "BankStatement",
+    "DayState",
+    "Difference",
+    "DifferenceKind",
+    "GatewayDay",
+    "GatewayPayout",
+    "LineState",
+]

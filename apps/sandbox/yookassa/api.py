@@ -242,12 +242,12 @@ def _wanted(doc: Doc, query: Any) -> bool:
         "lte": lambda a, b: a <= b,
         "lt": lambda a, b: a < b,
     }
-    created = moment(doc["created_at"])
     try:
         return all(
-            check(created, moment(query[f"created_at.{name}"]))
+            bool(doc.get(field)) and check(moment(doc[field]), moment(query[f"{field}.{name}"]))
+            for field in ("created_at", "captured_at")
             for name, check in checks.items()
-            if f"created_at.{name}" in query
+            if f"{field}.{name}" in query
         )
     except ValueError:
         raise rules.wrong("Invalid moment", "created_at") from None
