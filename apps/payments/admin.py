@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateFilter
@@ -275,9 +275,7 @@ class ReceiptAdmin(MoneyAdmin):
 
     @display(description=_("строки"))
     def shown_lines(self, row: Receipt) -> SafeString:
-        return format_html_join(
-            format_html("<br>"), "{}", ((_line(line, row.currency),) for line in row.lines)
-        )
+        return format_html_join("", "<div>{}</div>", ((_line(line, row.currency),) for line in row.lines))
 
     @display(description=_("продавец"))
     def shown_seller(self, row: Receipt) -> str:

@@ -290,7 +290,9 @@ def _asked_for(receipts: QuerySet[Receipt]) -> Iterator[Payment]:
         if not rule.register_for(is_sandbox=partner.is_sandbox):
             continue
         ours = Connection.objects.filter(legal_entity=rule.legal_entity_id).values("pk")
-        found = without.filter(connection__in=ours, settled_at__gte=rule.begins(clock.zone()))
+        found = without.filter(
+            connection__in=ours, claimed_at__gte=rule.created_at, settled_at__gte=rule.begins(clock.zone())
+        )
         if following is not None and following.legal_entity_id == rule.legal_entity_id:
             found = found.filter(settled_at__lt=following.begins(clock.zone()))
         yield from found

@@ -63,7 +63,7 @@ class FiscalRule(models.Model):
         _("место расчётов"), max_length=200, help_text=_("Адрес сайта, как он записан при регистрации кассы")
     )
     email = models.EmailField(_("почта продавца"), help_text=_("Стоит в чеке; туда пишет покупатель"))
-    # A rule says nothing of what came before it was made.
+    # By the wall clock: a rule says nothing of what was sent before it was made.
     created_at = models.DateTimeField(_("записано"), editable=False)
 
     class Meta:
@@ -90,8 +90,8 @@ class FiscalRule(models.Model):
                 raise ValidationError({name: _("Эта касса другого юридического лица")})
 
     def begins(self, zone: tzinfo) -> datetime:
-        """The moment from which money has its receipts by this rule."""
-        return max(self.created_at, datetime.combine(self.valid_from, datetime.min.time(), tzinfo=zone))
+        """The moment from which money has its receipts by this rule, by its partner's clock."""
+        return datetime.combine(self.valid_from, datetime.min.time(), tzinfo=zone)
 
     def register_for(self, *, is_sandbox: bool) -> int | None:
         """The connection of the cash register; None where no receipt is ours to make."""

@@ -245,8 +245,8 @@ class BankLineAdmin(FinancePages):
         if not found:
             return str(_("Номеров счетов этого юридического лица в назначении нет"))
         return format_html_join(
-            format_html("<br>"),
-            "{} · {} · {} · {}{}",
+            "",
+            "<div>{} · {} · {} · {}{}</div>",
             (
                 (
                     one.number,

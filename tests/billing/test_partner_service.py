@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 
 from apps.billing import asking_partner, invoices
@@ -159,7 +160,8 @@ def test_another_sum_and_a_charge_that_was_called_off_stand_before_staff(
     partner_sim.fault("pending", match={"shop": shop.partner.slug})
     _subscription, late = bought(shop)
     invoice = Invoice.objects.get(pk=late.invoice_id)
-    invoices.void(invoice)
+    with transaction.atomic():
+        invoices.void(invoices.locked(invoice.pk))
     invoice.refresh_from_db()
     assert invoice.state == InvoiceState.VOID
     partner_sim.settle(str(late.pk))

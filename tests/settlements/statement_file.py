@@ -16,7 +16,7 @@ class Came:
     purpose: str
     number: str = "17"
     inn: str = "7707083893"
-    name: str = "ООО «Ромашка»"
+    name: str = "ООО Ромашка"
     day: date | None = None
     account: str = PAYER_ACCOUNT
 
@@ -82,7 +82,7 @@ def _document(one: Came, account: str, start: date) -> list[str]:
         f"{theirs}Банк1=ПАО СБЕРБАНК",
         f"{theirs}БИК=044525225",
         f"{ours}Счет={account}",
-        f"{ours}=ИНН 7707083893 ООО «Платформа»",
+        f"{ours}=ИНН 7707083893 ООО Платформа",
         f"{ours}ИНН=7707083893",
         "ВидПлатежа=электронно",
         "ВидОплаты=01",

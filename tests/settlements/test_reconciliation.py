@@ -1,6 +1,6 @@
 """A gateway's day beside ours: each difference is found, no other, explained by a person, and then locked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -23,9 +23,12 @@ D = Decimal
 
 
 @pytest.fixture
-def counter(partner: Partner, till_for: Callable[..., Till]) -> Till:
-    """A till on a connection of the partner's own."""
-    return till_for(partner)
+def counter(partner: Partner, till_for: Callable[..., Till]) -> Iterator[Till]:
+    """A till on a connection of the partner's own; its days go before its partner does."""
+    yield till_for(partner)
+    with in_public():
+        WorkItem.objects.filter(kind=reconciliation.KIND).delete()
+        GatewayDay.objects.all().delete()
 
 
 def check(till: Till) -> GatewayDay:
