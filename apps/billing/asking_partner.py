@@ -54,7 +54,7 @@ def service() -> Connection | None:
 def step(request_id: UUID) -> None:
     """Sends a request, or asks what became of it; plans the next look while it has no answer."""
     made = ChargeRequest.objects.select_related("invoice__customer").get(pk=request_id)
-    if made.state != RequestState.WAITING or made.connection_id is None:
+    if made.state != RequestState.WAITING or made.connection is None:
         return
     was_sent = made.asked_at is not None
     _claim(request_id)
@@ -80,6 +80,8 @@ def _claim(request_id: UUID) -> None:
 
 
 def _order(made: ChargeRequest, invoice: Invoice) -> ChargeOrder:
+    if made.reference_number_id is None:
+        raise ValueError("A request that goes to a service has a number for it")
     return ChargeOrder(
         key=made.pk,
         reference=made.reference_number_id,

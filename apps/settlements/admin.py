@@ -1,6 +1,7 @@
 """Console: statements are loaded, and what came with no invoice to its name is given one."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -54,7 +55,7 @@ class AssignForm(forms.Form):
         required=False,
         max_digits=14,
         decimal_places=2,
-        min_value=0.01,  # type: ignore[arg-type]
+        min_value=Decimal("0.01"),
         widget=UnfoldAdminDecimalFieldWidget,
     )
     keep_rest = forms.BooleanField(
@@ -90,7 +91,6 @@ class LineInline(console.Belongings):
     view_roles = ("finance",)
     fields = ("booked_date", "number", "is_credit", "amount", "state", "reason")
     verbose_name_plural = _("Строки, новые в этой выписке")
-    ordering = ("booked_date", "id")
 
 
 @console.register(BankStatement, sites=OPERATOR)

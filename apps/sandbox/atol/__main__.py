@@ -122,8 +122,8 @@ class Atol(Service):
         def take(group: str, body: Doc, facts: Doc) -> web.Response:
             inn = self.store.table("groups")[group]["inn"]
             is_correction = operation.endswith("_correction")
-            if told := rules.problem(body, inn=inn, is_correction=is_correction):
-                return self._failed(error(32, f"Ошибка валидации JSON: {told}", "system"), 400)
+            if wrong := rules.problem(body, inn=inn, is_correction=is_correction):
+                return self._failed(error(32, f"Ошибка валидации JSON: {wrong}", "system"), 400)
             number = f"{group}/{body['external_id']}"
             if known := self.store.get("numbers", number):
                 told = error(33, f"Документ с external_id {body['external_id']} уже есть", "system")

@@ -91,7 +91,7 @@ class Partner(Service):
 
     def _charge(self, shop: str, body: Doc) -> web.Response:
         facts = body.pop("_facts")
-        asked = {
+        asked: Doc = {
             name: body.get(name) for name in ("id", "reference", "amount", "currency", "customer", "invoice")
         }
         try:
