@@ -76,7 +76,7 @@ class Receipt(Moving):
     reference = PublicReference("connectors.GatewayReference", verbose_name=_("номер для кассы"))
     cause = models.CharField(_("о чём"), max_length=10, choices=ReceiptCause)
     # What it answers to: the same again finds the first one.
-    key = models.CharField(_("ключ"), max_length=100, unique=True)
+    key = models.CharField(_("ключ"), max_length=100)
     operation = models.CharField(_("признак расчёта"), max_length=11)
     total = amount_field(_("сумма"))
     prepaid = amount_field(_("из неё зачтено из предоплаты"))
@@ -102,6 +102,7 @@ class Receipt(Moving):
         verbose_name, verbose_name_plural = _("чек"), _("чеки")
         ordering = ["-id"]
         constraints = [
+            models.UniqueConstraint(fields=["key"], name="payments_receipt_once"),
             models.CheckConstraint(
                 condition=Q(total__gt=0, prepaid__gte=0, prepaid__lte=models.F("total")),
                 name="payments_receipt_amounts",

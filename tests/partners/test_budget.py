@@ -20,7 +20,7 @@ BUDGET = {
     "journal": (3, 5),
     "notifications": (1, 4),
     "orders": (4, 18),
-    "payments": (3, 7),
+    "payments": (4, 11),
     "storefronts": (2, 3),
 }
 TABLES, INDEXES = 90, 250
@@ -62,6 +62,7 @@ WANTED = {
     "orders.Service.subscription": "the services of a subscription, at each renewal",
     "payments.Payment.customer": "a customer's payments",
     "payments.PaymentMethod.customer": "a customer's cards",
+    "payments.Receipt.payment": "the receipts of a payment",
     "payments.Refund.payment": "the refunds of a payment",
 }
 

@@ -104,7 +104,7 @@ class Atol(Service):
         async def endpoint(request: web.Request) -> web.StreamResponse:
             group = request.match_info["group"]
             body = await json_body(request) if request.method == "POST" else dict(request.match_info)
-            facts = {"operation": operation, "account": group, "shop": group}
+            facts: Doc = {"operation": operation, "account": group, "shop": group}
             facts["external_id"] = body.get("external_id")
 
             def answer(_entry: Entry) -> web.Response:
