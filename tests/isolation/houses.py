@@ -35,6 +35,7 @@ from apps.orders.models import Fulfilment, Order, Service
 from apps.partners.models import Partner, StaffRole
 from apps.payments import payments
 from apps.payments.models import Payment, PaymentMethod
+from apps.payments.receipt_models import Receipt
 from apps.policies.dunning_models import DunningResult, version_for
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
@@ -155,6 +156,7 @@ def _furnish(shop: Shop, marker: str, keys: int) -> House:
     work.open("orders.Fulfilment", ids["fulfilment"], f"Разобраться {marker}")
     ids["list"] = _call_centre(customer, payment.connection, marker)
     _consent_and_refund(shop, order, payment, marker)
+    ids["receipt"] = _receipts(payment, marker)
     ids["promo_code"], ids["service"] = _given_away(order, marker), service.pk
     ids["message"] = Message.objects.order_by("pk").first().pk
     ids |= _documents(shop, marker)
@@ -334,3 +336,38 @@ def _consent_and_refund(shop: Shop, order: Order, payment: Payment, marker: str)
     part = Money(Decimal("10.00"), payment.currency)
     payments.refund(payment=payment, amount=part, reason=f"Возврат {marker}", actor="admin")
     shop.deliver()
+
+
+def _receipts(payment: Payment, marker: str) -> Any:
+    """What the customer was given by a cash register: of the payment, and of the part that went back."""
+    given = {"payment": payment.amount, "refund": payment.refunds.get().amount}
+    for cause, total in given.items():
+        number = GatewayReference.allot(payment.connection, "payments.Receipt", payment.pk)
+        line = {"name": f"Чек {marker}", "quantity": 1, "vat_rate": None, "vat": "0.00", "agent": None}
+        line |= {"price": str(total), "amount": str(total), "method": "full_payment"}
+        Receipt.objects.create(
+            payment=payment,
+            refund=payment.refunds.get() if cause == "refund" else None,
+            connection=payment.connection,
+            reference=number,
+            cause=cause,
+            key=f"{cause}:{marker}",
+            operation="sell" if cause == "payment" else "sell_refund",
+            total=total,
+            prepaid=Decimal("0.00"),
+            currency=payment.currency,
+            lines=[line],
+            seller={
+                "inn": "7707083893",
+                "email": "shop@example.ru",
+                "taxation": "osn",
+                "place": "shop.example",
+            },
+            contact="ivan@example.ru",
+            business_date=clock.today(),
+            state="registered",
+            gateway_id=f"{cause}-{number.pk}",
+            created_at=clock.now(),
+            settled_at=clock.now(),
+        )
+    return Receipt.objects.get(cause="payment").pk

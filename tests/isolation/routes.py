@@ -310,6 +310,8 @@ PARTNER_ACTIONS = {
     "core/workitem/<path:object_id>/give-back/",
     "payments/payment/<path:object_id>/refund/",
     "payments/payment/<path:object_id>/ask/",
+    "payments/receipt/<path:object_id>/replace/",
+    "payments/receipt/<path:object_id>/ask/",
     "billing/customeraccount/<path:object_id>/pay-out/",
     "payments/paymentmethod/<path:object_id>/refuse/",
     "billing/subscription/<path:object_id>/cancel/",
@@ -419,6 +421,25 @@ OPERATOR_ACTIONS: dict[str, Route] = {
     "catalog/pricechange/process_import/": Route("/admin/catalog/pricechange/process_import/", own=405),
     "catalog/pricechange/import/": Route("/admin/catalog/pricechange/import/"),
     "catalog/pricechange/export/": Route("/admin/catalog/pricechange/export/"),
+    "settlements/bankline/<path:object_id>/assign/": Route("/admin/settlements/bankline/{bank_line}/assign/"),
+    "settlements/bankline/<path:object_id>/rematch/": Route(
+        "/admin/settlements/bankline/{bank_line}/rematch/"
+    ),
+    "settlements/bankline/<path:object_id>/set-aside/": Route(
+        "/admin/settlements/bankline/{bank_line}/set-aside/"
+    ),
+    "settlements/bankline/<path:object_id>/put-back/": Route(
+        "/admin/settlements/bankline/{bank_line}/put-back/"
+    ),
+    "settlements/gatewayday/<path:object_id>/check/": Route(
+        "/admin/settlements/gatewayday/{gateway_day}/check/"
+    ),
+    "settlements/gatewayday/<path:object_id>/close/": Route(
+        "/admin/settlements/gatewayday/{gateway_day}/close/"
+    ),
+    "settlements/difference/<path:object_id>/explain/": Route(
+        "/admin/settlements/difference/{difference}/explain/"
+    ),
 }
 """Pages of the operator's console, of one object or of all, beside those that every model has."""
 
@@ -493,6 +514,12 @@ DUE = {
     "payments.reconcile": "payment",
     "payments.refund": "payment",
     "payments.refund_sweep": "payment",
+    "payments.receipt": "receipt",
+    "payments.receipt_sweep": "receipt",
+    "payments.receipt_close": "payment",
+    "billing.charge_ask": "request",
+    # Of a bank's file, which is about invoices of anybody.
+    "settlements.match": "",
     # The platform's own, about its own objects: of no partner.
     "connectors.inbound": "",
     "connectors.partitions": "",

@@ -28,8 +28,10 @@ from apps.core.tenancy import in_public
 from apps.journal.models import Exchange
 from apps.partners.models import ContractTerms
 from apps.policies.dunning_models import ChargeRules, DunningChoice, DunningPolicy
+from apps.policies.fiscal import FiscalRule
 from apps.policies.models import MessageTemplate
 from apps.providers.models import Provider
+from apps.settlements.models import BankLine, BankStatement, Difference, GatewayDay
 from tests.isolation import routes
 from tests.isolation.asking import ask
 from tests.isolation.conftest import Pair
@@ -80,10 +82,40 @@ def furnished(houses: Pair) -> Pair:
         policy = DunningPolicy.objects.get(is_default=True)
         DunningChoice.objects.get_or_create(partner=own.partner, policy=policy)
         ChargeRules.objects.get_or_create(partner=own.partner)
+        _money(own)
     Client(SERVER_NAME="localhost").post(
         f"/hooks/{own.ids['connection']}/", {"event": "payment.succeeded"}, "application/json"
     )
     return houses
+
+
+def _money(own: House) -> None:
+    """A seller without a cash register, a statement with a line that nobody knows, a gateway's day that differs."""
+    entity, now, today = own.ids["entity"], clock.now(), clock.today()
+    FiscalRule.objects.get_or_create(
+        legal_entity_id=entity, valid_from=today, defaults={"place": "shop.example"}
+    )
+    statement = BankStatement.objects.create(
+        legal_entity_id=entity,
+        account="40702810000000000001",
+        start_date=today,
+        end_date=today,
+        loaded_at=now,
+    )
+    line = BankLine.objects.create(
+        statement=statement,
+        fingerprint=own.markers[0],
+        is_credit=True,
+        document_date=today,
+        booked_date=today,
+        amount=Decimal("1.00"),
+        counterparty={"name": own.markers[0]},
+        purpose="Оплата",
+        state="unidentified",
+    )
+    day = GatewayDay.objects.create(connection_id=own.ids["connection"], day=today, checked_at=now)
+    difference = Difference.objects.create(day=day, kind="missing_here", entry="payment", gateway_id="x")
+    own.ids |= {"bank_line": line.pk, "gateway_day": day.pk, "difference": difference.pk}
 
 
 def _catalogue(own: House) -> None:

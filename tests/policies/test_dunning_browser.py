@@ -42,7 +42,7 @@ def test_a_policy_is_drawn_and_refused(page: Any, site: str, operator: Any) -> N
     row.locator("select").first.select_option("retry")
     keep(page, "dunning-editor")
     page.get_by_role("button", name="Записать").click()
-    assert page.get_by_text("больше не списывают").is_visible()
+    assert page.get_by_text("карточные системы: после такого отказа").first.is_visible()
     keep(page, "dunning-editor-refused")
     card = page.locator("[data-section=card]")
     card.locator("[data-row]", has=page.locator("input[value='2']")).locator("[data-remove]").click()
