@@ -18,7 +18,7 @@ def binding_given_back() -> Iterator[str]:
     """The rouble by which a card was saved goes back, as soon as the news has come here."""
     told = Delivery.objects.filter(partner_id=current_partner_id()).values_list("event__object_id", flat=True)
     came = [PaymentState.SUCCEEDED, PaymentState.REFUNDED]
-    kept = Payment.objects.filter(purpose=Purpose.BINDING, state__in=came, refunds=None)
+    kept = Payment.objects.filter(purpose=Purpose.BINDING, state__in=came, refunds=None, amount__gt=0)
     for payment in kept.exclude(pk__in=list(told)):
         yield f"Payment {payment.pk} saved a card, and its {payment.money} was kept"
 

@@ -48,7 +48,7 @@ def refunds_within_payment() -> Iterator[str]:
 def payment_posted() -> Iterator[str]:
     """A payment that came stands in the ledger with its sum, and no other does."""
     posted = _transfers("payment", "paid").filter(amount=OuterRef("amount"), currency=OuterRef("currency"))
-    for payment in Payment.objects.filter(~Exists(posted), state__in=CAPTURED):
+    for payment in Payment.objects.filter(~Exists(posted), state__in=CAPTURED, amount__gt=0):
         yield f"Payment {payment.pk} came and is not posted"
     for payment in Payment.objects.filter(Exists(_transfers("payment")), ~Q(state__in=CAPTURED)):
         yield f"Payment {payment.pk} is posted and is {payment.state}"
@@ -284,7 +284,9 @@ def receipt_of_money() -> Iterator[str]:
 def _asked_for(receipts: QuerySet[Receipt]) -> Iterator[Payment]:
     """Payments without one, that came while a rule with a register was in force."""
     partner = current_partner()
-    without = Payment.objects.filter(~Exists(receipts.filter(payment=OuterRef("pk"))), state__in=CAPTURED)
+    without = Payment.objects.filter(
+        ~Exists(receipts.filter(payment=OuterRef("pk"))), state__in=CAPTURED, amount__gt=0
+    )
     rules = list(FiscalRule.objects.order_by("legal_entity_id", "valid_from"))
     for rule, following in zip_longest(rules, rules[1:]):
         if not rule.register_for(is_sandbox=partner.is_sandbox):

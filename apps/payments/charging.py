@@ -21,6 +21,7 @@ _FIELDS = [
     "currency",
     "purpose",
     "description",
+    "instrument",
     "channel_id",
     "subscription_id",
     "product_id",
@@ -33,6 +34,9 @@ _AS_CREATED = {
     "confirmation_url": "",
     "gateway_id": "",
     "decline_reason": "",
+    "is_two_stage": False,
+    "second_stage": "",
+    "link_key": "",
     "fee": Decimal("0.00"),
 }
 
@@ -70,6 +74,7 @@ def start_many(charges: Sequence[Charge]) -> list[UUID]:
                 one.currency,
                 str(one.purpose),
                 one.description[:128],
+                one.method.instrument,
                 one.channel_id,
                 one.subscription_id,
                 one.product_id,

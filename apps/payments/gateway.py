@@ -9,7 +9,9 @@ from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
-from apps.connectors.base import Connector, Kind
+from django.utils.translation import gettext_lazy as _
+
+from apps.connectors.base import Connector, ConnectorError, Kind
 from apps.core.money import Money
 from apps.policies.dunning import CAUTIOUS, RetryRules
 
@@ -18,8 +20,17 @@ class Status(StrEnum):
     """What a gateway says of a payment or refund."""
 
     PENDING = "pending"
+    AUTHORIZED = "authorized"
+    """Held, and neither taken nor let go yet."""
     SUCCEEDED = "succeeded"
     CANCELED = "canceled"
+
+
+class Instrument(StrEnum):
+    """What a customer pays with, as far as it is known here. An open list: a gateway may have others."""
+
+    BANK_CARD = "bank_card"
+    SBP = "sbp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +48,19 @@ class PaymentRequest:
     save_method: bool = False
     method_token: str = ""
     """The gateway's id of a saved method: for a charge without a page."""
+    instrument: str = ""
+    """One of the gateway's `instruments`; empty: whatever its page offers."""
+    two_stage: bool = False
+    """Whether the money is only held at first."""
     gateway_id: str = ""
     """The gateway's id of the payment, once it has told one."""
+    link_key: str = ""
+    """Its id of the link with the payer's bank, where that is another one."""
+
+    @property
+    def only_binds(self) -> bool:
+        """Whether it takes nothing: a method is saved without a payment."""
+        return not self.amount.amount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +95,9 @@ class GatewayPayment:
     method_title: str = ""
     method_fingerprint: str = ""
     """What stays the same when the same card is saved again; empty where the gateway tells nothing."""
+    instrument: str = ""
+    """What it was paid with, where the gateway tells."""
+    link_key: str = ""
     fee: Decimal = Decimal("0.00")
 
 
@@ -119,6 +144,10 @@ class Gateway(Connector):
     kind = Kind.PAYMENT
     retry_rules: ClassVar[RetryRules] = CAUTIOUS
     """What it forbids, whatever a policy of dunning says."""
+    instruments: ClassVar[frozenset[str]] = frozenset({Instrument.BANK_CARD})
+    """What a customer may be sent to pay with."""
+    holds: ClassVar[frozenset[str]] = frozenset()
+    """Instruments whose money can be held first and taken later."""
     key_kept: ClassVar[timedelta] = timedelta(hours=23)
     """For which a request may be sent again under its key."""
     lists_refunds: ClassVar[bool] = True
@@ -144,6 +173,22 @@ class Gateway(Connector):
         """A page that nobody paid for a day: ended, where the gateway does not end it by itself; what is seen then."""
         return self.fetch(request)
 
+    def binds(self, instrument: str) -> bool:
+        """Whether a method of this kind is saved without a payment on this connection."""
+        return False
+
+    def bind(self, request: PaymentRequest) -> GatewayPayment:
+        """Saves a method on the gateway's page without a payment: what is seen has no amount."""
+        raise ConnectorError(str(_("Этот шлюз не сохраняет способ без платежа")), code="not_supported")
+
+    def capture(self, request: PaymentRequest, amount: Money) -> GatewayPayment:
+        """Takes money that is held, all or a part of it; the rest is let go. Once, however often it is asked."""
+        raise ConnectorError(str(_("У этого шлюза нет двухстадийной оплаты")), code="not_supported")
+
+    def release(self, request: PaymentRequest) -> GatewayPayment:
+        """Lets go of money that is held. Once, however often it is asked."""
+        raise ConnectorError(str(_("У этого шлюза нет двухстадийной оплаты")), code="not_supported")
+
     @abstractmethod
     def find(self, request: PaymentRequest, *, since: datetime | None) -> GatewayPayment | None:
         """The payment of a request among those made since a moment; None where there is none. Makes none."""
@@ -163,6 +208,10 @@ class Gateway(Connector):
     @abstractmethod
     def refunds_of(self, payment_gateway_id: str) -> list[GatewayRefund]:
         """All refunds of a payment, whoever made them."""
+
+
+SBP_LEAST = Decimal("10.00")
+"""Roubles: SBP takes nothing smaller."""
 
 
 def nobody_paid(request: PaymentRequest) -> GatewayPayment:

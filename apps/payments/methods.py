@@ -84,6 +84,7 @@ def save_method(payment: Payment, seen: GatewayPayment) -> None:
         connection_id=payment.connection_id,
         token=seen.method_token,
         title=seen.method_title or HIDDEN,
+        instrument=seen.instrument or payment.instrument,
         fingerprint=search.digest(f"card:{seen.method_fingerprint}").hex() if seen.method_fingerprint else "",
         created_at=clock.now(),
     )

@@ -36,6 +36,7 @@ class PaymentState(models.TextChoices):
     SENDING = "sending", _("Отправляется")
     PENDING = "pending", _("Ждёт клиента")
     UNKNOWN = "unknown", _("Выясняется")
+    AUTHORIZED = "authorized", _("Деньги удержаны")
     SUCCEEDED = "succeeded", _("Оплачен")
     FAILED = "failed", _("Отклонён банком")
     REFUNDED = "refunded", _("Возвращён")
@@ -52,13 +53,22 @@ class RefundState(models.TextChoices):
     FAILED = "failed", _("Не исполнен")
 
 
+class SecondStage(models.TextChoices):
+    """What was decided about money that is held. Decided once: what the gateway has begun is not taken back."""
+
+    CAPTURE = "capture", _("списать")
+    RELEASE = "release", _("отпустить")
+
+
 _P, _R = PaymentState, RefundState
+_ENDS = frozenset({_P.SUCCEEDED, _P.FAILED, _P.REFUNDED})
 PAYMENT_MOVES: dict[str, frozenset[str]] = {
     _P.CREATED: frozenset({_P.SENDING, _P.FAILED}),
     # Back to created only where the gateway certainly did not take it.
-    _P.SENDING: frozenset({_P.CREATED, _P.PENDING, _P.UNKNOWN, _P.SUCCEEDED, _P.FAILED, _P.REFUNDED}),
-    _P.PENDING: frozenset({_P.UNKNOWN, _P.SUCCEEDED, _P.FAILED, _P.REFUNDED}),
-    _P.UNKNOWN: frozenset({_P.PENDING, _P.SUCCEEDED, _P.FAILED, _P.REFUNDED}),
+    _P.SENDING: frozenset({_P.CREATED, _P.PENDING, _P.UNKNOWN, _P.AUTHORIZED}) | _ENDS,
+    _P.PENDING: frozenset({_P.UNKNOWN, _P.AUTHORIZED}) | _ENDS,
+    _P.UNKNOWN: frozenset({_P.PENDING, _P.AUTHORIZED}) | _ENDS,
+    _P.AUTHORIZED: _ENDS,
     _P.SUCCEEDED: frozenset({_P.REFUNDED}),
     # Money that came after we had called it failed goes back at once.
     _P.FAILED: frozenset({_P.REFUNDED}),
@@ -72,7 +82,7 @@ REFUND_MOVES: dict[str, frozenset[str]] = {
     _R.SUCCEEDED: frozenset(),
     _R.FAILED: frozenset(),
 }
-OPEN = frozenset({_P.CREATED, _P.SENDING, _P.PENDING, _P.UNKNOWN})
+OPEN = frozenset({_P.CREATED, _P.SENDING, _P.PENDING, _P.UNKNOWN, _P.AUTHORIZED})
 """States (of payments and refunds alike) that something still has to come of."""
 
 
@@ -127,6 +137,9 @@ class PaymentMethod(UUIDModel):
     connection = PublicReference("connectors.Connection", verbose_name=_("подключение"))
     token = EncryptedField(_("номер у шлюза"))
     title = models.CharField(_("способ"), max_length=100)
+    instrument = models.CharField(
+        _("чем платят"), max_length=20, blank=True, default="", db_default="", editable=False
+    )
     # HMAC of what the gateway tells of the card: the same card saved twice is known again, by nobody else.
     fingerprint = models.CharField(max_length=64, blank=True, default="", editable=False)
     is_active = models.BooleanField(_("действует"), default=True)
@@ -187,6 +200,15 @@ class Payment(Moving):
     )
     description = models.CharField(_("описание"), max_length=128)
     save_method = models.BooleanField(_("сохранить способ"), default=False)
+    # An open list: what a gateway calls it. Empty: whatever its page offers.
+    instrument = models.CharField(_("чем платят"), max_length=20, blank=True, default="", db_default="")
+    is_two_stage = models.BooleanField(_("сначала удержать"), default=False, db_default=False)
+    second_stage = models.CharField(
+        _("решение"), max_length=10, choices=SecondStage.choices, blank=True, default="", db_default=""
+    )
+    capture_amount = amount_field(_("сколько списать"), null=True, blank=True)
+    # What the gateway tells of a link with the payer's bank by, where that has a number of its own.
+    link_key = models.CharField(max_length=100, blank=True, default="", db_default="", editable=False)
     return_url = models.CharField(_("вернуться на"), max_length=2000, blank=True)
     confirmation_url = models.CharField(_("страница оплаты"), max_length=2000, blank=True)
     gateway_id = models.CharField(_("номер у шлюза"), max_length=100, blank=True)
@@ -206,7 +228,11 @@ class Payment(Moving):
         verbose_name, verbose_name_plural = _("платёж"), _("платежи")
         ordering = ["-id"]
         constraints = [
-            models.CheckConstraint(condition=Q(amount__gt=0), name="payments_payment_amount"),
+            # A method is saved without a payment where the gateway can.
+            models.CheckConstraint(
+                condition=Q(amount__gt=0) | Q(amount=0, purpose=Purpose.BINDING, save_method=True),
+                name="payments_payment_amount",
+            ),
             models.CheckConstraint(
                 condition=~Q(state__in=["succeeded", "refunded"])
                 | ~Q(gateway_id="") & Q(settled_at__isnull=False),
@@ -226,6 +252,16 @@ class Payment(Moving):
     def is_charge(self) -> bool:
         """Whether it is taken by a method saved before, without the customer's page."""
         return self.method_id is not None and not self.save_method
+
+    @property
+    def only_binds(self) -> bool:
+        """Whether it takes nothing: a method is saved without a payment."""
+        return not self.amount
+
+    @property
+    def is_held(self) -> bool:
+        """Whether its money is held, and neither taken nor let go yet."""
+        return self.state == PaymentState.AUTHORIZED
 
     @property
     def is_paid(self) -> bool:

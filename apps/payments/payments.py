@@ -17,20 +17,33 @@ from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.core.money import Money
 from apps.core.tenancy import current_partner
-from apps.payments import methods, timing
+from apps.payments import holds, methods, offers, timing
 from apps.payments.gateway import Gateway, GatewayPayment, PaymentRequest
+from apps.payments.holds import capture, release
 from apps.payments.methods import refuse_method
 from apps.payments.models import CALLED_OFF, CONSENT_REVOKED, Payment, PaymentMethod, PaymentState, Purpose
 from apps.payments.recording import fail, record
 from apps.payments.refunds import refund
 
-__all__ = ["FAULT_POINTS", "call_off", "refund", "refuse_method", "send", "settle", "start", "sweep"]
+__all__ = [
+    "FAULT_POINTS",
+    "call_off",
+    "capture",
+    "refund",
+    "refuse_method",
+    "release",
+    "send",
+    "settle",
+    "start",
+    "sweep",
+]
 
 FAULT_POINTS = (
     "payments.claimed-not-sent",
     "payments.charged-not-recorded",
     "payments.recorded",
     "payments.fetched-not-recorded",
+    "payments.captured-not-recorded",
     "payments.refund-claimed-not-sent",
     "payments.refunded-not-recorded",
     "payments.refund-recorded",
@@ -48,6 +61,8 @@ def start(
     purpose: str = Purpose.NEW,
     save_method: bool = False,
     method: PaymentMethod | None = None,
+    instrument: str = "",
+    capture: bool = True,
     return_url: str = "",
     channel_id: UUID | None = None,
     subscription_id: UUID | None = None,
@@ -57,13 +72,18 @@ def start(
     """Writes a payment, in the caller's transaction; it is sent right after the commit (or by `send`).
 
     With `method` it is a charge without the customer; otherwise they confirm it at `confirmation_url` and
-    come back to `return_url`. The ids are dimensions of the ledger. Raises Refused for a refused method and
-    where no gateway is connected.
+    come back to `return_url`. `instrument` is what they shall pay with; without it the page offers all it has.
+    Without `capture` the money is only held, until `capture` or `release`. A binding takes nothing where the
+    gateway saves a method without a payment. The ids are dimensions of the ledger. Raises Refused for a refused
+    method, where no gateway is connected, and for what the gateway does not offer.
     """
     if method is not None and not method.is_active:
         raise Refused("method_refused", _("Клиент отозвал этот способ оплаты"))
     with transaction.atomic():
         connection = _connection(method)
+        instrument = method.instrument if method else instrument
+        binds = purpose == Purpose.BINDING and method is None
+        amount = offers.checked(connection, amount, instrument, binds=binds, capture=capture)
         payment_id = uuid7()
         payment = Payment.objects.create(
             id=payment_id,
@@ -76,6 +96,8 @@ def start(
             purpose=purpose,
             description=description[:128],
             save_method=save_method and method is None,
+            instrument=instrument,
+            is_two_stage=not capture,
             return_url=return_url,
             channel_id=channel_id,
             subscription_id=subscription_id,
@@ -111,7 +133,10 @@ def send(payment_id: UUID) -> Payment:
     try:
         gateway: Gateway = payment.connection.open()
         asked = _request(payment)
-        seen = gateway.charge(asked) if payment.is_charge else gateway.create_payment(asked)
+        if payment.only_binds:
+            seen = gateway.bind(asked)
+        else:
+            seen = gateway.charge(asked) if payment.is_charge else gateway.create_payment(asked)
     except ConnectorError as error:
         return _unknown(payment_id) if error.unknown else _not_sent(payment_id, error)
     faults.at("payments.charged-not-recorded")
@@ -161,7 +186,10 @@ def _request(payment: Payment) -> PaymentRequest:
         return_url=payment.return_url,
         save_method=payment.save_method,
         method_token=payment.method.token if payment.is_charge and payment.method else "",
+        instrument=payment.instrument,
+        two_stage=payment.is_two_stage,
         gateway_id=payment.gateway_id,
+        link_key=payment.link_key,
     )
 
 
@@ -217,6 +245,8 @@ def settle(payment_id: UUID) -> Payment:
 def _ask(payment: Payment) -> GatewayPayment | None:
     gateway: Gateway = payment.connection.open()
     asked = _request(payment)
+    if payment.is_held and payment.second_stage:
+        return holds.carry_out(gateway, payment, asked)
     if payment.gateway_id:
         return gateway.give_up(asked) if timing.page_is_over(payment) else gateway.fetch(asked)
     # Repeating makes a payment that was lost on the way: only while it is wanted and the key is known there.
@@ -247,8 +277,7 @@ def sweep(payment_id: UUID) -> Payment:
         payment = Payment.locked(payment_id)
         if payment.is_open:
             due.schedule(SWEEP, payment.pk, timing.next_look(payment), wall=True)
-            waits = payment.state == PaymentState.PENDING
-            limit = timing.STAFF_AFTER_PENDING if waits else timing.STAFF_AFTER
-            if timing.age(payment) > limit:
-                work.open("payments.payment", payment.pk, str(_("Платёж не завершён, шлюз не сказал, чем")))
+            if timing.age(payment) > timing.staff_after(payment):
+                told = holds.STILL_HELD if payment.is_held else _("Платёж не завершён, шлюз не сказал, чем")
+                work.open("payments.payment", payment.pk, str(told))
     return payment

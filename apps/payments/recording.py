@@ -7,9 +7,11 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core import clock, due, events, search, work
 from apps.payments import methods, receipts, refunds, timing
+from apps.payments.declines import class_of
 from apps.payments.gateway import GatewayPayment, Status
 from apps.payments.models import CONSENT_REVOKED, Payment, PaymentMethod, PaymentState, RefusalHow
 from apps.payments.postings import post_payment
+from apps.policies.dunning import DeclineClass
 
 
 def record(payment_id: UUID, seen: GatewayPayment) -> Payment:
@@ -22,6 +24,8 @@ def record(payment_id: UUID, seen: GatewayPayment) -> Payment:
         _learn(payment, seen)
         if seen.status == Status.PENDING:
             _wait(payment, seen)
+        elif seen.status == Status.AUTHORIZED:
+            _hold(payment, seen)
         elif seen.status == Status.CANCELED:
             _cancel(payment, seen)
         else:
@@ -31,8 +35,10 @@ def record(payment_id: UUID, seen: GatewayPayment) -> Payment:
 
 def _mismatch(payment: Payment, seen: GatewayPayment) -> str:
     reference = payment.reference
+    # Of what was held less may have been taken: as much as we have said.
+    taken = payment.capture_amount if seen.status == Status.SUCCEEDED else None
     ours = (
-        payment.amount,
+        payment.amount if taken is None else taken,
         payment.currency,
         str(payment.reference_id),
         str(payment.pk),
@@ -56,8 +62,8 @@ def _stop(payment: Payment, problem: str) -> None:
 def _learn(payment: Payment, seen: GatewayPayment) -> None:
     if payment.gateway_id:
         return
-    payment.gateway_id = seen.gateway_id
-    payment.save(update_fields=["gateway_id"])
+    payment.gateway_id, payment.link_key = seen.gateway_id, seen.link_key
+    payment.save(update_fields=["gateway_id", "link_key"])
     payment.reference.learn(seen.gateway_id)
     search.index("payments.payment", payment.pk, [seen.gateway_id])
 
@@ -71,14 +77,34 @@ def _wait(payment: Payment, seen: GatewayPayment) -> None:
     due.schedule("payments.sweep", payment.pk, timing.next_look(payment), wall=True)
 
 
+def _hold(payment: Payment, seen: GatewayPayment) -> None:
+    """The money is held; of a payment in one stage that is nothing yet, the gateway takes it by itself."""
+    if not payment.is_two_stage:
+        _wait(payment, seen)
+        return
+    if payment.is_held or not payment.is_open:
+        return
+    payment.move(PaymentState.AUTHORIZED)
+    _leave_page(payment)
+    methods.save_method(payment, seen)
+    payment.save()
+    due.schedule("payments.sweep", payment.pk, timing.next_look(payment), wall=True)
+    events.publish("payments.PaymentAuthorized", payment.pk, customer_id=payment.customer_id)
+
+
 def _cancel(payment: Payment, seen: GatewayPayment) -> None:
     if not payment.is_open:
         return
-    if payment.is_charge and payment.method and seen.reason == CONSENT_REVOKED:
+    if payment.is_charge and payment.method and _is_taken_back(payment, seen.reason):
         method = methods.lock(payment.method)
         if method.refused_at is None:
             methods.refuse_locked(method, RefusalHow.BANK)
     fail(payment, seen.reason or "canceled")
+
+
+def _is_taken_back(payment: Payment, reason: str) -> bool:
+    """Whether the payer has taken the consent back at their bank, in the gateway's word for it."""
+    return class_of(reason, payment.connection) == DeclineClass.REVOKED
 
 
 def fail(payment: Payment, reason: str) -> None:
@@ -95,16 +121,23 @@ def _succeed(payment: Payment, seen: GatewayPayment) -> None:
     if payment.state in {PaymentState.SUCCEEDED, PaymentState.REFUNDED}:
         return
     late = payment.state == PaymentState.FAILED
+    if late and payment.only_binds:
+        # Nothing to give back, and nobody waits for the method any more.
+        return
     refused = payment.is_charge and payment.method is not None and _refused(payment.method)
     payment.move(PaymentState.REFUNDED if late or refused else PaymentState.SUCCEEDED)
     payment.fee, payment.settled_at = seen.fee, clock.now()
+    # What was asked, unless only a part of what was held was taken.
+    payment.amount = seen.amount.amount
+    payment.instrument = seen.instrument or payment.instrument
     _leave_page(payment)
     if refused:
         payment.decline_reason = CONSENT_REVOKED
     methods.save_method(payment, seen)
     payment.save()
-    post_payment(payment, payment.connection)
-    receipts.plan_payment(payment)
+    if not payment.only_binds:
+        post_payment(payment, payment.connection)
+        receipts.plan_payment(payment)
     _close(payment)
     if not (late or refused):
         events.publish("payments.PaymentSucceeded", payment.pk, customer_id=payment.customer_id)

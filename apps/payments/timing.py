@@ -7,7 +7,7 @@ from django.conf import settings
 from apps.connectors.models import Connection
 from apps.core import clock
 from apps.payments.gateway import Gateway
-from apps.payments.models import Payment, Refund, elapsed
+from apps.payments.models import Payment, PaymentState, Refund, elapsed
 from apps.payments.receipt_models import Receipt
 
 IN_FLIGHT = timedelta(seconds=settings.IN_FLIGHT_SECONDS)
@@ -22,6 +22,8 @@ STAFF_AFTER = timedelta(minutes=15)
 """For which something may stay unknown before staff are told."""
 STAFF_AFTER_PENDING = timedelta(hours=26)
 """The same for what waits for the customer or the bank: gateways cancel by themselves before that."""
+STAFF_AFTER_HELD = timedelta(days=5)
+"""For which money may be held: most gateways let go of it after seven days."""
 SHORTEST, LONGEST = timedelta(seconds=5), timedelta(minutes=10)
 
 
@@ -42,7 +44,14 @@ def key_is_kept(row: Payment | Refund, gateway: Gateway) -> bool:
 
 def page_is_over(payment: Payment) -> bool:
     """Whether nobody has paid on its page for so long that nobody may any more."""
-    return not payment.is_charge and age(payment) > PAGE_KEPT
+    return not (payment.is_charge or payment.is_held) and age(payment) > PAGE_KEPT
+
+
+def staff_after(payment: Payment) -> timedelta:
+    """For how long a payment may stay as it is before staff are told."""
+    if payment.is_held:
+        return STAFF_AFTER_HELD
+    return STAFF_AFTER_PENDING if payment.state == PaymentState.PENDING else STAFF_AFTER
 
 
 def in_flight(row: Payment | Refund | Receipt) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from uuid import uuid5
 
 import httpx
 from django.utils.translation import gettext_lazy as _
@@ -18,6 +19,7 @@ from apps.payments.gateway import (
     Gateway,
     GatewayPayment,
     GatewayRefund,
+    Instrument,
     PaymentRequest,
     RefundRequest,
     RegisterEntry,
@@ -28,10 +30,11 @@ from apps.policies.dunning import DeclineClass
 TIMEOUT_SECONDS = 20.0
 STATUSES = {
     "pending": Status.PENDING,
-    "waiting_for_capture": Status.PENDING,
+    "waiting_for_capture": Status.AUTHORIZED,
     "succeeded": Status.SUCCEEDED,
     "canceled": Status.CANCELED,
 }
+BINDINGS = {"pending": Status.PENDING, "active": Status.SUCCEEDED, "inactive": Status.CANCELED}
 DECLINES = {
     "insufficient_funds": DeclineClass.FUNDS,
     "payment_method_limit_exceeded": DeclineClass.FUNDS,
@@ -59,6 +62,11 @@ class Settings:
     shop_id: str = setting(_("номер магазина (shopId)"))
     secret_key: str = setting(_("секретный ключ"), secret=True)
     base_url: str = setting(_("адрес API"), default="https://api.yookassa.ru/v3")
+    binds_free: bool = setting(
+        _("привязывать без платежа"),
+        default=False,
+        help_text=_("Включает менеджер ЮKassa. Без этого карта привязывается рублём, который сразу вернётся"),
+    )
 
 
 class YooKassa(Gateway):
@@ -67,6 +75,8 @@ class YooKassa(Gateway):
     title = _("ЮKassa")
     Config = Settings
     decline_classes = DECLINES
+    instruments = frozenset({Instrument.BANK_CARD, Instrument.SBP})
+    holds = frozenset({Instrument.BANK_CARD})
 
     def check(self) -> str:
         """Asks who we are there."""
@@ -79,12 +89,42 @@ class YooKassa(Gateway):
     def charge(self, request: PaymentRequest) -> GatewayPayment:
         return self.create_payment(request)
 
+    def capture(self, request: PaymentRequest, amount: Money) -> GatewayPayment:
+        body = {"amount": _amount(amount)}
+        return self._second_stage(request, "capture", body)
+
+    def release(self, request: PaymentRequest) -> GatewayPayment:
+        return self._second_stage(request, "cancel", {})
+
+    def _second_stage(self, request: PaymentRequest, verb: str, body: Any) -> GatewayPayment:
+        path, key = f"payments/{request.gateway_id}/{verb}", str(uuid5(request.key, verb))
+        return _payment(self._call("POST", path, body, key=key))
+
+    def binds(self, instrument: str) -> bool:
+        return self.config.binds_free and instrument in self.instruments
+
+    def bind(self, request: PaymentRequest) -> GatewayPayment:
+        body = {
+            "type": request.instrument or Instrument.BANK_CARD,
+            "confirmation": {"type": "redirect", "return_url": request.return_url},
+        }
+        return _binding(request, self._call("POST", "payment_methods", body, key=str(request.key)))
+
+    def _fetch_binding(self, request: PaymentRequest) -> GatewayPayment:
+        known = request.gateway_id or self.bind(request).gateway_id
+        return _binding(request, self._call("GET", f"payment_methods/{known}"))
+
     def fetch(self, reference: PaymentRequest, /) -> GatewayPayment:
+        if reference.only_binds:
+            return self._fetch_binding(reference)
         # A key gives the first answer again, however long ago: what has become of it is read after that.
         known = reference.gateway_id or self.create_payment(reference).gateway_id
         return _payment(self._call("GET", f"payments/{known}"))
 
     def find(self, request: PaymentRequest, *, since: datetime | None) -> GatewayPayment | None:
+        if request.only_binds:
+            # They are not listed, and a page that nobody was shown saves nothing.
+            return None
         window = {"created_at.gte": since.isoformat()} if since else {}
         for item in self._pages("payments", window):
             if (item.get("metadata") or {}).get("payment") == str(request.key):
@@ -173,12 +213,14 @@ def _body(request: PaymentRequest) -> dict[str, Any]:
     }
     body = {
         "amount": _amount(request.amount),
-        "capture": True,
+        "capture": not request.two_stage,
         "description": request.description,
         "metadata": metadata,
     }
     if request.method_token:
         return body | {"payment_method_id": request.method_token}
+    if request.instrument:
+        body["payment_method_data"] = {"type": request.instrument}
     return body | {
         "confirmation": {"type": "redirect", "return_url": request.return_url},
         "save_payment_method": request.save_method,
@@ -210,10 +252,34 @@ def _payment(found: dict[str, Any]) -> GatewayPayment:
             method_token=method["id"] if method.get("saved") else "",
             method_title=_title(method),
             method_fingerprint=_fingerprint(method),
+            instrument=str(method.get("type") or "")[:20],
             fee=amount.amount - _money(income).amount if income else Decimal("0.00"),
         )
     except (KeyError, ValueError, TypeError, InvalidOperation) as error:
         raise ConnectorError(_("Непонятный ответ: %r") % error, unknown=True) from error
+
+
+def _binding(request: PaymentRequest, found: dict[str, Any]) -> GatewayPayment:
+    """A saved method as a payment of nothing: asked for by our own key, it is ours."""
+    try:
+        saved, number = bool(found["saved"]), str(found["id"])
+        status = BINDINGS[found["status"]]
+    except (KeyError, TypeError) as error:
+        raise ConnectorError(_("Непонятный ответ: %r") % error, unknown=True) from error
+    return GatewayPayment(
+        gateway_id=number,
+        status=status,
+        amount=request.amount,
+        reference=str(request.reference),
+        key=str(request.key),
+        partner_id=str(request.partner_id),
+        reason="not_bound" if status == Status.CANCELED else "",
+        confirmation_url=(found.get("confirmation") or {}).get("confirmation_url", ""),
+        method_token=number if saved else "",
+        method_title=_title(found),
+        method_fingerprint=_fingerprint(found),
+        instrument=str(found.get("type") or "")[:20],
+    )
 
 
 def _entry(found: dict[str, Any]) -> RegisterEntry:

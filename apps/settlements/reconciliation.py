@@ -152,7 +152,12 @@ def _settled(connection: Connection, since: datetime, until: datetime) -> Iterat
     for partner in Partner.objects.filter(pk__in=served).order_by("pk"):
         with in_partner(partner):
             payments = Payment.objects.filter(
-                connection=connection, state__in=TAKEN, settled_at__gte=since, settled_at__lt=until
+                connection=connection,
+                state__in=TAKEN,
+                settled_at__gte=since,
+                settled_at__lt=until,
+                # A method saved without a payment is no line of a register.
+                amount__gt=0,
             )
             for payment in payments:
                 yield EntryKind.PAYMENT, payment.gateway_id, _payment(partner.pk, payment)
