@@ -3,6 +3,7 @@
 The gateway's own log shows each charge in flight at the moment of the kill; a kill without one counts for nothing.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from tests.installation import Installation
+from tests.storm import CHARGES, DOWN_SECONDS, Storm
 
 pytestmark = pytest.mark.slow
 KILLS, SPARE = 10, 3
@@ -46,6 +48,18 @@ def test_postgres_dies_while_a_charge_is_under_way(site: Installation) -> None:
     charges = [shop.renewal(*row) for row in shop.renewals], [shop.order(*row) for row in shop.offers]
     hits = kill_under("postgres", [one for both in zip(*charges, strict=True) for one in both], shop)
     shop.comes_out_whole(hits)
+
+
+def test_many_charges_in_a_storm(site: Installation) -> None:
+    """Workers and PostgreSQL die, answers are lost, messages doubled, the gateway is off: no kopeck is."""
+    storm = Storm(site, "storm")
+    storm.begin()
+    storm.rage()
+    storm.settles(seconds=300 + CHARGES / 5 + DOWN_SECONDS * 2)
+    storm.holds()
+    logging.getLogger(__name__).info("%d charges: %s", CHARGES, "; ".join(storm.told()))
+    assert storm.seen["worker killed"]
+    assert storm.seen["postgres killed"]
 
 
 Charge = tuple[str, Callable[[], None]]
