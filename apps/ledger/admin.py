@@ -24,6 +24,7 @@ DOCUMENTS = {
     "credit_note": (_("Корректировка счёта"), "billing.CreditNote"),
     "outside_payment": (_("Поступление"), "billing.OutsidePayment"),
     "payout": (_("Возврат с баланса"), "payments.Refund"),
+    "gateway_payout": (_("Выплата шлюза"), "settlements.GatewayPayout"),
 }
 
 

@@ -232,5 +232,20 @@ EVENTS: tuple[Happening, ...] = (
             Rule("refund", "refunded", _A.RECEIVABLE, _A.PARTNER_PAYABLE, _("через шлюз партнёра")),
         ),
     ),
+    Happening(
+        _("Шлюз перечислил деньги на расчётный счёт"),
+        (
+            Rule("gateway_payout", "payout", _A.BANK, _A.CLEARING, _("выплата за дни, доля партнёра в ней")),
+            Rule(
+                "gateway_payout",
+                "fee",
+                _A.FEE,
+                _A.CLEARING,
+                _("комиссия, которую шлюз назвал в реестре, а не с платежом"),
+            ),
+            Rule("gateway_payout", "payout-undone", _A.CLEARING, _A.BANK, _("выплату сняли или изменили")),
+            Rule("gateway_payout", "fee-undone", _A.CLEARING, _A.FEE, _("комиссия этой выплаты снята")),
+        ),
+    ),
 )
 """Trials and pauses post nothing: nothing is invoiced. The gateway's fee is not given back with a refund."""

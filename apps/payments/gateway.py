@@ -133,6 +133,9 @@ class RegisterEntry:
     fee: Decimal | None = None
     """What the gateway kept; None where its register does not tell."""
     at: datetime | None = None
+    reference: str = ""
+    """Number of our GatewayReference of the payment, where the register tells it. Of a refund `gateway_id` may be
+    empty: it is known by its payment and amount then."""
 
 
 class Gateway(Connector):
@@ -154,6 +157,10 @@ class Gateway(Connector):
     """Whether `refunds_of` tells of all: what it does not list was never made."""
     repeats_refunds: ClassVar[bool] = True
     """Whether a refund that is asked for again under its key is the same one."""
+    tells_fee: ClassVar[bool] = True
+    """Whether a payment is seen with its fee; otherwise the register and the payout tell it."""
+    register_is_file: ClassVar[bool] = False
+    """Whether `register` answers None: somebody downloads a file in the cabinet."""
     decline_classes: ClassVar[Mapping[str, str]] = {}
     """Its words for why a charge failed, each with the class that tells what to do next."""
 

@@ -22,6 +22,7 @@ from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.core.tenancy import in_partner
 from apps.policies import numbering
+from apps.settlements import payouts
 from apps.settlements.models import Allocation, BankLine, LineState
 
 KIND = "settlements.BankLine"
@@ -91,6 +92,8 @@ def settle(line_id: UUID, *, actor: str) -> BankLine:
     with transaction.atomic():
         line = _locked(line_id)
         if line.state != LineState.UNIDENTIFIED:
+            return line
+        if not line.allocations.exists() and payouts.recognise(line, actor=actor):
             return line
         found = candidates(line)
         reason = _against(line, found)

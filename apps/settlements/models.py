@@ -42,6 +42,7 @@ class LineState(models.TextChoices):
 
     MATCHED = "matched", _("Отнесено на счета")
     UNIDENTIFIED = "unidentified", _("Не опознано")
+    PAYOUT = "payout", _("Выплата шлюза")
     SET_ASIDE = "set_aside", _("Не оплата счёта")
     SPENT = "spent", _("Списание")
 
@@ -132,14 +133,18 @@ class Allocation(models.Model):
 
 
 from apps.settlements.reconciliation_models import (  # noqa: E402 - more models of this app
+    OF_PAYOUT,
     DayState,
     Difference,
     DifferenceKind,
     GatewayDay,
     GatewayPayout,
+    GatewayTerms,
+    RegisterLine,
 )
 
 __all__ = [
+    "OF_PAYOUT",
     "Allocation",
     "BankLine",
     "BankStatement",
@@ -148,5 +153,7 @@ __all__ = [
     "DifferenceKind",
     "GatewayDay",
     "GatewayPayout",
+    "GatewayTerms",
     "LineState",
+    "RegisterLine",
 ]

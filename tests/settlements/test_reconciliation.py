@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from apps.connectors.models import GatewayReference
 from apps.core import clock
 from apps.core.errors import Refused
 from apps.core.models import WorkItem
@@ -16,7 +17,7 @@ from apps.partners.models import Partner
 from apps.payments import refunds
 from apps.payments.models import Payment, Refund
 from apps.settlements import reconciliation
-from apps.settlements.models import Difference, GatewayDay
+from apps.settlements.models import Difference, GatewayDay, GatewayTerms
 from tests.payments.conftest import Till
 
 D = Decimal
@@ -29,6 +30,7 @@ def counter(partner: Partner, till_for: Callable[..., Till]) -> Iterator[Till]:
     with in_public():
         WorkItem.objects.filter(kind=reconciliation.KIND).delete()
         GatewayDay.objects.all().delete()
+        GatewayTerms.objects.all().delete()
 
 
 def check(till: Till) -> GatewayDay:
@@ -73,6 +75,7 @@ def test_every_kind_of_difference_is_found_and_no_other(counter: Till) -> None:
     Payment.objects.filter(pk=amount.pk).update(amount=D("398.00"))
     Payment.objects.filter(pk=fee.pk).update(fee=D("0.01"))
     Payment.objects.filter(pk=absent.pk).update(gateway_id="nowhere")
+    GatewayReference.objects.filter(pk=absent.reference_id).update(gateway_id="nowhere")
     Payment.objects.filter(pk=unsettled.pk).update(state="unknown")
     cabinet = counter.gateway.cabinet_refund(fine.gateway_id, "5.00")
     row = check(counter)
