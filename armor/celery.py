@@ -58,6 +58,7 @@ def _configure(sender: Celery, **_: Any) -> None:
             "tick": {"task": "core.tick", "schedule": 5.0, "options": {"expires": 60}},
             "nightly audit": {"task": "core.audit", "schedule": _nightly()},
             "housekeeping": {"task": "core.housekeeping", "schedule": 3600.0},
+            "gateways' yesterday": {"task": "settlements.morning", "schedule": _early()},
         },
     )
 
@@ -87,6 +88,13 @@ def _nightly() -> Any:
     from celery.schedules import crontab
 
     return crontab(hour=4, minute=10)
+
+
+def _early() -> Any:
+    """Before the morning comes in any zone of the country: each gateway's own is planned then."""
+    from celery.schedules import crontab
+
+    return crontab(hour=0, minute=5)
 
 
 app.autodiscover_tasks()

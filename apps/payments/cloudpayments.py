@@ -20,12 +20,14 @@ from django.utils.translation import gettext_lazy as _
 from apps.connectors import http
 from apps.connectors.base import ConnectorError, ForgedMessage, Inbound, Received, setting
 from apps.core.money import Money
+from apps.payments import cloudpayments_list
 from apps.payments.gateway import (
     Gateway,
     GatewayPayment,
     GatewayRefund,
     PaymentRequest,
     RefundRequest,
+    RegisterEntry,
     Status,
     nobody_paid,
 )
@@ -180,6 +182,9 @@ class CloudPayments(Gateway):
     @classmethod
     def acknowledge(cls, message: Inbound) -> tuple[str, str]:
         return '{"code":0}', "application/json"
+
+    def register(self, since: datetime, until: datetime) -> list[RegisterEntry]:
+        return cloudpayments_list.entries(self._call, since, until)
 
     def receive(self, message: Inbound) -> Received:
         """Whom a notification is about. Raises ForgedMessage unless the terminal's secret has signed it."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
@@ -14,6 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from apps.connectors.base import Connector, ConnectorError, Kind
 from apps.core.money import Money
 from apps.policies.dunning import CAUTIOUS, RetryRules
+
+if TYPE_CHECKING:
+    from apps.payments.registers import Dialect
 
 
 class Status(StrEnum):
@@ -161,6 +164,8 @@ class Gateway(Connector):
     """Whether a payment is seen with its fee; otherwise the register and the payout tell it."""
     register_is_file: ClassVar[bool] = False
     """Whether `register` answers None: somebody downloads a file in the cabinet."""
+    register_dialect: ClassVar["Dialect | None"] = None
+    """How that file is written."""
     decline_classes: ClassVar[Mapping[str, str]] = {}
     """Its words for why a charge failed, each with the class that tells what to do next."""
 

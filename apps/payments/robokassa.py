@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.connectors import http
 from apps.connectors.base import ConnectorError, ForgedMessage, Inbound, Received, setting
 from apps.core.money import Money
+from apps.payments import registers
 from apps.payments.gateway import (
     Gateway,
     GatewayPayment,
@@ -74,6 +75,9 @@ class Robokassa(Gateway):
     key_kept = timedelta(days=365)
     lists_refunds = False
     repeats_refunds = False
+    tells_fee = False
+    register_is_file = True
+    register_dialect = registers.ROBOKASSA
 
     def check(self) -> str:
         """Asks for an operation that is not there: a wrong password is told before that."""

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.connectors import http
 from apps.connectors.base import ConnectorError, ForgedMessage, Inbound, Received, setting
 from apps.core.money import Money
+from apps.payments import registers
 from apps.payments.gateway import (
     Gateway,
     GatewayPayment,
@@ -85,6 +86,9 @@ class TBank(Gateway):
     # An order is one, and a refund is known by its key, for good.
     key_kept = timedelta(days=365)
     lists_refunds = False
+    tells_fee = False
+    register_is_file = True
+    register_dialect = registers.TBANK
 
     def check(self) -> str:
         """Asks for an order that is not there: a wrong terminal or password is told before that."""

@@ -3,10 +3,16 @@
 from uuid import UUID
 
 from apps.core import due
-from apps.settlements import statements
+from apps.settlements import morning, statements
 
 
 @due.task(statements.MATCH)
 def match(object_id: UUID) -> None:
     """Matches the lines of a statement whose loading was cut short."""
     statements.match(object_id)
+
+
+@due.task(morning.TASK)
+def look(object_id: UUID) -> None:
+    """Checks yesterday of a gateway, and what of it was left open."""
+    morning.look(object_id)
