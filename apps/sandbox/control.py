@@ -55,6 +55,10 @@ class Control:
         """What really happened there."""
         return self._call("GET", "/_control/register", params=query)
 
+    def misreport(self, about: str, **lie: Any) -> None:
+        """Its day's register lies about a payment or refund: `hidden`, `copies`, `amount`, `fee`; nothing: no more."""
+        self._call("PUT", f"/_control/register/{about}", lie)
+
     def switch(self, *, on: bool, account: str = "") -> None:
         """Off: 503 for every API call, or for those of one account (a provider's token)."""
         self._call("PUT", "/_control/switch", {"on": on, "account": account})

@@ -15,6 +15,7 @@ from aiohttp import web
 from apps.sandbox.access import AccessLog, Entry
 from apps.sandbox.clock import Clock, moment, stamp
 from apps.sandbox.faults import Fault, Faults
+from apps.sandbox.lies import Lies
 from apps.sandbox.store import Store
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -42,6 +43,7 @@ class Service:
         self.clock = Clock(self.store)
         self.faults = Faults(self.shared_kinds + self.fault_kinds)
         self.log = AccessLog()
+        self.lies = Lies(self.store)
         self._released = asyncio.Event()
 
     # -- what a simulator fills in -------------------------------------------------------------------
@@ -153,6 +155,7 @@ class Service:
         router.add_put("/_control/clock", self._set_clock)
         router.add_put("/_control/switch", self._switch)
         router.add_get("/_control/register", self._register)
+        router.add_put("/_control/register/{id:.+}", self._misreport)
 
     async def _health(self, request: web.Request) -> web.Response:
         is_on = self._is_on_for(dict(request.query))
@@ -201,6 +204,10 @@ class Service:
 
     async def _register(self, request: web.Request) -> web.Response:
         return web.json_response(self.register(dict(request.query)))
+
+    async def _misreport(self, request: web.Request) -> web.Response:
+        self.lies.plan(request.match_info["id"], await json_body(request))
+        return web.json_response({"id": request.match_info["id"]})
 
     # -- process -------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus, urlencode
 from aiohttp import web
 
 from apps.sandbox.access import Entry
+from apps.sandbox.cloudpayments import listing
 from apps.sandbox.cloudpayments.checkout import Checkout
 from apps.sandbox.cloudpayments.register import Failed, Register
 from apps.sandbox.notices import Notices
@@ -168,6 +169,15 @@ class CloudPayments(Service):
         made = self.books.refund(terminal, str(body["TransactionId"]), amount)
         return {"Success": True, "Message": None, "Model": {"TransactionId": int(made["id"])}}
 
+    def list_day(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        return listing.of_day(self._of(terminal), self.lies, body)
+
+    def list_window(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        return listing.of_window(self._of(terminal), self.lies, body)
+
+    def _of(self, terminal: str) -> list[Doc]:
+        return [doc for doc in self.books.transactions.values() if doc["_shop"] == terminal]
+
     # -- control -------------------------------------------------------------------------------------
 
     def _put_shop(self, terminal: str, given: dict[str, Any]) -> None:
@@ -233,6 +243,8 @@ METHODS: dict[str, Method] = {
     "payments/tokens/charge": CloudPayments.charge,
     "v2/payments/find": CloudPayments.find,
     "payments/refund": CloudPayments.refund,
+    "payments/list": CloudPayments.list_day,
+    "v2/payments/list": CloudPayments.list_window,
 }
 
 

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from apps.sandbox.access import Entry
 from apps.sandbox.notices import Notices
+from apps.sandbox.robokassa.cabinet import Cabinet
 from apps.sandbox.robokassa.checkout import Checkout
 from apps.sandbox.robokassa.register import Register
 from apps.sandbox.service import Service, json_body
@@ -85,6 +86,7 @@ class Robokassa(Service):
         router.add_post("/RefundService/Refund/Create", self.create_refund)
         router.add_get("/RefundService/Refund/GetState", self.refund_state)
         self.pages.add_routes(router)
+        Cabinet(self.store, self.lies).add_routes(router)
         router.add_put("/_control/shops/{id}", self.put_shop)
         router.add_get("/_control/webhooks", self.show_webhooks)
         router.add_post("/_control/webhooks/resend", self.resend)

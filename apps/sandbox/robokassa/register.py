@@ -91,6 +91,7 @@ class Register:
             raise ValueError("RefundSum is more than the rest")
         made = {"id": f"r{len(self.refunds) + 1}-{operation['op_key'][:8]}", "amount": str(amount)}
         made |= {"payment_id": operation["number"], "label": "finished", "_shop": operation["_shop"]}
+        made["created"] = stamp(self._clock.now())
         with self._store.transaction():
             self._store.put("refunds", made["id"], made)
             back = str(Decimal(operation["refunded"]) + amount)
@@ -105,6 +106,7 @@ class Register:
 
     def _end(self, operation: Doc, *, pays: bool) -> Doc:
         operation["state"] = DONE if pays else CANCELLED
+        operation["paid_at"] = stamp(self._clock.now())
         with self._store.transaction():
             self._store.put("operations", operation["id"], dict(operation))
             if pays:

@@ -12,6 +12,7 @@ from apps.sandbox.access import Entry
 from apps.sandbox.notices import Notices
 from apps.sandbox.service import Service, json_body
 from apps.sandbox.store import Doc
+from apps.sandbox.tbank.cabinet import Cabinet
 from apps.sandbox.tbank.checkout import Checkout
 from apps.sandbox.tbank.register import MESSAGES, Failed, Register, sign
 
@@ -67,6 +68,7 @@ class TBank(Service):
         for method in METHODS:
             router.add_post(f"/v2/{method}", self.api)
         Checkout(self, self.books).add_routes(router)
+        Cabinet(self.store, self.lies).add_routes(router)
         router.add_put("/_control/shops/{id}", self.put_shop)
         router.add_get("/_control/webhooks", self.show_webhooks)
         router.add_post("/_control/webhooks/resend", self.resend)

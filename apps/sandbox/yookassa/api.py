@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import web
@@ -172,6 +173,9 @@ class Api:
             if not limit.isdigit() or not 1 <= int(limit) <= 100:
                 raise rules.wrong("Limit must be from 1 to 100", "limit")
             rows = [doc for doc in table.values() if doc["_shop"] == shop and _wanted(doc, request.query)]
+            if "status" in request.query:
+                # Asked for what succeeded, it is a register, and may be told to lie.
+                rows = self._service.lies.told(((doc["id"], doc) for doc in rows), _lying)
             rows.sort(key=_place, reverse=True)
             if cursor := request.query.get("cursor"):
                 place = _read_cursor(cursor)
@@ -251,6 +255,14 @@ def _wanted(doc: Doc, query: Any) -> bool:
         )
     except ValueError:
         raise rules.wrong("Invalid moment", "created_at") from None
+
+
+def _lying(doc: Doc, lie: Doc) -> Doc:
+    if "amount" in lie:
+        doc["amount"] = rules.roubles(Decimal(lie["amount"]))
+    if "fee" in lie:
+        doc["income_amount"] = rules.roubles(Decimal(doc["amount"]["value"]) - Decimal(lie["fee"]))
+    return doc
 
 
 def _place(doc: Doc) -> tuple[str, int]:
