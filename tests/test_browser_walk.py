@@ -97,7 +97,7 @@ def test_from_the_price_list_to_the_report(
     partner = _create_partner(page, site)
     shop = open_shop(partner, yookassa, provider_sim, mailbox_process, deliver, move_clock)
     gateway = Connection.objects.get(partner=partner, kind="payment")
-    yookassa.add_shop(partner.slug, "test_secret", f"{site}/hooks/{gateway.pk}/")
+    yookassa.add_shop(partner.slug, "secret", f"{site}/hooks/{gateway.pk}/")
     offer = _offer_all(page, site, partner)
     _stock()
 

@@ -64,7 +64,7 @@ def test_a_subscription_is_sold_delivered_and_renewed(
         shop = open_shop(bank, yookassa, provider_sim, mailbox_process, deliver, move_clock)
         gateway = Connection.objects.get(partner=bank, kind="payment")
         web = site(bank).replace(f"{bank.slug}.", "", 1)
-        yookassa.add_shop(bank.slug, "test_secret", f"{web}/hooks/{gateway.pk}/")
+        yookassa.add_shop(bank.slug, "secret", f"{web}/hooks/{gateway.pk}/")
         try:
             the_story(shop, tariff, mailbox, client_for)
         finally:

@@ -1,6 +1,5 @@
 """Console: what stands on a customer's balance goes back in money, from the page of the customer's account."""
 
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +11,13 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
-from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from apps.billing import payouts
 from apps.billing.accounts_of import CustomerAccount
 from apps.core import console
 from apps.core.errors import Refused
+from apps.core.forms import MoneyField
 from apps.core.ids import uuid7
 from apps.core.money import Money
 
@@ -25,14 +25,7 @@ from apps.core.money import Money
 class PayoutForm(forms.Form):
     """How much, and why. The key makes a second press the same payout."""
 
-    amount = forms.DecimalField(
-        label=_("Сумма"),
-        max_digits=14,
-        decimal_places=2,
-        min_value=Decimal("0.01"),
-        localize=True,
-        widget=UnfoldAdminDecimalFieldWidget,
-    )
+    amount = MoneyField(label=_("Сумма"))
     reason = forms.CharField(label=_("Причина"), max_length=200, widget=UnfoldAdminTextInputWidget)
     key = forms.UUIDField(widget=forms.HiddenInput)
 

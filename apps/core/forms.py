@@ -1,10 +1,23 @@
-"""Form fields for the model fields of core."""
+"""Form fields of money and of texts in two languages."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+
+class MoneyField(forms.DecimalField):
+    """A sum above zero, typed as it is written here: «49,50».
+
+    A box of type=number would show a sum with a comma as nothing at all.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        box = UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal", "autocomplete": "off"})
+        given = {"max_digits": 14, "decimal_places": 2, "min_value": Decimal("0.01"), "widget": box}
+        super().__init__(localize=True, **(given | options))
 
 
 class TranslatedWidget(forms.MultiWidget):

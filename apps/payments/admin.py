@@ -17,7 +17,6 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.decorators import action, display
 from unfold.widgets import (
-    UnfoldAdminDecimalFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
 )
@@ -25,6 +24,7 @@ from unfold.widgets import (
 from apps.accounts.models import Customer
 from apps.core import console, links
 from apps.core.errors import Refused
+from apps.core.forms import MoneyField
 from apps.core.ids import uuid7
 from apps.core.money import Money
 from apps.payments import payments, receipts, refunds, registering
@@ -93,14 +93,7 @@ class ReceiptsOfPayment(console.ReadOnlyInline):
 class RefundForm(forms.Form):
     """How much goes back, and why. The key makes a second click the same refund."""
 
-    amount = forms.DecimalField(
-        label=_("Сумма"),
-        max_digits=14,
-        decimal_places=2,
-        min_value=Decimal("0.01"),
-        localize=True,
-        widget=UnfoldAdminDecimalFieldWidget,
-    )
+    amount = MoneyField(label=_("Сумма"))
     reason = forms.CharField(label=_("Причина"), max_length=200, widget=UnfoldAdminTextInputWidget)
     key = forms.UUIDField(widget=forms.HiddenInput)
 

@@ -1,7 +1,6 @@
 """Console: statements are loaded, and what came with no invoice to its name is given one."""
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,6 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.decorators import action, display
 from unfold.widgets import (
-    UnfoldAdminDecimalFieldWidget,
     UnfoldAdminFileFieldWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
@@ -26,6 +24,7 @@ from unfold.widgets import (
 
 from apps.core import console, links
 from apps.core.errors import Refused
+from apps.core.forms import MoneyField
 from apps.core.money import Money
 from apps.settlements import matching, statements
 from apps.settlements.models import Allocation, BankLine, BankStatement, LineState
@@ -49,14 +48,10 @@ class AssignForm(forms.Form):
     """Which invoice, and how much of the line."""
 
     number = forms.CharField(label=_("Номер счёта"), max_length=60, widget=UnfoldAdminTextInputWidget)
-    amount = forms.DecimalField(
+    amount = MoneyField(
         label=_("Сколько отнести, ₽"),
         help_text=_("Пусто — сколько осталось оплатить по счёту, но не больше, чем пришло"),
         required=False,
-        max_digits=14,
-        decimal_places=2,
-        min_value=Decimal("0.01"),
-        widget=UnfoldAdminDecimalFieldWidget,
     )
     keep_rest = forms.BooleanField(
         label=_("Лишнее оставить на балансе клиента"), required=False, widget=UnfoldBooleanSwitchWidget

@@ -64,7 +64,7 @@ def test_a_webhook_comes_once_more_and_changes_nothing(
     shop.buy(shop.offer())
     gateway = Connection.objects.get(partner=shop.partner, kind="payment")
     web = site(shop.partner).replace(f"{shop.partner.slug}.", "", 1)
-    yookassa.add_shop(shop.partner.slug, "test_secret", f"{web}/hooks/{gateway.pk}/")
+    yookassa.add_shop(shop.partner.slug, "secret", f"{web}/hooks/{gateway.pk}/")
     assert "Уведомлений отправлено повторно: 1" in press(staff("manager"), shop.partner, "webhook")
 
     def came() -> bool:

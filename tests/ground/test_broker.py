@@ -200,7 +200,7 @@ def buyer(site: Site, shop: Shop) -> Buyer:
     with in_partner(shop.partner):
         paid = Connection.objects.get(partner=shop.partner, kind="payment")
         shop.gateway.add_shop(
-            shop.partner.slug, "test_secret", f"http://localhost:{site.port}/hooks/{paid.pk}/"
+            shop.partner.slug, "secret", f"http://localhost:{site.port}/hooks/{paid.pk}/"
         )
         _key, text = ApiKey.issue(Channel.objects.get(code="api"), ("orders:read", "orders:write"))
         offer = shop.offer()

@@ -71,7 +71,7 @@ class Crowd:
             self.people[house.partner.pk] = [customer.pk for customer in people]
             self.houses.append(house)
             webhook = f"http://127.0.0.1:{self.port}/hooks/{house.ids['connection']}/"
-            self.gateway.add_shop(house.partner.slug, "test_secret", webhook)
+            self.gateway.add_shop(house.partner.slug, "secret", webhook)
 
     def _customer(self, number: int, marker: str) -> Customer:
         if number == 1:

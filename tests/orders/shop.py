@@ -24,6 +24,7 @@ from apps.providers.models import KeyPool, Provider
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
 from tests.notifications.connections import connect_mail
+from tests.payments.gateways import YOOKASSA, GatewayKind
 
 _numbers = itertools.count(1)
 GOOD, BROKE_LATER = "5555555555554477", "4000000000000341"
@@ -127,15 +128,11 @@ def open_shop(
     mailbox: Simulator,
     deliver: Callable[[], int],
     move: Callable[[Partner, datetime], None],
+    kind: GatewayKind = YOOKASSA,
 ) -> Shop:
-    """Connects a sandbox partner to the simulators."""
-    gateway.add_shop(partner.slug, "test_secret")
-    _connect(
-        partner,
-        "payment",
-        "apps.payments.yookassa.YooKassa",
-        {"shop_id": partner.slug, "secret_key": "test_secret", "base_url": f"{gateway.base_url}/v3"},
-    )
+    """Connects a sandbox partner to the simulators; `gateway` is the one of that kind."""
+    gateway.add_shop(partner.slug, "secret")
+    _connect(partner, "payment", kind.path, dict(kind.config(partner.slug, gateway)))
     supplies = _connect(
         partner,
         "provider",
@@ -149,7 +146,7 @@ def open_shop(
     return Shop(partner, gateway, supplier, deliver, move)
 
 
-def _connect(partner: Partner, kind: str, path: str, config: dict[str, str]) -> Connection:
+def _connect(partner: Partner, kind: str, path: str, config: dict[str, Any]) -> Connection:
     return Connection.objects.create(
         kind=kind,
         connector=path,
