@@ -1,18 +1,15 @@
 """The payment page: card form, 3-D Secure, refusal; a payment paid once stays paid once."""
 
-import re
-from html import escape
-from pathlib import Path
-
 from aiohttp import web
 
 from apps.sandbox.access import Entry
 from apps.sandbox.cloudpayments.cards import CARDS, SAID
 from apps.sandbox.cloudpayments.register import Register
-from apps.sandbox.service import Service, page
+from apps.sandbox.service import Service
 from apps.sandbox.store import Doc
+from apps.sandbox.till import Look, Typed, roubles, typed
 
-HERE = Path(__file__).parent
+LOOK = Look("CloudPayments", "тестовый терминал", "#2f71eb")
 
 
 class Checkout:
@@ -36,13 +33,10 @@ class Checkout:
         payment, form = self._payment(request), await request.post()
         if payment["state"] != "Created":
             return self._leave(payment)
-        number = re.sub(r"\D", "", str(form.get("card_number", "")))
-        expiry = re.fullmatch(r"\s*(\d\d)\s*/?\s*(?:20)?(\d\d)\s*", str(form.get("expiry", "")))
-        if number not in CARDS or expiry is None or not re.fullmatch(r"\d{3}", str(form.get("cvc", ""))):
-            return self._form(
-                payment, "Тестовый магазин: номер одной из тестовых карт, срок и три цифры кода."
-            )
-        given = {"number": number, "expiry": f"{expiry[1]}/{expiry[2]}"}
+        filled = typed(form, CARDS)
+        if filled.problem:
+            return self._form(payment, filled)
+        number, given = filled.number, {"number": filled.number, "expiry": f"{filled.month}/{filled.year}"}
         if CARDS[number].three_ds:
             self._service.store.put("three_ds", payment["id"], given)
             raise web.HTTPSeeOther(f"/3ds/{payment['id']}")
@@ -53,7 +47,7 @@ class Checkout:
         given = self._service.store.get("three_ds", payment["id"])
         if payment["state"] != "Created" or given is None:
             return self._result(payment)
-        return page(HERE, "three_ds", amount=_amount(payment), title=f"Карта •• {given['number'][-4:]}")
+        return LOOK.three_ds(amount=_amount(payment), number=given["number"])
 
     async def submit_3ds(self, request: web.Request) -> web.StreamResponse:
         payment = self._payment(request)
@@ -86,20 +80,16 @@ class Checkout:
             raise web.HTTPNotFound(text="Платёж не найден")
         return payment
 
-    def _form(self, payment: Doc, problem: str = "") -> web.Response:
-        cards = "".join(
-            f'<li><button type="button" data-card="{number}">{number}</button> {escape(card.title)}</li>'
-            for number, card in CARDS.items()
-        )
-        return page(
-            HERE,
-            "checkout",
+    def _form(self, payment: Doc, given: Typed | None = None) -> web.Response:
+        return LOOK.form(
             amount=_amount(payment),
-            description=escape(payment["description"] or "Оплата заказа"),
-            problem=f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else "",
-            saving="Карта сохранится для следующих списаний.",
-            back=escape(payment["fail_url"] or "#"),
-            cards=cards,
+            description=payment["description"],
+            problem=given.problem if given else "",
+            number=given.number if given else "",
+            expiry=given.expiry if given else "",
+            is_saved=True,
+            back=payment["fail_url"],
+            cards={number: card.title for number, card in CARDS.items()},
         )
 
     def _leave(self, order: Doc, code: int = 0) -> web.Response:
@@ -110,18 +100,10 @@ class Checkout:
 
     def _result(self, order: Doc, code: int = 0) -> web.Response:
         is_bad = code != 0 or order["state"] != "Paid"
-        return page(
-            HERE,
-            "result",
-            title="Не получилось оплатить" if is_bad else "Оплачено",
-            text=SAID.get(code, "Банк отклонил платёж." if is_bad else "Деньги поступили в магазин."),
-            tone="bad" if is_bad else "good",
-            mark="✕" if is_bad else "✓",
-            amount=_amount(order),
-            back=escape(order["fail_url" if is_bad else "success_url"] or "#"),
-        )
+        problem = SAID.get(code, "Банк отклонил платёж.") if is_bad else ""
+        back = order["fail_url" if is_bad else "success_url"]
+        return LOOK.result(amount=_amount(order), problem=problem, back=back)
 
 
 def _amount(order: Doc) -> str:
-    whole, _, part = order["amount"].partition(".")
-    return f"{int(whole):,}".replace(",", "\u00a0") + f",{part}\u00a0₽"
+    return roubles(order["amount"])

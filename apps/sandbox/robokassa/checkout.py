@@ -1,18 +1,15 @@
 """The payment page behind a signed link: card form, 3-D Secure; a payment paid once stays paid once."""
 
-import re
-from html import escape
-from pathlib import Path
-
 from aiohttp import web
 
 from apps.sandbox.access import Entry
 from apps.sandbox.robokassa.cards import CARDS
 from apps.sandbox.robokassa.register import BEGUN, DONE, Register
-from apps.sandbox.service import Service, page
+from apps.sandbox.service import Service
 from apps.sandbox.store import Doc
+from apps.sandbox.till import Look, Typed, roubles, typed
 
-HERE = Path(__file__).parent
+LOOK = Look("Robokassa", "тестовый магазин", "#1f6f54")
 
 
 class Checkout:
@@ -33,12 +30,10 @@ class Checkout:
         form = await request.post()
         if operation["state"] != BEGUN:
             return self._leave(operation)
-        number = re.sub(r"\D", "", str(form.get("card_number", "")))
-        expiry = re.fullmatch(r"\s*\d\d\s*/?\s*(?:20)?\d\d\s*", str(form.get("expiry", "")))
-        if number not in CARDS or expiry is None or not re.fullmatch(r"\d{3}", str(form.get("cvc", ""))):
-            return self._form(
-                operation, "Тестовый магазин: номер одной из тестовых карт, срок и три цифры кода."
-            )
+        filled = typed(form, CARDS)
+        if filled.problem:
+            return self._form(operation, filled)
+        number = filled.number
         if CARDS[number].three_ds:
             self._service.store.put("three_ds", operation["id"], {"number": number})
             raise web.HTTPSeeOther(f"/3ds/{operation['id']}")
@@ -48,7 +43,7 @@ class Checkout:
         operation, number = self._operation(request)
         if operation["state"] != BEGUN or not number:
             return self._result(operation)
-        return page(HERE, "three_ds", amount=_amount(operation), title=f"Карта •• {number[-4:]}")
+        return LOOK.three_ds(amount=_amount(operation), number=number)
 
     async def submit_3ds(self, request: web.Request) -> web.StreamResponse:
         operation, number = self._operation(request)
@@ -74,20 +69,16 @@ class Checkout:
             raise web.HTTPNotFound(text="Операция не найдена")
         return operation, (self._service.store.get("three_ds", operation["id"]) or {}).get("number", "")
 
-    def _form(self, operation: Doc, problem: str = "") -> web.Response:
-        cards = "".join(
-            f'<li><button type="button" data-card="{number}">{number}</button> {escape(card.title)}</li>'
-            for number, card in CARDS.items()
-        )
-        return page(
-            HERE,
-            "checkout",
+    def _form(self, operation: Doc, given: Typed | None = None) -> web.Response:
+        return LOOK.form(
             amount=_amount(operation),
-            description=escape(operation.get("description") or "Оплата заказа"),
-            problem=f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else "",
-            saving="Карта сохранится для следующих списаний." if operation.get("recurring") else "",
-            back=escape(operation.get("fail_url") or "#"),
-            cards=cards,
+            description=operation.get("description") or "",
+            problem=given.problem if given else "",
+            number=given.number if given else "",
+            expiry=given.expiry if given else "",
+            is_saved=bool(operation.get("recurring")),
+            back=operation.get("fail_url") or "",
+            cards={number: card.title for number, card in CARDS.items()},
         )
 
     def _leave(self, operation: Doc) -> web.Response:
@@ -98,18 +89,10 @@ class Checkout:
 
     def _result(self, operation: Doc) -> web.Response:
         is_bad = operation["state"] != DONE
-        return page(
-            HERE,
-            "result",
-            title="Не получилось оплатить" if is_bad else "Оплачено",
-            text="Банк отклонил платёж." if is_bad else "Деньги поступили в магазин.",
-            tone="bad" if is_bad else "good",
-            mark="✕" if is_bad else "✓",
-            amount=_amount(operation),
-            back=escape(operation.get("fail_url" if is_bad else "success_url") or "#"),
-        )
+        problem = "Банк отклонил платёж." if is_bad else ""
+        back = operation.get("fail_url" if is_bad else "success_url") or ""
+        return LOOK.result(amount=_amount(operation), problem=problem, back=back)
 
 
 def _amount(operation: Doc) -> str:
-    whole, _, part = operation["amount"].partition(".")
-    return f"{int(whole):,}".replace(",", "\u00a0") + f",{part}\u00a0₽"
+    return roubles(operation["amount"])

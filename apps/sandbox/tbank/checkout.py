@@ -1,18 +1,15 @@
 """The payment page: card form, 3-D Secure, refusal; a payment paid once stays paid once."""
 
-import re
-from html import escape
-from pathlib import Path
-
 from aiohttp import web
 
 from apps.sandbox.access import Entry
-from apps.sandbox.service import Service, page
+from apps.sandbox.service import Service
 from apps.sandbox.store import Doc
 from apps.sandbox.tbank.cards import CARDS, MESSAGES
 from apps.sandbox.tbank.register import OPEN, Register
+from apps.sandbox.till import Look, Typed, roubles, typed
 
-HERE = Path(__file__).parent
+LOOK = Look("Т-Банк", "тестовый терминал", "#ffdd2d", on="#1b1b26")
 
 
 class Checkout:
@@ -36,13 +33,10 @@ class Checkout:
         payment, form = self._payment(request), await request.post()
         if payment["Status"] not in OPEN:
             return self._leave(payment)
-        number = re.sub(r"\D", "", str(form.get("card_number", "")))
-        expiry = re.fullmatch(r"\s*(\d\d)\s*/?\s*(?:20)?(\d\d)\s*", str(form.get("expiry", "")))
-        if number not in CARDS or expiry is None or not re.fullmatch(r"\d{3}", str(form.get("cvc", ""))):
-            return self._form(
-                payment, "Тестовый магазин: номер одной из тестовых карт, срок и три цифры кода."
-            )
-        given = {"number": number, "expiry": f"{expiry[1]}{expiry[2]}"}
+        filled = typed(form, CARDS)
+        if filled.problem:
+            return self._form(payment, filled)
+        number, given = filled.number, {"number": filled.number, "expiry": filled.month + filled.year}
         if CARDS[number].three_ds:
             self._service.store.put("three_ds", payment["id"], given)
             raise web.HTTPSeeOther(f"/3ds/{payment['id']}")
@@ -53,7 +47,7 @@ class Checkout:
         given = self._service.store.get("three_ds", payment["id"])
         if payment["Status"] not in OPEN or given is None:
             return self._result(payment)
-        return page(HERE, "three_ds", amount=_amount(payment), title=f"Карта •• {given['number'][-4:]}")
+        return LOOK.three_ds(amount=_amount(payment), number=given["number"])
 
     async def submit_3ds(self, request: web.Request) -> web.StreamResponse:
         payment = self._payment(request)
@@ -85,20 +79,16 @@ class Checkout:
             raise web.HTTPNotFound(text="Платёж не найден")
         return payment
 
-    def _form(self, payment: Doc, problem: str = "") -> web.Response:
-        cards = "".join(
-            f'<li><button type="button" data-card="{number}">{number}</button> {escape(card.title)}</li>'
-            for number, card in CARDS.items()
-        )
-        return page(
-            HERE,
-            "checkout",
+    def _form(self, payment: Doc, given: Typed | None = None) -> web.Response:
+        return LOOK.form(
             amount=_amount(payment),
-            description=escape(payment["description"] or "Оплата заказа"),
-            problem=f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else "",
-            saving="Карта сохранится для следующих списаний." if payment["_save"] else "",
-            back=escape(payment["fail_url"] or "#"),
-            cards=cards,
+            description=payment["description"],
+            problem=given.problem if given else "",
+            number=given.number if given else "",
+            expiry=given.expiry if given else "",
+            is_saved=payment["_save"],
+            back=payment["fail_url"],
+            cards={number: card.title for number, card in CARDS.items()},
         )
 
     def _leave(self, payment: Doc) -> web.Response:
@@ -110,18 +100,10 @@ class Checkout:
 
     def _result(self, payment: Doc) -> web.Response:
         is_bad = payment["ErrorCode"] != "0" or payment["Status"] in {"CANCELED", "DEADLINE_EXPIRED"}
-        return page(
-            HERE,
-            "result",
-            title="Не получилось оплатить" if is_bad else "Оплачено",
-            text=MESSAGES.get(payment["ErrorCode"], "Деньги поступили в магазин."),
-            tone="bad" if is_bad else "good",
-            mark="✕" if is_bad else "✓",
-            amount=_amount(payment),
-            back=escape(payment["fail_url" if is_bad else "success_url"] or "#"),
-        )
+        problem = MESSAGES.get(payment["ErrorCode"], "Время на оплату вышло.") if is_bad else ""
+        back = payment["fail_url" if is_bad else "success_url"]
+        return LOOK.result(amount=_amount(payment), problem=problem, back=back)
 
 
 def _amount(payment: Doc) -> str:
-    roubles, kopecks = divmod(payment["Amount"], 100)
-    return f"{roubles:,}".replace(",", "\u00a0") + f",{kopecks:02d}\u00a0₽"
+    return roubles(f"{payment['Amount'] // 100}.{payment['Amount'] % 100:02d}")

@@ -1,19 +1,16 @@
 """The payment page: card form, SBP, 3-D Secure, refusal; a payment paid once stays paid once."""
 
-import re
-from html import escape
-from pathlib import Path
-
 from aiohttp import web
 
 from apps.sandbox.access import Entry
-from apps.sandbox.service import Service, page
+from apps.sandbox.service import Service
 from apps.sandbox.store import Doc
+from apps.sandbox.till import Look, Typed, roubles, typed
 from apps.sandbox.yookassa.api import CHECKOUT
 from apps.sandbox.yookassa.cards import CARDS, Card
 from apps.sandbox.yookassa.register import Register, bank_card, sbp_account
 
-HERE = Path(__file__).parent
+LOOK = Look("ЮKassa", "тестовый магазин", "#5b3df5")
 REASONS = {
     "insufficient_funds": "На карте недостаточно денег.",
     "card_expired": "Срок действия карты истёк.",
@@ -50,23 +47,21 @@ class Checkout:
             return self._leave(self._register.cancel(payment["id"], "expired_on_confirmation"))
         if action == "sbp":
             return await self._confirm(request, payment, sbp_account(), Card("СБП"))
-        number = re.sub(r"\D", "", str(form.get("card_number", "")))
-        expiry = re.fullmatch(r"\s*(\d\d)\s*/?\s*(?:20)?(\d\d)\s*", str(form.get("expiry", "")))
-        problem = _problem(number, expiry, str(form.get("cvc", "")))
-        if problem or expiry is None:
-            return self._form(payment, problem, number, str(form.get("expiry", "")))
-        method = bank_card(number, expiry[1], f"20{expiry[2]}")
-        if CARDS[number].three_ds:
+        given = typed(form, CARDS)
+        if given.problem:
+            return self._form(payment, given)
+        method = bank_card(given.number, given.month, f"20{given.year}")
+        if CARDS[given.number].three_ds:
             self._service.store.put("three_ds", payment["id"], method)
             raise web.HTTPSeeOther(f"/3ds/{payment['id']}")
-        return await self._confirm(request, payment, method, CARDS[number])
+        return await self._confirm(request, payment, method, CARDS[given.number])
 
     async def show_3ds(self, request: web.Request) -> web.Response:
         payment = self._payment(request.match_info["id"])
         method = self._service.store.get("three_ds", payment["id"])
         if payment["status"] != "pending" or method is None:
             return self._result(payment)
-        return page(HERE, "three_ds", amount=_amount(payment), title=escape(method["title"]))
+        return LOOK.three_ds(amount=_amount(payment), number=method["_number"])
 
     async def submit_3ds(self, request: web.Request) -> web.StreamResponse:
         payment = self._payment(request.match_info["id"])
@@ -110,27 +105,19 @@ class Checkout:
             raise web.HTTPNotFound(text="Платёж не найден")
         return payment
 
-    def _form(
-        self, payment: Doc, problem: str | None = None, number: str = "", expiry: str = ""
-    ) -> web.Response:
-        cards = "".join(
-            f'<li><button type="button" data-card="{number}">{_grouped(number)}</button> '
-            f"<span>{escape(card.title)}</span></li>"
-            for number, card in CARDS.items()
-        )
-        return page(
-            HERE,
-            "checkout",
+    def _form(self, payment: Doc, given: Typed | None = None) -> web.Response:
+        return LOOK.form(
             amount=_amount(payment),
-            description=escape(payment.get("description") or "Оплата заказа"),
-            problem=f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else "",
-            number=_grouped(number),
-            expiry=escape(expiry),
-            saving="Карта сохранится для следующих списаний." if payment["_save"] else "",
-            card_display="none" if payment["_method"] == "sbp" else "block",
-            sbp_display="none" if payment["_method"] == "bank_card" else "block",
-            back=escape(payment["_return_url"] or "#"),
-            cards=cards,
+            description=payment.get("description") or "",
+            problem=given.problem if given else "",
+            number=given.number if given else "",
+            expiry=given.expiry if given else "",
+            is_saved=payment["_save"],
+            takes_cards=payment["_method"] != "sbp",
+            takes_sbp=payment["_method"] != "bank_card",
+            may_refuse=True,
+            back=payment["_return_url"],
+            cards={number: card.title for number, card in CARDS.items()},
         )
 
     def _leave(self, payment: Doc) -> web.Response:
@@ -142,32 +129,12 @@ class Checkout:
 
     def _result(self, payment: Doc) -> web.Response:
         reason = (payment.get("cancellation_details") or {}).get("reason")
-        title = "Не получилось оплатить" if reason else "Оплачено"
-        text = REASONS.get(reason, "Банк отклонил платёж.") if reason else "Деньги поступили в магазин."
-        return page(
-            HERE,
-            "result",
-            title=title,
-            mark="✕" if reason else "✓",
-            tone="bad" if reason else "good",
-            text=text,
+        return LOOK.result(
             amount=_amount(payment),
-            back=escape(payment["_return_url"] or "#"),
+            problem=REASONS.get(reason, "Банк отклонил платёж.") if reason else "",
+            back=payment["_return_url"],
         )
 
 
-def _problem(number: str, expiry: object, cvc: str) -> str | None:
-    if number not in CARDS:
-        return "Это тестовый магазин: введите номер одной из тестовых карт."
-    if expiry is None:
-        return "Введите срок действия карты: месяц и год."
-    return None if re.fullmatch(r"\d{3}", cvc) else "Введите три цифры с обратной стороны карты."
-
-
 def _amount(payment: Doc) -> str:
-    whole, _, part = payment["amount"]["value"].partition(".")
-    return f"{int(whole):,}".replace(",", "\u00a0") + f",{part}\u00a0₽"
-
-
-def _grouped(number: str) -> str:
-    return " ".join(number[place : place + 4] for place in range(0, len(number), 4))
+    return roubles(payment["amount"]["value"])
