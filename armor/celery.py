@@ -45,6 +45,8 @@ def _configure(sender: Celery, **_: Any) -> None:
         # The worker looks for a lost broker for ever, rather than end after some hours.
         broker_connection_max_retries=None,
         task_default_queue=settings.BROKER_QUEUE,
+        # Done by a process of its own, which no other work waits for.
+        task_routes={"core.lanes": {"queue": f"{settings.BROKER_QUEUE}-lanes"}},
         # The tables are what must survive; a message need not be written to the broker's disk.
         task_default_delivery_mode="transient",
         task_ignore_result=True,
@@ -56,6 +58,7 @@ def _configure(sender: Celery, **_: Any) -> None:
         beat_scheduler=settings.CELERY_BEAT_SCHEDULER,
         beat_schedule={
             "tick": {"task": "core.tick", "schedule": 5.0, "options": {"expires": 60}},
+            "lanes": {"task": "core.lanes", "schedule": 5.0, "options": {"expires": 60}},
             "nightly audit": {"task": "core.audit", "schedule": _nightly()},
             "housekeeping": {"task": "core.housekeeping", "schedule": 3600.0},
             "gateways' yesterday": {"task": "settlements.morning", "schedule": _early()},

@@ -80,7 +80,7 @@ def _start_all(supervisor: Supervisor, programs: dict[str, Program], database: s
         _remember_seeded(database)
     # Ports may differ from those of the last start.
     supervisor.step("connect", [sys.executable, "manage.py", "sandbox_connect"])
-    for name in ("web", "worker", "beat"):
+    for name in ("web", "worker", "lanes", "beat"):
         supervisor.start(programs[name])
     port = programs["web"].port
     assert port is not None
@@ -108,6 +108,7 @@ def _plan(database: str, broker: str) -> tuple[dict[str, str], dict[str, Program
     programs = [_simulator(name, ports) for name in SIMULATORS] + [
         web_program(web),
         worker_program(),
+        lanes_program(),
         beat_program(),
     ]
     return env, {program.name: program for program in programs}
@@ -136,6 +137,14 @@ def worker_program() -> Program:
     lonely = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     options = ["--loglevel=WARNING", f"--concurrency={size}", "--prefetch-multiplier=1", *lonely]
     return Program("worker", [sys.executable, "-m", "celery", "-A", "armor", "worker", *options])
+
+
+def lanes_program() -> Program:
+    """Celery's worker of the lanes: one process that calls outside in threads, so that no other work waits for it."""
+    queue = os.environ.get("ARMOR_QUEUE", "armor") + "-lanes"
+    lonely = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    options = ["--loglevel=WARNING", "--pool=threads", "--concurrency=1", f"--queues={queue}", *lonely]
+    return Program("lanes", [sys.executable, "-m", "celery", "-A", "armor", "worker", *options])
 
 
 def beat_program() -> Program:

@@ -93,6 +93,7 @@ class ConnectionAdmin(console.ConsoleAdmin):
         sets: list[Any] = [
             (f"{Kind(connector.kind).label}: {connector.title}", {"fields": ours}),
             (_("Настройки сервиса"), {"fields": setting_names(connector)}),
+            (_("Ограничения"), {"fields": [("in_flight", "per_second")]}),
         ]
         if obj is not None:
             takes = connector.receive is not Connector.receive

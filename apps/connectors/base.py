@@ -11,6 +11,8 @@ from django.db import models
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
+from apps.core.lanes import Limits
+
 if TYPE_CHECKING:
     from apps.connectors.models import Connection
 
@@ -89,6 +91,8 @@ class Connector(ABC):
     kind: ClassVar[str]
     title: ClassVar[Any]
     Config: ClassVar[type]
+    limits: ClassVar[Limits] = Limits()
+    """Calls at a time and in a second; a connection may have its own."""
 
     def __init__(self, config: Any, connection: "Connection") -> None:
         self.config = config

@@ -4,7 +4,7 @@ import time
 
 import httpx
 
-from apps.connectors import masking
+from apps.connectors import masking, notes
 from apps.connectors.models import Connection
 from apps.core import clock
 from apps.journal.models import Exchange
@@ -38,14 +38,16 @@ def note(
     started: float,
 ) -> None:
     """Writes the line of a call in any protocol."""
-    Exchange.objects.create(
-        at=clock.wall(),
-        connection_id=connection.pk,
-        method=method,
-        url=masking.url(url)[:500],
-        request=masking.body(request),
-        status=status,
-        response=masking.body(response),
-        error=masking.text(error)[:200],
-        milliseconds=int((time.monotonic() - started) * 1000),
+    notes.later(
+        Exchange(
+            at=clock.wall(),
+            connection_id=connection.pk,
+            method=method,
+            url=masking.url(url)[:500],
+            request=masking.body(request).replace("\0", ""),
+            status=status,
+            response=masking.body(response).replace("\0", ""),
+            error=masking.text(error)[:200],
+            milliseconds=int((time.monotonic() - started) * 1000),
+        )
     )

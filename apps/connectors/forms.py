@@ -31,7 +31,7 @@ class ConnectionForm(forms.ModelForm):
 
     class Meta:
         model = Connection
-        fields = ["name", "legal_entity", "partner", "is_test", "is_enabled"]
+        fields = ["name", "legal_entity", "partner", "is_test", "is_enabled", "in_flight", "per_second"]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

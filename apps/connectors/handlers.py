@@ -2,8 +2,10 @@
 
 from uuid import UUID
 
-from apps.connectors import partitions, webhooks
+from apps.connectors import lanes, partitions, webhooks
 from apps.core import due
+
+__all__ = ["lanes"]
 
 
 @due.task(webhooks.TASK)

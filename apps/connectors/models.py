@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
@@ -13,6 +14,7 @@ from apps.core import bulk
 from apps.core.errors import Refused
 from apps.core.fields import EncryptedField, EncryptedJSONField
 from apps.core.ids import uuid7
+from apps.core.lanes import Limits
 from apps.core.tenancy import current_partner_id
 
 if TYPE_CHECKING:
@@ -67,6 +69,20 @@ class Connection(models.Model):
     )
     is_test = models.BooleanField(_("тестовое"), default=False)
     is_enabled = models.BooleanField(_("включено"), default=True)
+    in_flight = models.PositiveSmallIntegerField(
+        _("запросов одновременно"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(500)],
+        help_text=_("Пусто: сколько принято для этого сервиса"),
+    )
+    per_second = models.FloatField(
+        _("запросов в секунду"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.1)],
+        help_text=_("Пусто: сколько принято для этого сервиса"),
+    )
     last_ok_at = models.DateTimeField(_("последний успех"), null=True, editable=False)
     last_error = models.CharField(_("последняя ошибка"), max_length=500, blank=True, editable=False)
     last_error_at = models.DateTimeField(_("время ошибки"), null=True, editable=False)
@@ -84,6 +100,12 @@ class Connection(models.Model):
     def connector_class(self) -> type[Connector]:
         """Raises LookupError where the connector is no longer in settings.CONNECTORS."""
         return connector_class(self.connector)
+
+    @property
+    def limits(self) -> Limits:
+        """Its own limits, or those of its service."""
+        usual = self.connector_class.limits
+        return Limits(self.in_flight or usual.in_flight, self.per_second or usual.per_second)
 
     def open(self) -> Any:
         """The connector, ready for calls. Raises ConnectorError where the connection is switched off."""
@@ -149,6 +171,11 @@ class GatewayReference(models.Model):
         }
         bulk.copy(cls, ["id", "object_id"], zip(keys, object_ids, strict=True), same=same)
         return keys
+
+    @classmethod
+    def learn_many(cls, learned: Sequence[tuple[int, str]]) -> None:
+        """`learn` for many that had none: (number, the other side's id) each."""
+        bulk.update(cls, ["gateway_id"], learned)
 
     def learn(self, gateway_id: str) -> None:
         """Remembers the other side's id, once it has said it."""

@@ -59,11 +59,14 @@ def kinds(app: str = "") -> list[str]:
     return sorted(kind for kind in _tasks if kind.startswith(f"{app}.") or not app)
 
 
-def schedule(kind: str, object_id: UUID, at: datetime, *, wall: bool = False) -> None:
+def schedule(
+    kind: str, object_id: UUID, at: datetime, *, wall: bool = False, lane: int | None = None
+) -> None:
     """Plans `kind` for an object, replacing its earlier plan, in the caller's transaction.
 
     `wall=False`: `at` is of the partner's clock (periods, notices, deadlines). `wall=True`: of the wall clock
-    (outside calls, backoff, sweeps).
+    (outside calls, backoff, sweeps). `lane`: the connection that it calls outside through, under whose limits it is
+    then done (`lanes`).
     """
     if kind not in _tasks:
         raise LookupError(f"No due task {kind}")
@@ -72,18 +75,53 @@ def schedule(kind: str, object_id: UUID, at: datetime, *, wall: bool = False) ->
     models.Due.objects.bulk_create(
         [
             models.Due(
-                partner_id=partner_id, kind=kind, object_id=object_id, due_at=at, is_sandbox=on_own_clock
+                partner_id=partner_id,
+                kind=kind,
+                object_id=object_id,
+                due_at=at,
+                is_sandbox=on_own_clock,
+                lane=lane,
             )
         ],
         update_conflicts=True,
         unique_fields=["partner_id", "kind", "object_id"],
-        update_fields=["due_at", "is_sandbox", "attempts", "error", "lease", "leased_until"],
+        update_fields=_PLAN,
     )
     if not on_own_clock and at <= clock.wall():
-        wake.after_commit()
+        wake.after_commit(lane is not None)
 
 
-def schedule_new(kind: str, planned: Iterable[tuple[UUID, datetime]], *, wall: bool = False) -> None:
+_PLAN = ["due_at", "is_sandbox", "lane", "attempts", "error", "lease", "leased_until"]
+
+
+def schedule_many(kind: str, planned: Iterable[tuple[UUID, datetime, int | None]]) -> None:
+    """`schedule` for many objects at once by the wall clock: (object id, moment, lane) each."""
+    if kind not in _tasks:
+        raise LookupError(f"No due task {kind}")
+    partner_id, rows = current_partner_id(), list(planned)
+    if not rows:
+        return
+    keys, moments, lanes = zip(*rows, strict=True)
+    with connection.cursor() as cursor:
+        cursor.execute(_SCHEDULE, [partner_id, kind, bulk.array(keys), list(moments), list(lanes)])
+    now = clock.wall()
+    for is_lane in {lane is not None for _key, at, lane in rows if at <= now}:
+        wake.after_commit(is_lane)
+
+
+# In the order of the keys: two who plan the same at once would wait for each other.
+_SCHEDULE = """
+INSERT INTO public.core_due AS due (partner_id, kind, object_id, due_at, lane, is_sandbox, attempts, error)
+SELECT %s, %s, object_id, due_at, lane, false, 0, ''
+FROM unnest(%s::uuid[], %s::timestamptz[], %s::bigint[]) AS planned (object_id, due_at, lane) ORDER BY object_id
+ON CONFLICT (partner_id, kind, object_id) DO UPDATE SET due_at = excluded.due_at, lane = excluded.lane,
+    is_sandbox = false, attempts = 0, error = '', lease = NULL, leased_until = NULL
+"""
+
+
+def schedule_new(
+    kind: str, planned: Iterable[tuple[UUID, datetime]], *, wall: bool = False, lane: int | None = None
+) -> None:
     """`schedule` for many objects at once that have no plan of this kind yet: IntegrityError where one has."""
     if kind not in _tasks:
         raise LookupError(f"No due task {kind}")
@@ -92,33 +130,42 @@ def schedule_new(kind: str, planned: Iterable[tuple[UUID, datetime]], *, wall: b
     now = clock.wall()
     rows = list(planned)
     same = {"partner_id": partner_id, "kind": kind, "is_sandbox": on_own_clock, "attempts": 0, "error": ""}
-    bulk.copy(models.Due, ["object_id", "due_at"], rows, same=same)
+    bulk.copy(models.Due, ["object_id", "due_at"], rows, same=same | {"lane": lane})
     if not on_own_clock and any(at <= now for _object_id, at in rows):
-        wake.after_commit()
+        wake.after_commit(lane is not None)
 
 
 def cancel(kind: str, object_id: UUID) -> None:
     """Takes a plan back; one that is running ends by itself and re-reads state."""
-    for row in models.Due.objects.raw(_CANCEL, [current_partner_id(), kind, object_id]):
+    cancel_many(kind, [object_id])
+
+
+def cancel_many(kind: str, object_ids: Iterable[UUID]) -> None:
+    """`cancel` for many objects at once."""
+    given = [current_partner_id(), kind, bulk.array(object_ids)]
+    failed = [row for row in models.Due.objects.raw(_CANCEL, given) if row.attempts >= PATIENCE]
+    if failed:
         # Staff need not look any more at what failed and is not to be done.
-        if row.attempts >= PATIENCE:
-            _close(row.partner_id, [row.object_id])
+        _close(failed[0].partner_id, [row.object_id for row in failed])
 
 
 _CANCEL = """
-DELETE FROM core_due WHERE partner_id IS NOT DISTINCT FROM %s AND kind = %s AND object_id = %s RETURNING *
+DELETE FROM core_due WHERE partner_id IS NOT DISTINCT FROM %s AND kind = %s AND object_id = ANY(%s::uuid[])
+RETURNING *
 """
 
 
 def claim(
-    limit: int = 20, *, partner_id: int | None = None, until: datetime | None = None
+    limit: int = 20, *, partner_id: int | None = None, until: datetime | None = None, lanes: bool = True
 ) -> list[models.Due]:
     """Takes up to `limit` rows whose moment has come, under one lease, in one statement.
 
-    Without `until`, what goes by the wall clock; with it, what goes by one sandbox partner's clock.
+    Without `until`, what goes by the wall clock; with it, what goes by one sandbox partner's clock. The platform's
+    workers leave work with a lane to those who hold it (`lanes=False`): whoever works by hand does it one by one.
     """
     now = clock.wall()
-    sql = _CLAIM.format(own_clock="" if until else "NOT", partner="" if partner_id is None else _OF_PARTNER)
+    partner = ("" if partner_id is None else _OF_PARTNER) + ("" if lanes else " AND lane IS NULL")
+    sql = _CLAIM.format(own_clock="" if until else "NOT", partner=partner)
     values = {"now": now, "until": until or now, "partner": partner_id, "limit": limit}
     with in_public():
         rows = list(models.Due.objects.raw(sql, {**values, "lease": uuid4(), "leased_until": now + LEASE}))
@@ -157,7 +204,8 @@ WITH beat AS (
 )
 SELECT EXISTS (
     SELECT FROM public.core_due
-    WHERE NOT is_sandbox AND due_at <= %(now)s AND (leased_until IS NULL OR leased_until < %(now)s)
+    WHERE NOT is_sandbox AND lane IS NULL AND due_at <= %(now)s
+        AND (leased_until IS NULL OR leased_until < %(now)s)
 ) OR EXISTS (SELECT FROM public.core_delivery WHERE next_at <= %(now)s)
 """
 
@@ -194,18 +242,24 @@ def _run_batch(row: models.Due, more: dict[int, UUID]) -> bool:
         log.warning("%d of %s are done one by one: %r", len(rows), row.kind, error)
         return False
     faults.at("core.due-done-not-deleted")
-    _done(row, rows)
+    done(row.partner_id, row.lease, rows)
     return True
 
 
 def _run_one(row: models.Due) -> bool:
+    return finish(row, lambda: do(row))
+
+
+def do(row: models.Due) -> None:
+    """The work of one row itself, where it belongs. Raises what its task raises."""
+    with in_public() if row.partner_id is None else in_partner(row.partner_id):
+        _tasks[row.kind](row.object_id)
+
+
+def finish(row: models.Due, work: Callable[[], object]) -> bool:
+    """Does the work of a claimed row, and takes the row away; a failure is put off."""
     try:
-        if row.partner_id is None:
-            with in_public():
-                _tasks[row.kind](row.object_id)
-        else:
-            with in_partner(row.partner_id):
-                _tasks[row.kind](row.object_id)
+        work()
     except Retry as again:
         _held(row).update(due_at=again.at, lease=None, leased_until=None, is_sandbox=False)
         return True
@@ -214,7 +268,7 @@ def _run_one(row: models.Due) -> bool:
         _postpone(row, error)
         return False
     faults.at("core.due-done-not-deleted")
-    _done(row, {row.pk: row.object_id})
+    done(row.partner_id, row.lease, {row.pk: row.object_id})
     return True
 
 
@@ -254,16 +308,13 @@ def _renewed(row: models.Due) -> bool:
         return bool(_held(row).update(leased_until=clock.wall() + LEASE))
 
 
-def _done(row: models.Due, rows: Mapping[int, UUID]) -> None:
-    """Takes done rows of a claim away. What was planned anew by the task itself has no lease, and stays."""
+def done(partner_id: int | None, lease: UUID | None, rows: Mapping[int, UUID]) -> None:
+    """Takes done rows of a claim away, objects by row. What was planned anew meanwhile has no lease, and stays."""
     with in_public():
         # Not by the queryset: it reads what it deletes.
         with connection.cursor() as cursor:
-            cursor.execute(
-                "DELETE FROM core_due WHERE id = ANY(%s::bigint[]) AND lease IS NOT DISTINCT FROM %s",
-                [bulk.array(rows), row.lease],
-            )
-        _close(row.partner_id, list(rows.values()))
+            cursor.execute(_TAKE_AWAY, [bulk.array(rows), lease])
+        _close(partner_id, list(rows.values()))
 
 
 _TAKE_AWAY = "DELETE FROM core_due WHERE id = ANY(%s::bigint[]) AND lease IS NOT DISTINCT FROM %s"
@@ -282,6 +333,52 @@ def _close(partner_id: int | None, object_ids: list[UUID]) -> None:
 
 def _held(row: models.Due) -> "models.models.QuerySet[models.Due]":
     return models.Due.objects.filter(pk=row.pk, lease=row.lease)
+
+
+def lanes_due(besides: Iterable[int] = ()) -> list[int]:
+    """Lanes that have something to do now, but for those that the caller knows of. One round trip."""
+    with in_public(), connection.cursor() as cursor:
+        cursor.execute(_LANES, {"now": clock.wall(), "besides": list(besides)})
+        return [row[0] for row in cursor.fetchall()]
+
+
+# From lane to lane along the index, however many rows each has. What somebody has a lease of counts: they may be dead.
+_LANES = """
+WITH RECURSIVE lanes AS (
+    (SELECT lane FROM core_due WHERE lane IS NOT NULL ORDER BY lane LIMIT 1)
+    UNION ALL
+    SELECT (SELECT lane FROM core_due WHERE lane > lanes.lane ORDER BY lane LIMIT 1)
+    FROM lanes WHERE lanes.lane IS NOT NULL
+)
+SELECT lane FROM lanes WHERE lane IS NOT NULL AND lane <> ALL(%(besides)s::bigint[]) AND EXISTS (
+    SELECT FROM core_due WHERE lane = lanes.lane AND due_at <= %(now)s
+        AND (leased_until IS NULL OR leased_until < %(now)s OR lease IS NOT NULL)
+)
+"""
+
+
+def claim_lane(lane: int, limit: int, lease: UUID) -> list[models.Due]:
+    """Takes up to `limit` rows of a lane whose moment has come, under the lease of who holds the lane.
+
+    What another had in hand is taken as well: whoever holds the lane knows that the other does not any more.
+    """
+    now = clock.wall()
+    values = {"lane": lane, "now": now, "lease": lease, "leased_until": now + LEASE, "limit": limit}
+    with in_public():
+        rows = list(models.Due.objects.raw(_CLAIM_LANE, values))
+    return sorted(rows, key=lambda row: (row.due_at, row.pk))
+
+
+_CLAIM_LANE = """
+WITH ready AS MATERIALIZED (
+    SELECT id FROM core_due
+    WHERE lane = %(lane)s AND due_at <= %(now)s
+        AND (leased_until IS NULL OR leased_until < %(now)s OR lease IS NOT NULL AND lease <> %(lease)s)
+    ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+UPDATE core_due SET lease = %(lease)s, leased_until = %(leased_until)s
+FROM ready WHERE core_due.id = ready.id RETURNING core_due.*
+"""
 
 
 def _postpone(row: models.Due, error: Exception) -> None:

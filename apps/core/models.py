@@ -22,6 +22,8 @@ class Due(models.Model):
     kind = models.CharField(_("вид"), max_length=60)
     object_id = models.UUIDField(_("объект"))
     due_at = models.DateTimeField(_("срок"))
+    # The connection that it calls outside through: done by who holds that lane, under its limits (see `lanes`).
+    lane = models.BigIntegerField(null=True)
     # Follows a sandbox partner's own clock: the tick of the wall clock leaves it alone.
     is_sandbox = models.BooleanField(default=False)
     attempts = models.PositiveSmallIntegerField(_("попыток"), default=0)
@@ -37,13 +39,26 @@ class Due(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["due_at"], condition=models.Q(is_sandbox=False), name="core_due_tick"),
+            models.Index(
+                fields=["due_at"], condition=models.Q(is_sandbox=False, lane=None), name="core_due_tick"
+            ),
+            models.Index(
+                fields=["lane", "due_at"], condition=models.Q(lane__isnull=False), name="core_due_lane"
+            ),
             models.Index(
                 fields=["partner_id", "due_at"], condition=models.Q(is_sandbox=True), name="core_due_sandbox"
             ),
             # A batch takes more of one partner and kind, however many others wait.
             models.Index(fields=["partner_id", "kind", "due_at"], name="core_due_batch"),
         ]
+
+
+class Lane(models.Model):
+    """Which process does the work of a lane now: its limits hold because nobody else does. Gone when nobody does."""
+
+    id = models.BigIntegerField(primary_key=True)
+    holder = models.CharField(max_length=200)
+    held_until = models.DateTimeField()
 
 
 class Event(models.Model):

@@ -3,11 +3,12 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Exists, Model, OuterRef, QuerySet
 
 from apps.core import bulk
@@ -44,6 +45,22 @@ def index(kind: str, object_id: UUID, values: Iterable[str]) -> None:
         ],
         ignore_conflicts=True,
     )
+
+
+def index_many(kind: str, found_by: Sequence[tuple[UUID, str]]) -> None:
+    """`index` for many objects at once, by one value each."""
+    given = [(digest(value), object_id) for object_id, value in found_by if value.strip()]
+    if given:
+        digests, keys = zip(*given, strict=True)
+        with connection.cursor() as cursor:
+            cursor.execute(_INDEX, [current_partner().pk, kind, list(digests), bulk.array(keys)])
+
+
+_INDEX = """
+INSERT INTO public.core_searchkey (partner_id, kind, digest, object_id)
+SELECT %s, %s, digest, object_id FROM unnest(%s::bytea[], %s::uuid[]) AS given (digest, object_id)
+ON CONFLICT DO NOTHING
+"""
 
 
 def index_new(kind: str, found_by: Iterable[tuple[UUID, str]]) -> None:

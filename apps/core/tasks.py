@@ -1,12 +1,15 @@
 """Celery's entry points. Each only wakes: what is to be done stands in the tables of core."""
 
+import threading
 import time
 
 from celery import shared_task
+from celery.signals import worker_shutting_down
 
 from apps.core import audit as auditor
 from apps.core import clock, due, events, handlers, models, slices, wake
 from apps.core import housekeeping as keeper
+from apps.core import lanes as running
 
 BUDGET = 20.0
 """Seconds that one message may work before it hands over to the next."""
@@ -23,19 +26,38 @@ def _work(*alive: str) -> None:
     while time.monotonic() - started < BUDGET:
         if not due.waiting(*alive):
             return
-        run_once()
+        run_once(lanes=False)
     wake.after_commit()
 
 
-def run_once(*, partner_id: int | None = None, limit: int = 20) -> int:
-    """One round of deliveries and wall-clock work, of all partners or one; how many were tried."""
+def run_once(*, partner_id: int | None = None, limit: int = 20, lanes: bool = True) -> int:
+    """One round of deliveries and wall-clock work, of all partners or one; how many were tried.
+
+    Called by hand it does the lanes' work as well, one after another.
+    """
     tried = 0
     while tried < limit and events.deliver_one(partner_id) is not None:
         tried += 1
-    rows = due.claim(limit, partner_id=partner_id)
+    rows = due.claim(limit, partner_id=partner_id, lanes=lanes)
     for row in rows:
         due.run(row)
     return tried + len(rows)
+
+
+_ending = threading.Event()
+
+
+@worker_shutting_down.connect
+def _end(**_options: object) -> None:
+    _ending.set()
+
+
+# As long as there is something to do; what a broker would hand out again meanwhile finds the lanes held.
+@shared_task(name="core.lanes", acks_late=False)
+def lanes() -> None:
+    """Does the work that calls outside, of every lane that nobody else holds, until nothing is left."""
+    if running.waiting() and not _ending.is_set():
+        running.Runner(_ending).run()
 
 
 def beat(part: str) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from typing import Any
 
 from django.db import transaction
 
@@ -13,24 +14,35 @@ STALE = 60
 _left_alone_until = 0.0
 
 
-def after_commit() -> None:
-    """Wakes a worker once the current transaction is committed, once per transaction."""
+def after_commit(lanes: bool = False) -> None:
+    """Wakes a worker once the current transaction is committed, once per transaction; or who does the lanes' work."""
+    wanted = _wake_lanes if lanes else _wake
     connection = transaction.get_connection()
-    if any(function is _wake for _, function, *_ in connection.run_on_commit):
+    if any(function is wanted for _, function, *_ in connection.run_on_commit):
         return
-    transaction.on_commit(_wake, robust=True)
+    transaction.on_commit(wanted, robust=True)
 
 
 def _wake() -> None:
+    from apps.core import tasks
+
+    _send(tasks.work)
+
+
+def _wake_lanes() -> None:
+    from apps.core import tasks
+
+    _send(tasks.lanes)
+
+
+def _send(task: Any) -> None:
     global _left_alone_until
     from django.conf import settings
 
     if not settings.BROKER_URL or time.monotonic() < _left_alone_until:
         return
-    from apps.core.tasks import work
-
     try:
-        work.apply_async(retry=False, expires=STALE)
+        task.apply_async(retry=False, expires=STALE)
     except Exception as error:  # the broker only wakes: what is true stands in the tables
         _left_alone_until = time.monotonic() + QUIET
         log.warning("The broker did not take the wake-up, and is left alone for %.0f s: %s", QUIET, error)

@@ -1,10 +1,11 @@
 """The staff's one queue over all partners."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from apps.core import clock
+from apps.core import bulk, clock
 from apps.core.models import WorkItem
 from apps.core.tenancy import current_partner_id
 
@@ -43,3 +44,9 @@ def close(kind: str, object_id: UUID) -> None:
 def close_for(partner_id: int | None, kind: str, object_id: UUID) -> None:
     """The same for a partner by id, or None for the platform itself."""
     WorkItem.objects.filter(partner_id=partner_id, kind=kind, object_id=object_id).delete()
+
+
+def close_many(kind: str, object_ids: Iterable[UUID]) -> None:
+    """`close` for many objects at once."""
+    keys = bulk.these("uuid", object_ids)
+    WorkItem.objects.filter(partner_id=current_partner_id(), kind=kind, object_id__in=keys).delete()

@@ -85,7 +85,11 @@ def start_many(charges: Sequence[Charge]) -> list[UUID]:
         same={"created_at": clock.now(), **_AS_CREATED},
     )
     wall = clock.wall()
-    due.schedule_new(SEND, [(key, wall) for key in keys], wall=True)
+    lanes: dict[int, list[UUID]] = {}
+    for key, one in zip(keys, charges, strict=True):
+        lanes.setdefault(one.method.connection_id, []).append(key)
+    for lane, mine in lanes.items():
+        due.schedule_new(SEND, [(key, wall) for key in mine], wall=True, lane=lane)
     return keys
 
 

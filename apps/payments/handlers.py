@@ -5,9 +5,13 @@ from uuid import UUID
 from apps.connectors import webhooks
 from apps.connectors.base import Kind, Received
 from apps.connectors.models import GatewayReference
-from apps.core import clock, due, events
+from apps.core import clock, due, events, lanes
 from apps.core.models import Event
-from apps.payments import methods, payments, receipts, refunds, registering, timing
+from apps.payments import calling, methods, payments, receipts, refunds, registering, timing
+
+lanes.steps("payments.send", calling.Calls())
+lanes.steps("payments.settle", calling.Calls(is_asking=True))
+lanes.steps("payments.sweep", calling.Calls(is_asking=True, is_swept=True))
 
 
 @due.task("payments.send")
@@ -78,11 +82,11 @@ def erase_methods(event: Event) -> None:
 @webhooks.receiver(Kind.FISCAL)
 def reported(reference: GatewayReference, received: Received) -> None:
     """A cash register says what became of a receipt: it is asked."""
-    due.schedule(receipts.SWEEP, reference.object_id, clock.wall(), wall=True)
+    due.schedule(receipts.SWEEP, reference.object_id, clock.wall(), wall=True, lane=reference.connection_id)
 
 
 @webhooks.receiver(Kind.PAYMENT)
 def notified(reference: GatewayReference, received: Received) -> None:
     """A gateway says that something happened to a payment: true or not, the gateway itself is asked."""
     kind = "payments.reconcile" if received.type.startswith("refund.") else "payments.settle"
-    due.schedule(kind, reference.object_id, clock.wall(), wall=True)
+    due.schedule(kind, reference.object_id, clock.wall(), wall=True, lane=reference.connection_id)

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps import journal
 from apps.connectors.base import ConnectorError
-from apps.core import clock, due, faults, work
+from apps.core import clock, due
 from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.payments.gateway import Gateway, GatewayPayment, PaymentRequest, Status
@@ -56,31 +56,24 @@ def _decide(payment: Payment, stage: str, amount: Decimal | None, *, actor: str)
     payment.save(update_fields=["second_stage", "capture_amount"])
     data = {"amount": str(amount)} if amount is not None else {}
     journal.record(f"payments.{stage}", "payments.payment", payment.pk, actor=actor, data=data)
-    due.schedule(SETTLE, payment.pk, clock.wall(), wall=True)
+    due.schedule(SETTLE, payment.pk, clock.wall(), wall=True, lane=payment.connection_id)
 
 
-def carry_out(gateway: Gateway, payment: Payment, asked: PaymentRequest) -> GatewayPayment:
-    """Does at the gateway what was decided. Raises ConnectorError; asked again it is the same capture."""
-    amount = Money(payment.capture_amount or payment.amount, payment.currency)
+class NotDone(Exception):
+    """The gateway refused what was decided and holds the money still: it may be decided anew."""
+
+
+def carry_out(gateway: Gateway, asked: PaymentRequest, stage: str, amount: Money | None) -> GatewayPayment:
+    """Does at the gateway what was decided. Raises ConnectorError, NotDone; asked again it is the same capture."""
     try:
-        is_taken = payment.second_stage == SecondStage.CAPTURE
-        seen = gateway.capture(asked, amount) if is_taken else gateway.release(asked)
+        if stage == SecondStage.CAPTURE:
+            return gateway.capture(asked, amount or asked.amount)
+        return gateway.release(asked)
     except ConnectorError as error:
         if error.unknown or error.retry:
             raise
         # It was done before and its answer lost, the hold is over, or the gateway does not want it.
         seen = gateway.fetch(asked)
         if seen.status == Status.AUTHORIZED:
-            _take_back(payment, error)
-    faults.at("payments.captured-not-recorded")
-    return seen
-
-
-def _take_back(payment: Payment, error: ConnectorError) -> None:
-    """It is held still, so nothing was done: staff may decide anew."""
-    with transaction.atomic():
-        row = Payment.locked(payment.pk)
-        if row.is_held:
-            row.second_stage, row.capture_amount = "", None
-            row.save(update_fields=["second_stage", "capture_amount"])
-            work.open("payments.payment", row.pk, str(_("Шлюз отказал: %s") % error))
+            raise NotDone(str(error)) from error
+        return seen

@@ -12,17 +12,17 @@ from django.utils.translation import gettext_lazy as _
 from apps.accounts.models import Customer
 from apps.connectors.base import ConnectorError, Kind
 from apps.connectors.models import Connection, GatewayReference
-from apps.core import clock, due, faults, work
+from apps.core import clock, due, faults
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.core.money import Money
 from apps.core.tenancy import current_partner
-from apps.payments import holds, methods, offers, timing
-from apps.payments.gateway import Gateway, GatewayPayment, PaymentRequest
+from apps.payments import calling, holds, offers
+from apps.payments.calling import Asked, conclude
 from apps.payments.holds import capture, release
 from apps.payments.methods import refuse_method
-from apps.payments.models import CALLED_OFF, CONSENT_REVOKED, Payment, PaymentMethod, PaymentState, Purpose
-from apps.payments.recording import fail, record
+from apps.payments.models import CALLED_OFF, Payment, PaymentMethod, PaymentState, Purpose
+from apps.payments.recording import Books, fail, locked
 from apps.payments.refunds import refund
 
 __all__ = [
@@ -105,7 +105,7 @@ def start(
             tariff_version_id=tariff_version_id,
             created_at=clock.now(),
         )
-        due.schedule(SEND, payment.pk, clock.wall(), wall=True)
+        due.schedule(SEND, payment.pk, clock.wall(), wall=True, lane=connection.pk)
     return payment
 
 
@@ -124,99 +124,40 @@ def send(payment_id: UUID) -> Payment:
 
     Never raises for the gateway: what it did not answer stays unknown, and is asked about.
     """
-    payment = _claim(payment_id)
-    if payment is None:
+    asked = _claim(payment_id)
+    if asked is None:
         return Payment.objects.get(pk=payment_id)
     faults.at("payments.claimed-not-sent")
-    if _is_refused(payment):
-        return _not_sent(payment_id, ConnectorError("", code=CONSENT_REVOKED))
-    try:
-        gateway: Gateway = payment.connection.open()
-        asked = _request(payment)
-        if payment.only_binds:
-            seen = gateway.bind(asked)
-        else:
-            seen = gateway.charge(asked) if payment.is_charge else gateway.create_payment(asked)
-    except ConnectorError as error:
-        return _unknown(payment_id) if error.unknown else _not_sent(payment_id, error)
-    faults.at("payments.charged-not-recorded")
-    payment = record(payment_id, seen)
+    answer: calling.Answer
+    if refused := calling.refused([asked]):
+        answer = refused[0]
+    else:
+        answer = _call(asked)
+        if not isinstance(answer, Exception):
+            faults.at("payments.charged-not-recorded")
+    [payment] = conclude([(asked, answer)])
     faults.at("payments.recorded")
     return payment
 
 
-def _claim(payment_id: UUID) -> Payment | None:
-    """The payment, if it is ours to send from now on."""
-    with transaction.atomic():
-        payment = Payment.locked(payment_id)
-        if payment.state != PaymentState.CREATED:
-            return None
-        if payment.is_charge and payment.method and methods.lock(payment.method).refused_at:
-            fail(payment, CONSENT_REVOKED)
-            return None
-        payment.move(PaymentState.SENDING)
-        payment.claimed_at = clock.wall()
-        payment.save(update_fields=["state", "claimed_at"])
-        # Should we die from here on, this asks what became of it.
-        due.schedule(SWEEP, payment.pk, clock.wall() + timing.IN_FLIGHT, wall=True)
-    return payment
+def _claim(payment_id: UUID) -> Asked | None:
+    """What to send, if it is ours to send from now on."""
+    return calling.claim([payment_id]).get(payment_id)
+
+
+def _call(asked: Asked) -> calling.Answer:
+    try:
+        return calling.call(asked)
+    except (ConnectorError, holds.NotDone) as error:
+        return error
 
 
 def call_off(payment_id: UUID) -> Payment:
     """What has certainly not been sent is not sent any more, in the caller's transaction; all else goes its way."""
-    payment = Payment.locked(payment_id)
-    if payment.state == PaymentState.CREATED:
-        fail(payment, CALLED_OFF)
-    return payment
-
-
-def _is_refused(payment: Payment) -> bool:
-    if not payment.is_charge or payment.method_id is None:
-        return False
-    return PaymentMethod.objects.filter(pk=payment.method_id, refused_at__isnull=False).exists()
-
-
-def _request(payment: Payment) -> PaymentRequest:
-    return PaymentRequest(
-        key=payment.pk,
-        reference=payment.reference_id,
-        partner_id=current_partner().pk,
-        amount=payment.money,
-        description=payment.description,
-        return_url=payment.return_url,
-        save_method=payment.save_method,
-        method_token=payment.method.token if payment.is_charge and payment.method else "",
-        instrument=payment.instrument,
-        two_stage=payment.is_two_stage,
-        gateway_id=payment.gateway_id,
-        link_key=payment.link_key,
-    )
-
-
-def _unknown(payment_id: UUID) -> Payment:
-    with transaction.atomic():
-        payment = Payment.locked(payment_id)
-        if payment.state == PaymentState.SENDING:
-            payment.move(PaymentState.UNKNOWN)
-            payment.save(update_fields=["state"])
-            due.schedule(SWEEP, payment.pk, timing.next_look(payment), wall=True)
-    return payment
-
-
-def _not_sent(payment_id: UUID, error: ConnectorError) -> Payment:
-    """The gateway has certainly not taken it: later again, or never."""
-    with transaction.atomic():
-        payment = Payment.locked(payment_id)
-        if payment.state != PaymentState.SENDING:
-            return payment
-        if error.retry and timing.age(payment) < timing.GIVE_UP_SENDING:
-            payment.move(PaymentState.CREATED)
-            payment.save(update_fields=["state"])
-            due.schedule(SWEEP, payment.pk, timing.next_look(payment), wall=True)
-            return payment
-        fail(payment, "gateway_unavailable" if error.retry else error.code or "gateway_refused")
-        if error.code in {"invalid_credentials", "forbidden"}:
-            work.open("payments.payment", payment.pk, str(_("Шлюз не принимает наши ключи: %s") % error))
+    with transaction.atomic(), Books() as books:
+        [payment] = locked([payment_id])
+        if payment.state == PaymentState.CREATED:
+            fail(payment, CALLED_OFF, books)
     return payment
 
 
@@ -226,44 +167,15 @@ def settle(payment_id: UUID) -> Payment:
     Safe to call at any time, by anybody. Raises ConnectorError only for a payment that had failed.
     """
     payment = Payment.objects.get(pk=payment_id)
-    if payment.state in {PaymentState.CREATED, PaymentState.SUCCEEDED, PaymentState.REFUNDED}:
+    asked = calling.to_ask([payment]).get(payment_id)
+    if asked is None:
         return payment
-    if payment.state == PaymentState.SENDING and timing.in_flight(payment):
-        return payment
-    try:
-        seen = _ask(payment)
-    except ConnectorError:
-        if not payment.is_open:
-            raise
-        return _unknown(payment_id)
-    faults.at("payments.fetched-not-recorded")
-    if seen is not None:
-        return record(payment_id, seen)
-    return _never_came(payment_id) if timing.surely_landed(payment) else _unknown(payment_id)
-
-
-def _ask(payment: Payment) -> GatewayPayment | None:
-    gateway: Gateway = payment.connection.open()
-    asked = _request(payment)
-    if payment.is_held and payment.second_stage:
-        return holds.carry_out(gateway, payment, asked)
-    if payment.gateway_id:
-        return gateway.give_up(asked) if timing.page_is_over(payment) else gateway.fetch(asked)
-    # Repeating makes a payment that was lost on the way: only while it is wanted and the key is known there.
-    if payment.is_open and timing.key_is_kept(payment, gateway) and not _is_refused(payment):
-        try:
-            return gateway.fetch(asked)
-        except ConnectorError as error:
-            if error.unknown or error.retry:
-                raise
-    return gateway.find(asked, since=timing.window(payment, payment.connection))
-
-
-def _never_came(payment_id: UUID) -> Payment:
-    with transaction.atomic():
-        payment = Payment.locked(payment_id)
-        if payment.is_open and not payment.gateway_id:
-            fail(payment, CONSENT_REVOKED if _is_refused(payment) else "never_received")
+    answer = _call(asked)
+    if not isinstance(answer, Exception):
+        if asked.second_stage:
+            faults.at("payments.captured-not-recorded")
+        faults.at("payments.fetched-not-recorded")
+    [payment] = conclude([(asked, answer)])
     return payment
 
 
@@ -271,13 +183,7 @@ def sweep(payment_id: UUID) -> Payment:
     """Takes a payment one step further, and plans the next look; staff hear of what hangs."""
     payment = Payment.objects.get(pk=payment_id)
     payment = send(payment_id) if payment.state == PaymentState.CREATED else settle(payment_id)
-    if not payment.is_open:
-        return payment
-    with transaction.atomic():
-        payment = Payment.locked(payment_id)
-        if payment.is_open:
-            due.schedule(SWEEP, payment.pk, timing.next_look(payment), wall=True)
-            if timing.age(payment) > timing.staff_after(payment):
-                told = holds.STILL_HELD if payment.is_held else _("Платёж не завершён, шлюз не сказал, чем")
-                work.open("payments.payment", payment.pk, str(told))
+    if payment.is_open:
+        calling.look_again([payment_id])
+        payment.refresh_from_db()
     return payment

@@ -1,5 +1,6 @@
 """What payments and refunds write into the ledger, in their own transaction."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from apps.connectors.models import Connection
@@ -9,8 +10,13 @@ from apps.ledger.ledger import Account, Owner, Posting, Sale
 from apps.payments.models import Payment, Refund
 
 
-def post_payment(payment: Payment, connection: Connection) -> None:
-    """Money came to the gateway and settled what the customer owed; the gateway kept its fee."""
+def post_payments(paid: Iterable[Payment]) -> None:
+    """Money came to the gateway and settled what the customers owed; the gateway kept its fee."""
+    postings = [(one.pk, posting) for one in paid for posting in _of_payment(one, one.connection)]
+    ledger.post_many("payment", postings, occurred_at=clock.now(), business_date=clock.today())
+
+
+def _of_payment(payment: Payment, connection: Connection) -> list[Posting]:
     held, owner = _holder(connection)
     dimensions = _dimensions(payment, connection)
     postings = [
@@ -36,7 +42,7 @@ def post_payment(payment: Payment, connection: Connection) -> None:
                 **dimensions,
             )
         )
-    _post("payment", payment, postings)
+    return postings
 
 
 def post_refund(refund: Refund, connection: Connection) -> None:
@@ -51,7 +57,7 @@ def post_refund(refund: Refund, connection: Connection) -> None:
         kind=Sale.REFUND,
         **_dimensions(refund.payment, connection),
     )
-    _post("refund", refund, [posting])
+    ledger.post("refund", refund.pk, [posting], occurred_at=clock.now(), business_date=clock.today())
 
 
 def _holder(connection: Connection) -> tuple[str, str]:
@@ -72,7 +78,3 @@ def _dimensions(payment: Payment, connection: Connection) -> dict[str, Any]:
         "product_id": payment.product_id,
         "tariff_version_id": payment.tariff_version_id,
     }
-
-
-def _post(kind: str, document: Payment | Refund, postings: list[Posting]) -> None:
-    ledger.post(kind, document.pk, postings, occurred_at=clock.now(), business_date=clock.today())

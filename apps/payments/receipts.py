@@ -54,6 +54,16 @@ def composer(function: Composer) -> Composer:
     return function
 
 
+def plan_payments(paid: Iterable[Payment]) -> None:
+    """`plan_payment` for many; who registers none is asked once for each connection."""
+    silent: set[int] = set()
+    for payment in paid:
+        if payment.connection_id in silent:
+            continue
+        if plan_payment(payment) is None and _rule(payment) is None:
+            silent.add(payment.connection_id)
+
+
 def plan_payment(payment: Payment) -> Receipt | None:
     """A locked payment has come: its receipt, in the caller's transaction; None where none is ours to make."""
     found = _rule(payment)

@@ -37,7 +37,7 @@ def age(row: Payment | Refund | Receipt) -> timedelta:
     return timedelta(seconds=max(elapsed(row.claimed_at, clock.wall()), elapsed(row.created_at, clock.now())))
 
 
-def key_is_kept(row: Payment | Refund, gateway: Gateway) -> bool:
+def key_is_kept(row: Payment | Refund, gateway: Gateway | type[Gateway]) -> bool:
     """Whether the gateway still knows our key."""
     return age(row) < gateway.key_kept
 

@@ -17,7 +17,7 @@ from apps.core.models import Due
 from apps.core.money import Money
 from apps.core.tenancy import in_public
 from apps.partners.models import Partner
-from apps.payments import payments, refunds
+from apps.payments import calling, payments, refunds
 from apps.payments.declines import class_of
 from apps.payments.models import Payment, Refund
 from apps.sandbox.control import Control
@@ -153,7 +153,7 @@ def test_a_page_that_nobody_paid_for_a_day_is_over(counter: Till, kind: GatewayK
 def page_of(till: Till, payment: Payment) -> str:
     """The page as the customer still has it open."""
     gateway = till.connection.open()
-    found: str = gateway.create_payment(payments._request(payment)).confirmation_url
+    found: str = gateway.create_payment(calling._request(payment)).confirmation_url
     return found
 
 

@@ -15,7 +15,7 @@ from apps.core.errors import Refused
 from apps.core.models import Event
 from apps.core.money import Money
 from apps.ledger.models import Transfer
-from apps.payments import methods, payments, refunds
+from apps.payments import methods, payments, recording, refunds
 from apps.payments.gateway import GatewayRefund, Status
 from apps.payments.models import Payment, PaymentMethod, Refund
 from tests.orders.races import Both, Runner, atomic, race, run, without_lock
@@ -63,7 +63,7 @@ def test_one_payment_claimed_by_two(shop: Shop, run: Runner, locked: bool) -> No
     def claim() -> Any:
         return payments._claim(payment.pk)
 
-    done = run(claim, (Payment, "save"), claim, Payment)
+    done = run(claim, (recording.bulk, "update"), claim, Payment)
     # Without the lock both send it; that it is taken once is then the gateway's own kindness.
     assert (done.first is not None, done.second is not None) == (True, not locked)
 

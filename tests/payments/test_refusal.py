@@ -30,8 +30,8 @@ GAPS = (0.0, 0.01, 0.03, 0.06)
 STOPS: tuple[tuple[tuple[Any, str] | None, str], ...] = (
     (None, "refused first, nothing written"),
     ((payments, "_claim"), "written, never claimed"),
-    ((payments, "_request"), "claimed first, captured after the refusal, given back"),
-    ((payments, "record"), "claimed first, captured after the refusal, given back"),
+    ((payments, "_call"), "claimed first, captured after the refusal, given back"),
+    ((payments, "conclude"), "claimed first, captured after the refusal, given back"),
     ((payments.faults, "at"), "claimed first, not sent"),
 )
 """Where the charge is stopped for the refusal to go in between (None: before the renewal), and what comes of it.
@@ -212,7 +212,7 @@ def test_one_in_flight_goes_back_in_full(shop: Shop, monkeypatch: pytest.MonkeyP
         monkeypatch,
         shop.partner,
         lambda: payments.send(charge.pk),
-        (payments, "record"),
+        (payments, "conclude"),
         lambda: methods.refuse_method(method, actor="customer", how="cabinet"),
     )
     assert seen.overtook
@@ -252,7 +252,7 @@ def test_the_auditor_knows_both(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch,
         shop.partner,
         lambda: payments.send(charge.pk),
-        (payments, "record"),
+        (payments, "conclude"),
         lambda: methods.refuse_method(method, actor="customer", how="cabinet"),
     )
     shop.deliver()

@@ -1,0 +1,44 @@
+"""What a call leaves behind in the database: written at once, or kept until those who record it write it with it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import transaction
+
+from apps.core import bulk
+from apps.journal.models import Exchange
+
+_kept = threading.local()
+Note = Exchange | Callable[[], Any]
+
+
+def later(note: Note) -> None:
+    """Writes a line of the journal, or does what writes something else; where notes are kept, it is kept."""
+    kept: list[Note] | None = getattr(_kept, "notes", None)
+    if kept is not None:
+        kept.append(note)
+    elif isinstance(note, Exchange):
+        note.save(force_insert=True)
+    else:
+        note()
+
+
+@contextmanager
+def keeping() -> Iterator[list[Note]]:
+    """Within it this thread writes nothing: what it would have written is in the list, for `write`."""
+    _kept.notes = kept = []
+    try:
+        yield kept
+    finally:
+        _kept.notes = None
+
+
+def write(notes: list[Note]) -> None:
+    """Writes what was kept, in the caller's transaction and the schema that the calls were made for."""
+    bulk.copy_objects(Exchange, [one for one in notes if isinstance(one, Exchange)])
+    for one in notes:
+        if not isinstance(one, Exchange):
+            # A connection's row is everybody's: it is not held for as long as the payments are.
+            transaction.on_commit(one, robust=True)

@@ -1,0 +1,291 @@
+"""Payments at their gateway, one or many at once: claimed in a batch, called one by one, concluded in a batch.
+
+The pages that wait for one payment and the lanes that charge a hundred take the same steps.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from apps.connectors import notes
+from apps.connectors.base import ConnectorError
+from apps.connectors.models import Connection
+from apps.core import bulk, clock, lanes, work
+from apps.core.money import Money
+from apps.core.tenancy import current_partner
+from apps.payments import holds, methods, timing
+from apps.payments.gateway import Gateway, GatewayPayment, PaymentRequest
+from apps.payments.models import CONSENT_REVOKED, Payment, PaymentMethod, PaymentState
+from apps.payments.recording import Books, fail, judge, lock_methods, locked, with_relations
+
+Answer = GatewayPayment | Exception | None
+"""What the gateway shows; what came instead; None where it was looked for and there is none."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """All that a call about a payment needs of the database."""
+
+    request: PaymentRequest
+    connection: Connection
+    is_sending: bool
+    """Whether it is sent now for the first time; otherwise it is asked about."""
+    is_charge: bool
+    method_id: UUID | None = None
+    may_repeat: bool = False
+    is_over: bool = False
+    since: datetime | None = None
+    second_stage: str = ""
+    """What is decided about money that is held, and how much of it is to be taken."""
+    taken: Money | None = None
+
+    @property
+    def key(self) -> UUID:
+        """The payment's id."""
+        return self.request.key
+
+
+def claim(payment_ids: Sequence[UUID]) -> dict[UUID, Asked]:
+    """Commits that those which wait to be sent are ours to send from now on. What is missing is not."""
+    with transaction.atomic(), Books() as books:
+        mine = [one for one in locked(payment_ids) if one.state == PaymentState.CREATED]
+        books.methods |= methods.lock_many(one.method_id for one in mine if one.is_charge and one.method_id)
+        now, sent = clock.wall(), []
+        for payment in mine:
+            if payment.is_charge and books.is_refused(payment):
+                fail(payment, CONSENT_REVOKED, books)
+                continue
+            payment.move(PaymentState.SENDING)
+            payment.claimed_at = now
+            books.change(payment)
+            # Should we die from here on, this asks what became of it.
+            books.look(payment, now + timing.IN_FLIGHT)
+            sent.append(payment)
+    return {one.pk: _asked(one, books.methods, is_sending=True) for one in sent}
+
+
+def to_ask(payments: Iterable[Payment]) -> dict[UUID, Asked]:
+    """What to ask about those that the gateway may know more of than we do."""
+    found = with_relations([one for one in payments if _is_to_be_asked(one)])
+    charged = {one.method_id for one in found if one.is_charge and one.method_id}
+    known = PaymentMethod.objects.in_bulk(charged) if charged else {}
+    return {one.pk: _asked(one, known, is_sending=False) for one in found}
+
+
+def _is_to_be_asked(payment: Payment) -> bool:
+    if payment.state in {PaymentState.CREATED, PaymentState.SUCCEEDED, PaymentState.REFUNDED}:
+        return False
+    return not (payment.state == PaymentState.SENDING and timing.in_flight(payment))
+
+
+def _asked(payment: Payment, known: dict[UUID, PaymentMethod], *, is_sending: bool) -> Asked:
+    method = known.get(payment.method_id) if payment.is_charge and payment.method_id else None
+    asked = Asked(
+        request=_request(payment, method),
+        connection=payment.connection,
+        is_sending=is_sending,
+        is_charge=payment.is_charge,
+        method_id=method.pk if method else None,
+    )
+    if not is_sending:
+        asked.may_repeat = (
+            payment.is_open
+            and timing.key_is_kept(payment, payment.connection.connector_class)  # type: ignore[arg-type]
+            and not (method and method.refused_at)
+        )
+        asked.is_over = timing.page_is_over(payment)
+        asked.since = timing.window(payment, payment.connection)
+        if payment.is_held and payment.second_stage:
+            asked.second_stage = payment.second_stage
+            asked.taken = Money(payment.capture_amount or payment.amount, payment.currency)
+    return asked
+
+
+def _request(payment: Payment, method: PaymentMethod | None = None) -> PaymentRequest:
+    method = method or (payment.method if payment.is_charge else None)
+    return PaymentRequest(
+        key=payment.pk,
+        reference=payment.reference_id,
+        partner_id=current_partner().pk,
+        amount=payment.money,
+        description=payment.description,
+        return_url=payment.return_url,
+        save_method=payment.save_method,
+        method_token=method.token if method else "",
+        instrument=payment.instrument,
+        two_stage=payment.is_two_stage,
+        gateway_id=payment.gateway_id,
+        link_key=payment.link_key,
+    )
+
+
+def refused(asked: Sequence[Asked]) -> dict[int, Exception]:
+    """Read right before the calls: a charge by a method refused meanwhile is not sent, nor sent again."""
+    keys = {one.method_id for one in asked if one.method_id and (one.is_sending or one.may_repeat)}
+    if not keys:
+        return {}
+    gone = PaymentMethod.objects.filter(pk__in=bulk.these("uuid", keys), refused_at__isnull=False)
+    refused_now = set(gone.values_list("pk", flat=True))
+    for one in asked:
+        one.may_repeat = one.may_repeat and one.method_id not in refused_now
+    return {
+        place: ConnectorError("", code=CONSENT_REVOKED)
+        for place, one in enumerate(asked)
+        if one.is_sending and one.method_id in refused_now
+    }
+
+
+def call(asked: Asked) -> GatewayPayment | None:
+    """Sends a payment, or asks about it. Raises ConnectorError, NotDone. Needs nothing of the database."""
+    gateway: Gateway = asked.connection.open()
+    request = asked.request
+    if asked.is_sending and not request.amount.amount:
+        return gateway.bind(request)
+    if asked.is_sending:
+        return gateway.charge(request) if asked.is_charge else gateway.create_payment(request)
+    if asked.second_stage:
+        return holds.carry_out(gateway, request, asked.second_stage, asked.taken)
+    if request.gateway_id:
+        return gateway.give_up(request) if asked.is_over else gateway.fetch(request)
+    # Repeating makes a payment that was lost on the way: only while it is wanted and the key is known there.
+    if asked.may_repeat:
+        try:
+            return gateway.fetch(request)
+        except ConnectorError as error:
+            if error.unknown or error.retry:
+                raise
+    return gateway.find(request, since=asked.since)
+
+
+def conclude(answers: Sequence[tuple[Asked, Answer]]) -> list[Payment]:
+    """Writes down what came of calls about payments, in one transaction; gives them as they stand then.
+
+    Raises what was no answer of a gateway, and ConnectorError where one that had failed could not be asked about.
+    """
+    given = {asked.key: (asked, answer) for asked, answer in answers}
+    with transaction.atomic(), Books() as books:
+        found = locked(given)
+        shown = [(one, given[one.pk][1]) for one in found]
+        lock_methods([(one, seen) for one, seen in shown if isinstance(seen, GatewayPayment)], books)
+        for payment in found:
+            asked, answer = given[payment.pk]
+            if isinstance(answer, GatewayPayment):
+                judge(payment, answer, books)
+            elif asked.is_sending:
+                _conclude_sending(payment, answer, books)
+            else:
+                _conclude_asking(payment, answer, books)
+    return found
+
+
+def _conclude_sending(payment: Payment, answer: Answer, books: Books) -> None:
+    if isinstance(answer, lanes.PutBack):
+        answer = ConnectorError("", retry=True)
+    if not isinstance(answer, ConnectorError):
+        raise answer if isinstance(answer, Exception) else TypeError(f"{answer!r} is no answer")
+    if answer.unknown:
+        _unknown(payment, books)
+    else:
+        _not_sent(payment, answer, books)
+
+
+def _conclude_asking(payment: Payment, answer: Answer, books: Books) -> None:
+    if isinstance(answer, holds.NotDone):
+        if payment.is_held:
+            payment.second_stage, payment.capture_amount = "", None
+            books.change(payment)
+            work.open("payments.payment", payment.pk, str(_("Шлюз отказал: %s") % answer))
+    elif isinstance(answer, Exception):
+        if not isinstance(answer, ConnectorError | lanes.PutBack) or not payment.is_open:
+            raise answer
+        _unknown(payment, books)
+    elif not timing.surely_landed(payment):
+        _unknown(payment, books)
+    elif payment.is_open and not payment.gateway_id:
+        is_refused = payment.is_charge and books.is_refused(payment)
+        fail(payment, CONSENT_REVOKED if is_refused else "never_received", books)
+
+
+def _unknown(payment: Payment, books: Books) -> None:
+    if payment.state == PaymentState.SENDING:
+        payment.move(PaymentState.UNKNOWN)
+        books.change(payment)
+        books.look(payment, timing.next_look(payment))
+
+
+def _not_sent(payment: Payment, error: ConnectorError, books: Books) -> None:
+    """The gateway has certainly not taken it: later again, or never."""
+    if payment.state != PaymentState.SENDING:
+        return
+    if error.retry and timing.age(payment) < timing.GIVE_UP_SENDING:
+        payment.move(PaymentState.CREATED)
+        books.change(payment)
+        books.look(payment, timing.next_look(payment))
+        return
+    fail(payment, "gateway_unavailable" if error.retry else error.code or "gateway_refused", books)
+    if error.code in {"invalid_credentials", "forbidden"}:
+        work.open("payments.payment", payment.pk, str(_("Шлюз не принимает наши ключи: %s") % error))
+
+
+def look_again(payment_ids: Sequence[UUID]) -> None:
+    """Plans the next look at those that are still open; staff hear of what hangs."""
+    with transaction.atomic(), Books() as books:
+        for payment in locked(payment_ids):
+            if not payment.is_open:
+                continue
+            books.look(payment, timing.next_look(payment))
+            if timing.age(payment) > timing.staff_after(payment):
+                told = holds.STILL_HELD if payment.is_held else _("Платёж не завершён, шлюз не сказал, чем")
+                work.open("payments.payment", payment.pk, str(told))
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An answer, and what its call has to leave in the database."""
+
+    answer: Answer
+    notes: list[notes.Note]
+
+
+class Calls(lanes.Steps):
+    """Payments in a lane: written ones are sent, `is_asking` those that are under way are asked about.
+
+    `is_swept`: both, and what is open after it is looked at again.
+    """
+
+    def __init__(self, *, is_asking: bool = False, is_swept: bool = False) -> None:
+        self._is_asking, self._is_swept = is_asking, is_swept
+
+    def claim(self, object_ids: Sequence[UUID]) -> dict[UUID, Asked]:
+        plans: dict[UUID, Asked] = {}
+        if self._is_swept or not self._is_asking:
+            plans = claim(object_ids)
+        if self._is_asking:
+            rows = Payment.objects.filter(pk__in=bulk.these("uuid", set(object_ids) - set(plans)))
+            plans |= to_ask(bulk.instances(rows))
+        if self._is_swept and (idle := [key for key in object_ids if key not in plans]):
+            look_again(idle)
+        return plans
+
+    def refused(self, plans: Sequence[Asked]) -> dict[int, Exception]:
+        return refused(plans)
+
+    def call(self, plan: Asked) -> _Told:
+        with notes.keeping() as kept:
+            try:
+                return _Told(call(plan), kept)
+            except Exception as error:
+                return _Told(error, kept)
+
+    def record(self, answers: Sequence[tuple[Asked, Any]]) -> None:
+        told = [(plan, one if isinstance(one, _Told) else _Told(one, [])) for plan, one in answers]
+        with transaction.atomic():
+            conclude([(plan, one.answer) for plan, one in told])
+            notes.write([note for _plan, one in told for note in one.notes])
+        if self._is_swept:
+            look_again([plan.key for plan, _one in told])
