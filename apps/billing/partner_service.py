@@ -75,6 +75,7 @@ class PartnerService(Connector):
     kind = Kind.PARTNER
     title = _("Списание системой партнёра")
     Config = Settings
+    signed_by = (SIGNATURE.lower(),)
 
     def check(self) -> str:
         answer = self._call("GET", "/ping")
@@ -101,14 +102,14 @@ class PartnerService(Connector):
         return None if answer.status_code == 404 else self._read(answer, reference, writing=False)
 
     def receive(self, message: Inbound) -> Received:
-        if not is_signed(
-            self.config.secret, message.headers.get(SIGNATURE.lower(), ""), message.body, time.time()
-        ):
+        now = message.received_at.timestamp() if message.received_at else time.time()
+        given = message.headers.get(SIGNATURE.lower(), "")
+        if not is_signed(self.config.secret, given, message.body, now):
             raise ForgedMessage(str(_("Подпись не сходится или устарела")))
         try:
             said = json.loads(message.body)
             return Received(reference=int(said["reference"]), type="charge")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ForgedMessage(str(_("Это не ответ о списании"))) from error
 
     def _call(self, method: str, path: str, body: Any = None) -> httpx.Response:
@@ -159,4 +160,5 @@ def is_signed(secret: str, given: str, body: bytes, now: float) -> bool:
     at = given.partition(",")[0].removeprefix("t=")
     if not (at.isascii() and at.isdigit() and len(at) <= 12) or abs(now - int(at)) > TOLERANCE_SECONDS:
         return False
-    return hmac.compare_digest(signature(secret, body, int(at)), given)
+    # In bytes: a header with other than ASCII is no error, it is a wrong signature.
+    return hmac.compare_digest(signature(secret, body, int(at)).encode(), given.encode())

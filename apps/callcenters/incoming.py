@@ -48,6 +48,7 @@ class IncomingCalls(Connector):
     kind = Kind.CALLCENTER
     title = _("Колл-центр: входящие звонки")
     Config = IncomingCallsConfig
+    signed_by = ("x-signature",)
 
     def check(self) -> str:
         """Nothing is asked: the call centre calls us."""

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -60,6 +61,8 @@ class Inbound:
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
+    received_at: datetime | None = None
+    """When it came: what is signed for a while is judged by that, however late it is read. None: just now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,8 @@ class Received:
 def setting(label: Any, *, secret: bool = False, default: Any = MISSING, help_text: Any = "") -> Any:
     """A field of a connector's Config: a box in the form of a connection. A secret is never shown again."""
     metadata = {"label": label, "secret": secret, "help_text": help_text}
-    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+    # Not in its repr either: that is what stands in a traceback or in a line of the log.
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 class Connector(ABC):
@@ -93,6 +97,8 @@ class Connector(ABC):
     Config: ClassVar[type]
     limits: ClassVar[Limits] = Limits()
     """Calls at a time and in a second; a connection may have its own."""
+    signed_by: ClassVar[tuple[str, ...]] = ()
+    """Names (lower case) of the headers that a message's signature stands in, or that it is read by."""
 
     def __init__(self, config: Any, connection: "Connection") -> None:
         self.config = config

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -225,7 +226,7 @@ class InboundMessage(models.Model):
 
     def raw(self) -> Inbound:
         """The message as it came."""
-        from django.http import QueryDict
-
+        # Not a QueryDict: that refuses what has many fields, and a stored message must be readable.
+        query = dict(parse_qsl(self.query, keep_blank_values=True))
         # Bytes are kept as Latin-1 text: any byte goes there and back unchanged.
-        return Inbound(self.method, QueryDict(self.query).dict(), self.headers, self.body.encode("latin-1"))
+        return Inbound(self.method, query, self.headers, self.body.encode("latin-1"), self.received_at)

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import logging
 from collections.abc import Callable
 from uuid import UUID
 
@@ -19,8 +20,11 @@ from apps.connectors.models import Connection, GatewayReference, InboundMessage,
 from apps.core import clock, due, faults, work
 from apps.core.tenancy import in_partner, in_public
 
+log = logging.getLogger(__name__)
 Receiver = Callable[[GatewayReference, Received], None]
 TASK = "connectors.inbound"
+MAX_BYTES = 256 * 1024
+"""Of a message: the longest true ones have some kilobytes, and each is kept for 90 days."""
 _receivers: dict[str, Receiver] = {}
 
 
@@ -43,6 +47,8 @@ def receiver(kind: str) -> Callable[[Receiver], Receiver]:
 def hook(request: HttpRequest, connection: int) -> HttpResponse:
     """`/hooks/<connection>/` on the public host: stores what came and answers 200 at once."""
     owner = get_object_or_404(Connection, pk=connection)
+    if _length(request) > MAX_BYTES:
+        return HttpResponse(status=413)
     message = store(
         owner,
         method=request.method or "",
@@ -58,11 +64,18 @@ def hook(request: HttpRequest, connection: int) -> HttpResponse:
     return HttpResponse(text, content_type=content_type)
 
 
+def _length(request: HttpRequest) -> int:
+    given = request.META.get("CONTENT_LENGTH") or "0"
+    return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else MAX_BYTES + 1
+
+
 def store(
     connection: Connection, *, method: str, query: str, headers: dict[str, str], body: bytes
 ) -> InboundMessage:
     """Stores a message and schedules its processing; a copy of an earlier one only counts there."""
-    content = b"\0".join([method.encode(), query.encode(), body])
+    # With what signs it: a forger who knew what the true one would say cannot stand in its place.
+    signed = [f"{name}:{headers.get(name, '')}".encode() for name in _signed_by(connection)]
+    content = b"\0".join([method.encode(), query.encode(), *signed, body])
     # Keyed: without the key nobody can tell from it what the message said.
     fingerprint = hmac.digest(settings.SEARCH_KEY.encode(), content, hashlib.sha256)
     with transaction.atomic():
@@ -70,10 +83,7 @@ def store(
         earlier = InboundMessage.objects.filter(connection=connection, fingerprint=fingerprint).first()
         if earlier is not None:
             earlier.copies += 1
-            if earlier.state == InboundState.REJECTED:
-                # Signed wrongly, as by a forger who knew what the true one would say: this may be that.
-                earlier.headers = headers
-            earlier.save(update_fields=["copies", "headers"])
+            earlier.save(update_fields=["copies"])
             if earlier.state != InboundState.DONE:
                 replay(earlier)
             return earlier
@@ -88,6 +98,13 @@ def store(
         )
         replay(message)
     return message
+
+
+def _signed_by(connection: Connection) -> tuple[str, ...]:
+    try:
+        return connection.connector_class.signed_by
+    except LookupError:
+        return ()
 
 
 def _lock(connection_id: int, fingerprint: bytes) -> None:
@@ -109,7 +126,7 @@ def process(message_id: UUID) -> None:
     if message is None:
         return
     try:
-        received = message.connection.reader().receive(message.raw())
+        received = _read(message)
     except ForgedMessage as error:
         _finish(message, InboundState.REJECTED, error=str(error))
         return
@@ -130,11 +147,33 @@ def process(message_id: UUID) -> None:
     work.close(TASK, message.pk)
 
 
+def _read(message: InboundMessage) -> Received:
+    """What the connector reads in a message. Raises ForgedMessage also for what it stumbles over."""
+    connector = message.connection.reader()
+    try:
+        received: Received = connector.receive(message.raw())
+        # What is there may be of any type, whatever the connector promises.
+        if not isinstance(received.reference, int | None) or not isinstance(received.gateway_id, str):
+            raise TypeError
+    except _UNREADABLE as error:
+        # Read again it would be no better: to try for ever would tell staff nothing.
+        log.warning("Message %s cannot be read: %s", message.pk, type(error).__name__)
+        raise ForgedMessage(_("Не прочитать: %s") % type(error).__name__) from error
+    return received
+
+
+# What text from anywhere may do to a reader: wrong types, numbers and encodings, nesting without end.
+_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError)
+
+
 def _find(connection: Connection, received: Received) -> GatewayReference | None:
     known = GatewayReference.objects.filter(connection=connection)
     if received.reference is not None:
         return known.filter(pk=received.reference).first()
-    return known.filter(gateway_id=received.gateway_id).first() if received.gateway_id else None
+    # No name of ours holds what the database cannot: it is not asked for that.
+    if not received.gateway_id or not received.gateway_id.isprintable():
+        return None
+    return known.filter(gateway_id=received.gateway_id).first()
 
 
 def _finish(message: InboundMessage, state: str, *, error: str = "", reference: int | None = None) -> None:

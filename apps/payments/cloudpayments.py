@@ -81,6 +81,7 @@ class CloudPayments(Gateway):
     retry_rules = RULES
     key_kept = timedelta(minutes=50)
     lists_refunds = False
+    signed_by = ("content-hmac", "x-content-hmac", "content-type")
 
     def check(self) -> str:
         """Asks its method for exactly this."""

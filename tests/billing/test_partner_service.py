@@ -106,7 +106,7 @@ def test_answered_later_by_a_signed_message(
     made.refresh_from_db()
     assert made.state == "waiting"
     # The very bytes that a forger has sent before: what was signed wrongly does not stand in the way.
-    assert post(told["content"], header) == ["rejected", "done"]
+    assert post(told["content"], header) == ["rejected", "rejected", "done"]
     shop.deliver()
     made.refresh_from_db()
     subscription.refresh_from_db()
@@ -208,3 +208,28 @@ def test_signatures() -> None:
     assert not is_signed("other", good, body, now)
     for bad in ("", "t=,v1=", "t=²,v1=x", good.replace("t=", "t=1"), f"v1={good[-64:]}"):
         assert not is_signed("secret", bad, body, now)
+
+
+def test_a_message_is_as_old_as_when_it_came_however_late_it_is_read(
+    shop: Shop, service: Connection, partner_sim: Control, client_for: Callable[..., Client]
+) -> None:
+    """Workers that stood still for an hour do not make true messages forged; one that comes an hour late is."""
+    partner_sim.fault("pending", match={"shop": shop.partner.slug})
+    _subscription, made = bought(shop)
+    partner_sim.settle(str(made.pk))
+    [told] = [row for row in partner_sim.webhooks() if row["payment_id"] == str(made.pk)]
+    content, an_hour = told["content"].encode(), 3600
+
+    def come(signed_at: float, *, read_after: int = 0) -> str:
+        header = {"X-Armor-Signature": signature("secret", content, int(signed_at))}
+        with in_public():
+            client_for(None, **header).post(f"/hooks/{service.pk}/", content, content_type="application/json")
+            message = InboundMessage.objects.filter(connection=service).latest("pk")
+            came_at = message.received_at - timedelta(seconds=read_after)
+            InboundMessage.objects.filter(pk=message.pk).update(received_at=came_at)
+            webhooks.process(message.pk)
+            message.refresh_from_db()
+        return str(message.state)
+
+    assert come(time.time() - an_hour) == "rejected"
+    assert come(time.time() - an_hour - 5, read_after=an_hour) == "done"

@@ -20,6 +20,7 @@ class Echo(Connector):
     kind = Kind.CHANNEL
     title = "Эхо"
     Config = EchoConfig
+    signed_by = ("x-word",)
 
     def check(self) -> str:
         http.request(self.connection, "GET", f"{self.config.url}/ok")

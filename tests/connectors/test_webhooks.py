@@ -151,3 +151,79 @@ def test_months_are_made_ahead_take_over_the_default_and_are_dropped(connection,
             for name in partitions._existing().values():
                 cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
         Due.objects.filter(kind=partitions.TASK).update(due_at=datetime.now(UTC) + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"type": "paid", "id": "a\\u0000b"}',
+        b'{"type": "paid", "id": "\\ud800"}',
+        b'{"type": 1, "id": 1e999}',
+        b'{"type": "paid", "reference": 1e999}',
+        b'{"type": "paid", "reference": [1]}',
+        b'{"type": "paid", "reference": 99999999999999999999999999}',
+        b"\xff\xfe\x00",
+        b"null",
+    ],
+)
+def test_what_cannot_be_read_is_settled_at_once_and_not_tried_for_ever(connection, taken, body):
+    client = Client(headers={"host": django_settings.PUBLIC_HOST, "x-word": "sesame"})
+    many = "&".join(f"field{n}=1" for n in range(3000))
+    with in_public():
+        address = f"/hooks/{connection.pk}/?{many}"
+        assert client.post(address, body, content_type="application/json").status_code == 200
+    [message] = work_off(connection)
+    assert message.state in {InboundState.REJECTED, InboundState.UNMATCHED}
+    assert message.error
+    assert message.raw().body == body
+    assert message.raw().query["field2999"] == "1"
+    assert taken == []
+
+
+def test_a_forger_who_was_first_does_not_stand_in_the_way_of_the_true_one(connection, taken):
+    reference = GatewayReference.allot(connection, "payment", uuid4())
+    said = {"type": "paid", "reference": reference.pk}
+    # Neither is read yet when the other comes: which of the two is true is told by the connector alone.
+    arrive(connection, said, word="open")
+    arrive(connection, said)
+    arrive(connection, said, word="guess")
+    states = sorted(message.state for message in work_off(connection))
+    assert states == [InboundState.DONE, InboundState.REJECTED, InboundState.REJECTED]
+    assert len(taken) == 1
+
+
+def test_a_body_too_large_is_refused_in_words(connection):
+    client = Client(headers={"host": django_settings.PUBLIC_HOST})
+    with in_public():
+        big = b"x" * (webhooks.MAX_BYTES + 1)
+        answer = client.post(f"/hooks/{connection.pk}/", big, content_type="text/plain")
+        assert answer.status_code == 413
+        largest = client.post(f"/hooks/{connection.pk}/", big[1:], content_type="text/plain")
+        assert largest.status_code == 200
+    assert InboundMessage.objects.filter(connection=connection).count() == 1
+
+
+def test_a_flood_of_one_message_is_one_message(connection):
+    """Eight threads through the web: all are answered, one row is kept, and the rest are counted."""
+    together = threading.Barrier(8)
+    answered = []
+
+    def send():
+        try:
+            client = Client(headers={"host": django_settings.PUBLIC_HOST})
+            together.wait(60)
+            for _time in range(5):
+                with in_public():
+                    answer = client.post(f"/hooks/{connection.pk}/", b"{}", content_type="application/json")
+                answered.append(answer.status_code)
+        finally:
+            database.close()
+
+    threads = [threading.Thread(target=send) for _one in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert answered == [200] * 40
+    assert InboundMessage.objects.get(connection=connection).copies == 39
