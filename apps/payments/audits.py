@@ -27,7 +27,7 @@ from apps.payments.models import (
     Refund,
     RefundState,
 )
-from apps.payments.receipt_models import OPEN_RECEIPTS, Receipt, ReceiptCause, ReceiptState
+from apps.payments.receipt_models import OPEN_RECEIPTS, UNCOUNTED, Receipt, ReceiptCause, ReceiptState
 from apps.policies.fiscal import FiscalRule
 
 CAPTURED = [PaymentState.SUCCEEDED, PaymentState.REFUNDED]
@@ -257,7 +257,7 @@ def _work(kind: str) -> QuerySet[WorkItem]:
 @audit.rule("payments.receipt-of-money")
 def receipt_of_money() -> Iterator[str]:
     """A receipt that counts is of money that came or went, of its sum and its way; no such money lacks one."""
-    counting = Receipt.objects.filter(replaced_by=None)
+    counting = Receipt.objects.filter(replaced_by=None).exclude(state__in=UNCOUNTED)
     of_payment, of_refund = (
         counting.filter(cause=one) for one in (ReceiptCause.PAYMENT, ReceiptCause.REFUND)
     )
@@ -289,7 +289,7 @@ def _asked_for(receipts: QuerySet[Receipt]) -> Iterator[Payment]:
     )
     rules = list(FiscalRule.objects.order_by("legal_entity_id", "valid_from"))
     for rule, following in zip_longest(rules, rules[1:]):
-        if not rule.register_for(is_sandbox=partner.is_sandbox):
+        if not rule.is_asked(is_sandbox=partner.is_sandbox):
             continue
         ours = Connection.objects.filter(legal_entity=rule.legal_entity_id).values("pk")
         found = without.filter(
@@ -307,6 +307,7 @@ def receipt_adds_up() -> Iterator[str]:
         if sum(Decimal(line["amount"]) for line in receipt.lines) != receipt.total:
             yield f"Receipt {receipt.pk}: its lines are not {receipt.total}"
     settled = Receipt.objects.filter(replaced_by=None).exclude(cause=ReceiptCause.PAYMENT)
+    settled = settled.exclude(state__in=UNCOUNTED)
     for row in settled.values("payment").annotate(done=Sum("total"), whole=Max("payment__amount")):
         if row["done"] > row["whole"]:
             yield f"Payment {row['payment']} of {row['whole']}: {row['done']} settled and given back by receipts"
@@ -314,13 +315,18 @@ def receipt_adds_up() -> Iterator[str]:
 
 @audit.rule("payments.receipt-goes-on")
 def receipt_goes_on() -> Iterator[str]:
-    """A receipt that is not registered yet is planned, and staff know of one that failed."""
+    """A receipt that is not registered yet is planned or waits for money, and staff know of one that failed."""
     partner = current_partner().pk
     planned = Due.objects.filter(
         partner_id=partner, object_id=OuterRef("pk"), kind__startswith="payments.receipt"
     )
     known = WorkItem.objects.filter(partner_id=partner, object_id=OuterRef("pk"), kind="payments.Receipt")
-    for receipt in Receipt.objects.filter(~Exists(planned), state__in=OPEN_RECEIPTS):
+    moving = OPEN_RECEIPTS - UNCOUNTED
+    for receipt in Receipt.objects.filter(~Exists(planned), state__in=moving):
         yield f"Receipt {receipt.pk} is {receipt.state}, and nothing is planned"
     for receipt in Receipt.objects.filter(~Exists(known), state=ReceiptState.FAILED):
         yield f"Receipt {receipt.pk} failed, and nobody knows"
+    # Money that is still asked for is planned itself: see `payments.goes-on`.
+    asked = Q(refund=None, payment__state__in=OPEN) | Q(refund__state__in=OPEN)
+    for receipt in Receipt.objects.filter(state=ReceiptState.WAITING).exclude(asked):
+        yield f"Receipt {receipt.pk} waits for money that is settled"

@@ -18,7 +18,8 @@ from apps.connectors.models import Connection
 from apps.core import bulk, clock, lanes, work
 from apps.core.money import Money
 from apps.core.tenancy import current_partner
-from apps.payments import holds, methods, timing
+from apps.payments import gateway_receipts, holds, methods, receipts, timing
+from apps.payments.cash_register import ReceiptRequest
 from apps.payments.gateway import Gateway, GatewayPayment, PaymentRequest
 from apps.payments.models import CONSENT_REVOKED, Payment, PaymentMethod, PaymentState
 from apps.payments.recording import Books, fail, judge, lock_methods, locked, with_relations
@@ -66,7 +67,9 @@ def claim(payment_ids: Sequence[UUID]) -> dict[UUID, Asked]:
             # Should we die from here on, this asks what became of it.
             books.look(payment, now + timing.IN_FLIGHT)
             sent.append(payment)
-    return {one.pk: _asked(one, books.methods, is_sending=True) for one in sent}
+        receipts.freeze_payments(sent)
+    frozen = gateway_receipts.of_payments(sent)
+    return {one.pk: _asked(one, books.methods, frozen, is_sending=True) for one in sent}
 
 
 def to_ask(payments: Iterable[Payment]) -> dict[UUID, Asked]:
@@ -74,7 +77,8 @@ def to_ask(payments: Iterable[Payment]) -> dict[UUID, Asked]:
     found = with_relations([one for one in payments if _is_to_be_asked(one)])
     charged = {one.method_id for one in found if one.is_charge and one.method_id}
     known = PaymentMethod.objects.in_bulk(charged) if charged else {}
-    return {one.pk: _asked(one, known, is_sending=False) for one in found}
+    frozen = gateway_receipts.of_payments(found)
+    return {one.pk: _asked(one, known, frozen, is_sending=False) for one in found}
 
 
 def _is_to_be_asked(payment: Payment) -> bool:
@@ -83,10 +87,16 @@ def _is_to_be_asked(payment: Payment) -> bool:
     return not (payment.state == PaymentState.SENDING and timing.in_flight(payment))
 
 
-def _asked(payment: Payment, known: dict[UUID, PaymentMethod], *, is_sending: bool) -> Asked:
+def _asked(
+    payment: Payment,
+    known: dict[UUID, PaymentMethod],
+    frozen: dict[UUID, ReceiptRequest],
+    *,
+    is_sending: bool,
+) -> Asked:
     method = known.get(payment.method_id) if payment.is_charge and payment.method_id else None
     asked = Asked(
-        request=_request(payment, method),
+        request=_request(payment, method, frozen.get(payment.pk)),
         connection=payment.connection,
         is_sending=is_sending,
         is_charge=payment.is_charge,
@@ -106,7 +116,9 @@ def _asked(payment: Payment, known: dict[UUID, PaymentMethod], *, is_sending: bo
     return asked
 
 
-def _request(payment: Payment, method: PaymentMethod | None = None) -> PaymentRequest:
+def _request(
+    payment: Payment, method: PaymentMethod | None = None, receipt: ReceiptRequest | None = None
+) -> PaymentRequest:
     method = method or (payment.method if payment.is_charge else None)
     return PaymentRequest(
         key=payment.pk,
@@ -121,6 +133,7 @@ def _request(payment: Payment, method: PaymentMethod | None = None) -> PaymentRe
         two_stage=payment.is_two_stage,
         gateway_id=payment.gateway_id,
         link_key=payment.link_key,
+        receipt=receipt,
     )
 
 

@@ -16,6 +16,7 @@ from apps.core.money import Money
 from apps.policies.dunning import CAUTIOUS, RetryRules
 
 if TYPE_CHECKING:
+    from apps.payments.cash_register import ReceiptRequest
     from apps.payments.registers import Dialect
 
 
@@ -59,6 +60,8 @@ class PaymentRequest:
     """The gateway's id of the payment, once it has told one."""
     link_key: str = ""
     """Its id of the link with the payer's bank, where that is another one."""
+    receipt: "ReceiptRequest | None" = None
+    """Its fiscal receipt, where the gateway is to make it."""
 
     @property
     def only_binds(self) -> bool:
@@ -78,6 +81,8 @@ class RefundRequest:
     payment_gateway_id: str
     amount: Money
     description: str
+    receipt: "ReceiptRequest | None" = None
+    """Its fiscal receipt, where the gateway is to make it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

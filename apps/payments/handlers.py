@@ -7,7 +7,7 @@ from apps.connectors.base import Kind, Received
 from apps.connectors.models import GatewayReference
 from apps.core import clock, due, events, lanes
 from apps.core.models import Event
-from apps.payments import calling, methods, payments, receipts, refunds, registering, timing
+from apps.payments import calling, gateway_receipts, methods, payments, receipts, refunds, registering, timing
 
 lanes.steps("payments.send", calling.Calls())
 lanes.steps("payments.settle", calling.Calls(is_asking=True))
@@ -88,5 +88,8 @@ def reported(reference: GatewayReference, received: Received) -> None:
 @webhooks.receiver(Kind.PAYMENT)
 def notified(reference: GatewayReference, received: Received) -> None:
     """A gateway says that something happened to a payment: true or not, the gateway itself is asked."""
+    if received.type.startswith("receipt."):
+        gateway_receipts.told(reference.object_id, received.data)
+        return
     kind = "payments.reconcile" if received.type.startswith("refund.") else "payments.settle"
     due.schedule(kind, reference.object_id, clock.wall(), wall=True, lane=reference.connection_id)

@@ -17,9 +17,18 @@ class ReceiptCause(models.TextChoices):
     REFUND = "refund", _("возврат")
 
 
+class ReceiptWay(models.TextChoices):
+    """Who registers a receipt, and how it comes there."""
+
+    OWN = "own", _("наша касса")
+    INSIDE = "inside", _("шлюз, вместе с деньгами")
+    AFTER = "after", _("шлюз, отдельным запросом")
+
+
 class ReceiptState(models.TextChoices):
     """How far a receipt has come."""
 
+    WAITING = "waiting", _("Ждёт денег")
     QUEUED = "queued", _("В очереди")
     SENDING = "sending", _("Отправляется")
     SENT = "sent", _("У кассы")
@@ -27,10 +36,15 @@ class ReceiptState(models.TextChoices):
     REGISTERED = "registered", _("Пробит")
     FAILED = "failed", _("Не пробит")
     CORRECTED = "corrected", _("Заменён")
+    VOID = "void", _("Не понадобился")
 
 
 _S = ReceiptState
 RECEIPT_MOVES: dict[str, frozenset[str]] = {
+    # It goes to the gateway inside the request for the money, and counts from when the money is there.
+    _S.WAITING: frozenset({_S.SENT, _S.VOID}),
+    # Money that came after we had called it failed has its receipt all the same.
+    _S.VOID: frozenset({_S.SENT}),
     # Where nothing of it was sent yet, it may go by another register.
     _S.QUEUED: frozenset({_S.SENDING, _S.CORRECTED}),
     # Back to the queue only where the register certainly did not take it.
@@ -41,16 +55,16 @@ RECEIPT_MOVES: dict[str, frozenset[str]] = {
     _S.REGISTERED: frozenset(),
     _S.CORRECTED: frozenset(),
 }
-OPEN_RECEIPTS = frozenset({_S.QUEUED, _S.SENDING, _S.SENT, _S.UNKNOWN})
-COUNTING = [state for state in _S.values if state != _S.CORRECTED]
-"""States of receipts that count: one that was replaced counts by the one in its place."""
+UNCOUNTED = frozenset({_S.WAITING, _S.VOID})
+"""States of receipts of money that is not there, or not yet."""
+OPEN_RECEIPTS = frozenset({_S.WAITING, _S.QUEUED, _S.SENDING, _S.SENT, _S.UNKNOWN})
 
 
 class Receipt(Moving):
     """One receipt, frozen as it is to be registered. A failed one is replaced, never changed."""
 
     MOVES = RECEIPT_MOVES
-    Cause, State = ReceiptCause, ReceiptState
+    Cause, State, Way = ReceiptCause, ReceiptState, ReceiptWay
 
     payment = models.ForeignKey(
         "payments.Payment", models.PROTECT, related_name="receipts", verbose_name=_("платёж")
@@ -74,6 +88,13 @@ class Receipt(Moving):
     )
     connection = PublicReference("connectors.Connection", verbose_name=_("касса"))
     reference = PublicReference("connectors.GatewayReference", verbose_name=_("номер для кассы"))
+    way = models.CharField(
+        _("кто пробивает"),
+        max_length=6,
+        choices=ReceiptWay,
+        default=ReceiptWay.OWN,
+        db_default=ReceiptWay.OWN,
+    )
     cause = models.CharField(_("о чём"), max_length=10, choices=ReceiptCause)
     # What it answers to: the same again finds the first one.
     key = models.CharField(_("ключ"), max_length=100)
@@ -90,6 +111,8 @@ class Receipt(Moving):
     closes_on = models.DateField(_("зачёт предоплаты"), null=True, blank=True)
     state = models.CharField(_("состояние"), max_length=10, choices=ReceiptState, default=ReceiptState.QUEUED)
     gateway_id = models.CharField(_("номер у кассы"), max_length=100, blank=True)
+    # What a signed message of the gateway said of it: {gateway_id, status, reason, fiscal}.
+    told = models.JSONField(_("сказано шлюзом"), default=dict, blank=True, db_default={}, editable=False)
     # {fn, document, attribute, registered_at, url}
     fiscal = models.JSONField(_("фискальные данные"), default=dict, blank=True)
     reason = models.CharField(_("почему не пробит"), max_length=300, blank=True)

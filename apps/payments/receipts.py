@@ -1,12 +1,13 @@
 """Fiscal receipts: one for every payment and refund that a rule asks one for, frozen as it is to be registered.
 
-How they are registered stands in `registering`. What a register refuses is replaced by a new receipt, under a number
-of its own.
+Our own register gets one when the money came. Where the gateway makes them, the receipt is frozen before the money is
+asked for, goes with that request, and counts when the money came. How they are registered stands in `registering` and
+`gateway_receipts`. What is refused is replaced by a new receipt, under a number of its own.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -21,13 +22,26 @@ from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.core.money import Money, vat_inside
 from apps.core.tenancy import current_partner
-from apps.payments.cash_register import Agent, Method, Operation, Seller
+from apps.payments.cash_register import Agent, Method, Operation, ReceiptLine, ReceiptRequest, Seller
+from apps.payments.fiscal_gateway import FiscalGateway
 from apps.payments.models import Payment, Refund
-from apps.payments.receipt_models import OPEN_RECEIPTS, Receipt, ReceiptCause, ReceiptState
-from apps.policies.fiscal import FiscalRule, ReceiptMethod, rule_of
+from apps.payments.receipt_models import (
+    OPEN_RECEIPTS,
+    UNCOUNTED,
+    Receipt,
+    ReceiptCause,
+    ReceiptState,
+    ReceiptWay,
+)
+from apps.policies.fiscal import FiscalRule, ReceiptMaker, ReceiptMethod, rule_of
 
 SEND, SWEEP, CLOSE = "payments.receipt", "payments.receipt_sweep", "payments.receipt_close"
 KIND = "payments.Receipt"
+NO_WAY = _(
+    "Отдельно от денег шлюз этот чек не пробьёт: подключите кассу в правиле чеков или пробейте его в кабинете шлюза"
+)
+SOON = timedelta(seconds=5)
+"""After which a gateway is first asked about the receipt of money that came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,38 +68,108 @@ def composer(function: Composer) -> Composer:
     return function
 
 
-def plan_payments(paid: Iterable[Payment]) -> None:
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How a receipt is registered: by which rule, where, in what way."""
+
+    rule: FiscalRule | None
+    connection_id: int
+    way: str
+
+
+def payment_key(payment: Payment) -> str:
+    """What the first receipt of a payment is known by."""
+    return f"payment:{payment.pk}"
+
+
+def refund_key(refund: Refund) -> str:
+    """What the first receipt of a refund is known by."""
+    return f"refund:{refund.pk}"
+
+
+def freeze_payments(sent: Iterable[Payment]) -> None:
+    """Locked payments are about to be sent: what each request is to say of its receipt, where the gateway makes it."""
+    rules: dict[int, FiscalRule | None] = {}
+    for payment in sent:
+        if payment.connection_id not in rules:
+            rules[payment.connection_id] = rule_of(payment.connection.legal_entity_id, clock.today())
+        rule = rules[payment.connection_id]
+        if rule is None or rule.maker != ReceiptMaker.GATEWAY or payment.only_binds:
+            continue
+        if _goes_inside(payment, _sold(payment)):
+            _of_payment(payment, Route(rule, payment.connection_id, ReceiptWay.INSIDE), waits=True)
+
+
+def freeze_refund(refund: Refund) -> None:
+    """The same of a refund: the gateway that made the payment's receipt makes this one."""
+    sold = _standing(refund.payment, ReceiptCause.PAYMENT)
+    if sold is not None and _refunded_inside(sold):
+        _of_refund(refund, sold, ReceiptWay.INSIDE, waits=True)
+
+
+def drop(keys: Iterable[str]) -> None:
+    """The money that frozen receipts wait for did not come: there is nothing to register."""
+    waiting = Receipt.objects.select_for_update(no_key=True).filter(key__in=keys, state=ReceiptState.WAITING)
+    for made in waiting.order_by("pk"):
+        made.move(ReceiptState.VOID)
+        made.settled_at = clock.now()
+        made.save(update_fields=["state", "settled_at"])
+
+
+def _came(key: str, total: Money) -> Receipt | None:
+    """The money is there: the receipt that went with its request counts from now on, and is asked about."""
+    made = Receipt.objects.select_for_update(no_key=True).filter(key=key).first()
+    if made is None or made.state not in UNCOUNTED:
+        return made
+    made.move(ReceiptState.SENT)
+    # Of money that was held only a part may have been taken: the receipt went with that request.
+    made.lines, made.total = scaled(made.lines, total) if made.money != total else made.lines, total.amount
+    # It is of the moment when the money came, not of the one when it was asked for.
+    made.business_date, made.created_at = clock.today(), clock.now()
+    made.claimed_at, made.settled_at = clock.wall(), None
+    made.save()
+    due.schedule(SWEEP, made.pk, clock.wall() + SOON, wall=True)
+    return made
+
+
+def plan_payments(paid: Sequence[Payment]) -> None:
     """`plan_payment` for many; who registers none is asked once for each connection."""
+    keys = [payment_key(one) for one in paid]
+    frozen = set(Receipt.objects.filter(key__in=keys).values_list("key", flat=True))
     silent: set[int] = set()
     for payment in paid:
-        if payment.connection_id in silent:
+        if payment.connection_id in silent and payment_key(payment) not in frozen:
             continue
-        if plan_payment(payment) is None and _rule(payment) is None:
+        if plan_payment(payment) is None:
             silent.add(payment.connection_id)
 
 
 def plan_payment(payment: Payment) -> Receipt | None:
     """A locked payment has come: its receipt, in the caller's transaction; None where none is ours to make."""
-    found = _rule(payment)
-    if found is None:
-        return None
-    rule, register = found
-    sold = [one for compose in _composers for one in compose(payment)]
-    sold = sold or [Sold(payment.description, 1, payment.amount, None)]
-    method = Method.FULL_PAYMENT if rule.method == ReceiptMethod.FULL_PAYMENT else Method.FULL_PREPAYMENT
+    if made := _came(payment_key(payment), payment.money):
+        return made
+    route = _route(payment, ReceiptCause.PAYMENT)
+    return _of_payment(payment, route) if route else None
+
+
+def _of_payment(payment: Payment, route: Route, *, waits: bool = False) -> Receipt:
+    assert route.rule is not None
+    sold = _sold(payment)
+    method = (
+        Method.FULL_PAYMENT if route.rule.method == ReceiptMethod.FULL_PAYMENT else Method.FULL_PREPAYMENT
+    )
     if not any(one.is_ahead for one in sold):
         method = Method.FULL_PAYMENT
-    lines = _lines(sold, payment.money, method)
     return _write(
         payment,
-        register,
-        rule,
+        route,
         cause=ReceiptCause.PAYMENT,
-        key=f"payment:{payment.pk}",
+        key=payment_key(payment),
         operation=Operation.SELL,
         total=payment.amount,
-        lines=lines,
+        lines=_lines(sold, payment.money, method),
         contact=_contact(payment),
+        waits=waits,
     )
 
 
@@ -99,24 +183,39 @@ def earned(payment_id: UUID, on: date) -> None:
     due.schedule(CLOSE, paid.payment_id, datetime.combine(on, datetime.min.time(), tzinfo=clock.zone()))
 
 
+def _sold(payment: Payment) -> list[Sold]:
+    sold = [one for compose in _composers for one in compose(payment)]
+    return sold or [Sold(payment.description, 1, payment.amount, None)]
+
+
 def plan_refund(refund: Refund) -> Receipt | None:
     """A refund was made: what of the payment's receipt goes back, by the same rates; None where it had none."""
+    if made := _came(refund_key(refund), Money(refund.amount, refund.currency)):
+        return made
     sold = _standing(refund.payment, ReceiptCause.PAYMENT)
     if sold is None:
         return None
+    if not _refunded_inside(sold):
+        return _of_refund(refund, sold, _apart(sold))
+    # One that was made in the gateway's cabinet has its receipt from there: it is only asked about.
+    _of_refund(refund, sold, ReceiptWay.INSIDE, waits=True)
+    return _came(refund_key(refund), Money(refund.amount, refund.currency))
+
+
+def _of_refund(refund: Refund, sold: Receipt, way: str, *, waits: bool = False) -> Receipt:
     rule = rule_of(refund.payment.connection.legal_entity_id, clock.today())
     return _write(
         refund.payment,
-        sold.connection_id,
-        rule,
+        Route(rule, sold.connection_id, way),
         cause=ReceiptCause.REFUND,
-        key=f"refund:{refund.pk}",
+        key=refund_key(refund),
         operation=Operation.SELL_REFUND,
         total=refund.amount,
         lines=scaled(sold.lines, Money(refund.amount, refund.currency)),
         contact=sold.contact,
         seller=sold.seller,
         refund=refund,
+        waits=waits,
     )
 
 
@@ -128,7 +227,7 @@ def close(payment_id: UUID) -> Receipt | None:
         if paid is None or not paid.is_prepayment:
             return None
         back = sum(
-            (one.total for one in payment.receipts.filter(cause=ReceiptCause.REFUND, replaced_by=None)),
+            (one.total for one in _counting(payment).filter(cause=ReceiptCause.REFUND)),
             Decimal("0.00"),
         )
         left = Money(paid.total - back, paid.currency)
@@ -139,8 +238,7 @@ def close(payment_id: UUID) -> Receipt | None:
             line["method"] = Method.FULL_PAYMENT.value
         return _write(
             payment,
-            paid.connection_id,
-            rule_of(payment.connection.legal_entity_id, clock.today()),
+            _again(payment, paid),
             cause=ReceiptCause.SETTLEMENT,
             key=f"settlement:{payment.pk}",
             operation=Operation.SELL,
@@ -152,17 +250,31 @@ def close(payment_id: UUID) -> Receipt | None:
         )
 
 
+def _again(payment: Payment, paid: Receipt) -> Route:
+    """Where what follows a receipt goes: to who made it; a gateway gets it by a request of its own."""
+    rule = rule_of(payment.connection.legal_entity_id, clock.today())
+    return Route(rule, paid.connection_id, _apart(paid))
+
+
+def _apart(paid: Receipt) -> str:
+    return ReceiptWay.OWN if paid.way == ReceiptWay.OWN else ReceiptWay.AFTER
+
+
 def replace(receipt_id: UUID, *, actor: str) -> Receipt:
-    """A failed receipt is made anew, by the register of today, under a new number. Raises Refused `receipt_fine`."""
+    """A failed receipt is made anew, by the rule of today, under a new number.
+
+    Raises Refused: `receipt_fine`; `receipt_no_way` where neither its gateway nor a register of ours can make it.
+    """
     with transaction.atomic():
         old = Receipt.locked(receipt_id)
         if old.state != ReceiptState.FAILED:
             raise Refused("receipt_fine", _("Заменяют только непробитый чек"))
-        found = _rule(old.payment)
+        route = replacement(old)
+        if route is None:
+            raise Refused("receipt_no_way", str(NO_WAY))
         made = _write(
             old.payment,
-            found[1] if found else old.connection_id,
-            found[0] if found else None,
+            route,
             cause=old.cause,
             key=f"again:{old.pk}",
             operation=Operation(old.operation),
@@ -172,7 +284,7 @@ def replace(receipt_id: UUID, *, actor: str) -> Receipt:
             contact=old.contact,
             refund=old.refund,
             closes_on=old.closes_on,
-            seller=None if found else old.seller,
+            seller=None if route.rule else old.seller,
             replaces=old,
         )
         old.move(ReceiptState.CORRECTED)
@@ -182,21 +294,65 @@ def replace(receipt_id: UUID, *, actor: str) -> Receipt:
     return made
 
 
+def replacement(old: Receipt) -> Route | None:
+    """Where a failed receipt can be made anew; None where nothing can make it."""
+    rule = rule_of(old.payment.connection.legal_entity_id, clock.today())
+    register = rule.register_for(is_sandbox=current_partner().is_sandbox) if rule else None
+    own = Route(rule, register, ReceiptWay.OWN) if register else None
+    if old.way == ReceiptWay.OWN:
+        return own or Route(None, old.connection_id, ReceiptWay.OWN)
+    after = (
+        Route(rule, old.connection_id, ReceiptWay.AFTER) if _sends_after(old.connection, old.cause) else None
+    )
+    # What the gateway takes apart from money is tried there first; what it refused twice goes elsewhere.
+    return (after or own) if old.way == ReceiptWay.INSIDE else (own or after)
+
+
 def erase(customer_id: UUID) -> None:
     """Where the receipts of an erased customer went is forgotten; those on their way still go there."""
     mine = Receipt.objects.filter(payment__customer=customer_id).exclude(state__in=OPEN_RECEIPTS)
     mine.update(contact="")
 
 
-def _rule(payment: Payment) -> tuple[FiscalRule, int] | None:
+def _route(payment: Payment, cause: str) -> Route | None:
+    """How a receipt of money that is there already is made; None where none is ours to make."""
     rule = rule_of(payment.connection.legal_entity_id, clock.today())
-    register = rule.register_for(is_sandbox=current_partner().is_sandbox) if rule else None
-    return (rule, register) if rule and register else None
+    is_sandbox = current_partner().is_sandbox
+    if rule is None or not rule.is_asked(is_sandbox=is_sandbox):
+        return None
+    register = rule.register_for(is_sandbox=is_sandbox)
+    if rule.maker == ReceiptMaker.GATEWAY and (not register or _sends_after(payment.connection, cause)):
+        # Where the gateway can not, it says so, and staff read it.
+        return Route(rule, payment.connection_id, ReceiptWay.AFTER)
+    return Route(rule, register, ReceiptWay.OWN) if register else None
+
+
+def _goes_inside(payment: Payment, sold: Iterable[Any]) -> bool:
+    """Whether the gateway takes such a receipt with the money."""
+    kind = payment.connection.connector_class
+    return issubclass(kind, FiscalGateway) and (kind.agents_inside or not any(one.agent for one in sold))
+
+
+def _refunded_inside(sold: Receipt) -> bool:
+    if sold.way == ReceiptWay.OWN:
+        return False
+    kind = sold.connection.connector_class
+    return kind.agents_inside or not any(line["agent"] for line in sold.lines)
+
+
+def _sends_after(connection: Any, cause: str) -> bool:
+    kind = connection.connector_class
+    return issubclass(kind, FiscalGateway) and cause in kind.sends_after
+
+
+def _counting(payment: Payment) -> Any:
+    """Those of a payment that count."""
+    return payment.receipts.filter(replaced_by=None).exclude(state__in=UNCOUNTED)
 
 
 def _standing(payment: Payment, cause: str) -> Receipt | None:
-    """The one of a payment that counts."""
-    return payment.receipts.filter(cause=cause, replaced_by=None).order_by("pk").first()
+    found: Receipt | None = _counting(payment).filter(cause=cause).order_by("pk").first()
+    return found
 
 
 def _contact(payment: Payment) -> str:
@@ -210,8 +366,7 @@ def _seller(rule: FiscalRule) -> dict[str, str]:
 
 def _write(
     payment: Payment,
-    register: int,
-    rule: FiscalRule | None,
+    route: Route,
     *,
     cause: str,
     key: str,
@@ -224,19 +379,22 @@ def _write(
     refund: Refund | None = None,
     closes_on: date | None = None,
     replaces: Receipt | None = None,
+    waits: bool = False,
 ) -> Receipt:
     if earlier := Receipt.objects.filter(key=key).first():
         return earlier
     if seller is None:
-        assert rule is not None
-        seller = _seller(rule)
+        assert route.rule is not None
+        seller = _seller(route.rule)
     receipt_id = uuid7()
     made = Receipt(
         id=receipt_id,
         payment=payment,
         refund=refund,
         replaces=replaces,
-        connection_id=register,
+        connection_id=route.connection_id,
+        way=route.way,
+        state=ReceiptState.WAITING if waits else ReceiptState.QUEUED,
         cause=cause,
         key=key,
         operation=operation.value,
@@ -253,8 +411,39 @@ def _write(
     )
     made.reference = GatewayReference.allot(made.connection, KIND, receipt_id)
     made.save(force_insert=True)
-    due.schedule(SEND, made.pk, clock.wall(), wall=True)
+    if not waits:
+        due.schedule(SEND, made.pk, clock.wall(), wall=True)
     return made
+
+
+def request_of(made: Receipt) -> ReceiptRequest:
+    """A receipt as it is handed over, of its frozen columns."""
+    is_email = "@" in made.contact
+    return ReceiptRequest(
+        reference=made.reference_id,
+        gateway_id=made.gateway_id,
+        operation=Operation(made.operation),
+        seller=Seller(**made.seller),
+        email=made.contact if is_email else "",
+        phone="" if is_email else made.contact,
+        lines=tuple(_line(line) for line in made.lines),
+        total=made.money,
+        prepaid=made.prepaid,
+        at=made.created_at,
+    )
+
+
+def _line(line: dict[str, Any]) -> ReceiptLine:
+    return ReceiptLine(
+        name=line["name"],
+        price=Decimal(line["price"]),
+        quantity=line["quantity"],
+        amount=Decimal(line["amount"]),
+        vat_rate=None if line["vat_rate"] is None else Decimal(line["vat_rate"]),
+        vat=Decimal(line["vat"]),
+        method=Method(line["method"]),
+        agent=Agent(**line["agent"]) if line["agent"] else None,
+    )
 
 
 def _lines(sold: Sequence[Sold], total: Money, method: Method) -> list[dict[str, Any]]:

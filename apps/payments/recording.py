@@ -48,6 +48,7 @@ class Books:
         self._learned: list[Payment] = []
         self._paid: list[Payment] = []
         self._returned: list[tuple[Payment, str]] = []
+        self._failed: list[Payment] = []
         self._closed: list[UUID] = []
         self._looks: list[tuple[UUID, datetime, int]] = []
         self._told: dict[str, list[Payment]] = {}
@@ -76,6 +77,10 @@ class Books:
     def give_back(self, payment: Payment, reason: str) -> None:
         """Its money came, and must not stay."""
         self._returned.append((payment, reason))
+
+    def fail(self, payment: Payment) -> None:
+        """No money comes of it."""
+        self._failed.append(payment)
 
     def close(self, payment: Payment) -> None:
         """Nobody has to look at it any more."""
@@ -106,6 +111,8 @@ class Books:
             taken = [one for one in self._paid if not one.only_binds]
             post_payments(taken)
             receipts.plan_payments(taken)
+        if self._failed:
+            receipts.drop([receipts.payment_key(one) for one in self._failed])
         for payment, reason in self._returned:
             refunds.give_back_all(payment, reason=reason)
         if self._closed:
@@ -240,6 +247,7 @@ def fail(payment: Payment, reason: str, books: Books) -> None:
     payment.decline_reason, payment.settled_at = reason, clock.now()
     _leave_page(payment)
     books.change(payment)
+    books.fail(payment)
     books.close(payment)
     books.tell("payments.PaymentFailed", payment)
 

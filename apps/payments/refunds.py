@@ -14,7 +14,7 @@ from apps.core import clock, due, events, faults, search, work
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.core.money import Money
-from apps.payments import receipts, timing
+from apps.payments import gateway_receipts, receipts, timing
 from apps.payments.gateway import Gateway, GatewayRefund, RefundRequest, Status
 from apps.payments.models import Payment, PaymentState, Refund, RefundState
 from apps.payments.postings import post_refund
@@ -114,6 +114,7 @@ def _claim(refund_id: UUID) -> Refund | None:
         made.move(RefundState.SENDING)
         made.claimed_at = clock.wall()
         made.save(update_fields=["state", "claimed_at"])
+        receipts.freeze_refund(made)
         due.schedule(SWEEP, made.pk, clock.wall() + timing.IN_FLIGHT, wall=True)
     return made
 
@@ -131,6 +132,7 @@ def _request(made: Refund) -> RefundRequest:
         payment_gateway_id=made.payment.gateway_id,
         amount=Money(made.amount, made.currency),
         description=made.reason,
+        receipt=gateway_receipts.of_refund(made),
     )
 
 
@@ -201,6 +203,7 @@ def _fail(made: Refund, reason: str) -> None:
     made.move(RefundState.FAILED)
     made.settled_at, made.decline_reason = clock.now(), reason
     made.save(update_fields=["state", "gateway_id", "settled_at", "decline_reason"])
+    receipts.drop([receipts.refund_key(made)])
     due.cancel(SWEEP, made.pk)
     work.open("payments.refund", made.pk, str(_("Возврат не исполнен: %s") % reason))
     events.publish("payments.RefundFailed", made.pk, payment_id=made.payment_id)

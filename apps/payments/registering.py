@@ -5,8 +5,6 @@ again it is the same one.
 """
 
 from datetime import timedelta
-from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -14,19 +12,10 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.connectors.base import ConnectorError
 from apps.core import clock, due, faults, work
-from apps.payments import timing
-from apps.payments.cash_register import (
-    Agent,
-    CashRegister,
-    Method,
-    Operation,
-    ReceiptLine,
-    ReceiptRequest,
-    RegisteredReceipt,
-    Seller,
-)
+from apps.payments import gateway_receipts, receipts, timing
+from apps.payments.cash_register import CashRegister, RegisteredReceipt
 from apps.payments.gateway import Status
-from apps.payments.receipt_models import Receipt, ReceiptState
+from apps.payments.receipt_models import Receipt, ReceiptState, ReceiptWay
 from apps.payments.receipts import KIND, SWEEP
 
 FAULT_POINTS = (
@@ -47,7 +36,7 @@ def send(receipt_id: UUID) -> Receipt:
         return Receipt.objects.get(pk=receipt_id)
     faults.at("payments.receipt-claimed-not-sent")
     try:
-        seen = _register(made).register(_request(made))
+        seen = _hand_over(made)
     except ConnectorError as error:
         return _not_taken(receipt_id, error)
     faults.at("payments.receipt-sent-not-recorded")
@@ -68,38 +57,18 @@ def _claim(receipt_id: UUID) -> Receipt | None:
     return made
 
 
-def _register(made: Receipt) -> CashRegister:
+def _hand_over(made: Receipt) -> RegisteredReceipt:
+    if made.way != ReceiptWay.OWN:
+        return gateway_receipts.hand_over(made)
     register: CashRegister = made.connection.open()
-    return register
+    return register.register(receipts.request_of(made))
 
 
-def _request(made: Receipt) -> ReceiptRequest:
-    is_email = "@" in made.contact
-    return ReceiptRequest(
-        reference=made.reference_id,
-        gateway_id=made.gateway_id,
-        operation=Operation(made.operation),
-        seller=Seller(**made.seller),
-        email=made.contact if is_email else "",
-        phone="" if is_email else made.contact,
-        lines=tuple(_line(line) for line in made.lines),
-        total=made.money,
-        prepaid=made.prepaid,
-        at=made.created_at,
-    )
-
-
-def _line(line: dict[str, Any]) -> ReceiptLine:
-    return ReceiptLine(
-        name=line["name"],
-        price=Decimal(line["price"]),
-        quantity=line["quantity"],
-        amount=Decimal(line["amount"]),
-        vat_rate=None if line["vat_rate"] is None else Decimal(line["vat_rate"]),
-        vat=Decimal(line["vat"]),
-        method=Method(line["method"]),
-        agent=Agent(**line["agent"]) if line["agent"] else None,
-    )
+def _look(made: Receipt) -> RegisteredReceipt:
+    if made.way != ReceiptWay.OWN:
+        return gateway_receipts.look(made)
+    register: CashRegister = made.connection.open()
+    return register.fetch(receipts.request_of(made))
 
 
 def _not_taken(receipt_id: UUID, error: ConnectorError) -> Receipt:
@@ -148,7 +117,14 @@ def _fail(made: Receipt, reason: str) -> None:
     made.reason, made.settled_at = reason[:300], clock.now()
     made.save(update_fields=["state", "gateway_id", "reason", "settled_at"])
     due.cancel(SWEEP, made.pk)
-    work.open(KIND, made.pk, str(_("Чек не пробит: %s") % reason))
+    if made.way == ReceiptWay.INSIDE and receipts.replacement(made) is not None:
+        # Apart from its money it may go: asked once more that way, and only then are staff.
+        receipts.replace(made.pk, actor="")
+        return
+    why = (
+        reason if made.way == ReceiptWay.OWN or receipts.replacement(made) else f"{reason}. {receipts.NO_WAY}"
+    )
+    work.open(KIND, made.pk, str(_("Чек не пробит: %s") % why))
 
 
 def _closed(made: Receipt) -> None:
@@ -159,12 +135,12 @@ def _closed(made: Receipt) -> None:
 def settle(receipt_id: UUID) -> Receipt:
     """Asks the register what became of a receipt. Never raises for the register."""
     made = Receipt.objects.get(pk=receipt_id)
-    if not made.is_open or made.state == ReceiptState.QUEUED:
+    if not made.is_open or made.state in {ReceiptState.QUEUED, ReceiptState.WAITING}:
         return made
     if made.state == ReceiptState.SENDING and timing.in_flight(made):
         return made
     try:
-        seen = _register(made).fetch(_request(made))
+        seen = _look(made)
     except ConnectorError as error:
         return _still_unknown(receipt_id, error)
     faults.at("payments.receipt-fetched-not-recorded")
@@ -189,7 +165,7 @@ def sweep(receipt_id: UUID) -> Receipt:
     """Takes a receipt one step further, and plans the next look while it is open. Staff hear of what hangs."""
     made = Receipt.objects.get(pk=receipt_id)
     made = send(receipt_id) if made.state == ReceiptState.QUEUED else settle(receipt_id)
-    if not made.is_open:
+    if not made.is_open or made.state == ReceiptState.WAITING:
         return made
     with transaction.atomic():
         made = Receipt.locked(receipt_id)

@@ -25,6 +25,7 @@ from apps.payments.gateway import (
     RegisterEntry,
     Status,
 )
+from apps.payments.yookassa_receipts import YooKassaReceipts, receipt_of
 from apps.policies.dunning import DeclineClass
 
 TIMEOUT_SECONDS = 20.0
@@ -69,7 +70,7 @@ class Settings:
     )
 
 
-class YooKassa(Gateway):
+class YooKassa(YooKassaReceipts, Gateway):
     """One shop. Webhooks carry no signature: what they say is only a reason to read the object again."""
 
     title = _("ЮKassa")
@@ -138,6 +139,8 @@ class YooKassa(Gateway):
             "description": request.description[:128],
             "metadata": {"refund": str(request.key)},
         }
+        if request.receipt:
+            body["receipt"] = receipt_of(request.receipt)
         return _refund(self._call("POST", "refunds", body, key=str(request.key)))
 
     def fetch_refund(self, request: RefundRequest) -> GatewayRefund:
@@ -217,6 +220,8 @@ def _body(request: PaymentRequest) -> dict[str, Any]:
         "description": request.description,
         "metadata": metadata,
     }
+    if request.receipt:
+        body["receipt"] = receipt_of(request.receipt)
     if request.method_token:
         return body | {"payment_method_id": request.method_token}
     if request.instrument:

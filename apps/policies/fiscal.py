@@ -27,6 +27,14 @@ class ReceiptMethod(models.TextChoices):
     PREPAYMENT = "full_prepayment", _("предоплата, чек зачёта — в конце периода")
 
 
+class ReceiptMaker(models.TextChoices):
+    """Who registers a seller's receipts."""
+
+    REGISTER = "register", _("наша касса")
+    GATEWAY = "gateway", _("платёжный шлюз")
+    NOBODY = "nobody", _("не платформа: банк, своя касса или партнёр")
+
+
 class FiscalRule(models.Model):
     """How a seller's receipts are made from a day on. Without one, somebody else makes them."""
 
@@ -34,6 +42,14 @@ class FiscalRule(models.Model):
         "partners.LegalEntity", models.PROTECT, related_name="+", verbose_name=_("продавец")
     )
     valid_from = models.DateField(_("действует с"))
+    maker = models.CharField(
+        _("кто делает чеки"),
+        max_length=8,
+        choices=ReceiptMaker,
+        default=ReceiptMaker.REGISTER,
+        db_default=ReceiptMaker.REGISTER,
+        help_text=_("Шлюз: чек уходит вместе с платежом, его пробивает касса, подключённая в кабинете шлюза"),
+    )
     connection = models.ForeignKey(
         "connectors.Connection",
         models.PROTECT,
@@ -41,7 +57,9 @@ class FiscalRule(models.Model):
         blank=True,
         related_name="+",
         verbose_name=_("касса"),
-        help_text=_("Пусто: чеки этого продавца с этого дня делает не платформа"),
+        help_text=_(
+            "Если чеки делает шлюз: сюда идёт чек, который шлюз не пробил и отдельно пробить не может"
+        ),
         limit_choices_to={"kind": "fiscal", "is_test": False},
     )
     test_connection = models.ForeignKey(
@@ -83,7 +101,9 @@ class FiscalRule(models.Model):
         super().save(*args, **options)
 
     def clean(self) -> None:
-        """Whose register it is, is who sells."""
+        """Whose register it is, is who sells; and where it makes the receipts, there is one."""
+        if self.maker == ReceiptMaker.REGISTER and not (self.connection_id or self.test_connection_id):
+            raise ValidationError({"connection": _("Выберите кассу, которая делает чеки")})
         for name in ("connection", "test_connection"):
             register: Any = getattr(self, name)
             if register is not None and register.legal_entity_id != self.legal_entity_id:
@@ -94,8 +114,15 @@ class FiscalRule(models.Model):
         return datetime.combine(self.valid_from, datetime.min.time(), tzinfo=zone)
 
     def register_for(self, *, is_sandbox: bool) -> int | None:
-        """The connection of the cash register; None where no receipt is ours to make."""
+        """The connection of our cash register; None where there is none, or receipts are nobody's here."""
+        if self.maker == ReceiptMaker.NOBODY:
+            return None
         return self.test_connection_id if is_sandbox else self.connection_id
+
+    def is_asked(self, *, is_sandbox: bool) -> bool:
+        """Whether its seller's money has receipts that are made through the platform."""
+        by_gateway = self.maker == ReceiptMaker.GATEWAY
+        return by_gateway or self.register_for(is_sandbox=is_sandbox) is not None
 
 
 def rule_of(legal_entity_id: int | None, day: date) -> FiscalRule | None:

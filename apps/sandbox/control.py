@@ -94,6 +94,14 @@ class Control:
         """End a charge or refund that a `pending` fault left open: success, or canceled with this reason."""
         self._call("POST", f"/_control/settle/{payment_id}", {"reason": reason})
 
+    def receipts(self, shop: str) -> list[dict[str, Any]]:
+        """Receipts of a shop at its gateway's register, oldest first, with their status: pending, done, fail."""
+        return self._call("GET", "/_control/receipts", params={"shop": shop})["items"]
+
+    def settle_receipts(self, shop: str, reason: str = "") -> int:
+        """Ends the receipts that a `wait_receipt` fault left waiting: registered, or refused for this reason."""
+        return self._call("POST", "/_control/receipts/settle", {"shop": shop, "reason": reason})["settled"]
+
     def cabinet_refund(self, payment_id: str, amount: str) -> dict[str, Any]:
         """A refund made by hand in the gateway's cabinet: nobody called the API."""
         return self._call("POST", "/_control/refunds", {"payment_id": payment_id, "amount": amount})

@@ -8,11 +8,14 @@ from typing import Any
 
 from aiohttp import web
 
+from apps.sandbox import fiscal
+from apps.sandbox.fiscal import FiscalBook
 from apps.sandbox.service import Service, json_body, page
 from apps.sandbox.store import Doc
 from apps.sandbox.yookassa.api import Api
 from apps.sandbox.yookassa.checkout import Checkout
 from apps.sandbox.yookassa.notices import Notifications
+from apps.sandbox.yookassa.receipts import registered
 from apps.sandbox.yookassa.register import Register
 from apps.sandbox.yookassa.rules import ApiError
 
@@ -33,12 +36,23 @@ class YooKassa(Service):
     """Shops, API, payment page, webhooks and the control of them."""
 
     name = "yookassa"
-    fault_kinds = ("decline", "pending", "forge_webhook", "no_webhook", "duplicate_webhook", "late_webhook")
+    fault_kinds = (
+        "decline",
+        "pending",
+        "forge_webhook",
+        "no_webhook",
+        "duplicate_webhook",
+        "late_webhook",
+        *fiscal.KINDS,
+    )
 
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         self.notices = Notifications(self.store, self.faults)
-        self.books = Register(self.store, self.clock, self.notices.happened)
+        self.fiscal = FiscalBook(
+            self.store, self.clock, self.faults, lambda made: registered(self.store, made)
+        )
+        self.books = Register(self.store, self.clock, self.notices.happened, self.fiscal)
         for given in options.shop:
             shop, _, secret = given.partition(":")
             self._put_shop(shop, {"secret": secret, "webhook_url": options.webhook_url})
@@ -60,6 +74,7 @@ class YooKassa(Service):
         router.add_post("/_control/payment_methods/{id}/revoke", self.revoke)
         router.add_post("/_control/settle/{id}", self.settle)
         router.add_post("/_control/refunds", self.refund)
+        fiscal.add_control(router, self.fiscal)
 
     async def started(self) -> None:
         self.notices.start()

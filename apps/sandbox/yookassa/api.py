@@ -15,7 +15,7 @@ from apps.sandbox.clock import moment, stamp
 from apps.sandbox.faults import Fault
 from apps.sandbox.service import Service, json_body
 from apps.sandbox.store import Doc
-from apps.sandbox.yookassa import rules
+from apps.sandbox.yookassa import receipts, rules
 from apps.sandbox.yookassa.register import Register, public
 from apps.sandbox.yookassa.rules import ApiError
 
@@ -44,6 +44,9 @@ class Api:
         router.add_get("/v3/refunds", self.list_refunds)
         router.add_get("/v3/refunds/{id}", self.get_refund)
         router.add_get("/v3/payment_methods/{id}", self.get_method)
+        router.add_post("/v3/receipts", self.create_receipt)
+        router.add_get("/v3/receipts", self.list_receipts)
+        router.add_get("/v3/receipts/{id}", self.get_receipt)
         router.add_get("/v3/me", self.me)
 
     # -- writing -------------------------------------------------------------------------------------
@@ -84,6 +87,12 @@ class Api:
             return self._register.refund(shop, body, key, faults)
 
         return await self._write(request, "create_refund", act)
+
+    async def create_receipt(self, request: web.Request) -> web.StreamResponse:
+        def act(shop: str, body: Doc, key: str) -> Doc:
+            return receipts.public(receipts.create(self._store, self._register.fiscal, shop, body))
+
+        return await self._write(request, "create_receipt", act)
 
     async def _write(self, request: web.Request, operation: str, act: Act) -> web.StreamResponse:
         try:
@@ -151,6 +160,28 @@ class Api:
 
     async def list_refunds(self, request: web.Request) -> web.StreamResponse:
         return await self._list(request, "list_refunds", self._register.refunds)
+
+    async def get_receipt(self, request: web.Request) -> web.StreamResponse:
+        made = self._register.fiscal.receipts.get(request.match_info["id"])
+
+        def act(shop: str) -> Doc:
+            self._one(shop, made)
+            return receipts.public(made)
+
+        return await self._read(request, "get_receipt", made, act)
+
+    async def list_receipts(self, request: web.Request) -> web.StreamResponse:
+        def act(shop: str) -> Doc:
+            rows = [receipts.public(doc) for doc in reversed(self._register.fiscal.of(shop))]
+            wanted = {
+                name: request.query[name] for name in ("payment_id", "refund_id") if name in request.query
+            }
+            if not wanted:
+                raise rules.wrong("Required parameter is missing", "payment_id")
+            found = [row for row in rows if all(row.get(name) == value for name, value in wanted.items())]
+            return {"type": "list", "items": found}
+
+        return await self._read(request, "list_receipts", None, act)
 
     async def me(self, request: web.Request) -> web.StreamResponse:
         def act(shop: str) -> Doc:

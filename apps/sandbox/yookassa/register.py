@@ -9,8 +9,9 @@ from typing import Any
 
 from apps.sandbox.clock import Clock, moment, stamp
 from apps.sandbox.faults import Fault
+from apps.sandbox.fiscal import FiscalBook
 from apps.sandbox.store import Doc, Store
-from apps.sandbox.yookassa import rules
+from apps.sandbox.yookassa import receipts, rules
 from apps.sandbox.yookassa.cards import CARDS, Card, card_type
 
 CONFIRM_WITHIN = timedelta(hours=1)
@@ -33,8 +34,8 @@ def public(doc: Doc) -> Doc:
 class Register:
     """Every method that changes something commits before it returns and reports the event of a webhook."""
 
-    def __init__(self, store: Store, clock: Clock, happened: Happened) -> None:
-        self._store, self._clock, self._happened = store, clock, happened
+    def __init__(self, store: Store, clock: Clock, happened: Happened, fiscal: FiscalBook) -> None:
+        self._store, self._clock, self._happened, self.fiscal = store, clock, happened, fiscal
         self._open = {key for key, doc in self.payments.items() if doc["status"] in OPEN}
         self._open |= {key for key, doc in self.refunds.items() if doc["status"] == "pending"}
 
@@ -121,6 +122,8 @@ class Register:
             "created_at": stamp(self._clock.now()),
             "amount": rules.roubles(amount),
             **{name: body[name] for name in ("description", "metadata") if body.get(name)},
+            **({"receipt_registration": "pending"} if body.get("receipt") else {}),
+            "_receipt": body.get("receipt"),
             "_shop": shop,
             "_key": key,
             "_seq": len(self.refunds),
@@ -193,6 +196,7 @@ class Register:
             "_capture": body.get("capture") is True,
             "_save": body.get("save_payment_method") is True,
             "_method": (body.get("payment_method_data") or {}).get("type"),
+            "_receipt": body.get("receipt"),
             "_return_url": (body.get("confirmation") or {}).get("return_url"),
         }
 
@@ -238,9 +242,9 @@ class Register:
         payment.pop("expires_at", None)
         payment["income_amount"] = rules.roubles(amount - amount * FEE)
         payment["refunded_amount"] = rules.roubles(Decimal(0))
-        if "receipt_registration" in payment:
-            payment["receipt_registration"] = "succeeded"
-        self._save(payment, "payment.succeeded")
+        with self._store.transaction():
+            receipts.issue(self.fiscal, payment)
+            self._save(payment, "payment.succeeded")
         return payment
 
     def _decline(self, payment: Doc, reason: str) -> Doc:
@@ -266,6 +270,7 @@ class Register:
         payment["refundable"] = back < Decimal(payment["amount"]["value"])
         refund["status"] = "succeeded"
         with self._store.transaction():
+            receipts.issue(self.fiscal, refund)
             self._save(payment)
             self._save(refund, "refund.succeeded")
         return refund

@@ -1,5 +1,6 @@
 """What YooKassa accepts: checks of a request's body, each failing with the API's own error."""
 
+import re
 import uuid
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 KOPECK = Decimal("0.01")
+SUBJECTS = {"commodity", "job", "service", "payment", "intellectual_activity", "agent_commission", "another"}
 METHOD_TYPES = {"bank_card", "sbp", "sberbank", "tinkoff_bank", "yoo_money"}
 
 
@@ -81,21 +83,22 @@ def check_confirmation(confirmation: Any) -> None:
         raise wrong("Invalid URL", "confirmation.return_url")
 
 
-def check_receipt(receipt: Any, amount: Decimal) -> None:
-    """Customer, lines, VAT codes, and that the lines add up to the amount."""
+def check_receipt(receipt: Any, amount: Decimal, *, with_agents: bool = False) -> None:
+    """Customer, lines, VAT codes, and that the lines add up to the amount; agents only apart from the money."""
     customer = receipt.get("customer") if isinstance(receipt, dict) else None
     if not customer or not (customer.get("email") or customer.get("phone")):
         raise wrong("Receipt is missing or illegal", "receipt.customer")
     items = receipt.get("items")
     if not isinstance(items, list) or not 1 <= len(items) <= 100:
         raise wrong("Receipt is missing or illegal", "receipt.items")
+    if not re.fullmatch(r"|\d{11,15}", str(customer.get("phone") or "")):
+        raise wrong("Receipt is missing or illegal", "receipt.customer.phone")
+    if receipt.get("tax_system_code") not in range(1, 7):
+        raise wrong("Receipt is missing or illegal", "receipt.tax_system_code")
     total = Decimal(0)
     for number, item in enumerate(items):
         path = f"receipt.items[{number}]"
-        if not 1 <= len(str(item.get("description") or "")) <= 128:
-            raise wrong("Receipt is missing or illegal", f"{path}.description")
-        if item.get("vat_code") not in range(1, 13):
-            raise wrong("Receipt is missing or illegal", f"{path}.vat_code")
+        _check_item(item, path, with_agents=with_agents)
         try:
             quantity = Decimal(str(item.get("quantity")))
         except InvalidOperation:
@@ -103,6 +106,21 @@ def check_receipt(receipt: Any, amount: Decimal) -> None:
         total += money(item.get("amount"), f"{path}.amount") * quantity
     if total.quantize(KOPECK, ROUND_HALF_UP) != amount:
         raise wrong("Receipt total doesn't match the amount", "receipt.items")
+
+
+def _check_item(item: dict[str, Any], path: str, *, with_agents: bool) -> None:
+    has_agent = "agent_type" in item
+    fine = {
+        "description": 1 <= len(str(item.get("description") or "")) <= 128,
+        "payment_mode": item.get("payment_mode") in ("full_payment", "full_prepayment"),
+        "payment_subject": item.get("payment_subject") in SUBJECTS,
+        "vat_code": item.get("vat_code") in range(1, 13),
+        "agent_type": with_agents or not (has_agent or "supplier" in item),
+        "supplier": not has_agent or bool((item.get("supplier") or {}).get("name")),
+    }
+    for name, holds in fine.items():
+        if not holds:
+            raise wrong("Receipt is missing or illegal", f"{path}.{name}")
 
 
 def _check_texts(body: dict[str, Any]) -> None:
