@@ -91,7 +91,9 @@ class YooKassa(YooKassaReceipts, Gateway):
         return self.create_payment(request)
 
     def capture(self, request: PaymentRequest, amount: Money) -> GatewayPayment:
-        body = {"amount": _amount(amount)}
+        body: dict[str, Any] = {"amount": _amount(amount)}
+        if request.receipt:
+            body["receipt"] = receipt_of(request.receipt)
         return self._second_stage(request, "capture", body)
 
     def release(self, request: PaymentRequest) -> GatewayPayment:

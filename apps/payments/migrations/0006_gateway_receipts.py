@@ -4,25 +4,51 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('payments', '0005_instruments_and_holds'),
+        ("payments", "0005_instruments_and_holds"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='receipt',
-            name='told',
-            field=models.JSONField(blank=True, db_default={}, default=dict, editable=False, verbose_name='сказано шлюзом'),
+            model_name="receipt",
+            name="told",
+            field=models.JSONField(
+                blank=True, db_default={}, default=dict, editable=False, verbose_name="сказано шлюзом"
+            ),
         ),
         migrations.AddField(
-            model_name='receipt',
-            name='way',
-            field=models.CharField(choices=[('own', 'наша касса'), ('inside', 'шлюз, вместе с деньгами'), ('after', 'шлюз, отдельным запросом')], db_default='own', default='own', max_length=6, verbose_name='кто пробивает'),
+            model_name="receipt",
+            name="way",
+            field=models.CharField(
+                choices=[
+                    ("own", "наша касса"),
+                    ("inside", "шлюз, вместе с деньгами"),
+                    ("after", "шлюз, отдельным запросом"),
+                ],
+                db_default="own",
+                default="own",
+                max_length=6,
+                verbose_name="кто пробивает",
+            ),
         ),
         migrations.AlterField(
-            model_name='receipt',
-            name='state',
-            field=models.CharField(choices=[('waiting', 'Ждёт денег'), ('queued', 'В очереди'), ('sending', 'Отправляется'), ('sent', 'У кассы'), ('unknown', 'Выясняется'), ('registered', 'Пробит'), ('failed', 'Не пробит'), ('corrected', 'Заменён'), ('void', 'Не понадобился')], default='queued', max_length=10, verbose_name='состояние'),
+            model_name="receipt",
+            name="state",
+            field=models.CharField(
+                choices=[
+                    ("waiting", "Ждёт денег"),
+                    ("queued", "В очереди"),
+                    ("sending", "Отправляется"),
+                    ("sent", "У кассы"),
+                    ("unknown", "Выясняется"),
+                    ("registered", "Пробит"),
+                    ("failed", "Не пробит"),
+                    ("corrected", "Заменён"),
+                    ("void", "Не понадобился"),
+                ],
+                default="queued",
+                max_length=10,
+                verbose_name="состояние",
+            ),
         ),
     ]

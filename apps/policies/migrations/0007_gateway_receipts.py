@@ -5,21 +5,40 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('connectors', '0002_kept'),
-        ('policies', '0006_fiscal'),
+        ("connectors", "0002_kept"),
+        ("policies", "0006_fiscal"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='fiscalrule',
-            name='maker',
-            field=models.CharField(choices=[('register', 'наша касса'), ('gateway', 'платёжный шлюз'), ('nobody', 'не платформа: банк, своя касса или партнёр')], db_default='register', default='register', help_text='Шлюз: чек уходит вместе с платежом, его пробивает касса, подключённая в кабинете шлюза', max_length=8, verbose_name='кто делает чеки'),
+            model_name="fiscalrule",
+            name="maker",
+            field=models.CharField(
+                choices=[
+                    ("register", "наша касса"),
+                    ("gateway", "платёжный шлюз"),
+                    ("nobody", "не платформа: банк, своя касса или партнёр"),
+                ],
+                db_default="register",
+                default="register",
+                help_text="Шлюз: чек уходит вместе с платежом, его пробивает касса, подключённая в кабинете шлюза",
+                max_length=8,
+                verbose_name="кто делает чеки",
+            ),
         ),
         migrations.AlterField(
-            model_name='fiscalrule',
-            name='connection',
-            field=models.ForeignKey(blank=True, help_text='Если чеки делает шлюз: сюда идёт чек, который шлюз не пробил и отдельно пробить не может', limit_choices_to={'is_test': False, 'kind': 'fiscal'}, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='connectors.connection', verbose_name='касса'),
+            model_name="fiscalrule",
+            name="connection",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="Если чеки делает шлюз: сюда идёт чек, который шлюз не пробил и отдельно пробить не может",
+                limit_choices_to={"is_test": False, "kind": "fiscal"},
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="connectors.connection",
+                verbose_name="касса",
+            ),
         ),
     ]

@@ -92,6 +92,11 @@ class Register:
             if amount > Decimal(payment["amount"]["value"]):
                 raise rules.wrong("Amount is more than authorized", "amount.value")
             payment["amount"] = rules.roubles(amount)
+        if body.get("receipt") is not None:
+            payment["_receipt"] = body["receipt"]
+        if payment.get("_receipt"):
+            # A part that is taken needs a receipt of that part.
+            rules.check_receipt(payment["_receipt"], Decimal(payment["amount"]["value"]))
         return self._succeed(payment)
 
     def cancel(self, payment_id: str, reason: str = "canceled_by_merchant") -> Doc:
