@@ -58,6 +58,8 @@ RECEIPT_MOVES: dict[str, frozenset[str]] = {
 UNCOUNTED = frozenset({_S.WAITING, _S.VOID})
 """States of receipts of money that is not there, or not yet."""
 OPEN_RECEIPTS = frozenset({_S.WAITING, _S.QUEUED, _S.SENDING, _S.SENT, _S.UNKNOWN})
+COUNTING = [state for state in _S.values if state not in UNCOUNTED | {_S.CORRECTED}]
+"""States of receipts that count: one that was replaced counts by the one in its place."""
 
 
 class Receipt(Moving):
