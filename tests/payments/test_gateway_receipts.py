@@ -45,6 +45,19 @@ WORDS: dict[str, dict[str, Any]] = {
         "agent_words": ("agent", "7736050003"),
         "replaces": {"payment", "refund", "settlement"},
     },
+    "tbank": {
+        "vat": lambda item: item["Tax"],
+        "none": "none",
+        "standard": "vat22",
+        "calculated": "vat122",
+        "method": lambda item: item["PaymentMethod"],
+        "items": lambda receipt: receipt["Items"],
+        "contact": lambda receipt: receipt.get("Phone"),
+        "phone": "+79161234567",
+        "agent": lambda item: (item["AgentData"]["AgentSign"], item["SupplierInfo"]["Inn"]),
+        "agent_words": ("another", "7736050003"),
+        "replaces": {"settlement"},
+    },
 }
 """How each one writes what a line says, and which refused receipts it takes again apart from the money."""
 

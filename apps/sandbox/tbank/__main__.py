@@ -8,10 +8,13 @@ from typing import Any
 
 from aiohttp import web
 
+from apps.sandbox import fiscal
 from apps.sandbox.access import Entry
+from apps.sandbox.fiscal import FiscalBook
 from apps.sandbox.notices import Notices
 from apps.sandbox.service import Service, json_body
 from apps.sandbox.store import Doc
+from apps.sandbox.tbank import receipts
 from apps.sandbox.tbank.cabinet import Cabinet
 from apps.sandbox.tbank.checkout import Checkout
 from apps.sandbox.tbank.register import MESSAGES, Failed, Register, sign
@@ -21,6 +24,8 @@ class Notifications(Notices):
     """Signed, sent to the address of the payment or of its terminal until it answers OK."""
 
     def body(self, event: str, doc: Doc, altered: Doc) -> Doc:
+        if event == "receipt":
+            return self._signed(receipts.notification(doc), doc["_shop"], altered)
         body = {
             "TerminalKey": doc["_shop"],
             "OrderId": doc["OrderId"],
@@ -32,7 +37,10 @@ class Notifications(Notices):
         }
         body |= {name: int(doc[name]) for name in ("RebillId", "CardId") if doc.get(name)}
         body |= {name: doc[name] for name in ("Pan", "ExpDate") if doc.get(name)}
-        body["Token"] = sign(body, self._store.get("shops", doc["_shop"])["secret"])  # type: ignore[index]
+        return self._signed(body, doc["_shop"], altered)
+
+    def _signed(self, body: Doc, shop: str, altered: Doc) -> Doc:
+        body["Token"] = sign(body, self._store.get("shops", shop)["secret"])  # type: ignore[index]
         # A forger does not know the password: what it alters is no longer signed.
         return {**body, **altered}
 
@@ -48,12 +56,21 @@ class TBank(Service):
     """Terminals, API v2, payment page, notifications and the control of them."""
 
     name = "tbank"
-    fault_kinds = ("decline", "pending", "forge_webhook", "no_webhook", "duplicate_webhook", "late_webhook")
+    fault_kinds = (
+        "decline",
+        "pending",
+        "forge_webhook",
+        "no_webhook",
+        "duplicate_webhook",
+        "late_webhook",
+        *fiscal.KINDS,
+    )
 
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         self.notices = Notifications(self.store, self.faults)
         self.books = Register(self.store, self.clock, self.notices.happened)
+        self.books.fiscal = FiscalBook(self.store, self.clock, self.faults, self._registered)
         for given in options.shop:
             terminal, _, password = given.partition(":")
             self._put_shop(terminal, {"secret": password, "webhook_url": options.webhook_url})
@@ -67,6 +84,8 @@ class TBank(Service):
     def add_routes(self, router: web.UrlDispatcher) -> None:
         for method in METHODS:
             router.add_post(f"/v2/{method}", self.api)
+        router.add_post("/cashbox/SendClosingReceipt", self.api)
+        fiscal.add_control(router, self.books.fiscal)
         Checkout(self, self.books).add_routes(router)
         Cabinet(self.store, self.lies).add_routes(router)
         router.add_put("/_control/shops/{id}", self.put_shop)
@@ -187,6 +206,13 @@ class TBank(Service):
             if (card["_shop"], card["CustomerKey"]) == (terminal, body["CustomerKey"])
         ]
 
+    def close_receipt(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        self.books.close_receipt(terminal, body)
+        return {"Success": True, "ErrorCode": "0"}
+
+    def _registered(self, made: Doc) -> None:
+        self.notices.happened("receipt", {**made, "payment_id": made["payment"]})
+
     def _answer(self, payment: Doc) -> Doc:
         code = payment["ErrorCode"]
         answer = {
@@ -258,6 +284,7 @@ METHODS: dict[str, Method] = {
     "Cancel": TBank.cancel,
     "Confirm": TBank.confirm,
     "GetCardList": TBank.get_card_list,
+    "SendClosingReceipt": TBank.close_receipt,
 }
 
 

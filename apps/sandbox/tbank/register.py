@@ -8,7 +8,9 @@ from typing import Any
 
 from apps.sandbox.clock import Clock, moment, stamp
 from apps.sandbox.faults import Fault
+from apps.sandbox.fiscal import FiscalBook
 from apps.sandbox.store import Doc, Store
+from apps.sandbox.tbank import receipts
 from apps.sandbox.tbank.cards import CARDS, MESSAGES, Card
 
 PAY_WITHIN = timedelta(hours=24)
@@ -27,6 +29,8 @@ class Failed(Exception):
 
 class Register:
     """Every method that changes something commits before it returns, and tells the shop where T-Bank does."""
+
+    fiscal: FiscalBook
 
     def __init__(self, store: Store, clock: Clock, happened: Happened) -> None:
         self._store, self._clock, self._happened = store, clock, happened
@@ -63,6 +67,8 @@ class Register:
             raise Failed("9", Details="CustomerKey")
         if self.of_order(terminal, body["OrderId"]):
             raise Failed("20")
+        if body.get("Receipt") is not None:
+            receipts.check(body["Receipt"], amount, _wrong_receipt)
         payment = {
             "id": str(3_000_000_000 + len(self.payments) + 1),
             "OrderId": str(body["OrderId"]),
@@ -80,6 +86,7 @@ class Register:
             "_shop": terminal,
             "_two_stage": body.get("PayType") == "T",
             "_save": body.get("Recurrent") == "Y",
+            "_receipt": body.get("Receipt"),
         }
         self._put(payment)
         return payment
@@ -142,10 +149,15 @@ class Register:
             raise Failed("8" if payment["Status"] not in PAID else "251", **_shown(payment))
         if decline := faults.get("decline"):
             raise Failed(decline.reason or "99", **_shown(payment))
-        self._give_back(payment, amount, request)
+        receipt = body.get("Receipt")
+        if receipt is not None:
+            receipts.check(receipt, amount, _wrong_receipt)
+        elif payment.get("_receipt") and amount != payment["Amount"]:
+            raise _wrong_receipt("Receipt")
+        self._give_back(payment, amount, request, receipt or payment.get("_receipt"))
         return payment, had
 
-    def _give_back(self, payment: Doc, amount: int, request: str) -> None:
+    def _give_back(self, payment: Doc, amount: int, request: str, receipt: Doc | None = None) -> None:
         payment["refunded"] += amount
         payment["Status"] = "REFUNDED" if payment["refunded"] == payment["Amount"] else "PARTIAL_REFUNDED"
         key = request or f"cabinet-{len(self.refunds)}"
@@ -154,6 +166,8 @@ class Register:
         with self._store.transaction():
             self._store.put("refunds", refund["id"], refund)
             self._put(payment, tell=True)
+            if receipt:
+                receipts.issue(self.fiscal, payment, receipt, operation="sell_refund")
 
     def finish(self, terminal: str, body: Doc) -> Doc:
         """The second stage: the money that was held is taken."""
@@ -161,8 +175,26 @@ class Register:
         if payment["Status"] != "AUTHORIZED":
             raise Failed("8", **_shown(payment))
         payment |= {"Status": "CONFIRMED", "Amount": body.get("Amount", payment["Amount"])}
-        self._put(payment, tell=True)
+        payment["_receipt"] = body.get("Receipt") or payment.get("_receipt")
+        if payment["_receipt"]:
+            receipts.check(payment["_receipt"], payment["Amount"], _wrong_receipt)
+        with self._store.transaction():
+            self._put(payment, tell=True)
+            self._issue(payment)
         return payment
+
+    def close_receipt(self, terminal: str, body: Doc) -> None:
+        """The closing receipt of a session that was confirmed with a receipt of a prepayment."""
+        payment, receipt = self.payment(terminal, body["PaymentId"]), body.get("Receipt")
+        if payment["Status"] not in PAID or not receipts.is_prepayment(payment.get("_receipt")):
+            raise _wrong_receipt("PaymentId")
+        receipts.check(receipt, sum(item["Amount"] for item in receipt["Items"]), _wrong_receipt)
+        with self._store.transaction():
+            receipts.issue(self.fiscal, payment, receipt, operation="sell", apart=True)
+
+    def _issue(self, payment: Doc) -> None:
+        if payment.get("_receipt"):
+            receipts.issue(self.fiscal, payment, payment["_receipt"], operation="sell")
 
     def sweep(self) -> None:
         """Settles what a fault left open, and ends what nobody paid in time."""
@@ -216,6 +248,7 @@ class Register:
             if not payment["_two_stage"]:
                 payment["Status"] = "CONFIRMED"
                 self._put(payment, tell=True)
+                self._issue(payment)
         return payment
 
     def _put(self, payment: Doc, *, tell: bool = False) -> None:
@@ -223,6 +256,10 @@ class Register:
             self._store.put("payments", payment["id"], dict(payment))
             if tell:
                 self._happened(f"payment.{payment['Status']}", payment)
+
+
+def _wrong_receipt(field: str) -> Failed:
+    return Failed("309", Details=f"Неверный формат чека: {field}")
 
 
 def _shown(payment: Doc) -> Doc:
