@@ -255,7 +255,10 @@ CONNECTORS = [
 ALLOW_PRIVATE_ADDRESSES = env.flag("ARMOR_ALLOW_PRIVATE_ADDRESSES", not PRODUCTION)
 SANDBOX_URLS = {
     name: os.environ.get(f"ARMOR_{name.upper()}_URL", "")
-    for name in ("yookassa", "smsaero", "provider", "mailbox")
+    for name in (
+        *("yookassa", "tbank", "cloudpayments", "robokassa", "atol", "partner"),
+        *("smsaero", "provider", "mailbox"),
+    )
 }
 SANDBOX_SMTP_PORT = env.number("ARMOR_SMTP_PORT", 1025)
 DEFAULT_FROM_EMAIL = os.environ.get("ARMOR_FROM_EMAIL", "noreply@" + PUBLIC_HOST)

@@ -30,6 +30,8 @@ BIN = Path(sys.executable).parent
 HEALTH_SECONDS = 600
 SEEDED = "armor: the demo has been seeded"
 SIMULATORS = ("yookassa", "smsaero", "provider", "mailbox")
+TOGETHER = ("tbank", "cloudpayments", "robokassa", "atol", "partner")
+"""Simulators in one process, `others`: five more processes would take five times its memory."""
 
 
 class CannotStart(Exception):
@@ -68,9 +70,10 @@ def _run(supervisor: Supervisor, programs: dict[str, Program], database: str) ->
 
 
 def _start_all(supervisor: Supervisor, programs: dict[str, Program], database: str) -> None:
-    for name in SIMULATORS:
+    outside = (*SIMULATORS, "others")
+    for name in outside:
         supervisor.start(programs[name])
-    for name in SIMULATORS:
+    for name in outside:
         port = programs[name].port
         assert port is not None
         supervisor.wait_for(partial(accepts, port), seconds=120, what=name)
@@ -93,7 +96,7 @@ def _plan(database: str, broker: str) -> tuple[dict[str, str], dict[str, Program
     """The environment that all programs share, and the programs by name."""
     web = _web_port()
     ports: dict[str, int] = {}
-    for number, name in enumerate((*SIMULATORS, "smtp"), start=1):
+    for number, name in enumerate((*SIMULATORS, "smtp", *TOGETHER), start=1):
         ports[name] = free_port(web + number, taken=frozenset(ports.values()) | {web})
     env = os.environ | {
         "DATABASE_URL": database,
@@ -103,9 +106,13 @@ def _plan(database: str, broker: str) -> tuple[dict[str, str], dict[str, Program
         "ARMOR_VAR": str(VAR),
         "ARMOR_PORT": str(web),
         "ARMOR_SMTP_PORT": str(ports["smtp"]),
-        **{f"ARMOR_{name.upper()}_URL": f"http://127.0.0.1:{ports[name]}" for name in SIMULATORS},
+        **{
+            f"ARMOR_{name.upper()}_URL": f"http://127.0.0.1:{ports[name]}"
+            for name in (*SIMULATORS, *TOGETHER)
+        },
     }
     programs = [_simulator(name, ports) for name in SIMULATORS] + [
+        _others(ports),
         web_program(web),
         worker_program(),
         lanes_program(),
@@ -118,6 +125,13 @@ def _simulator(name: str, ports: dict[str, int]) -> Program:
     extra = ["--smtp-port", str(ports["smtp"])] if name == "mailbox" else []
     command = [sys.executable, "-m", f"apps.sandbox.{name}", "--port", str(ports[name])]
     return Program(name, [*command, "--state", str(VAR / "sandbox"), *extra], port=ports[name])
+
+
+def _others(ports: dict[str, int]) -> Program:
+    wanted = [f"{name}:{ports[name]}" for name in TOGETHER]
+    command = [sys.executable, "-m", "apps.sandbox", *wanted, "--state", str(VAR / "sandbox")]
+    # They open one after the other: the last one's port tells that all are there.
+    return Program("others", command, port=ports[TOGETHER[-1]])
 
 
 def web_program(port: int) -> Program:

@@ -13,6 +13,7 @@ from apps.core.errors import Refused
 from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner
 from apps.demo.connect import Addresses
+from apps.demo.gateways import TILLS
 from apps.partners import clock as partner_clock
 from apps.partners.models import Partner
 from apps.payments.models import Payment, Refund
@@ -88,14 +89,15 @@ def move(partner: Partner, moment: datetime, *, seconds: float = PATIENCE_SECOND
 
 
 def simulators_follow(moment: datetime, addresses: Addresses | None = None) -> None:
-    """Lets the gateway's clock follow, never back, and not while a live payment depends on its memory."""
+    """Lets the gateways' clocks follow, never back, and not while a live payment depends on their memory."""
     sandboxes = Partner.objects.filter(is_sandbox=True).values("pk")
     open_elsewhere = models.Due.objects.filter(kind__in=due.kinds("payments"))
     if open_elsewhere.exclude(partner_id__in=sandboxes).exists():
         return
-    try:
-        gateway = (addresses or Addresses()).control("yookassa")
-        if moment > datetime.fromisoformat(gateway.health()["now"].replace("Z", "+00:00")):
-            gateway.set_clock(moment)
-    except (LookupError, httpx.HTTPError):
-        return
+    for till in TILLS:
+        try:
+            gateway = (addresses or Addresses()).control(till.simulator)
+            if moment > datetime.fromisoformat(gateway.health()["now"].replace("Z", "+00:00")):
+                gateway.set_clock(moment)
+        except (LookupError, httpx.HTTPError):
+            continue

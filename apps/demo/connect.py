@@ -9,6 +9,7 @@ import httpx
 from django.conf import settings
 
 from apps.connectors.models import Connection
+from apps.demo.gateways import TILLS
 from apps.partners.models import LegalEntity
 from apps.providers.models import Provider
 from apps.sandbox.control import Control
@@ -51,15 +52,16 @@ def connect(addresses: Addresses | None = None, *, webhooks_to: str = "") -> lis
     where = addresses or Addresses()
     operator = LegalEntity.objects.get(is_operator=True)
     made = []
-    for is_test, (shop, secret) in ((False, LIVE_SHOP), (True, TEST_SHOP)):
-        for kind, connector, name, config in _wanted(
-            where, shop, secret, TEST_TOKEN if is_test else LIVE_TOKEN
-        ):
+    for is_test, shop in ((False, LIVE_SHOP), (True, TEST_SHOP)):
+        for kind, connector, name, config in _wanted(where, shop, TEST_TOKEN if is_test else LIVE_TOKEN):
             connection = _put(kind, connector, f"{name} (песочница)" if is_test else name, is_test, config)
             Connection.objects.filter(pk=connection.pk).update(legal_entity=operator)
             made.append(connection)
             if kind == "payment":
-                _register(where, shop, secret, webhooks_to and f"{webhooks_to}/hooks/{connection.pk}/")
+                simulator = next(one.simulator for one in TILLS if one.connector == connector)
+                _register(where, simulator, shop, webhooks_to and f"{webhooks_to}/hooks/{connection.pk}/")
+            elif kind == "fiscal":
+                _register_group(where, config, operator.inn)
             elif kind == "provider":
                 slot = "test_connection" if is_test else "connection"
                 Provider.objects.filter(name__in=OVER_API).update(**{slot: connection})
@@ -67,17 +69,18 @@ def connect(addresses: Addresses | None = None, *, webhooks_to: str = "") -> lis
 
 
 def _wanted(
-    where: Addresses, shop: str, secret: str, token: str
+    where: Addresses, shop: tuple[str, str], token: str
 ) -> list[tuple[str, str, str, dict[str, Any]]]:
     url = {name: address.rstrip("/") for name, address in where.urls.items()}
     smtp = {"host": "127.0.0.1", "port": where.smtp_port, "encryption": ""}
+    # Those that came later than ЮKassa may not be up: a simulation goes without them.
+    tills = [one for one in TILLS if url.get(one.simulator) or one is TILLS[0]]
     return [
-        (
-            "payment",
-            "apps.payments.yookassa.YooKassa",
-            "ЮKassa",
-            {"shop_id": shop, "secret_key": secret, "base_url": f"{url.get('yookassa', '')}/v3"},
+        *(
+            ("payment", one.connector, one.name, one.config(*shop, url.get(one.simulator, "")))
+            for one in tills
         ),
+        *_registers(url, shop),
         (
             "provider",
             "apps.providers.http_provider.HttpProvider",
@@ -103,6 +106,19 @@ def _wanted(
     ]
 
 
+def _registers(url: dict[str, str], shop: tuple[str, str]) -> list[tuple[str, str, str, dict[str, Any]]]:
+    """The cash register, where its simulator is up."""
+    if not url.get("atol"):
+        return []
+    config = {
+        "login": f"atol-{shop[0]}",
+        "password": shop[1],
+        "group": f"group-{shop[0]}",
+        "base_url": f"{url['atol']}/possystem/v5",
+    }
+    return [("fiscal", "apps.payments.atol.Atol", "АТОЛ Онлайн", config)]
+
+
 def _put(kind: str, connector: str, name: str, is_test: bool, config: dict[str, Any]) -> Connection:
     connection = Connection.objects.filter(
         kind=kind, connector=connector, partner=None, is_test=is_test, name=name
@@ -117,9 +133,17 @@ def _put(kind: str, connector: str, name: str, is_test: bool, config: dict[str, 
     return connection
 
 
-def _register(where: Addresses, shop: str, secret: str, webhook_url: str) -> None:
+def _register(where: Addresses, simulator: str, shop: tuple[str, str], webhook_url: str) -> None:
     try:
-        where.control("yookassa").add_shop(shop, secret, webhook_url or None)
+        where.control(simulator).add_shop(*shop, webhook_url or None)
     except (LookupError, httpx.HTTPError):
         # Not up: the shop is registered at the next start.
+        return
+
+
+def _register_group(where: Addresses, config: dict[str, Any], inn: str) -> None:
+    given = {name: config[name] for name in ("login", "password")}
+    try:
+        where.control("atol").add_register(config["group"], inn=inn, **given)
+    except (LookupError, httpx.HTTPError):
         return

@@ -5,7 +5,7 @@ falls due on the way happens at its moment, over the simulators' real protocols.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,12 +20,13 @@ from apps.core import clock, due, events, models
 from apps.core.tenancy import in_partner
 from apps.demo import lives
 from apps.demo.connect import Addresses
+from apps.demo.gateways import TILLS, till_of
 from apps.orders.models import Order
 from apps.orders.services import place_order
 from apps.partners import clock as partner_clock
 from apps.partners.models import Partner
 from apps.payments import payments
-from apps.sandbox.control import GOOD_CARD, Control
+from apps.sandbox.control import Control
 
 PEOPLE = (
     "Анна Кузнецова",
@@ -41,7 +42,8 @@ PEOPLE = (
     "Татьяна Егорова",
     "Виктор Орлов",
 )
-DECLINED, RENEWAL_DECLINED = "5555555555554600", "4000000000000341"
+ENDS = {3: "declined", 1: "declined_later"}
+"""What becomes of the card of a sale, by its number."""
 ABOUT_MONEY = "billing."
 """Kinds of due work that follow the partner's clock."""
 
@@ -49,8 +51,10 @@ ABOUT_MONEY = "billing."
 class Past:
     """One partner's clock, put back and walked to the present while no worker runs."""
 
-    def __init__(self, partner: Partner, start: datetime) -> None:
-        self.partner = partner
+    def __init__(self, partner: Partner, start: datetime, gateways: Sequence[Control] = ()) -> None:
+        """`gateways`: whose clocks go with the partner's, so that their registers tell of the same days."""
+        self.partner, self._gateways = partner, gateways
+        self._told: datetime | None = None
         self._set(start)
 
     def until(self, moment: datetime) -> None:
@@ -59,6 +63,7 @@ class Past:
 
     def settle(self) -> None:
         """Delivers and sends until nothing is left."""
+        self._tell_time()
         while True:
             while events.deliver_one(self.partner.pk) is not None:
                 continue
@@ -73,9 +78,18 @@ class Past:
     def close(self) -> None:
         """Arrives in the present. A sandbox keeps its clock; anybody else goes by the wall clock again."""
         self.until(clock.wall())
+        for one in self._gateways:
+            one.set_clock(None)
         if not self.partner.is_sandbox:
             Partner.objects.filter(pk=self.partner.pk).update(clock_at=None)
             self._mine().update(is_sandbox=False)
+
+    def _tell_time(self) -> None:
+        now = self.partner.clock_at
+        if now is not None and now != self._told:
+            self._told = now
+            for one in self._gateways:
+                one.set_clock(now)
 
     def _mine(self) -> "models.models.QuerySet[models.Due]":
         return models.Due.objects.filter(partner_id=self.partner.pk)
@@ -91,7 +105,8 @@ class Sale:
 
     at: datetime
     person: int
-    card: str = GOOD_CARD
+    ends: str = "good"
+    """What becomes of the card: the name of one of a till's."""
 
 
 def live_through(
@@ -107,22 +122,22 @@ def live_through(
 
     `with_lives`: beside them, one customer of each kind (`lives`).
     """
-    gateway = (addresses or Addresses()).control("yookassa")
+    gateways = _answering(addresses or Addresses())
     dice = random.Random(seed)
     now = clock.wall()
     moments = sorted(now - timedelta(hours=dice.uniform(2, days * 24)) for _ in range(sales))
     longest = max(timedelta(days=days, hours=1), lives.LONGEST if with_lives else timedelta())
-    past = Past(partner, now - longest)
+    past = Past(partner, now - longest, gateways)
     paid = 0
     with in_partner(partner):
         lives.give_away(now - longest)
         offers = _instant(partner)
         steps: list[tuple[datetime, Callable[[], int | None]]] = []
         for number, moment in enumerate(moments):
-            sale = Sale(moment, dice.randrange(len(PEOPLE)), _card(number))
-            steps.append((moment, partial(_sell, past, gateway, sale, dice.choice(offers))))
+            sale = Sale(moment, dice.randrange(len(PEOPLE)), ENDS.get(number, "good"))
+            steps.append((moment, partial(_sell, past, sale, dice.choice(offers))))
         if with_lives:
-            steps += lives.Lives(partial(_bought, past, gateway), RENEWAL_DECLINED).by_moment(now)
+            steps += lives.Lives(partial(_bought, past)).by_moment(now)
         for moment, step in sorted(steps, key=lambda one: one[0]):
             past.until(moment)
             paid += step() or 0
@@ -133,8 +148,9 @@ def live_through(
     return paid
 
 
-def _card(number: int) -> str:
-    return {3: DECLINED, 1: RENEWAL_DECLINED}.get(number, GOOD_CARD)
+def _answering(addresses: Addresses) -> list[Control]:
+    """Hands on the gateways that are up."""
+    return [addresses.control(one.simulator) for one in TILLS if addresses.urls.get(one.simulator)]
 
 
 def _instant(partner: Partner) -> list[Offer]:
@@ -148,28 +164,25 @@ def _instant(partner: Partner) -> list[Offer]:
     return offers + monthly * 2
 
 
-def _sell(past: Past, gateway: Control, sale: Sale, offer: Offer) -> int:
+def _sell(past: Past, sale: Sale, offer: Offer) -> int:
     channel = Channel.objects.order_by("id")[sale.person % 2]
     customer = _customer(past.partner, sale.person)
     # Who had the trial already buys at once, as the checkout would offer.
     trial = False if trials.had(customer, offer.tariff.product_id) else None
     # A month of its own makes it a person's own card: a trial is had once by a card.
     expiry = f"{sale.person + 1:02}/35"
-    order = _bought(
-        past, gateway, customer, offer, channel=channel, card=sale.card, expiry=expiry, trial=trial
-    )
+    order = _bought(past, customer, offer, channel=channel, ends=sale.ends, expiry=expiry, trial=trial)
     # Not by the payment: the rouble that binds a card for a trial is given back, and the order stands.
     return int(Invoice.objects.filter(order_id=order.pk, state=InvoiceState.PAID).exists())
 
 
 def _bought(
     past: Past,
-    gateway: Control,
     customer: Customer,
     offer: Offer,
     *,
     channel: Channel | None = None,
-    card: str = GOOD_CARD,
+    ends: str = "good",
     expiry: str = "",
     trial: bool | None = None,
     promo_code: str = "",
@@ -190,7 +203,9 @@ def _bought(
     payment = Order.objects.get(pk=order.pk).payment()
     if payment is not None and payment.confirmation_url:
         expiry = expiry or f"{int(customer.phone[-2:]) % 12 + 1:02}/36"
-        gateway.pay(payment.confirmation_url, card=card, expiry=expiry)
+        till = till_of(payment.connection)
+        control = Addresses().control(till.simulator)
+        control.pay(payment.confirmation_url, card=getattr(till, ends), expiry=expiry)
         payments.settle(payment.pk)
         past.settle()
     return Order.objects.get(pk=order.pk)

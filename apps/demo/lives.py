@@ -31,7 +31,7 @@ COMPANY = {
     "acts": "period",
 }
 Buy = Callable[..., Order]
-"""Orders for a customer and pays with a card: (customer, offer, card=…, promo_code=…)."""
+"""Orders for a customer and pays with a card: (customer, offer, ends=…, promo_code=…)."""
 
 
 @dataclass
@@ -39,8 +39,6 @@ class Lives:
     """What happens to them, by day. Those whose tariff the partner does not sell stay away."""
 
     buy: Buy
-    declined_later: str
-    """A card that pays once and is declined at renewals."""
     orders: dict[str, Order] = field(default_factory=dict)
 
     def by_moment(self, now: datetime) -> list[tuple[datetime, Callable[[], None]]]:
@@ -88,7 +86,7 @@ class Lives:
         self._bought("promo", _person("Кирилл Зайцев", 902), "AVIRUS-M", promo_code=PROMO)
 
     def _who_will_owe(self) -> None:
-        self._bought("owes", _person("Роман Гусев", 903), "AVIRUS-M", card=self.declined_later)
+        self._bought("owes", _person("Роман Гусев", 903), "AVIRUS-M", ends="declined_later")
 
     def _who_will_rest(self) -> None:
         self._bought("rests", _person("Юлия Титова", 904), "LEGAL-M")

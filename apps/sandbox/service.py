@@ -214,21 +214,31 @@ class Service:
     @classmethod
     def main(cls, argv: list[str] | None = None) -> None:
         """Run until SIGTERM or SIGINT; print one line with the addresses once they answer."""
+        asyncio.run(cls._run(cls.options_of(argv)))
+
+    @classmethod
+    def options_of(cls, argv: list[str] | None = None) -> argparse.Namespace:
+        """The command line, or words in its place, read."""
         parser = argparse.ArgumentParser(prog=f"python -m apps.sandbox.{cls.name}")
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, required=True, help="0 takes a free one")
         parser.add_argument("--state", type=Path, required=True, help="directory of the journal")
         parser.add_argument("--exit-with-stdin", action="store_true", help="stop when the starter is gone")
         cls.add_arguments(parser)
-        options = parser.parse_args(argv)
-        asyncio.run(cls._run(options))
+        return parser.parse_args(argv)
 
     @classmethod
     async def _run(cls, options: argparse.Namespace) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # Every commit is already in the journal, so there is nothing to wait for.
-            loop.add_signal_handler(number, os._exit, 0)
+        end_at_once()
+        await cls.open(options)
+        if options.exit_with_stdin:
+            loop = asyncio.get_running_loop()
+            loop.add_reader(sys.stdin.fileno(), lambda: os.read(0, 4096) or os._exit(0))
+        await asyncio.Event().wait()
+
+    @classmethod
+    async def open(cls, options: argparse.Namespace) -> None:
+        """Answers from now on, in the running loop, and says so by a line."""
         service = cls(options)
         app = web.Application(middlewares=[_control_errors], client_max_size=32 * 2**20)
         service._control_routes(app.router)
@@ -240,9 +250,13 @@ class Service:
         await site.start()
         base_url = f"http://{options.host}:{runner.addresses[0][1]}"
         print(f"{cls.name} ready", *service.addresses(base_url), flush=True)
-        if options.exit_with_stdin:
-            loop.add_reader(sys.stdin.fileno(), lambda: os.read(0, 4096) or os._exit(0))
-        await asyncio.Event().wait()
+
+
+def end_at_once() -> None:
+    """At a signal: every commit is already in the journal, so there is nothing to wait for."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, os._exit, 0)
 
 
 @web.middleware
