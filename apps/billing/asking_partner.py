@@ -13,6 +13,7 @@ from apps.billing import answers, requests
 from apps.billing.models import Invoice
 from apps.billing.paperwork import ChargeRequest, RequestState
 from apps.billing.partner_service import CHARGED, PENDING, ChargeAnswer, ChargeOrder, PartnerService
+from apps.connectors import exchange
 from apps.connectors.base import ConnectorError, Kind
 from apps.connectors.models import Connection, GatewayReference
 from apps.core import clock, due, faults, work
@@ -63,7 +64,8 @@ def step(request_id: UUID) -> None:
         connector: PartnerService = made.connection.open()
         order = _order(made, made.invoice)
         # What may have come there is asked about first; what never did, is sent under the same id.
-        answer = (connector.fetch(order) if was_sent else None) or connector.charge(order)
+        with exchange.about(request_id):
+            answer = (connector.fetch(order) if was_sent else None) or connector.charge(order)
     except ConnectorError as error:
         _look_again(request_id, str(error))
         return

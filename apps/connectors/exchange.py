@@ -1,6 +1,10 @@
 """A masked line in the journal for each call outside, in the schema that the call was made for."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from uuid import UUID
 
 import httpx
 
@@ -8,6 +12,18 @@ from apps.connectors import masking, notes
 from apps.connectors.models import Connection
 from apps.core import clock
 from apps.journal.models import Exchange
+
+_about: ContextVar[UUID | None] = ContextVar("about", default=None)
+
+
+@contextmanager
+def about(object_id: UUID) -> Iterator[None]:
+    """Calls made within it are about an object: its page shows them."""
+    token = _about.set(object_id)
+    try:
+        yield
+    finally:
+        _about.reset(token)
 
 
 def record(
@@ -41,6 +57,7 @@ def note(
     notes.later(
         Exchange(
             at=clock.wall(),
+            about=_about.get(),
             connection_id=connection.pk,
             method=method,
             url=masking.url(url)[:500],

@@ -7,12 +7,13 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from apps.core import console, links
-from apps.journal import words
+from apps.journal import reading, words
 from apps.journal.models import Entry, Exchange
 
 BOTH = (console.operator_site, console.partner_site)
@@ -101,8 +102,22 @@ class ExchangeAdmin(console.ReadOnlyAdmin):
     list_display = ("at", "method", "url", "outcome", "milliseconds")
     list_filter = ("method", "status")
     search_fields = ("url",)
+    fields = ("at", "method", "url", "outcome", "error", "milliseconds", "laid_out_request", "laid_out_answer")
+    readonly_fields = ("outcome", "laid_out_request", "laid_out_answer")
+
+    @display(description=_("запрос"))
+    def laid_out_request(self, exchange: Exchange) -> SafeString:
+        return _body(exchange.request)
+
+    @display(description=_("тело ответа"))
+    def laid_out_answer(self, exchange: Exchange) -> SafeString:
+        return _body(exchange.response)
 
     @display(description=_("ответ"), label={"ok": "success", "bad": "danger"})
     def outcome(self, exchange: Exchange) -> tuple[str, Any]:
         well = exchange.status is not None and exchange.status < 400
         return ("ok" if well else "bad"), exchange.status or exchange.error or "—"
+
+
+def _body(text: str) -> SafeString:
+    return format_html('<pre class="armor-pre">{}</pre>', reading.pretty(text) or "—")

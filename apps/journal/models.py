@@ -54,10 +54,18 @@ class Exchange(UUIDModel):
     response = models.TextField(_("тело ответа"), blank=True)
     error = models.CharField(_("ошибка"), max_length=200, blank=True)
     milliseconds = models.PositiveIntegerField(_("мс"), default=0)
+    # The payment, refund or receipt that the call was for.
+    about = models.UUIDField(_("о чём"), null=True, editable=False)
 
     class Meta:
         verbose_name, verbose_name_plural = _("обмен"), _("журнал обмена")
         ordering = ["-id"]
+        indexes = [
+            # The page of a payment shows what was said about it.
+            models.Index(
+                fields=["about"], name="journal_exchange_about", condition=models.Q(about__isnull=False)
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.method} {self.url}"

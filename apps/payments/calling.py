@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from apps.connectors import notes
+from apps.connectors import exchange, notes
 from apps.connectors.base import ConnectorError
 from apps.connectors.models import Connection
 from apps.core import bulk, clock, lanes, work
@@ -155,8 +155,11 @@ def refused(asked: Sequence[Asked]) -> dict[int, Exception]:
 
 def call(asked: Asked) -> GatewayPayment | None:
     """Sends a payment, or asks about it. Raises ConnectorError, NotDone. Needs nothing of the database."""
-    gateway: Gateway = asked.connection.open()
-    request = asked.request
+    with exchange.about(asked.key):
+        return _called(asked, asked.connection.open(), asked.request)
+
+
+def _called(asked: Asked, gateway: Gateway, request: PaymentRequest) -> GatewayPayment | None:
     if asked.is_sending and not request.amount.amount:
         return gateway.bind(request)
     if asked.is_sending:

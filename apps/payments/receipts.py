@@ -184,7 +184,8 @@ def earned(payment_id: UUID, on: date) -> None:
 
 
 def _sold(payment: Payment) -> list[Sold]:
-    sold = [one for compose in _composers for one in compose(payment)]
+    # The rouble that binds a card for a trial is on an invoice of nothing.
+    sold = [one for compose in _composers for one in compose(payment) if one.amount]
     return sold or [Sold(payment.description, 1, payment.amount, None)]
 
 

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal
+from apps.connectors import exchange
 from apps.connectors.base import ConnectorError
 from apps.core import clock, due, events, faults, search, work
 from apps.core.errors import Refused
@@ -97,7 +98,8 @@ def send(refund_id: UUID) -> Refund:
         return Refund.objects.get(pk=refund_id)
     faults.at("payments.refund-claimed-not-sent")
     try:
-        seen = _gateway(made).refund(_request(made))
+        with exchange.about(made.pk):
+            seen = _gateway(made).refund(_request(made))
     except ConnectorError as error:
         return _not_done(refund_id, error)
     faults.at("payments.refunded-not-recorded")
@@ -215,7 +217,8 @@ def settle(refund_id: UUID) -> Refund:
     if not made.is_open or (made.state == RefundState.SENDING and timing.in_flight(made)):
         return made
     try:
-        seen = _ask(made)
+        with exchange.about(made.pk):
+            seen = _ask(made)
     except ConnectorError:
         return _still_unknown(refund_id)
     faults.at("payments.refund-fetched-not-recorded")
@@ -280,7 +283,8 @@ def reconcile(payment_id: UUID) -> None:
     if payment.state not in {PaymentState.SUCCEEDED, PaymentState.REFUNDED}:
         return
     gateway: Gateway = payment.connection.open()
-    listed = gateway.refunds_of(payment.gateway_id)
+    with exchange.about(payment.pk):
+        listed = gateway.refunds_of(payment.gateway_id)
     faults.at("payments.refunds-listed-not-recorded")
     own = {str(pk) for pk in payment.refunds.values_list("pk", flat=True)}
     for seen in listed:

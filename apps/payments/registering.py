@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from apps.connectors import exchange
 from apps.connectors.base import ConnectorError
 from apps.core import clock, due, faults, work
 from apps.payments import gateway_receipts, receipts, timing
@@ -36,7 +37,8 @@ def send(receipt_id: UUID) -> Receipt:
         return Receipt.objects.get(pk=receipt_id)
     faults.at("payments.receipt-claimed-not-sent")
     try:
-        seen = _hand_over(made)
+        with exchange.about(made.pk):
+            seen = _hand_over(made)
     except ConnectorError as error:
         return _not_taken(receipt_id, error)
     faults.at("payments.receipt-sent-not-recorded")
@@ -140,7 +142,8 @@ def settle(receipt_id: UUID) -> Receipt:
     if made.state == ReceiptState.SENDING and timing.in_flight(made):
         return made
     try:
-        seen = _look(made)
+        with exchange.about(made.pk):
+            seen = _look(made)
     except ConnectorError as error:
         return _still_unknown(receipt_id, error)
     faults.at("payments.receipt-fetched-not-recorded")

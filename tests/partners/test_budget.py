@@ -17,7 +17,7 @@ BUDGET = {
     "callcenters": (4, 9),
     "channels": (3, 6),
     "django_migrations": (1, 1),
-    "journal": (3, 5),
+    "journal": (3, 6),
     "notifications": (1, 4),
     "orders": (4, 18),
     "payments": (4, 11),
