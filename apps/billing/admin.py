@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
@@ -29,7 +30,8 @@ from apps.billing.mailing_admin import MailingPages
 from apps.billing.mass import admin as mass_admin
 from apps.billing.models import Invoice, InvoiceLine, InvoicePayment, Subscription, SubscriptionState
 from apps.billing.moving import admin as moving_admin
-from apps.core import console
+from apps.core import console, links
+from apps.payments.models import Payment
 
 SUBSCRIPTION_COLOURS = {
     "pending": "info",
@@ -70,7 +72,12 @@ class LineInline(Documents):
 
 class PaymentInline(Documents):
     model = InvoicePayment
-    fields = ("payment", "failed")
+    fields = ("shown_payment", "failed")
+    readonly_fields = ("shown_payment",)
+
+    @display(description=_("платёж"))
+    def shown_payment(self, row: InvoicePayment) -> SafeString | str:
+        return links.linked(row.payment, links.to("payments.Payment", row.payment_id))
 
 
 class CancelForm(forms.Form):
@@ -254,7 +261,29 @@ class InvoicesOfCustomer(console.Belongings):
     verbose_name_plural = _("Счета")
 
 
+class InvoicesOfPayment(console.ReadOnlyInline):
+    """What a payment pays."""
+
+    model, tab = InvoicePayment, True
+    fields = ("shown_invoice", "shown_total", "shown_state", "failed")
+    readonly_fields = ("shown_invoice", "shown_total", "shown_state")
+    verbose_name_plural = _("Счета")
+
+    @display(description=_("счёт"))
+    def shown_invoice(self, row: InvoicePayment) -> SafeString | str:
+        return links.linked(row.invoice.number or row.invoice, links.to("billing.Invoice", row.invoice_id))
+
+    @display(description=_("сумма"))
+    def shown_total(self, row: InvoicePayment) -> str:
+        return str(row.invoice.money)
+
+    @display(description=_("состояние"))
+    def shown_state(self, row: InvoicePayment) -> str:
+        return row.invoice.get_state_display()
+
+
 console.show_below(Customer, SubscriptionsOfCustomer, InvoicesOfCustomer)
+console.show_below(Payment, InvoicesOfPayment)
 
 
 def _who(request: HttpRequest) -> str:

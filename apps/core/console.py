@@ -160,19 +160,23 @@ class ReadOnlyAdmin(OnlyToLookAt, ConsoleAdmin):
         """Sums stand in their currency, which then needs no line of its own."""
         found = super().get_fieldsets(request, obj)
         return [
-            (name, {**options, "fields": _in_currency(self.model, options["fields"])})
+            (name, {**options, "fields": in_currency(self.model, options["fields"])})
             for name, options in found
         ]
 
 
-def _in_currency(model: type[models.Model], fields: Sequence[Any]) -> list[Any]:
+def in_currency(model: type[models.Model], fields: Sequence[Any]) -> list[Any]:
     """The fields of a page to look at, sums of a document among them as «1 490 ₽»."""
     known = {one.name: one for one in model._meta.get_fields() if isinstance(one, models.Field)}
     if "currency" not in known:
         return list(fields)
-    return [
-        _sum(model, name) if _is_amount(known.get(name)) else name for name in fields if name != "currency"
-    ]
+
+    def shown(one: Any) -> Any:
+        if isinstance(one, tuple | list):
+            return tuple(shown(each) for each in one)
+        return _sum(model, one) if isinstance(one, str) and _is_amount(known.get(one)) else one
+
+    return [shown(name) for name in fields if name != "currency"]
 
 
 def _is_amount(one: Any) -> bool:
@@ -220,7 +224,7 @@ class Belongings(ReadOnlyInline):
         return self.fields
 
 
-def show_below(model: type[models.Model], *inlines: type[Belongings]) -> None:
+def show_below(model: type[models.Model], *inlines: type[ReadOnlyInline]) -> None:
     """Adds rows to the partner's page of a model that stands below and knows nothing of them."""
     page = partner_site.get_model_admin(model)
     page.inlines = (*page.inlines, *inlines)

@@ -102,7 +102,16 @@ class ExchangeAdmin(console.ReadOnlyAdmin):
     list_display = ("at", "method", "url", "outcome", "milliseconds")
     list_filter = ("method", "status")
     search_fields = ("url",)
-    fields = ("at", "method", "url", "outcome", "error", "milliseconds", "laid_out_request", "laid_out_answer")
+    fields = (
+        "at",
+        "method",
+        "url",
+        "outcome",
+        "error",
+        "milliseconds",
+        "laid_out_request",
+        "laid_out_answer",
+    )
     readonly_fields = ("outcome", "laid_out_request", "laid_out_answer")
 
     @display(description=_("запрос"))

@@ -42,7 +42,7 @@ def about(object_ids: Collection[UUID]) -> SafeString | str:
 def page(rows: list[Told]) -> SafeString:
     """Exchanges one below another, each with its request and answer."""
     # The template escapes what came from outside.
-    return mark_safe(render_to_string("journal/exchanges.html", {"exchanges": rows}))  # noqa: S308
+    return mark_safe(render_to_string("journal/exchanges.html", {"exchanges": rows}))
 
 
 def told(row: Exchange) -> Told:
@@ -59,5 +59,7 @@ def pretty(text: str) -> str:
     if text.startswith("<"):
         return text.replace("><", ">\n<")
     if "=" in text and not any(one in text for one in "\n <"):
-        return "\n".join(f"{name} = {value}" for name, value in parse_qsl(text, keep_blank_values=True)) or text
+        return (
+            "\n".join(f"{name} = {value}" for name, value in parse_qsl(text, keep_blank_values=True)) or text
+        )
     return text

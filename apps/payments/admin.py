@@ -27,6 +27,7 @@ from apps.core.errors import Refused
 from apps.core.forms import MoneyField
 from apps.core.ids import uuid7
 from apps.core.money import Money
+from apps.journal import reading
 from apps.payments import payments, receipts, refunds, registering
 from apps.payments.models import Payment, PaymentMethod, Refund, RefusalHow
 from apps.payments.receipt_models import Receipt
@@ -52,6 +53,8 @@ RECEIPT_COLOURS = {
 }
 METHODS = {one.value: one.label for one in ReceiptMethod}
 MONEY_ROLES = ("finance",)
+EXCHANGE_ROLES = ("manager", "finance", "support")
+"""Who sees what was said to a gateway: it holds no secrets, and support is asked why a payment failed."""
 
 
 class MoneyAdmin(console.ReadOnlyAdmin):
@@ -90,6 +93,17 @@ class ReceiptsOfPayment(console.ReadOnlyInline):
         return str(row.money)
 
 
+class RefundsOfPayment(console.ReadOnlyInline):
+    model, tab = Refund, True
+    fields = ("created_at", "shown_sum", "state", "reason", "actor")
+    readonly_fields = ("shown_sum",)
+    show_change_link = True
+
+    @display(description=_("сумма"))
+    def shown_sum(self, row: Refund) -> str:
+        return str(Money(row.amount, row.currency))
+
+
 class RefundForm(forms.Form):
     """How much goes back, and why. The key makes a second click the same refund."""
 
@@ -108,8 +122,44 @@ class PaymentAdmin(MoneyAdmin):
     search_fields = ("=gateway_id", "customer__phone", "customer__email", "customer__name")
     date_hierarchy = None
     actions_detail = ("give_back", "ask_gateway")
-    inlines = (ReceiptsOfPayment,)
-    exclude = ("confirmation_url", "return_url", "reference", "product_id", "tariff_version_id")
+    inlines = (RefundsOfPayment, ReceiptsOfPayment)
+    readonly_fields = ("shown_state", "shown_amount", "shown_reference", "subscription", "conversation")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What is empty takes no line; what was said to the gateway stands on a sheet of its own."""
+        seldom = ("decline_reason", "instrument", "is_two_stage", "second_stage", "capture_amount")
+        there = [name for name in seldom if obj is not None and getattr(obj, name, None)]
+        fields = [
+            ("shown_state", "shown_amount"),
+            *there,
+            ("customer", "method"),
+            "description",
+            ("purpose", "subscription"),
+            ("connection", "fee"),
+            ("gateway_id", "shown_reference"),
+            ("created_at", "claimed_at", "settled_at"),
+        ]
+        sets = [(None, {"fields": fields})]
+        if request.rights.may(*EXCHANGE_ROLES):
+            sets.append((_("Обмен со шлюзом"), {"fields": ["conversation"], "classes": ["tab"]}))
+        return [
+            (name, {**options, "fields": console.in_currency(self.model, options["fields"])})
+            for name, options in sets
+        ]
+
+    @display(description=_("обмен со шлюзом"))
+    def conversation(self, row: Payment) -> SafeString | str:
+        return reading.about([row.pk, *row.refunds.values_list("pk", flat=True)])
+
+    @display(description=_("подписка"))
+    def subscription(self, row: Payment) -> SafeString | str:
+        if row.subscription_id is None:
+            return "—"
+        return links.linked(_("открыть"), links.to("billing.Subscription", row.subscription_id))
+
+    @display(description=_("наш номер у шлюза"))
+    def shown_reference(self, row: Payment) -> str:
+        return str(row.reference_id)
 
     @action(description=_("Вернуть"), url_path="refund", permissions=["money"])
     def give_back(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
@@ -167,6 +217,20 @@ class RefundAdmin(MoneyAdmin):
     list_filter = ("state", "created_at")
     list_select_related = ("payment",)
     search_fields = ("=gateway_id",)
+    readonly_fields = ("shown_state", "shown_amount", "conversation")
+    exclude = ("amount", "state")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        [(name, options)] = super().get_fieldsets(request, obj)
+        plain = [one for one in options["fields"] if one not in self.readonly_fields]
+        sets = [(name, {**options, "fields": [("shown_state", "shown_amount"), *plain]})]
+        if request.rights.may(*EXCHANGE_ROLES):
+            sets.append((_("Обмен со шлюзом"), {"fields": ["conversation"], "classes": ["tab"]}))
+        return sets
+
+    @display(description=_("обмен со шлюзом"))
+    def conversation(self, row: Refund) -> SafeString | str:
+        return reading.about([row.pk])
 
 
 class RefusalForm(forms.Form):
@@ -252,7 +316,18 @@ class ReceiptAdmin(MoneyAdmin):
         "shown_lines",
         "shown_seller",
         "shown_fiscal",
+        "conversation",
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        sets = super().get_fieldsets(request, obj)
+        if request.rights.may(*EXCHANGE_ROLES):
+            sets.append((_("Обмен с кассой"), {"fields": ["conversation"], "classes": ["tab"]}))
+        return sets
+
+    @display(description=_("обмен с кассой"))
+    def conversation(self, row: Receipt) -> SafeString | str:
+        return reading.about([row.pk])
 
     @display(description=_("состояние"), label=RECEIPT_COLOURS)
     def shown_receipt(self, row: Receipt) -> tuple[str, Any]:
