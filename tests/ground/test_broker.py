@@ -199,9 +199,7 @@ def _park(partner: Partner) -> Callable[[], None]:
 def buyer(site: Site, shop: Shop) -> Buyer:
     with in_partner(shop.partner):
         paid = Connection.objects.get(partner=shop.partner, kind="payment")
-        shop.gateway.add_shop(
-            shop.partner.slug, "secret", f"http://localhost:{site.port}/hooks/{paid.pk}/"
-        )
+        shop.gateway.add_shop(shop.partner.slug, "secret", f"http://localhost:{site.port}/hooks/{paid.pk}/")
         _key, text = ApiKey.issue(Channel.objects.get(code="api"), ("orders:read", "orders:write"))
         offer = shop.offer()
     eventually(lambda: site.health("?part=web").get("code") == 200)

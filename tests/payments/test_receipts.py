@@ -137,6 +137,15 @@ def test_bought_and_given_back_in_parts(shop: Shop, registered: Any) -> None:
     assert clean(shop) == []
 
 
+def test_the_rouble_that_binds_a_card_for_a_trial_has_its_receipt_and_its_return(
+    shop: Shop, registered: Any
+) -> None:
+    shop.buy(shop.offer(trial_days=7))
+    settled(shop)
+    assert money(registered()) == {"sell": D("1.00"), "sell_refund": D("1.00")}
+    assert clean(shop) == []
+
+
 def test_without_a_rule_nobody_makes_receipts(shop: Shop) -> None:
     FiscalRule.objects.all().delete()
     shop.buy(shop.offer())
