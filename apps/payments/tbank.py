@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -17,16 +17,20 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.connectors import http
 from apps.connectors.base import ConnectorError, ForgedMessage, Inbound, Received, setting
+from apps.connectors.models import GatewayReference
 from apps.core.money import Money
 from apps.payments import registers, tbank_receipts
 from apps.payments.gateway import (
     Gateway,
     GatewayPayment,
     GatewayRefund,
+    Instrument,
     PaymentRequest,
     RefundRequest,
     Status,
+    nobody_paid,
 )
+from apps.payments.tbank_links import Bindings, Sbp, card_of
 from apps.payments.tbank_receipts import TBankReceipts
 from apps.policies.dunning import DeclineClass
 
@@ -53,6 +57,9 @@ DECLINES = {
     "1091": DeclineClass.TECHNICAL,
     "1096": DeclineClass.TECHNICAL,
     "3040": DeclineClass.TECHNICAL,
+    # Recurrent charges are not for this account, or it has refused too many: only another method helps.
+    "3013": DeclineClass.CARD,
+    "3041": DeclineClass.CARD,
     "101": DeclineClass.CARD,
     "107": DeclineClass.CARD,
     "1014": DeclineClass.CARD,
@@ -63,7 +70,9 @@ DECLINES = {
     "1034": DeclineClass.FRAUD,
     "3015": DeclineClass.REVOKED,
 }
-"""`ErrorCode` (reference/payments.md, 1.3); 99 and 119 tell nothing."""
+"""`ErrorCode` (reference/payments.md, 1.3); 99, 119 and 3037 tell nothing."""
+NEVER_BY_THIS = {"3013", "3015", "3041"}
+"""`ErrorCode` of ChargeQr that leaves the session open, though nothing can come of it."""
 BAD_KEYS = {"202", "204", "205", "501"}
 """`ErrorCode` of a terminal that is unknown or blocked, and of a wrong signature."""
 ORDER_NOT_FOUND = "255"
@@ -79,6 +88,13 @@ class Settings:
     ffd: str = setting(_("формат чеков (ФФД): 1.05 или 1.2"), default="1.05")
     vat_22: str = setting(_("название ставки НДС 22 % в чеке"), default="vat22")
     vat_122: str = setting(_("название ставки НДС 22/122 в чеке"), default="vat122")
+    binds_free: bool = setting(
+        _("привязывать без платежа"),
+        default=False,
+        help_text=_(
+            "Картой — AddCard, счётом СБП — AddAccountQr. Без этого привязывается рублём, он вернётся"
+        ),
+    )
 
 
 class TBank(TBankReceipts, Gateway):
@@ -87,6 +103,8 @@ class TBank(TBankReceipts, Gateway):
     title = _("Т-Банк")
     Config = Settings
     decline_classes = DECLINES
+    instruments = frozenset({Instrument.BANK_CARD, Instrument.SBP})
+    holds = frozenset({Instrument.BANK_CARD})
     # An order is one, and a refund is known by its key, for good.
     key_kept = timedelta(days=365)
     lists_refunds = False
@@ -102,7 +120,14 @@ class TBank(TBankReceipts, Gateway):
         return str(_("Терминал %s отвечает")) % self.config.terminal_key
 
     def create_payment(self, request: PaymentRequest) -> GatewayPayment:
-        return self._seen(request, self._init(request))
+        started = self._init(request)
+        if request.instrument != Instrument.SBP:
+            return self._seen(request, started)
+        try:
+            return self.sbp.page(request, started)
+        except ConnectorError as error:
+            # The order is there already, as below.
+            raise ConnectorError(str(error), unknown=True, code=error.code) from error
 
     def charge(self, request: PaymentRequest) -> GatewayPayment:
         started = self._init(request)
@@ -114,6 +139,8 @@ class TBank(TBankReceipts, Gateway):
 
     def fetch(self, reference: PaymentRequest, /) -> GatewayPayment:
         """The payment of an order; one that never came is made, one that was not charged yet is charged."""
+        if reference.only_binds:
+            return self.bindings.fetch(reference)
         found = self._of_order(reference)
         if found is None:
             return self.charge(reference) if reference.method_token else self.create_payment(reference)
@@ -121,10 +148,42 @@ class TBank(TBankReceipts, Gateway):
             return self._seen(reference, found)
         if reference.method_token:
             return self._charge(reference, str(found["PaymentId"]))
+        if reference.instrument == Instrument.SBP:
+            return self.sbp.page(reference, found)
         return self._call_off(reference, found)
+
+    def binds(self, instrument: str) -> bool:
+        return self.config.binds_free and instrument in self.instruments
+
+    def bind(self, request: PaymentRequest) -> GatewayPayment:
+        return self.bindings.begin(request)
+
+    def give_up(self, request: PaymentRequest) -> GatewayPayment:
+        """Payments end by themselves; of a page that saves a method nobody ends anything, and nothing is taken."""
+        seen = self.fetch(request)
+        ended = request.only_binds and seen.status == Status.PENDING
+        return nobody_paid(request) if ended else seen
+
+    def capture(self, request: PaymentRequest, amount: Money) -> GatewayPayment:
+        return self._second_stage(request, "Confirm", {"Amount": _kopecks(amount)})
+
+    def release(self, request: PaymentRequest) -> GatewayPayment:
+        return self._second_stage(request, "Cancel", {})
+
+    def _second_stage(self, request: PaymentRequest, method: str, body: Mapping[str, Any]) -> GatewayPayment:
+        answer = self._call(method, {"PaymentId": request.gateway_id, **body})
+        if answer.get("ErrorCode") in BAD_KEYS:
+            raise _refused(answer)
+        # Whatever it says of this call: done now, or done before, stands in the order.
+        found = self._of_order(request)
+        if found is None or found["Status"] == "AUTHORIZED":
+            raise _refused(answer)
+        return self._seen(request, found)
 
     def find(self, request: PaymentRequest, *, since: datetime | None) -> GatewayPayment | None:
         """Makes none: an order that nobody paid and that is not wanted any more is called off."""
+        if request.only_binds:
+            return None
         found = self._of_order(request)
         if found is None:
             return None
@@ -168,6 +227,8 @@ class TBank(TBankReceipts, Gateway):
             raise ForgedMessage(_("Не похоже на уведомление Т-Банка: %r") % error) from error
         if not is_ours:
             raise ForgedMessage(_("Уведомление подписано не этим терминалом"))
+        if "RequestKey" in notice and "OrderId" not in notice:
+            return self._of_binding(notice)
         number, status = str(notice.get("OrderId", "")), str(notice.get("Status", ""))
         known = number.isascii() and number.isdigit() and len(number) < 19
         if status == tbank_receipts.TOLD:
@@ -186,6 +247,26 @@ class TBank(TBankReceipts, Gateway):
             raise ForgedMessage(_("Не похоже на уведомление о чеке: %r") % error) from error
         return Received(reference=reference, type="receipt.told", data=data)
 
+    def _of_binding(self, notice: Mapping[str, Any]) -> Received:
+        """A card or an account was linked: ours to ask about where it was linked without a payment."""
+        key = str(notice["RequestKey"])[:100]
+        ours = GatewayReference.objects.filter(connection=self.connection, gateway_id=key)
+        return Received(
+            gateway_id=key,
+            type=f"binding.{str(notice.get('Status', '')).lower()}"[:60],
+            concerns_nobody=not ours.exists(),
+        )
+
+    @property
+    def sbp(self) -> Sbp:
+        """Its calls about SBP."""
+        return Sbp(self._call, self._seen)
+
+    @property
+    def bindings(self) -> Bindings:
+        """Its calls about methods saved without a payment."""
+        return Bindings(self._call)
+
     # -- calls ---------------------------------------------------------------------------------------
 
     def _init(self, request: PaymentRequest) -> dict[str, Any]:
@@ -198,15 +279,21 @@ class TBank(TBankReceipts, Gateway):
         return answer
 
     def _charge(self, request: PaymentRequest, payment_id: str) -> GatewayPayment:
-        answer = self._call("Charge", {"PaymentId": payment_id, "RebillId": request.method_token})
+        if request.instrument == Instrument.SBP:
+            answer = self._call("ChargeQr", {"PaymentId": payment_id, "AccountToken": request.method_token})
+        else:
+            answer = self._call("Charge", {"PaymentId": payment_id, "RebillId": request.method_token})
         if answer.get("Success") or answer.get("Status") in LOST:
             return self._seen(request, answer)
         if answer.get("ErrorCode") in BAD_KEYS:
             raise _refused(answer)
         # It says that it did not do this: whether it had done it before stands in the order.
         found = self._of_order(request)
+        code = str(answer.get("ErrorCode", ""))
+        if found is not None and found["Status"] == "NEW" and code in NEVER_BY_THIS:
+            return replace(self._call_off(request, found), reason=code)
         if found is None or found["Status"] == "NEW":
-            raise ConnectorError(_said(answer), unknown=True, code=str(answer.get("ErrorCode", "")))
+            raise ConnectorError(_said(answer), unknown=True, code=code)
         return self._seen(request, found)
 
     def _of_order(self, request: PaymentRequest) -> dict[str, Any] | None:
@@ -237,8 +324,11 @@ class TBank(TBankReceipts, Gateway):
             is_ours = str(found["OrderId"]) == str(request.reference)
         except (KeyError, InvalidOperation) as error:
             raise ConnectorError(_("Непонятный ответ: %r") % error, unknown=True) from error
-        card = self._card(request) if status in PAID and request.save_method else {}
-        return GatewayPayment(
+        if request.instrument == Instrument.SBP:
+            card: Mapping[str, Any] = {}
+        else:
+            card = self._card(request) if status in PAID | {"AUTHORIZED"} and request.save_method else {}
+        seen = GatewayPayment(
             gateway_id=payment_id,
             status=_status(status),
             amount=Money(amount.quantize(Decimal("0.01")), request.amount.currency),
@@ -250,12 +340,15 @@ class TBank(TBankReceipts, Gateway):
             method_token=str(card.get("RebillId") or ""),
             method_title=f"•• {str(card.get('Pan', ''))[-4:]}" if card else "",
             method_fingerprint=f"{card.get('Pan', '')}/{card.get('ExpDate', '')}" if card else "",
+            instrument=request.instrument or Instrument.BANK_CARD,
+            link_key=request.link_key,
         )
+        wants_account = request.instrument == Instrument.SBP and request.save_method and request.link_key
+        return self.sbp.with_account(request, seen) if wants_account and status in PAID else seen
 
     def _card(self, request: PaymentRequest) -> dict[str, Any]:
         """The card that this payment has saved: the only one of its CustomerKey."""
-        cards = self._call("GetCardList", {"CustomerKey": str(request.key)}).get("items") or []
-        return next((one for one in cards if one.get("Status") == "A" and one.get("RebillId")), {})
+        return card_of(self._call, request)
 
     def _address(self, method: str) -> str:
         """Its methods lie under the address of the API; those that begin with a slash beside it."""
@@ -302,7 +395,7 @@ def _body(request: PaymentRequest) -> dict[str, Any]:
         "Amount": _kopecks(request.amount),
         "OrderId": str(request.reference),
         "Description": request.description[:140],
-        "PayType": "O",
+        "PayType": "T" if request.two_stage else "O",
         "DATA": {"OperationInitiatorType": "R" if request.method_token else "0"},
     }
     if request.return_url:
@@ -310,6 +403,11 @@ def _body(request: PaymentRequest) -> dict[str, Any]:
     if request.save_method:
         # A key of its own: the card saved with this payment is then the only one under it.
         body |= {"Recurrent": "Y", "CustomerKey": str(request.key), "DATA": {"OperationInitiatorType": "1"}}
+    if request.instrument == Instrument.SBP:
+        body["DATA"] = {"QR": "true"}
+        if request.method_token:
+            # As it was linked: for an account this says that it is charged again, not that it is saved.
+            body |= {"Recurrent": "Y", "CustomerKey": str(request.key)}
     return body
 
 
@@ -320,6 +418,8 @@ def _kopecks(money: Money) -> int:
 def _status(word: str) -> Status:
     if word in PAID:
         return Status.SUCCEEDED
+    if word == "AUTHORIZED":
+        return Status.AUTHORIZED
     return Status.CANCELED if word in LOST else Status.PENDING
 
 

@@ -24,6 +24,7 @@ from apps.payments.gateway import (
     RefundRequest,
     RegisterEntry,
     Status,
+    nobody_paid,
 )
 from apps.payments.yookassa_receipts import YooKassaReceipts, receipt_of
 from apps.policies.dunning import DeclineClass
@@ -112,6 +113,12 @@ class YooKassa(YooKassaReceipts, Gateway):
             "confirmation": {"type": "redirect", "return_url": request.return_url},
         }
         return _binding(request, self._call("POST", "payment_methods", body, key=str(request.key)))
+
+    def give_up(self, request: PaymentRequest) -> GatewayPayment:
+        """Payments end by themselves; a page that saves a method does not, and nothing is taken by it."""
+        seen = self.fetch(request)
+        ended = request.only_binds and seen.status == Status.PENDING
+        return nobody_paid(request) if ended else seen
 
     def _fetch_binding(self, request: PaymentRequest) -> GatewayPayment:
         known = request.gateway_id or self.bind(request).gateway_id

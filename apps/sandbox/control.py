@@ -120,6 +120,10 @@ class Control:
             answer = self._client.post(address, data={"action": "confirm"})
         return answer
 
+    def pay_sbp(self, confirmation_url: str, *, agree: bool = True) -> httpx.Response:
+        """Pays, or links, behind a QR as the payer's bank would; without `agree` the payer declines there."""
+        return self._client.post(confirmation_url, data={"action": "confirm" if agree else "fail"})
+
     # -- SMS Aero and mailbox ------------------------------------------------------------------------
 
     def messages(self, **query: str) -> list[dict[str, Any]]:

@@ -38,6 +38,7 @@ class Look:
         takes_cards: bool = True,
         takes_sbp: bool = False,
         may_refuse: bool = False,
+        press: str = "",
     ) -> web.Response:
         """The card form, with what was wrong in it; `cards` are test cards with what each does."""
         listed = "".join(
@@ -47,6 +48,7 @@ class Look:
         return self._page(
             "checkout",
             amount=amount,
+            press=press or f"Заплатить {amount}",
             description=escape(description or "Оплата заказа"),
             problem=f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else "",
             number=grouped(number),
@@ -63,12 +65,28 @@ class Look:
         """The bank's page, on which the customer confirms or says no."""
         return self._page("three_ds", amount=amount, card=f"••\u00a0{number[-4:]}")
 
+    def binding(self, *, cards: dict[str, str], given: "Typed | None" = None, back: str = "") -> web.Response:
+        """The card form of a card that is saved without a payment."""
+        return self.form(
+            amount="Привязка карты",
+            description="Деньги не списываются",
+            press="Привязать карту",
+            cards=cards,
+            back=back,
+            is_saved=True,
+            problem=given.problem if given else "",
+            number=given.number if given else "",
+            expiry=given.expiry if given else "",
+        )
+
     def result(self, *, amount: str, problem: str, back: str) -> web.Response:
-        """Paid, or why not."""
+        """Paid, or saved where there is no amount, or why not."""
+        done = ("Оплачено", "Деньги поступили в магазин.") if amount else ("Привязано", "Деньги не списаны.")
+        failed = "Не получилось оплатить" if amount else "Не получилось привязать"
         return self._page(
             "result",
-            title="Не получилось оплатить" if problem else "Оплачено",
-            text=escape(problem or "Деньги поступили в магазин."),
+            title=failed if problem else done[0],
+            text=escape(problem or done[1]),
             tone="bad" if problem else "good",
             mark="✕" if problem else "✓",
             amount=amount,

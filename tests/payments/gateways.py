@@ -36,6 +36,10 @@ class GatewayKind:
     """Whether the same card saved again can be known again."""
     refunds_are_found: bool = True
     """Whether a refund whose answer was lost can be asked about."""
+    binds: tuple[str, ...] = ()
+    """What it saves without a payment, where its connection is set so."""
+    capture: str = ""
+    """Its call that takes what is held; empty where it holds nothing."""
     in_register: Callable[[dict[str, Any]], tuple[str, str]] = field(
         default=lambda row: ("key", row["metadata"]["payment"])
     )
@@ -58,6 +62,8 @@ YOOKASSA = GatewayKind(
     charges=("create_payment",),
     refund="create_refund",
     funds="insufficient_funds",
+    binds=("bank_card", "sbp"),
+    capture="capture_payment",
 )
 TBANK = GatewayKind(
     name="tbank",
@@ -75,6 +81,8 @@ TBANK = GatewayKind(
     charges=("Init", "Charge"),
     refund="Cancel",
     funds="116",
+    binds=("bank_card", "sbp"),
+    capture="Confirm",
     in_register=lambda row: ("reference", row["order"]),
 )
 CLOUDPAYMENTS = GatewayKind(
@@ -93,6 +101,7 @@ CLOUDPAYMENTS = GatewayKind(
     charges=("payments/tokens/charge",),
     refund="payments/refund",
     funds="5051",
+    capture="payments/confirm",
     acknowledged='{"code":0}',
     ends_pages=False,
     in_register=lambda row: ("reference", row["order"]),

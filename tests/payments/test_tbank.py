@@ -22,6 +22,8 @@ SPEC = json.loads((Path(__file__).parent / "data" / "tbank_openapi_1.80.json").r
 Its `DATA` is one of three shapes that all admit any object, so that it would never be exactly one: any of them here.
 """
 
+NOTICES = {"LINKACCOUNT": "NotificationQr", "ADDCARD": "NotificationAddCard"}
+
 
 @pytest.fixture
 def till(partner: Partner, till_for: Any, tbank: Control) -> Till:
@@ -67,19 +69,42 @@ def test_requests_and_answers_are_as_the_official_description_says(till: Till) -
     payment = payments.send(till.charge(method).pk)
     made = refunds.refund(payment=payment, reason="r", actor="t")
     refunds.send(made.pk)
+    sbp = till.pending(instrument="sbp")
+    till.gateway.pay_sbp(sbp.confirmation_url)
+    account = payments.settle(sbp.pk).method
+    assert account is not None
+    assert payments.send(till.charge(account).pk).is_paid
+    held = till.paid(card=TBANK.good, capture=False)
+    payments.capture(held.pk)
+    assert payments.settle(held.pk).is_paid
+    till.connection.config = {**till.connection.config, "binds_free": True}
+    till.connection.save(update_fields=["config"])
+    for instrument in ("bank_card", "sbp"):
+        bound = till.pending(purpose="binding", instrument=instrument)
+        pay = (
+            till.gateway.pay_sbp
+            if instrument == "sbp"
+            else lambda url: till.gateway.pay(url, card=TBANK.good)
+        )
+        pay(bound.confirmation_url)
+        assert payments.settle(bound.pk).is_paid
     with in_public():
         till.connection.open().check()
     calls = till.gateway.log(shop=till.shop)
-    assert {one["operation"] for one in calls} >= {"Init", "Charge", "CheckOrder", "Cancel", "GetCardList"}
+    pages = {"confirm_payment", "confirm_link", "confirm_binding"}
+    called = {one["operation"] for one in calls} - pages
+    assert called == {path.rpartition("/")[2] for path in SPEC["paths"]} - {"GetState"}
     for call in calls:
-        if call["operation"] == "confirm_payment":
+        if call["operation"] in pages:
             continue
         about = SPEC["paths"][f"/v2/{call['operation']}"]["post"]
         validate(about["requestBody"]["content"]["application/json"]["schema"], call["body"])
         if call["status"] == 200 and (isinstance(call["answer"], list) or call["answer"]["Success"]):
             validate(about["responses"]["200"]["content"]["application/json"]["schema"], call["answer"])
     for hook in till.gateway.webhooks():
-        validate({"$ref": "#/components/schemas/NotificationPayment"}, hook["body"])
+        if hook["shop"] == till.shop:
+            name = NOTICES.get(hook["event"], "NotificationPayment")
+            validate({"$ref": f"#/components/schemas/{name}"}, hook["body"])
 
 
 def test_a_notification_is_believed_to_be_ours_only_when_signed(till: Till) -> None:

@@ -17,6 +17,8 @@ from apps.sandbox.store import Doc
 from apps.sandbox.tbank import receipts
 from apps.sandbox.tbank.cabinet import Cabinet
 from apps.sandbox.tbank.checkout import Checkout
+from apps.sandbox.tbank.link_pages import LinkPages
+from apps.sandbox.tbank.links import Links
 from apps.sandbox.tbank.register import MESSAGES, Failed, Register, sign
 
 
@@ -26,16 +28,21 @@ class Notifications(Notices):
     def body(self, event: str, doc: Doc, altered: Doc) -> Doc:
         if event == "receipt":
             return self._signed(receipts.notification(doc), doc["_shop"], altered)
-        body = {
-            "TerminalKey": doc["_shop"],
-            "OrderId": doc["OrderId"],
-            "Success": doc["Status"] not in {"REJECTED", "AUTH_FAIL"},
-            "Status": doc["Status"],
-            "PaymentId": int(doc["id"]),
-            "ErrorCode": doc["ErrorCode"],
-            "Amount": doc["Amount"],
-        }
-        body |= {name: int(doc[name]) for name in ("RebillId", "CardId") if doc.get(name)}
+        body = (
+            _link_notice(doc)
+            if "OrderId" not in doc
+            else {
+                "TerminalKey": doc["_shop"],
+                "OrderId": doc["OrderId"],
+                "Success": doc["Status"] not in {"REJECTED", "AUTH_FAIL"},
+                "Status": doc["Status"],
+                "PaymentId": int(doc["id"]),
+                "ErrorCode": doc["ErrorCode"],
+                "Amount": doc["Amount"],
+            }
+        )
+        number = str if "OrderId" not in doc else int
+        body |= {name: number(doc[name]) for name in ("RebillId", "CardId") if doc.get(name)}
         body |= {name: doc[name] for name in ("Pan", "ExpDate") if doc.get(name)}
         return self._signed(body, doc["_shop"], altered)
 
@@ -71,6 +78,7 @@ class TBank(Service):
         self.notices = Notifications(self.store, self.faults)
         self.books = Register(self.store, self.clock, self.notices.happened)
         self.books.fiscal = FiscalBook(self.store, self.clock, self.faults, self._registered)
+        self.links = Links(self.store, self.books, self.notices.happened)
         for given in options.shop:
             terminal, _, password = given.partition(":")
             self._put_shop(terminal, {"secret": password, "webhook_url": options.webhook_url})
@@ -88,6 +96,7 @@ class TBank(Service):
         fiscal.add_control(router, self.books.fiscal)
         Checkout(self, self.books).add_routes(router)
         Cabinet(self.store, self.lies).add_routes(router)
+        LinkPages(self, self.books, self.links).add_routes(router)
         router.add_put("/_control/shops/{id}", self.put_shop)
         router.add_get("/_control/webhooks", self.show_webhooks)
         router.add_post("/_control/webhooks/resend", self.resend)
@@ -158,8 +167,59 @@ class TBank(Service):
 
     def init(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
         payment = self.books.init(terminal, body)
-        page = self.options.public_url or f"{request.scheme}://{request.host}"
-        return self._answer(payment) | {"PaymentURL": f"{page}/pay/{payment['id']}"}
+        return self._answer(payment) | {"PaymentURL": f"{self._page(request)}/pay/{payment['id']}"}
+
+    def _page(self, request: web.Request) -> str:
+        return self.options.public_url or f"{request.scheme}://{request.host}"
+
+    def get_qr(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        payment = self.books.payment(terminal, body["PaymentId"])
+        if payment["Status"] not in ("NEW", "FORM_SHOWED"):
+            raise Failed("8")
+        answer = {**_told(terminal), "OrderId": payment["OrderId"], "PaymentId": int(payment["id"])}
+        answer["Data"] = f"{self._page(request)}/qr/{payment['id']}"
+        if payment["_save"]:
+            link = self.links.new_account(terminal, payment["description"], payment["id"])
+            answer["RequestKey"] = int(link["id"])
+        return answer
+
+    def charge_qr(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        planned = self._taken(facts, "decline", "pending")
+        payment = self.links.charge(terminal, body, planned)
+        self._tell_lie(payment, facts)
+        return self._answer(payment) | {"Currency": 643}
+
+    def add_account_qr(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        made = self.links.new_account(terminal, body["Description"])
+        return {
+            **_told(terminal),
+            "Data": f"{self._page(request)}/qr/{made['id']}",
+            "RequestKey": int(made["id"]),
+        }
+
+    def account_state(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        found = self.links.account(terminal, body["RequestKey"])
+        names = ("Status", "BankMemberId", "BankMemberName", "AccountToken")
+        known = {name: found[name] for name in names if found.get(name)}
+        return {**_told(terminal), **known, "RequestKey": int(found["id"])}
+
+    def add_customer(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        return {**_told(terminal), "CustomerKey": body["CustomerKey"]}
+
+    def add_card(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        made = self.links.new_binding(terminal, body["CustomerKey"])
+        answer = {"PaymentId": made["PaymentId"], "RequestKey": made["id"]}
+        answer["PaymentURL"] = f"{self._page(request)}/bind/{made['id']}"
+        return {**_told(terminal), "CustomerKey": body["CustomerKey"], **answer}
+
+    def card_state(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        found = self.links.binding(terminal, body["RequestKey"])
+        names = ("Status", "CardId", "RebillId", "CustomerKey")
+        return {
+            **_told(terminal),
+            **{name: found[name] for name in names if found.get(name)},
+            "RequestKey": found["id"],
+        }
 
     def charge(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
         planned = self._taken(facts, "decline", "pending")
@@ -191,7 +251,7 @@ class TBank(Service):
         return told | {"Payments": rows}
 
     def cancel(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
-        payment, had = self.books.cancel(terminal, body, self._taken(facts, "decline"))
+        payment, had = self.books.cancel(terminal, body, self._taken(facts, "decline", "pending"))
         left = payment["Amount"] - payment["refunded"]
         answer = self._answer(payment) | {"OriginalAmount": had, "NewAmount": left}
         if body.get("ExternalRequestId"):
@@ -261,7 +321,8 @@ class TBank(Service):
         return web.json_response({"items": sent}, status=201)
 
     async def revoke(self, request: web.Request) -> web.Response:
-        self.books.revoke(request.match_info["id"])
+        if not self.links.unlink(request.match_info["id"]):
+            self.books.revoke(request.match_info["id"])
         return web.json_response({"id": request.match_info["id"]})
 
     async def settle(self, request: web.Request) -> web.Response:
@@ -285,12 +346,36 @@ METHODS: dict[str, Method] = {
     "Confirm": TBank.confirm,
     "GetCardList": TBank.get_card_list,
     "SendClosingReceipt": TBank.close_receipt,
+    "GetQr": TBank.get_qr,
+    "ChargeQr": TBank.charge_qr,
+    "AddAccountQr": TBank.add_account_qr,
+    "GetAddAccountQrState": TBank.account_state,
+    "AddCustomer": TBank.add_customer,
+    "AddCard": TBank.add_card,
+    "GetAddCardState": TBank.card_state,
 }
+
+
+def _told(terminal: str) -> Doc:
+    return {"TerminalKey": terminal, "Success": True, "ErrorCode": "0"}
+
+
+def _link_notice(doc: Doc) -> Doc:
+    """Of a card or account that was linked: without an order."""
+    body = {"TerminalKey": doc["_shop"], "RequestKey": doc["id"], "Status": doc["Status"]}
+    if "CustomerKey" in doc:
+        is_done = doc["Status"] == "COMPLETED"
+        body |= {"CustomerKey": doc["CustomerKey"], "PaymentId": doc["PaymentId"]}
+    else:
+        is_done = doc["Status"] == "ACTIVE"
+        names = ("AccountToken", "BankMemberId", "BankMemberName")
+        body |= {"NotificationType": "LINKACCOUNT", **{name: doc[name] for name in names if doc.get(name)}}
+    return {**body, "Success": is_done, "ErrorCode": doc.get("ErrorCode") or "0"}
 
 
 def _line(doc: Doc) -> dict[str, Any]:
     status = "pending"
-    if doc["Status"] in {"CONFIRMED", "PARTIAL_REFUNDED", "REFUNDED"}:
+    if doc["Status"] in {"CONFIRMED", "PARTIAL_REFUNDED", "REFUNDED", "ASYNC_REFUNDING"}:
         status = "succeeded"
     elif doc["Status"] in {"REJECTED", "CANCELED", "DEADLINE_EXPIRED", "AUTH_FAIL", "REVERSED"}:
         status = "canceled"

@@ -47,7 +47,7 @@ class Checkout:
         given = self._service.store.get("three_ds", payment["id"])
         if payment["Status"] not in OPEN or given is None:
             return self._result(payment)
-        return LOOK.three_ds(amount=_amount(payment), number=given["number"])
+        return LOOK.three_ds(amount=shown_amount(payment), number=given["number"])
 
     async def submit_3ds(self, request: web.Request) -> web.StreamResponse:
         payment = self._payment(request)
@@ -81,7 +81,7 @@ class Checkout:
 
     def _form(self, payment: Doc, given: Typed | None = None) -> web.Response:
         return LOOK.form(
-            amount=_amount(payment),
+            amount=shown_amount(payment),
             description=payment["description"],
             problem=given.problem if given else "",
             number=given.number if given else "",
@@ -93,17 +93,22 @@ class Checkout:
 
     def _leave(self, payment: Doc) -> web.Response:
         """Back to the shop; a refusal is told here first."""
-        is_paid = payment["Status"] in {"CONFIRMED", "AUTHORIZED", "PARTIAL_REFUNDED", "REFUNDED"}
-        if not is_paid or not payment["success_url"]:
-            return self._result(payment)
-        return web.Response(status=303, headers={"Location": payment["success_url"]})
+        return result(payment, leave=True)
 
     def _result(self, payment: Doc) -> web.Response:
-        is_bad = payment["ErrorCode"] != "0" or payment["Status"] in {"CANCELED", "DEADLINE_EXPIRED"}
-        problem = MESSAGES.get(payment["ErrorCode"], "Время на оплату вышло.") if is_bad else ""
-        back = payment["fail_url" if is_bad else "success_url"]
-        return LOOK.result(amount=_amount(payment), problem=problem, back=back)
+        return result(payment)
 
 
-def _amount(payment: Doc) -> str:
+def result(payment: Doc, *, leave: bool = False) -> web.Response:
+    """How it ended; with `leave` one who has paid goes back to the shop at once."""
+    is_paid = payment["Status"] in {"CONFIRMED", "AUTHORIZED", "PARTIAL_REFUNDED", "REFUNDED"}
+    if leave and is_paid and payment["success_url"]:
+        return web.Response(status=303, headers={"Location": payment["success_url"]})
+    is_bad = payment["ErrorCode"] != "0" or payment["Status"] in {"CANCELED", "DEADLINE_EXPIRED"}
+    problem = MESSAGES.get(payment["ErrorCode"], "Время на оплату вышло.") if is_bad else ""
+    back = payment["fail_url" if is_bad else "success_url"]
+    return LOOK.result(amount=shown_amount(payment), problem=problem, back=back)
+
+
+def shown_amount(payment: Doc) -> str:
     return roubles(f"{payment['Amount'] // 100}.{payment['Amount'] % 100:02d}")

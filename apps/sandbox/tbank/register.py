@@ -14,6 +14,9 @@ from apps.sandbox.tbank import receipts
 from apps.sandbox.tbank.cards import CARDS, MESSAGES, Card
 
 PAY_WITHIN = timedelta(hours=24)
+CONFIRM_WITHIN = timedelta(days=7)
+SBP_LEAST = 1000
+SBP_REFUND_SECONDS = 0.3
 OPEN = ("NEW", "FORM_SHOWED", "AUTHORIZING", "3DS_CHECKING")
 PAID = ("CONFIRMED", "PARTIAL_REFUNDED", "REFUNDED")
 Happened = Callable[[str, Doc], None]
@@ -87,7 +90,10 @@ class Register:
             "_two_stage": body.get("PayType") == "T",
             "_save": body.get("Recurrent") == "Y",
             "_receipt": body.get("Receipt"),
+            "_sbp": (body.get("DATA") or {}).get("QR") == "true",
         }
+        if payment["_sbp"] and amount < SBP_LEAST:
+            raise Failed("251", Details="SBP")
         self._put(payment)
         return payment
 
@@ -99,8 +105,21 @@ class Register:
         payment |= {"Pan": f"{number[:6]}******{number[-4:]}", "ExpDate": expiry}
         with self._store.transaction():
             if payment["_save"] and not error:
-                payment |= self._save_card(payment, number)
+                payment |= self.save_card(payment, number)
             return self._decide(payment, error)
+
+    def confirm_sbp(self, payment_id: str, error: str) -> Doc:
+        """The payer has paid in the bank, or declined."""
+        return self._decide(dict(self.payments[payment_id]), error)
+
+    def charge_sbp(self, payment: Doc, error: str, wait: Fault | None) -> Doc:
+        """By a linked account that may be charged."""
+        if not wait:
+            return self._decide(payment, error)
+        payment |= {"Status": "FORM_SHOWED", "_error": error}
+        payment["_settle_at"] = time.time() + wait.seconds if wait.seconds is not None else None
+        self._put(payment)
+        return payment
 
     def charge(self, terminal: str, payment_id: Any, rebill: str, faults: dict[str, Fault | None]) -> Doc:
         """By a saved card: once, of a session that nobody has paid yet."""
@@ -154,12 +173,27 @@ class Register:
             receipts.check(receipt, amount, _wrong_receipt)
         elif payment.get("_receipt") and amount != payment["Amount"]:
             raise _wrong_receipt("Receipt")
-        self._give_back(payment, amount, request, receipt or payment.get("_receipt"))
+        wait = faults.get("pending")
+        seconds = wait.seconds if wait else SBP_REFUND_SECONDS if payment["_sbp"] else 0.0
+        self._give_back(payment, amount, request, receipt or payment.get("_receipt"), after=seconds)
         return payment, had
 
-    def _give_back(self, payment: Doc, amount: int, request: str, receipt: Doc | None = None) -> None:
+    def _give_back(
+        self,
+        payment: Doc,
+        amount: int,
+        request: str,
+        receipt: Doc | None = None,
+        *,
+        after: float | None = 0.0,
+    ) -> None:
         payment["refunded"] += amount
-        payment["Status"] = "REFUNDED" if payment["refunded"] == payment["Amount"] else "PARTIAL_REFUNDED"
+        if after == 0.0:
+            payment["Status"] = _refunded(payment)
+        else:
+            # Through SBP the money goes back when the payer's bank has taken it.
+            payment["Status"] = "ASYNC_REFUNDING"
+            payment["_refund_at"] = time.time() + after if after is not None else None
         key = request or f"cabinet-{len(self.refunds)}"
         refund = {"id": f"{payment['id']}/{key}", "payment_id": payment["id"], "Amount": amount}
         refund |= {"request": request, "_shop": payment["_shop"], "created_at": stamp(self._clock.now())}
@@ -174,7 +208,10 @@ class Register:
         payment = self.payment(terminal, body["PaymentId"])
         if payment["Status"] != "AUTHORIZED":
             raise Failed("8", **_shown(payment))
-        payment |= {"Status": "CONFIRMED", "Amount": body.get("Amount", payment["Amount"])}
+        amount = body.get("Amount", payment["Amount"])
+        if not 0 < amount <= payment["Amount"]:
+            raise Failed("251", **_shown(payment))
+        payment |= {"Status": "CONFIRMED", "Amount": amount}
         payment["_receipt"] = body.get("Receipt") or payment.get("_receipt")
         if payment["_receipt"]:
             receipts.check(payment["_receipt"], payment["Amount"], _wrong_receipt)
@@ -199,6 +236,14 @@ class Register:
     def sweep(self) -> None:
         """Settles what a fault left open, and ends what nobody paid in time."""
         for payment in list(self.payments.values()):
+            if payment["Status"] == "ASYNC_REFUNDING":
+                if payment["_refund_at"] is not None and payment["_refund_at"] <= time.time():
+                    self.settle(payment["id"])
+                continue
+            if payment["Status"] == "AUTHORIZED" and payment["_two_stage"]:
+                if self._clock.now() - moment(payment["paid_at"]) > CONFIRM_WITHIN:
+                    self._put({**payment, "Status": "REVERSED"}, tell=True)
+                continue
             if payment["Status"] not in OPEN:
                 continue
             if "_settle_at" in payment:
@@ -210,6 +255,9 @@ class Register:
     def settle(self, payment_id: str, error: str | None = None) -> None:
         """Ends a charge that is under way."""
         payment = dict(self.payments[payment_id])
+        if payment["Status"] == "ASYNC_REFUNDING":
+            payment["Status"] = _refunded(payment)
+            self._put(payment, tell=True)
         if payment["Status"] in OPEN and "_settle_at" in payment:
             del payment["_settle_at"]
             self._decide(payment, error if error is not None else payment.pop("_error", ""))
@@ -227,7 +275,7 @@ class Register:
         self._give_back(payment, amount, "")
         return payment
 
-    def _save_card(self, payment: Doc, number: str) -> Doc:
+    def save_card(self, payment: Doc, number: str) -> Doc:
         # The same card saved again has another RebillId, under the customer of this payment.
         rebill = str(int(hashlib.sha256(f"{payment['id']}{number}".encode()).hexdigest()[:12], 16))
         saved: Doc = {"CardId": f"8{payment['id']}", "RebillId": rebill, "CardType": 0, "Status": "A"}
@@ -243,8 +291,9 @@ class Register:
         payment["Status"] = "AUTHORIZED"
         payment["paid_at"] = stamp(self._clock.now())
         with self._store.transaction():
-            # One stage tells twice: held, and taken.
-            self._put(payment, tell=True)
+            # One stage tells twice: held, and taken. An account is never held.
+            if not payment["_sbp"]:
+                self._put(payment, tell=True)
             if not payment["_two_stage"]:
                 payment["Status"] = "CONFIRMED"
                 self._put(payment, tell=True)
@@ -260,6 +309,10 @@ class Register:
 
 def _wrong_receipt(field: str) -> Failed:
     return Failed("309", Details=f"Неверный формат чека: {field}")
+
+
+def _refunded(payment: Doc) -> str:
+    return "REFUNDED" if payment["refunded"] == payment["Amount"] else "PARTIAL_REFUNDED"
 
 
 def _shown(payment: Doc) -> Doc:

@@ -43,6 +43,7 @@ class Api:
         router.add_post("/v3/refunds", self.create_refund)
         router.add_get("/v3/refunds", self.list_refunds)
         router.add_get("/v3/refunds/{id}", self.get_refund)
+        router.add_post("/v3/payment_methods", self.create_method)
         router.add_get("/v3/payment_methods/{id}", self.get_method)
         router.add_post("/v3/receipts", self.create_receipt)
         router.add_get("/v3/receipts", self.list_receipts)
@@ -78,6 +79,14 @@ class Api:
             return self._register.cancel(payment["id"])
 
         return await self._write(request, "cancel_payment", act)
+
+    async def create_method(self, request: web.Request) -> web.StreamResponse:
+        base = self._service.options.public_url or f"http://{request.host}"
+
+        def act(shop: str, body: Doc, key: str) -> Doc:
+            return self._register.new_method(shop, body, f"{base}/checkout/bind")
+
+        return await self._write(request, "create_payment_method", act)
 
     async def create_refund(self, request: web.Request) -> web.StreamResponse:
         def act(shop: str, body: Doc, key: str) -> Doc:
@@ -151,7 +160,7 @@ class Api:
 
         def act(shop: str) -> Doc:
             status = "inactive" if method and method.get("_revoked") else "active"
-            return {**self._one(shop, method), "status": status, "holder": {"account_id": shop}}
+            return {"status": status, "holder": {"account_id": shop}, **self._one(shop, method)}
 
         return await self._read(request, "get_payment_method", method, act)
 

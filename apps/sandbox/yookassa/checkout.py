@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from apps.sandbox import sbp
 from apps.sandbox.access import Entry
 from apps.sandbox.service import Service
 from apps.sandbox.store import Doc
@@ -10,6 +11,7 @@ from apps.sandbox.yookassa.api import CHECKOUT
 from apps.sandbox.yookassa.cards import CARDS, Card
 from apps.sandbox.yookassa.register import Register, bank_card, sbp_account
 
+BIND = "/checkout/bind"
 LOOK = Look("ЮKassa", "тестовый магазин", "#5b3df5")
 REASONS = {
     "insufficient_funds": "На карте недостаточно денег.",
@@ -29,12 +31,24 @@ class Checkout:
     def add_routes(self, router: web.UrlDispatcher) -> None:
         router.add_get(CHECKOUT, self.show)
         router.add_post(CHECKOUT, self.submit)
+        router.add_get(BIND, self.show_binding)
+        router.add_post(BIND, self.submit_binding)
         router.add_get("/3ds/{id}", self.show_3ds)
         router.add_post("/3ds/{id}", self.submit_3ds)
 
     async def show(self, request: web.Request) -> web.Response:
         payment = self._payment(request.query.get("orderId"))
-        return self._form(payment) if payment["status"] == "pending" else self._result(payment)
+        if payment["status"] != "pending":
+            return self._result(payment)
+        if payment["_method"] != "sbp":
+            return self._form(payment)
+        return sbp.show(
+            bank=LOOK.brand,
+            address=str(request.url),
+            amount=_amount(payment),
+            description=payment.get("description", ""),
+            saves=payment["_save"],
+        )
 
     async def submit(self, request: web.Request) -> web.StreamResponse:
         """Pay by the card or SBP of the form, or refuse to pay."""
@@ -45,7 +59,9 @@ class Checkout:
         action = str(form.get("action", "card"))
         if action == "cancel":
             return self._leave(self._register.cancel(payment["id"], "expired_on_confirmation"))
-        if action == "sbp":
+        if payment["_method"] == "sbp" and action == "fail":
+            return await self._confirm(request, payment, sbp_account(), Card("СБП", "general_decline"))
+        if action == "sbp" or payment["_method"] == "sbp":
             return await self._confirm(request, payment, sbp_account(), Card("СБП"))
         given = typed(form, CARDS)
         if given.problem:
@@ -55,6 +71,43 @@ class Checkout:
             self._service.store.put("three_ds", payment["id"], method)
             raise web.HTTPSeeOther(f"/3ds/{payment['id']}")
         return await self._confirm(request, payment, method, CARDS[given.number])
+
+    async def show_binding(self, request: web.Request) -> web.Response:
+        method = self._binding(request)
+        if method["status"] != "pending":
+            return _bound(method)
+        if method["type"] != "sbp":
+            return self._binding_form()
+        description = "Привязка счёта"
+        return sbp.show(
+            bank=LOOK.brand, address=str(request.url), amount="", description=description, saves=True
+        )
+
+    async def submit_binding(self, request: web.Request) -> web.StreamResponse:
+        """Save the card of the form, or the account behind the QR."""
+        method, form = self._binding(request), await request.post()
+        agreed, saved = form.get("action") != "fail", sbp_account()
+        if method["type"] != "sbp":
+            given = typed(form, CARDS)
+            if given.problem:
+                return self._binding_form(given)
+            saved = bank_card(given.number, given.month, f"20{given.year}")
+            agreed = not CARDS[given.number].reason
+        facts = {"operation": "confirm_binding", "shop": method["_shop"], "object_id": method["id"]}
+
+        def act(_entry: Entry) -> web.Response:
+            return _bound(self._register.bind(method["id"], saved, agreed=agreed))
+
+        return await self._service.serve(request, facts, act)
+
+    def _binding(self, request: web.Request) -> Doc:
+        method = self._service.store.get("methods", request.query.get("orderId", ""))
+        if method is None or "_return_url" not in method:
+            raise web.HTTPNotFound(text="Страница не найдена")
+        return method
+
+    def _binding_form(self, given: Typed | None = None) -> web.Response:
+        return LOOK.binding(cards={number: card.title for number, card in CARDS.items()}, given=given)
 
     async def show_3ds(self, request: web.Request) -> web.Response:
         payment = self._payment(request.match_info["id"])
@@ -134,6 +187,13 @@ class Checkout:
             problem=REASONS.get(reason, "Банк отклонил платёж.") if reason else "",
             back=payment["_return_url"],
         )
+
+
+def _bound(method: Doc) -> web.Response:
+    is_good = method["status"] == "active"
+    if is_good and method["_return_url"]:
+        return web.Response(status=303, headers={"Location": method["_return_url"]})
+    return LOOK.result(amount="", problem="" if is_good else "Банк отказал.", back=method["_return_url"])
 
 
 def _amount(payment: Doc) -> str:

@@ -17,6 +17,7 @@ from apps.sandbox.yookassa.cards import CARDS, Card, card_type
 CONFIRM_WITHIN = timedelta(hours=1)
 CAPTURE_WITHIN = timedelta(days=7)
 FEE = Decimal("0.035")
+SBP_REFUND_SECONDS = 0.3
 PARTIES = {
     "canceled_by_merchant": "merchant",
     "permission_revoked": "yoo_money",
@@ -82,6 +83,30 @@ class Register:
             if method["saved"]:
                 self._store.put("methods", method["id"], {**method, "_shop": payment["_shop"]})
             return self._decide(payment, reason)
+
+    def new_method(self, shop: str, body: Doc, page_url: str) -> Doc:
+        """A method to be saved on a page of its own, without a payment."""
+        rules.check_method(body)
+        number = str(uuid.uuid4())
+        made = {"id": number, "type": body["type"], "saved": False, "status": "pending"}
+        made |= {"holder": {"account_id": shop, "gateway_id": shop}, "_shop": shop}
+        made["confirmation"] = _confirmation(body["confirmation"], f"{page_url}?orderId={number}")
+        made["_return_url"] = body["confirmation"].get("return_url")
+        self._store.put("methods", number, made)
+        return made
+
+    def bind(self, method_id: str, given: Doc, *, agreed: bool) -> Doc:
+        """The customer has saved it on the page, or has not; what is decided stays so."""
+        method = dict(self._store.table("methods")[method_id])
+        if method.get("status") != "pending":
+            return method
+        method.pop("confirmation")
+        method |= {**given, "status": "active" if agreed else "inactive", "saved": agreed}
+        with self._store.transaction():
+            self._store.put("methods", method_id, method)
+            if agreed:
+                self._happened("payment_method.active", method)
+        return method
 
     def capture(self, shop: str, payment_id: str, body: Doc) -> Doc:
         payment = dict(self.payment(shop, payment_id))
@@ -207,7 +232,7 @@ class Register:
 
     def _saved_method(self, shop: str, method_id: str) -> Doc:
         method = self._store.get("methods", method_id)
-        if method is None or method["_shop"] != shop:
+        if method is None or method["_shop"] != shop or not method["saved"]:
             raise rules.wrong("Payment method doesn't exist or is not saved", "payment_method_id")
         return method
 
@@ -219,6 +244,8 @@ class Register:
 
     def _settle_or_wait(self, doc: Doc, faults: dict[str, Fault | None]) -> Doc:
         decline, wait = faults.get("decline"), faults.get("pending")
+        if wait is None and self._goes_back_by_sbp(doc):
+            wait = Fault("pending", seconds=SBP_REFUND_SECONDS)
         reason = doc.pop("_reason", None)
         if decline is not None:
             reason = decline.reason or "insufficient_funds"
@@ -228,6 +255,11 @@ class Register:
             self._save(doc)
             return doc
         return self._finish_refund(doc, reason) if "payment_id" in doc else self._decide(doc, reason)
+
+    def _goes_back_by_sbp(self, doc: Doc) -> bool:
+        """Such a refund is done when the payer's bank has taken it."""
+        paid = self.payments.get(doc.get("payment_id", "")) or {}
+        return (paid.get("payment_method") or {}).get("type") == "sbp"
 
     def _decide(self, payment: Doc, reason: str | None) -> Doc:
         if reason:

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+SBP_LEAST = Decimal(10)
 KOPECK = Decimal("0.01")
 SUBJECTS = {"commodity", "job", "service", "payment", "intellectual_activity", "agent_commission", "another"}
 METHOD_TYPES = {"bank_card", "sbp", "sberbank", "tinkoff_bank", "yoo_money"}
@@ -68,6 +69,18 @@ def check_payment(body: dict[str, Any]) -> None:
     data = body.get("payment_method_data")
     if data is not None and data.get("type") not in METHOD_TYPES:
         raise wrong("Payment method is not available", "payment_method_data.type")
+    if data is not None and data["type"] == "sbp":
+        if amount < SBP_LEAST:
+            raise wrong("Amount is too small for this payment method", "amount.value")
+        if body.get("capture") is not True:
+            raise wrong("This payment method has no two stages", "capture")
+    check_confirmation(body.get("confirmation"))
+
+
+def check_method(body: dict[str, Any]) -> None:
+    """A method that is to be saved without a payment."""
+    if body.get("type") not in ("bank_card", "sbp"):
+        raise wrong("Payment method can not be saved", "type")
     check_confirmation(body.get("confirmation"))
 
 
