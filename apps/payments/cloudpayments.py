@@ -9,11 +9,12 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
+from uuid import uuid5
 
 from django.utils.translation import gettext_lazy as _
 
@@ -25,6 +26,7 @@ from apps.payments.gateway import (
     Gateway,
     GatewayPayment,
     GatewayRefund,
+    Instrument,
     PaymentRequest,
     RefundRequest,
     RegisterEntry,
@@ -38,7 +40,7 @@ TIMEOUT_SECONDS = 60.0
 STATUSES = {
     "AwaitingAuthentication": Status.PENDING,
     "Pending": Status.PENDING,
-    "Authorized": Status.PENDING,
+    "Authorized": Status.AUTHORIZED,
     "Completed": Status.SUCCEEDED,
     "Cancelled": Status.CANCELED,
     "Declined": Status.CANCELED,
@@ -79,6 +81,8 @@ class CloudPayments(Gateway):
     Config = Settings
     decline_classes = DECLINES
     retry_rules = RULES
+    instruments = frozenset({Instrument.BANK_CARD, Instrument.SBP})
+    holds = frozenset({Instrument.BANK_CARD})
     key_kept = timedelta(minutes=50)
     lists_refunds = False
     signed_by = ("content-hmac", "x-content-hmac", "content-type")
@@ -91,11 +95,13 @@ class CloudPayments(Gateway):
         return str(_("Терминал %s отвечает")) % self.config.public_id
 
     def create_payment(self, request: PaymentRequest) -> GatewayPayment:
+        if request.instrument == Instrument.SBP:
+            return self._sbp_page(request)
         body = {
             **_body(request),
             # Asked for by name: the token that it is saved under can be charged with this name only.
             "AccountId": str(request.key),
-            "RequireConfirmation": False,
+            "RequireConfirmation": request.two_stage,
             "SuccessRedirectUrl": request.return_url,
             "FailRedirectUrl": request.return_url,
         }
@@ -110,6 +116,20 @@ class CloudPayments(Gateway):
             confirmation_url=str(order.get("Url") or ""),
         )
 
+    def _sbp_page(self, request: PaymentRequest) -> GatewayPayment:
+        """The address behind a QR. Its transaction is there at once, and waits."""
+        body = {
+            **_body(request),
+            "PublicId": self.config.public_id,
+            "AccountId": str(request.key),
+            "Scheme": "charge",
+            "SaveCard": request.save_method,
+            "SuccessRedirectUrl": request.return_url,
+        }
+        made = self._model(self._call("payments/qr/sbp/link", body, key=str(request.key)))
+        waits = self._waits(replace(request, gateway_id=str(made["TransactionId"])))
+        return replace(waits, confirmation_url=str(made["QrUrl"]), instrument=Instrument.SBP)
+
     def charge(self, request: PaymentRequest) -> GatewayPayment:
         account, _slash, token = request.method_token.partition("/")
         body = {
@@ -119,12 +139,18 @@ class CloudPayments(Gateway):
             "TrInitiatorCode": 0,
             "PaymentScheduled": 1,
         }
-        answer = self._call("payments/tokens/charge", body, key=str(request.key))
+        verb = "auth" if request.two_stage else "charge"
+        answer = self._call(f"payments/tokens/{verb}", body, key=str(request.key))
         return self._seen(request, self._model(answer))
 
     def fetch(self, reference: PaymentRequest, /) -> GatewayPayment:
         """What became of an invoice; one that nobody knows is asked for again, under its key."""
         found = self._found(reference)
+        if reference.instrument == Instrument.SBP and not reference.method_token:
+            known = found is not None and (
+                reference.gateway_id or found["Status"] in {"Completed", "Declined"}
+            )
+            return self._seen(reference, found) if known and found else self.create_payment(reference)
         if found is not None and (reference.method_token or found["Status"] in {"Completed", "Authorized"}):
             return self._seen(reference, found)
         if reference.method_token:
@@ -138,10 +164,28 @@ class CloudPayments(Gateway):
         return self._waits(reference)
 
     def give_up(self, request: PaymentRequest) -> GatewayPayment:
-        """The order is cancelled; what came before that counts."""
+        """The order is cancelled; what came before that counts. A QR is not: what comes by it later goes back."""
+        if request.instrument == Instrument.SBP:
+            seen = self.fetch(request)
+            return seen if seen.status != Status.PENDING else nobody_paid(request)
         self._call("orders/cancel", {"Id": request.gateway_id})
         found = self._found(request)
         return self._seen(request, found) if found is not None else nobody_paid(request)
+
+    def capture(self, request: PaymentRequest, amount: Money) -> GatewayPayment:
+        return self._second_stage(request, "confirm", {"Amount": _number(amount)})
+
+    def release(self, request: PaymentRequest) -> GatewayPayment:
+        return self._second_stage(request, "void", {})
+
+    def _second_stage(self, request: PaymentRequest, verb: str, body: Mapping[str, Any]) -> GatewayPayment:
+        """Of the transaction that holds the money of the invoice; asked again, it is known by its key."""
+        number = int(self._model({"Model": self._found(request)})["TransactionId"])
+        key = str(uuid5(request.key, verb))
+        answer = self._call(f"payments/{verb}", {"TransactionId": number, **body}, key=key)
+        if not answer.get("Success"):
+            raise _refused(answer)
+        return self._seen(request, self._model({"Model": self._found(request)}))
 
     def find(self, request: PaymentRequest, *, since: datetime | None) -> GatewayPayment | None:
         found = self._found(request)
@@ -240,7 +284,8 @@ class CloudPayments(Gateway):
             raise ConnectorError(_("Непонятный ответ: %r") % error, unknown=True) from error
         is_ours = invoice == str(request.reference)
         token, last = str(found.get("Token") or ""), str(found.get("CardLastFour") or "")
-        saves = request.save_method and token and status == Status.SUCCEEDED
+        saves = request.save_method and token and status in {Status.SUCCEEDED, Status.AUTHORIZED}
+        is_sbp = found.get("PaymentMethod") == "Sbp"
         card = f"{found.get('CardFirstSix')}/{last}/{found.get('CardExpDate')}" if last else ""
         return GatewayPayment(
             # A page's payment keeps the number of its order, by which it was made known.
@@ -252,8 +297,9 @@ class CloudPayments(Gateway):
             partner_id=str(request.partner_id) if is_ours else "",
             reason=str(found.get("ReasonCode") or "")[:60] if status == Status.CANCELED else "",
             method_token=f"{found.get('AccountId')}/{token}" if saves else "",
-            method_title=f"•• {last}" if last else "",
+            method_title=f"•• {last}" if last else str(_("СБП")) if is_sbp else "",
             method_fingerprint=card if saves else "",
+            instrument=Instrument.SBP if is_sbp else Instrument.BANK_CARD if last else "",
             fee=Decimal(str(found.get("TotalFee") or 0)).quantize(Decimal("0.01")),
         )
 

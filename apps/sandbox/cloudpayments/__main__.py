@@ -38,6 +38,8 @@ class Notifications(Notices):
         }
         if doc["of"]:
             fields["PaymentTransactionId"] = doc["of"]
+        if doc.get("PaymentMethod"):
+            fields["PaymentMethod"] = doc["PaymentMethod"]
         names = ("CardFirstSix", "CardLastFour", "CardType", "CardExpDate", "Token", "Reason", "ReasonCode")
         fields |= {name: str(doc[name]) for name in names if doc.get(name)}
         # A forger does not know the secret: what it alters is no longer signed.
@@ -87,6 +89,10 @@ class CloudPayments(Service):
         router.add_post("/_control/webhooks/resend", self.resend)
         router.add_post("/_control/payment_methods/{id}/revoke", self.revoke)
         router.add_post("/_control/settle/{id}", self.settle)
+        router.add_post("/_control/refunds", self.cabinet_refund)
+
+    def clock_moved(self) -> None:
+        self.books.sweep()
 
     async def started(self) -> None:
         self.notices.start()
@@ -155,6 +161,27 @@ class CloudPayments(Service):
         if fault := self.faults.take(["forge_webhook"], facts):
             self.notices.tell("Pay", made, altered={"Status": "Completed", **fault.altered})
         return {"Success": made["Status"] == "Completed", "Message": None, "Model": _model(made)}
+
+    def auth(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        planned = {kind: self.faults.take([kind], facts) for kind in ("decline", "pending")}
+        made = self.books.charge(terminal, body, planned, held=True)
+        return {"Success": made["Status"] == "Authorized", "Message": None, "Model": _model(made)}
+
+    def confirm(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        self.books.confirm(
+            terminal, str(body["TransactionId"]), Decimal(str(body["Amount"])).quantize(Decimal("0.01"))
+        )
+        return {"Success": True, "Message": None}
+
+    def void(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        self.books.void(terminal, str(body["TransactionId"]))
+        return {"Success": True, "Message": None}
+
+    def sbp_link(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        made = self.books.link(terminal, body)
+        page = self.options.public_url or f"{request.scheme}://{request.host}"
+        model = {"TransactionId": int(made["id"]), "QrUrl": f"{page}/qr/{made['id']}"}
+        return {"Success": True, "Message": None, "Model": model}
 
     def find(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
         found = self.books.of_invoice(terminal, str(body.get("InvoiceId")))
@@ -229,6 +256,16 @@ class CloudPayments(Service):
         self.books.revoke(request.match_info["id"])
         return web.json_response({"id": request.match_info["id"]})
 
+    async def cabinet_refund(self, request: web.Request) -> web.Response:
+        """By hand, in the cabinet."""
+        body = await json_body(request)
+        paid = self._transaction(str(body["payment_id"]))
+        amount = Decimal(body["amount"]).quantize(Decimal("0.01"))
+        try:
+            return web.json_response(_line(self.books.refund(paid["_shop"], paid["id"], amount)), status=201)
+        except Failed as failed:
+            raise ValueError(str(failed)) from failed
+
     async def settle(self, request: web.Request) -> web.Response:
         reason = (await json_body(request)).get("reason")
         self.books.settle(request.match_info["id"], int(reason) if reason else None)
@@ -241,6 +278,10 @@ METHODS: dict[str, Method] = {
     "orders/create": CloudPayments.create_order,
     "orders/cancel": CloudPayments.cancel_order,
     "payments/tokens/charge": CloudPayments.charge,
+    "payments/tokens/auth": CloudPayments.auth,
+    "payments/confirm": CloudPayments.confirm,
+    "payments/void": CloudPayments.void,
+    "payments/qr/sbp/link": CloudPayments.sbp_link,
     "v2/payments/find": CloudPayments.find,
     "payments/refund": CloudPayments.refund,
     "payments/list": CloudPayments.list_day,
@@ -271,6 +312,7 @@ def _model(doc: Doc) -> Doc:
         "CardLastFour",
         "CardExpDate",
         "CardType",
+        "PaymentMethod",
     )
     model = {name: doc[name] for name in names if doc.get(name) not in (None, "")}
     model |= {"TransactionId": int(doc["id"]), "Amount": float(doc["amount"]), "TestMode": True}

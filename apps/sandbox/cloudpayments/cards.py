@@ -29,6 +29,7 @@ REASONS = {
     5051: "InsufficientFunds",
     5054: "ExpiredCard",
     5206: "3dsAuthenticationFailed",
+    6001: "DeclinedByPayer",
     6010: "AccountUnlinked",
 }
 SAID = {

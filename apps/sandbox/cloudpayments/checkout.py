@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from apps.sandbox import sbp
 from apps.sandbox.access import Entry
 from apps.sandbox.cloudpayments.cards import CARDS, SAID
 from apps.sandbox.cloudpayments.register import Register
@@ -21,6 +22,8 @@ class Checkout:
     def add_routes(self, router: web.UrlDispatcher) -> None:
         router.add_get("/d/{id}", self.show)
         router.add_post("/d/{id}", self.submit)
+        router.add_get("/qr/{id}", self.show_qr)
+        router.add_post("/qr/{id}", self.submit_qr)
         router.add_get("/3ds/{id}", self.show_3ds)
         router.add_post("/3ds/{id}", self.submit_3ds)
 
@@ -41,6 +44,40 @@ class Checkout:
             self._service.store.put("three_ds", payment["id"], given)
             raise web.HTTPSeeOther(f"/3ds/{payment['id']}")
         return await self._confirm(request, payment, given, CARDS[number].code)
+
+    async def show_qr(self, request: web.Request) -> web.Response:
+        doc = self._of_qr(request)
+        if doc["Status"] != "AwaitingAuthentication":
+            return self._after_qr(doc)
+        return sbp.show(
+            bank="CloudPayments",
+            address=str(request.url),
+            amount=_amount(doc),
+            description=doc["Description"],
+            saves=doc["saves"],
+        )
+
+    async def submit_qr(self, request: web.Request) -> web.StreamResponse:
+        doc, agreed = self._of_qr(request), (await request.post()).get("action") != "fail"
+        facts = {"operation": "confirm_payment", "shop": doc["_shop"], "order": doc["InvoiceId"]}
+
+        def act(_entry: Entry) -> web.Response:
+            decline = self._service.faults.take(["decline"], facts)
+            code = int(decline.reason or 5051) if decline else 0 if agreed else 6001
+            return self._after_qr(self._register.pay_sbp(doc["id"], code))
+
+        return await self._service.serve(request, facts, act)
+
+    def _of_qr(self, request: web.Request) -> Doc:
+        doc: Doc | None = self._register.transactions.get(request.match_info["id"])
+        if doc is None or "saves" not in doc:
+            raise web.HTTPNotFound(text="QR-код не найден")
+        return doc
+
+    def _after_qr(self, doc: Doc) -> web.Response:
+        is_paid = doc["Status"] == "Completed"
+        order = {"state": "Paid" if is_paid else "Cancelled", "amount": doc["amount"]}
+        return self._leave({**order, "success_url": doc["success_url"], "fail_url": ""}, doc["ReasonCode"])
 
     async def show_3ds(self, request: web.Request) -> web.Response:
         payment = self._payment(request)

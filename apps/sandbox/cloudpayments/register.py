@@ -3,15 +3,18 @@
 import hashlib
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from apps.sandbox.clock import Clock, stamp
+from apps.sandbox.clock import Clock, moment, stamp
 from apps.sandbox.cloudpayments.cards import CARDS, REASONS, SAID, Card
 from apps.sandbox.faults import Fault
 from apps.sandbox.store import Doc, Store
 
 FEE = Decimal("0.039")
+SBP_LEAST = Decimal(10)
+CONFIRM_WITHIN = timedelta(days=7)
 Happened = Callable[[str, Doc], None]
 
 
@@ -69,7 +72,53 @@ class Register:
                 self._store.put("orders", order_id, {**order, "state": "Paid"})
             return self._decide(made, code, number=number, held=order["two_stage"])
 
-    def charge(self, terminal: str, body: Doc, faults: dict[str, Fault | None]) -> Doc:
+    def link(self, terminal: str, body: Doc) -> Doc:
+        """A payment behind a QR of SBP: it waits."""
+        amount = _money(body["Amount"])
+        if Decimal(amount) < SBP_LEAST:
+            raise Failed("Сумма меньше допустимой для СБП")
+        made = self._blank(terminal, amount, body.get("Currency", "RUB"), str(body["InvoiceId"]))
+        made |= {"AccountId": str(body.get("AccountId", "")), "Description": str(body.get("Description", ""))}
+        made |= {
+            "Status": "AwaitingAuthentication",
+            "PaymentMethod": "Sbp",
+            "saves": bool(body.get("SaveCard")),
+        }
+        made |= {"success_url": body.get("SuccessRedirectUrl") or ""}
+        self._store.put("transactions", made["id"], made)
+        return made
+
+    def pay_sbp(self, transaction_id: str, code: int) -> Doc:
+        """The payer has paid in the bank, or declined; what is decided stays so."""
+        doc = dict(self.transactions[transaction_id])
+        return self._decide(doc, code, number="") if doc["Status"] == "AwaitingAuthentication" else doc
+
+    def confirm(self, terminal: str, transaction_id: str, amount: Decimal) -> Doc:
+        """Takes what is held, or a part of it."""
+        held = self._held(terminal, transaction_id)
+        if not 0 < amount <= Decimal(held["amount"]):
+            raise Failed("Сумма больше удержанной")
+        held |= {"Status": "Completed", "amount": str(amount), "TotalFee": _fee(str(amount))}
+        with self._store.transaction():
+            self._store.put("transactions", held["id"], held)
+            self._happened("Confirm", held)
+        return held
+
+    def void(self, terminal: str, transaction_id: str) -> Doc:
+        """Lets go of what is held."""
+        held = {**self._held(terminal, transaction_id), "Status": "Cancelled"}
+        with self._store.transaction():
+            self._store.put("transactions", held["id"], held)
+            self._happened("Cancel", held)
+        return held
+
+    def _held(self, terminal: str, transaction_id: str) -> Doc:
+        doc = self.transactions.get(transaction_id)
+        if doc is None or doc["_shop"] != terminal or doc["Status"] != "Authorized":
+            raise Failed("Транзакция не найдена или не удержана")
+        return dict(doc)
+
+    def charge(self, terminal: str, body: Doc, faults: dict[str, Fault | None], *, held: bool = False) -> Doc:
         """By a token, of the terminal and account that it was given to."""
         saved = self._store.get("tokens", str(body.get("Token", "")))
         if saved is None or saved["_shop"] != terminal or saved["account"] != str(body.get("AccountId")):
@@ -78,7 +127,7 @@ class Register:
             terminal, _money(body["Amount"]), body.get("Currency", "RUB"), str(body["InvoiceId"])
         )
         made |= {"AccountId": saved["account"], "Description": str(body.get("Description", ""))}
-        made |= _card(saved["number"], saved["expiry"])
+        made |= _card(saved["number"], saved["expiry"]) if saved["number"] else {"PaymentMethod": "Sbp"}
         card = CARDS.get(saved["number"], Card(""))
         code = 6010 if saved.get("revoked") else card.code or card.renewal_code
         if decline := faults.get("decline"):
@@ -88,7 +137,7 @@ class Register:
             made["_settle_at"] = time.time() + wait.seconds if wait.seconds is not None else None
             self._store.put("transactions", made["id"], made)
             return made
-        return self._decide(made, code, number=saved["number"], token=saved["id"])
+        return self._decide(made, code, number=saved["number"], token=saved["id"], held=held)
 
     def refund(self, terminal: str, transaction_id: str, amount: Decimal) -> Doc:
         """A transaction of its own, beside the one that paid."""
@@ -113,13 +162,17 @@ class Register:
             for doc in self.transactions.values()
             if (doc["_shop"], doc["InvoiceId"]) == (terminal, invoice) and not doc["of"]
         ]
-        done = [doc for doc in found if doc["Status"] == "Completed"]
+        done = [doc for doc in found if doc["Status"] in ("Completed", "Authorized")]
         return (done or found or [None])[-1]
 
     def sweep(self) -> None:
         for doc in list(self.transactions.values()):
             if doc.get("_settle_at") is not None and doc["_settle_at"] <= time.time():
                 self.settle(doc["id"])
+            elif (
+                doc["Status"] == "Authorized" and self._clock.now() - moment(doc["created"]) > CONFIRM_WITHIN
+            ):
+                self.void(doc["_shop"], doc["id"])
 
     def settle(self, transaction_id: str, code: int | None = None) -> None:
         """Ends a charge that is under way."""
@@ -152,9 +205,9 @@ class Register:
         if code:
             made |= {"Status": "Declined", "CardHolderMessage": SAID.get(code, "Свяжитесь с банком")}
         else:
-            fee = (Decimal(made["amount"]) * FEE).quantize(Decimal("0.01"))
-            made |= {"Status": "Authorized" if held else "Completed", "TotalFee": str(fee)}
-            made["Token"] = token or self._token(made, number)
+            made |= {"Status": "Authorized" if held else "Completed", "TotalFee": _fee(made["amount"])}
+            if number or token or made.get("saves"):
+                made["Token"] = token or self._token(made, number)
         with self._store.transaction():
             self._store.put("transactions", made["id"], dict(made))
             self._happened("Fail" if code else "Pay", made)
@@ -163,8 +216,12 @@ class Register:
     def _token(self, made: Doc, number: str) -> str:
         token = hashlib.sha256(f"{made['_shop']}{made['AccountId']}{number}".encode()).hexdigest().upper()
         saved = {"id": token, "_shop": made["_shop"], "account": made["AccountId"], "number": number}
-        self._store.put("tokens", token, {**saved, "expiry": made["CardExpDate"]})
+        self._store.put("tokens", token, {**saved, "expiry": made.get("CardExpDate", "")})
         return token
+
+
+def _fee(amount: str) -> str:
+    return str((Decimal(amount) * FEE).quantize(Decimal("0.01")))
 
 
 def _card(number: str, expiry: str) -> Doc:
