@@ -30,6 +30,7 @@ ELSEWHERE = {
     "payments.refund-fetched-not-recorded",
     "payments.refunds-listed-not-recorded",
     "payments.own-refunds-recorded",
+    "payments.captured-not-recorded",
     "payments.receipt-claimed-not-sent",
     "payments.receipt-sent-not-recorded",
     "payments.receipt-recorded",

@@ -13,6 +13,7 @@ from apps.core.money import Money
 from apps.ledger.models import Transfer
 from apps.partners.models import Partner
 from apps.payments import payments, refunds
+from apps.payments.calling import _request
 from apps.payments.models import Payment
 from apps.sandbox.control import Control
 from tests.payments.conftest import Till, look
@@ -172,4 +173,4 @@ def test_a_gateway_that_holds_nothing_says_so(counter: Till, kind: GatewayKind) 
     gateway = counter.connection.open()
     for call in (lambda asked: gateway.capture(asked, PART), gateway.release):
         with pytest.raises(ConnectorError):
-            call(payments._request(payment))
+            call(_request(payment))
