@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery, Task
+from kombu import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "armor.settings")
@@ -45,8 +46,12 @@ def _configure(sender: Celery, **_: Any) -> None:
         # The worker looks for a lost broker for ever, rather than end after some hours.
         broker_connection_max_retries=None,
         task_default_queue=settings.BROKER_QUEUE,
-        # Done by a process of its own, which no other work waits for.
-        task_routes={"core.lanes": {"queue": f"{settings.BROKER_QUEUE}-lanes"}},
+        # A worker that is told of no queue does both; where lanes have one of their own, no other work waits for them.
+        task_queues=[
+            Queue(name, Exchange(name), routing_key=name)
+            for name in (settings.BROKER_QUEUE, settings.BROKER_LANES_QUEUE)
+        ],
+        task_routes={"core.lanes": {"queue": settings.BROKER_LANES_QUEUE}},
         # The tables are what must survive; a message need not be written to the broker's disk.
         task_default_delivery_mode="transient",
         task_ignore_result=True,

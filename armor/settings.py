@@ -192,6 +192,7 @@ MEDIA_ROOT = VAR_DIR / "media"
 # Celery only wakes: what is true stands in our tables.
 BROKER_URL = os.environ.get("BROKER_URL", "")
 BROKER_QUEUE = os.environ.get("ARMOR_QUEUE", "armor")
+BROKER_LANES_QUEUE = f"{BROKER_QUEUE}_lanes"
 # Seconds for which what a dead worker had in hand is left alone; each longer than any call outside (20 s).
 LEASE_SECONDS = env.number("ARMOR_LEASE_SECONDS", 180)
 IN_FLIGHT_SECONDS = env.number("ARMOR_IN_FLIGHT_SECONDS", 45)

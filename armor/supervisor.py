@@ -114,7 +114,7 @@ def _plan(database: str, broker: str) -> tuple[dict[str, str], dict[str, Program
     programs = [_simulator(name, ports) for name in SIMULATORS] + [
         _others(ports),
         web_program(web),
-        worker_program(),
+        worker_program(without_lanes=True),
         lanes_program(),
         beat_program(),
     ]
@@ -145,17 +145,19 @@ def web_program(port: int) -> Program:
     return Program("web", command, port=port)
 
 
-def worker_program() -> Program:
-    """Celery's worker."""
+def worker_program(*, without_lanes: bool = False) -> Program:
+    """Celery's worker; what calls outside is left to `lanes_program`, where there is one."""
     size = os.environ.get("ARMOR_WORKER_PROCESSES", "2")
     lonely = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     options = ["--loglevel=WARNING", f"--concurrency={size}", "--prefetch-multiplier=1", *lonely]
+    if without_lanes:
+        options.append(f"--queues={os.environ.get('ARMOR_QUEUE', 'armor')}")
     return Program("worker", [sys.executable, "-m", "celery", "-A", "armor", "worker", *options])
 
 
 def lanes_program() -> Program:
     """Celery's worker of the lanes: one process that calls outside in threads, so that no other work waits for it."""
-    queue = os.environ.get("ARMOR_QUEUE", "armor") + "-lanes"
+    queue = os.environ.get("ARMOR_QUEUE", "armor") + "_lanes"
     lonely = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     options = ["--loglevel=WARNING", "--pool=threads", "--concurrency=1", f"--queues={queue}", *lonely]
     return Program("lanes", [sys.executable, "-m", "celery", "-A", "armor", "worker", *options])

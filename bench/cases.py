@@ -123,6 +123,18 @@ def invoice_pdf() -> dict[str, float]:
     return documents.invoice_pdf()
 
 
+def charging_30() -> dict[str, float]:
+    from bench import charging
+
+    return charging.charging_30()
+
+
+def charging_200() -> dict[str, float]:
+    from bench import charging
+
+    return charging.charging_200()
+
+
 def idle_tick_1000() -> dict[str, float]:
     """A tick over 1,000 partners with nothing due; the floor is one bare SELECT."""
     at_least(1000)
@@ -141,6 +153,8 @@ def idle_tick_1000() -> dict[str, float]:
 CASES: dict[str, Callable[[], dict[str, float]]] = {
     "order_api": order_api,
     "renewal_run": renewal_run,
+    "charging_30": charging_30,
+    "charging_200": charging_200,
     "invoice_pdf": invoice_pdf,
     "partner_create": partner_create,
     "migrate_column_200": migrate_column_200,

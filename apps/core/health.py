@@ -41,7 +41,7 @@ def _parts(wanted: list[str]) -> dict[str, str]:
     seen = dict(Heartbeat.objects.values_list("part", "seen_at"))
     alive = clock.wall() - STALE
     states = {"database": "ok", "web": "ok"}
-    for part in ("worker", "beat"):
+    for part in ("worker", "lanes", "beat"):
         states[part] = "ok" if part in seen and seen[part] > alive else "silent"
     if settings.BROKER_URL and (not wanted or "broker" in wanted):
         states["broker"] = _broker_state()

@@ -1,5 +1,6 @@
 """A tiny real server that misbehaves by path, and a connection to it."""
 
+import gzip
 import json
 import threading
 from collections.abc import Iterator
@@ -46,6 +47,8 @@ class Handler(BaseHTTPRequestHandler):
             self.server.let_go.wait(60)
         elif path == "/drip":
             self._drip()
+        elif path == "/headers":
+            self._drip_headers()
         else:
             status = int(path[1:]) if path[1:].isdigit() else 200
             self._answer(status, {"token": "sesame", "phone": "+79161234567", "ok": True})
@@ -55,6 +58,11 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, said: Any) -> None:
         content = json.dumps(said).encode()
         self.send_response(status)
+        if self.path == "/gzip":
+            content = gzip.compress(content)
+            self.send_header("Content-Encoding", "gzip")
+        # Said to nobody: the client finds its line closed when it needs it again.
+        self.close_connection = self.path == "/close"
         if status == 302:
             self.send_header("Location", "/ok")
         self.send_header("Content-Length", str(len(content)))
@@ -67,6 +75,12 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         while not self.server.let_go.wait(0.05):
             self.wfile.write(b" ")
+            self.wfile.flush()
+
+    def _drip_headers(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        while not self.server.let_go.wait(0.05):
+            self.wfile.write(b"X-More: 1\r\n")
             self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:

@@ -93,3 +93,21 @@ def test_breaker_leaves_a_broken_service_alone_then_lets_one_call_try(connection
     breaker.succeeded(connection)
     monkeypatch.undo()
     assert http.request(connection, "POST", f"{server.url}/ok").status_code == 200
+
+
+def test_a_drip_of_headers_ends_in_time_and_a_closed_line_is_opened_anew(connection, server):
+    began = time.monotonic()
+    assert refused(connection, "POST", f"{server.url}/headers", timeout=0.4).unknown
+    assert time.monotonic() - began < 2
+    for path in ("/ok", "/close", "/ok", "/gzip"):
+        assert http.request(connection, "POST", f"{server.url}{path}").json()["ok"] is True
+
+
+def test_what_cannot_be_sent_is_refused_for_good(connection, server):
+    for url in ("ftp://example.org/", "http:///nobody", "no-url", f"http://{'a' * 70}.example/"):
+        error = refused(connection, "GET", url)
+        assert (error.retry, error.unknown) == (False, False), url
+        breaker.succeeded(connection)
+    error = refused(connection, "POST", f"{server.url}/ok", headers={"X-Bad": "a\r\nX-Evil: 1"})
+    assert (error.retry, error.unknown) == (False, False)
+    assert server.seen == []

@@ -238,7 +238,7 @@ def test_beat_finds_what_is_due_without_being_told(site: Site, buyer: Buyer, sol
         assert Subscription.objects.get(pk=sold_long_ago).state == "active"
         # Told a month too early, for this test: its own day is still to come, and the auditor looks for it.
         subscriptions.plan(Subscription.objects.get(pk=order["subscription"]))
-    well = {"database", "web", "worker", "beat", "broker", "yookassa", "provider"}
+    well = {"database", "web", "worker", "lanes", "beat", "broker", "yookassa", "provider"}
     eventually(lambda: site.health()["code"] == 200)
     assert site.health()["parts"] == dict.fromkeys(well, "ok")
 

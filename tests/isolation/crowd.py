@@ -156,7 +156,7 @@ class Crowd:
         letters = [str(letter) for letter in Control(self.given.mailbox.url).messages()]
         both = [letter[:200] for letter in letters if all(marker in letter for marker in MARKERS)]
         with in_public():
-            for part in ("worker", "beat"):
+            for part in ("worker", "lanes", "beat"):
                 beat(part)
             violations = [str(found) for found in audit.run([house.partner.pk for house in self.houses])]
         return {

@@ -59,7 +59,7 @@ def furnished(houses: Pair) -> Pair:
     """Something of everything on the operator's side too."""
     own, _other = houses
     with in_public():
-        for part in ("worker", "beat"):
+        for part in ("worker", "lanes", "beat"):
             beat(part)
         every = IntervalSchedule.objects.get_or_create(every=5, period=IntervalSchedule.SECONDS)[0]
         PeriodicTask.objects.get_or_create(name="tick", task="core.tick", interval=every)
