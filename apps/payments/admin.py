@@ -29,6 +29,7 @@ from apps.core.ids import uuid7
 from apps.core.money import Money
 from apps.journal import reading
 from apps.payments import payments, receipts, refunds, registering
+from apps.payments.admin_holds import HoldActions
 from apps.payments.models import Payment, PaymentMethod, Refund, RefusalHow
 from apps.payments.receipt_models import Receipt
 from apps.policies.fiscal import ReceiptMethod, Taxation
@@ -38,6 +39,7 @@ COLOURS = {
     "sending": "info",
     "pending": "info",
     "unknown": "warning",
+    "authorized": "warning",
     "succeeded": "success",
     "failed": "danger",
     "refunded": "warning",
@@ -113,15 +115,15 @@ class RefundForm(forms.Form):
 
 
 @console.register(Payment, sites=(console.partner_site,))
-class PaymentAdmin(MoneyAdmin):
+class PaymentAdmin(HoldActions, MoneyAdmin):
     """«Вернуть» is for those who may move money."""
 
     list_display = ("created_at", "customer", "shown_amount", "shown_state", "purpose", "description")
-    list_filter = ("state", "purpose", "created_at")
+    list_filter = ("state", "purpose", "instrument", "created_at")
     list_select_related = ("customer",)
     search_fields = ("=gateway_id", "customer__phone", "customer__email", "customer__name")
     date_hierarchy = None
-    actions_detail = ("give_back", "ask_gateway")
+    actions_detail = ("capture", "release", "give_back", "ask_gateway")
     inlines = (RefundsOfPayment, ReceiptsOfPayment)
     readonly_fields = ("shown_state", "shown_amount", "shown_reference", "subscription", "conversation")
 

@@ -310,6 +310,8 @@ PARTNER_ACTIONS = {
     "core/workitem/<path:object_id>/give-back/",
     "payments/payment/<path:object_id>/refund/",
     "payments/payment/<path:object_id>/ask/",
+    "payments/payment/<path:object_id>/capture/",
+    "payments/payment/<path:object_id>/release/",
     "payments/receipt/<path:object_id>/replace/",
     "payments/receipt/<path:object_id>/ask/",
     "billing/customeraccount/<path:object_id>/pay-out/",

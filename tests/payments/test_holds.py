@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
 from apps.connectors.base import ConnectorError
 from apps.core import faults
@@ -174,3 +176,28 @@ def test_a_gateway_that_holds_nothing_says_so(counter: Till, kind: GatewayKind) 
     for call in (lambda asked: gateway.capture(asked, PART), gateway.release):
         with pytest.raises(ConnectorError):
             call(_request(payment))
+
+
+@pytest.mark.parametrize("kind", [YOOKASSA], ids=["yookassa"])
+def test_staff_take_and_let_go(counter: Till, kind: GatewayKind, staff_client: Callable[..., Client]) -> None:
+    whole, let_go = held(counter, kind), held(counter, kind)
+    urls = {name: f"admin:payments_payment_{name}" for name in ("change", "capture", "release")}
+
+    def page(name: str, payment: Payment) -> str:
+        return reverse(urls[name], args=[payment.pk], urlconf="armor.urls_partner")
+
+    money = staff_client(counter.partner, role="finance", of=counter.partner)
+    shown = money.get(page("change", whole)).content.decode()
+    assert page("capture", whole) in shown
+    assert "Деньги удержаны" in shown
+    assert "399" in money.get(page("capture", whole)).content.decode()
+    assert "не больше" in money.post(page("capture", whole), {"amount": "400"}).content.decode()
+    support = staff_client(counter.partner, role="support", of=counter.partner)
+    assert support.post(page("capture", whole), {"amount": "150,25"}).status_code == 403
+    assert money.post(page("capture", whole), {"amount": "150,25"}).status_code == 302
+    assert money.post(page("release", let_go)).status_code == 302
+    whole.refresh_from_db()
+    let_go.refresh_from_db()
+    assert (whole.state, whole.amount, let_go.state) == ("succeeded", PART.amount, "failed")
+    assert page("capture", whole) not in money.get(page("change", whole)).content.decode()
+    agree(counter, kind)
