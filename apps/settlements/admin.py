@@ -136,9 +136,11 @@ class BankStatementAdmin(FinancePages):
 
     def _told(self, request: HttpRequest, loaded: statements.Loaded) -> HttpResponse:
         told = _(
-            "Новых строк: %(new)d; отнесено на счета: %(matched)d, не опознано: %(rest)d, списаний: %(spent)d"
+            "Новых строк: %(new)d; отнесено на счета: %(matched)d, выплат шлюзов: %(payouts)d,"
+            " не опознано: %(rest)d, списаний: %(spent)d"
         ) % {
-            "new": loaded.matched + loaded.unidentified + loaded.spent,
+            "new": loaded.matched + loaded.payouts + loaded.unidentified + loaded.spent,
+            "payouts": loaded.payouts,
             "matched": loaded.matched,
             "rest": loaded.unidentified,
             "spent": loaded.spent,
@@ -200,7 +202,13 @@ class BankLineAdmin(FinancePages):
 
     @display(
         description=_("состояние"),
-        label={"matched": "success", "unidentified": "warning", "set_aside": "info", "spent": "info"},
+        label={
+            "matched": "success",
+            "unidentified": "warning",
+            "payout": "success",
+            "set_aside": "info",
+            "spent": "info",
+        },
     )
     def shown_state(self, row: BankLine) -> tuple[str, Any]:
         return row.state, row.get_state_display()

@@ -138,9 +138,12 @@ def _choose(terms: GatewayTerms, payout: GatewayPayout, actor: str) -> None:
     )
     named = days_named(payout.line.purpose, booked)
     said = [one for one in free if named and named.first <= one.day <= named.last]
-    days = said if sum((one.net.amount for one in said), ZERO) == payout.amount else _run(free, payout.amount)
-    if not days and named and named.is_sure:
-        days = said
+    is_exact = sum((one.net.amount for one in said), ZERO) == payout.amount
+    if named and named.is_sure:
+        # Others that come to the same sum are not meant. Those not compared yet are waited for.
+        days = said if is_exact or len(said) == named.length else []
+    else:
+        days = said if said and is_exact else _run(free, payout.amount)
     if days:
         _give(terms, payout, days, actor)
     else:
@@ -154,6 +157,10 @@ class Named:
     first: date
     last: date
     is_sure: bool
+
+    @property
+    def length(self) -> int:
+        return (self.last - self.first).days + 1
 
 
 def days_named(purpose: str, booked: date) -> Named | None:

@@ -32,6 +32,7 @@ class Loaded:
     statements: list[BankStatement]
     matched: int
     unidentified: int
+    payouts: int
     spent: int
     known: int
 
@@ -73,6 +74,7 @@ def load(content: bytes, *, name: str, actor: str) -> Loaded:
         statements=made,
         matched=states[LineState.MATCHED],
         unidentified=states[LineState.UNIDENTIFIED],
+        payouts=states[LineState.PAYOUT],
         spent=sum(not line.is_credit for line in lines),
         known=counts["told"] - len(lines),
     )

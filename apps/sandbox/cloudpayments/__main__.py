@@ -323,6 +323,7 @@ def _line(doc: Doc) -> dict[str, Any]:
     words = {"Completed": "succeeded", "Declined": "canceled", "Cancelled": "canceled"}
     line = {"id": doc["id"], "status": words.get(doc["Status"], "pending"), "amount": doc["amount"]}
     line |= {"order": doc["InvoiceId"], "shop": doc["_shop"], "reason": doc["ReasonCode"]}
+    line |= {"at": doc["created"], "fee": doc.get("TotalFee", "0")}
     return line | {"payment_id": doc["of"], "currency": doc["Currency"], "page": doc.get("order", "")}
 
 

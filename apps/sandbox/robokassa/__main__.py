@@ -14,7 +14,7 @@ from aiohttp import web
 
 from apps.sandbox.access import Entry
 from apps.sandbox.notices import Notices
-from apps.sandbox.robokassa.cabinet import Cabinet
+from apps.sandbox.robokassa.cabinet import Cabinet, fee_of
 from apps.sandbox.robokassa.checkout import Checkout
 from apps.sandbox.robokassa.register import Register
 from apps.sandbox.service import Service, json_body
@@ -110,6 +110,7 @@ class Robokassa(Service):
         payments = [_line(doc) for doc in self.books.operations.values() if shop in (None, doc["_shop"])]
         refunds = [
             {"id": doc["id"], "payment_id": doc["payment_id"], "amount": doc["amount"], "status": "succeeded"}
+            | {"at": doc["created"]}
             for doc in self.books.refunds.values()
             if shop in (None, doc["_shop"])
         ]
@@ -284,6 +285,7 @@ def _is_signed(token: str, secret: str) -> bool:
 def _line(doc: Doc) -> dict[str, Any]:
     words: dict[int, str] = {10: "canceled", 100: "succeeded"}
     line = {"id": doc["number"], "status": words.get(doc["state"], "pending"), "amount": doc["amount"]}
+    line |= {"at": doc.get("paid_at"), "fee": str(fee_of(Decimal(doc["amount"])))}
     return line | {"order": doc["number"], "shop": doc["_shop"], "currency": "RUB", "parent": doc["parent"]}
 
 

@@ -15,7 +15,7 @@ from apps.sandbox.notices import Notices
 from apps.sandbox.service import Service, json_body
 from apps.sandbox.store import Doc
 from apps.sandbox.tbank import receipts
-from apps.sandbox.tbank.cabinet import Cabinet
+from apps.sandbox.tbank.cabinet import Cabinet, fee_of
 from apps.sandbox.tbank.checkout import Checkout
 from apps.sandbox.tbank.link_pages import LinkPages
 from apps.sandbox.tbank.links import Links
@@ -129,6 +129,7 @@ class TBank(Service):
                 "amount": _roubles(doc["Amount"]),
                 "status": "succeeded",
                 "shop": doc["_shop"],
+                "at": doc["created_at"],
             }
             for doc in self.books.refunds.values()
             if shop in (None, doc["_shop"])
@@ -382,7 +383,15 @@ def _line(doc: Doc) -> dict[str, Any]:
     line = {name: doc[name] for name in ("id", "created_at", "description")}
     line |= {"status": status, "amount": _roubles(doc["Amount"]), "currency": "RUB", "shop": doc["_shop"]}
     line |= {"word": doc["Status"], "order": doc["OrderId"], "reason": doc["ErrorCode"]}
-    return line | {"refunded_amount": _roubles(doc["refunded"]), "paid_at": doc.get("paid_at")}
+    return (
+        line
+        | {
+            "refunded_amount": _roubles(doc["refunded"]),
+            "paid_at": doc.get("paid_at"),
+            "at": doc.get("paid_at"),
+        }
+        | {"fee": str(fee_of(doc["Amount"]))}
+    )
 
 
 def _roubles(kopecks: int) -> str:

@@ -192,6 +192,7 @@ def _line(doc: Doc) -> dict[str, Any]:
     )
     line = {name: doc[name] for name in names if name in doc}
     line |= {"shop": doc["_shop"], "idempotence_key": doc["_key"], "paid_at": doc.get("_paid_at")}
+    line |= {"at": doc.get("captured_at"), "income": (doc.get("income_amount") or {}).get("value")}
     line["reason"] = (doc.get("cancellation_details") or {}).get("reason")
     line["payment_method_id"] = (doc.get("payment_method") or {}).get("id")
     return line | {"amount": doc["amount"]["value"], "currency": doc["amount"]["currency"]}

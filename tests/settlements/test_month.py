@@ -1,0 +1,173 @@
+"""A simulated month over four gateways: exactly the discrepancies that were planted are found, and no others."""
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db.models import Sum
+
+from apps.connectors.models import Connection
+from apps.core import audit, clock
+from apps.core.models import WorkItem
+from apps.core.tenancy import in_public
+from apps.ledger.models import Transfer
+from apps.partners.models import LegalEntity
+from apps.payments.models import Payment, Refund
+from apps.payments.receipt_models import Receipt
+from apps.policies.fiscal import FiscalRule
+from apps.sandbox.control import Control
+from apps.settlements.models import (
+    BankLine,
+    BankStatement,
+    Difference,
+    GatewayDay,
+    GatewayPayout,
+    GatewayTerms,
+)
+from tests.orders.shop import Shop
+from tests.payments.gateways import GATEWAYS
+from tests.payments.test_receipts import rule
+from tests.settlements.month import Month, run
+
+__all__ = ["rule"]
+D = Decimal
+
+
+@pytest.fixture
+def month(shop: Shop, operator: LegalEntity, rule: FiscalRule, request: Any) -> Iterator[Month]:
+    """Four gateways of the operator's at their simulators, receipts by ATOL."""
+    account = f"4070281040000{shop.partner.pk:07d}"
+    LegalEntity.objects.filter(pk=operator.pk).update(account=account)
+    operator.refresh_from_db()
+    made = Month(shop, operator, account, {}, clock.today())
+    Connection.objects.filter(kind="payment", partner=shop.partner).update(is_enabled=False)
+    for number, kind in enumerate(GATEWAYS):
+        made.open_counter(kind, request.getfixturevalue(kind.name), number)
+    yield made
+    for one in made.counters.values():
+        one.control.set_clock(None)
+    with in_public():
+        mine = [one.connection.pk for one in made.counters.values()]
+        GatewayDay.objects.filter(connection__in=mine).update(payout=None)
+        GatewayPayout.objects.filter(connection__in=mine).delete()
+        GatewayDay.objects.filter(connection__in=mine).delete()
+        GatewayTerms.objects.filter(connection__in=mine).delete()
+        BankLine.objects.filter(statement__account=account).delete()
+        BankStatement.objects.filter(account=account).delete()
+        WorkItem.objects.filter(partner_id=None, kind__startswith="settlements.").delete()
+        Connection.objects.filter(pk__in=mine).update(is_enabled=False)
+
+
+def plant(month: Month) -> set[tuple[str, str, str, str, str]]:
+    """Twelve, each of its own kind or place; and what is to be said of each."""
+    yoo, tbank, cloud, robo = month.counters.values()
+    foreign = month.foreign("yookassa", "777.00")
+    hidden = month.of("tbank")[4]
+    tbank.misreport(hidden.gateway_id, hidden=True)
+    other_sum = month.of("cloudpayments")[5]
+    transaction = next(
+        row["id"]
+        for row in cloud.control.register(shop=cloud.shop)["payments"]
+        if row["order"] == str(other_sum.reference_id)
+    )
+    cloud.misreport(transaction, amount="150.00")
+    other_fee = month.of("yookassa")[5]
+    yoo.misreport(other_fee.gateway_id, fee="9.99")
+    unseen = month.page("robokassa", "99.00")
+    month.pay("robokassa", unseen)
+    in_cabinet = month.of("tbank")[-1]
+    tbank.control.cabinet_refund(in_cabinet.gateway_id, "10.00")
+    here_only = Refund.objects.filter(payment__connection=cloud.connection).order_by("pk")[0]
+    cloud.misreport(here_only.gateway_id, hidden=True)
+    twice = month.of("robokassa")[6]
+    robo.misreport(twice.gateway_id, copies=2)
+    less_back = Refund.objects.filter(payment__connection=yoo.connection).order_by("pk")[0]
+    yoo.misreport(less_back.gateway_id, amount="40.00")
+    unreceipted = month.of("robokassa")[0]
+    Receipt.objects.filter(payment=unreceipted, cause="payment").delete()
+    short, missing = _day(month.of("tbank")[2]), _day(month.of("cloudpayments")[3])
+    month.statement(short={("tbank", short): "1.23"}, missing={("cloudpayments", missing)})
+    number = BankLine.objects.get(
+        statement__account=month.account,
+        counterparty__isnull=False,
+        pk__in=[
+            one.pk
+            for one in BankLine.objects.all()
+            if f"за {short:%d.%m.%Y}" in one.purpose and one.counterparty["inn"] == tbank.inn
+        ],
+    ).number
+    last = str(month.last)
+    return {
+        ("yookassa", last, "missing_here", "payment", foreign),
+        ("tbank", str(_day(hidden)), "missing_there", "payment", hidden.gateway_id),
+        ("cloudpayments", str(_day(other_sum)), "amount", "payment", transaction),
+        ("yookassa", str(_day(other_fee)), "fee", "payment", other_fee.gateway_id),
+        ("robokassa", last, "state", "payment", unseen.gateway_id or str(unseen.reference_id)),
+        ("tbank", last, "missing_here", "refund", in_cabinet.gateway_id),
+        ("cloudpayments", str(_day(here_only)), "missing_there", "refund", here_only.gateway_id),
+        ("robokassa", str(_day(twice)), "duplicate", "payment", f"{twice.gateway_id} (2)"),
+        ("yookassa", str(_day(less_back)), "amount", "refund", less_back.gateway_id),
+        ("robokassa", str(_day(unreceipted)), "receipt", "payment", unreceipted.gateway_id),
+        ("tbank", str(short), "payout_amount", "payout", number),
+        ("cloudpayments", str(missing), "payout_absent", "payout", str(missing)),
+    }
+
+
+def _day(row: Payment | Refund) -> date:
+    assert row.settled_at is not None
+    return row.settled_at.astimezone(clock.zone()).date()
+
+
+def _owed(account: str, month: Month) -> Decimal:
+    """What stands on an account of these gateways."""
+    mine = Transfer.objects.filter(connection__in=[one.connection.pk for one in month.counters.values()])
+    came = mine.filter(debit=account).aggregate(total=Sum("amount"))["total"] or D(0)
+    return came - (mine.filter(credit=account).aggregate(total=Sum("amount"))["total"] or D(0))
+
+
+def test_a_month_in_which_nothing_was_planted_agrees(month: Month, atol: Control, rule: FiscalRule) -> None:
+    run(month)
+    month.statement(short={}, missing=set())
+    assert month.reconcile() == set()
+    _receipts_equal_payments(month, atol, rule)
+    paid = GatewayDay.objects.exclude(payout=None)
+    came = BankLine.objects.filter(statement__account=month.account).aggregate(total=Sum("amount"))["total"]
+    assert paid.count() >= 16
+    assert _owed("bank", month) == came == sum(one.net.amount for one in paid)
+    # What the gateways have not paid out yet, less the fee that their registers will tell, is all that is left.
+    left = list(GatewayDay.objects.filter(payout=None, connection__settlement_terms__isnull=False))
+    files = ("tbank", "robokassa")
+    fees = sum(one.fees for one in left if one.connection.name.startswith(files))
+    assert _owed("clearing", month) == sum(one.net.amount for one in left) + fees
+    assert [str(one) for one in audit.run([month.shop.partner.pk])] == []
+
+
+def test_exactly_what_was_planted_is_found(month: Month, atol: Control, rule: FiscalRule) -> None:
+    run(month)
+    planted = plant(month)
+    assert len(planted) == 12
+    assert month.reconcile() == planted
+    # Found once more, it is still the same.
+    assert month.reconcile("yookassa", "tbank") == planted
+    assert Difference.objects.count() == 12
+    _receipts_equal_payments(month, atol, rule)
+    waits = set(WorkItem.objects.filter(kind="settlements.GatewayDay").values_list("object_id", flat=True))
+    assert waits == set(Difference.objects.values_list("day_id", flat=True))
+
+
+def _receipts_equal_payments(month: Month, atol: Control, rule: FiscalRule) -> None:
+    """What the cash register has, is what came and went back here."""
+    assert rule.test_connection is not None
+    rows = [
+        one for one in atol.register(shop=rule.test_connection.name)["receipts"] if one["status"] == "done"
+    ]
+    made = {
+        way: sum(D(str(one["receipt"]["total"])) for one in rows if one["operation"] == way)
+        for way in ("sell", "sell_refund")
+    }
+    ours = [one for name in month.counters for one in month.of(name, state__in=["succeeded", "refunded"])]
+    back = Refund.objects.filter(payment__in=ours, state="succeeded")
+    assert made["sell"] == sum(one.amount for one in ours)
+    assert made["sell_refund"] == sum(one.amount for one in back)
