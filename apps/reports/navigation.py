@@ -58,6 +58,8 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Выписки банка"), "settlements.BankStatement", "account_balance_wallet"),
             (_("Строки выписок"), "settlements.BankLine", "list_alt"),
             (_("Сверка со шлюзами"), "settlements.GatewayDay", "compare_arrows"),
+            (_("Выплаты шлюзов"), "settlements.GatewayPayout", "move_to_inbox"),
+            (_("Условия расчётов со шлюзами"), "settlements.GatewayTerms", "handshake"),
             (_("Оборотно-сальдовая ведомость"), "reports.TrialBalance", "balance"),
             (_("Взаиморасчёты с партнёрами"), "reports.PartnerStatement", "handshake"),
             (_("Проводки"), "ledger.Transfer", "account_balance"),

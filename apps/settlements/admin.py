@@ -341,4 +341,6 @@ def _shown(amount: Any, currency: str) -> SafeString:
     )
 
 
-import apps.settlements.reconciliation_admin  # noqa: E402, F401 - more pages of this app
+# More pages of this app.
+import apps.settlements.payout_admin  # noqa: E402
+import apps.settlements.reconciliation_admin  # noqa: E402, F401

@@ -9,6 +9,7 @@ from django.db.models.functions import Coalesce
 from apps.billing.paperwork import OutsidePayment
 from apps.core import audit
 from apps.core.tenancy import current_partner
+from apps.settlements import reconciliation_audits
 from apps.settlements.models import Allocation, BankLine, LineState
 
 
@@ -36,3 +37,7 @@ def allocation_is_received() -> Iterator[str]:
             yield f"Allocation {one.pk} of {one.amount} to {one.invoice_id}: received {told}"
     for pk in receipts.keys() - mine.keys():
         yield f"Receipt {pk} says that it is of a bank line, which has not paid it"
+
+
+__all__ = ["reconciliation_audits"]
+"""Rules of their own, registered when they are imported here."""

@@ -1,18 +1,22 @@
 """Console: days of gateways beside ours, their differences, and the tick that closes a day."""
 
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.decorators import action, display
 from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminSingleDateWidget,
     UnfoldAdminTextInputWidget,
@@ -23,11 +27,13 @@ from apps.connectors.models import Connection
 from apps.core import console, links
 from apps.core.errors import Refused
 from apps.core.money import Money
-from apps.settlements import reconciliation
+from apps.journal.models import Exchange
+from apps.settlements import calendar, comparing, reconciliation, uploading
 from apps.settlements.admin import OPERATOR, FinancePages
 from apps.settlements.models import Difference, GatewayDay
 
 MODELS = {"payment": "payments.Payment", "refund": "payments.Refund"}
+ENTRIES = {"payment": _("платёж"), "refund": _("возврат"), "payout": _("выплата")}
 
 
 class DayForm(forms.Form):
@@ -42,6 +48,39 @@ class DayForm(forms.Form):
         self.fields["connection"].choices = [(one.pk, str(one)) for one in gateways]  # type: ignore[attr-defined]
 
 
+class RegisterForm(forms.Form):
+    """A file of a gateway's cabinet."""
+
+    connection = forms.TypedChoiceField(label=_("Шлюз"), coerce=int, widget=UnfoldAdminSelectWidget)
+    file = forms.FileField(
+        label=_("Файл реестра, CSV или XLSX"),
+        help_text=_(
+            "Выгрузите его в кабинете шлюза: дни в нём должны быть целиком. Тот же файл можно загрузить снова"
+        ),
+        widget=UnfoldAdminFileFieldWidget,
+    )
+    first = forms.DateField(
+        label=_("С"),
+        required=False,
+        help_text=_("Если на краях периода операций не было; иначе дни возьмутся из файла"),
+        widget=UnfoldAdminSingleDateWidget,
+    )
+    last = forms.DateField(label=_("По"), required=False, widget=UnfoldAdminSingleDateWidget)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        gateways = Connection.objects.filter(kind=Kind.PAYMENT).order_by("is_test", "name")
+        by_file = [(one.pk, str(one)) for one in gateways if _gives_file(one)]
+        self.fields["connection"].choices = by_file  # type: ignore[attr-defined]
+
+
+def _gives_file(connection: Connection) -> bool:
+    try:
+        return bool(connection.connector_class.register_is_file)  # type: ignore[attr-defined]
+    except LookupError:
+        return False
+
+
 class NoteForm(forms.Form):
     """Why something differs."""
 
@@ -53,15 +92,37 @@ class DifferenceInline(console.ReadOnlyInline):
 
     model = Difference
     view_roles = ("finance",)
-    fields = ("kind", "entry", "shown_id", "shown_ours", "shown_theirs", "partner", "note", "explained_by")
-    readonly_fields = ("shown_id", "shown_ours", "shown_theirs")
-    show_change_link = True
+    fields = (
+        "kind",
+        "shown_entry",
+        "shown_id",
+        "shown_ours",
+        "shown_theirs",
+        "exchange",
+        "partner",
+        "explanation",
+    )
+    readonly_fields = ("shown_entry", "shown_id", "shown_ours", "shown_theirs", "exchange", "explanation")
 
-    @display(description=_("номер у шлюза"))
+    @display(description=_("операция"))
+    def shown_entry(self, row: Difference) -> str:
+        return str(ENTRIES.get(row.entry, row.entry))
+
+    @display(description=_("номер"))
     def shown_id(self, row: Difference) -> SafeString | str:
-        if row.object_id is None or row.partner is None:
-            return row.gateway_id
-        return links.linked(row.gateway_id, links.to(MODELS[row.entry], row.object_id, slug=row.partner.slug))
+        return shown_id(row)
+
+    @display(description=_("обмен"))
+    def exchange(self, row: Difference) -> SafeString | str:
+        return shown_exchange(row)
+
+    @display(description=_("объяснение"))
+    def explanation(self, row: Difference) -> SafeString | str:
+        if row.explained_at is not None:
+            return f"{row.note} ({row.explained_by})"
+        if row.day.state == GatewayDay.State.CLOSED:
+            return "—"
+        return links.linked(_("Объяснить"), reverse("admin:settlements_difference_explain", args=[row.pk]))
 
     @display(description=_("у нас"))
     def shown_ours(self, row: Difference) -> str:
@@ -72,15 +133,60 @@ class DifferenceInline(console.ReadOnlyInline):
         return "—" if row.theirs is None else str(Money(row.theirs, row.day.currency))
 
 
+def shown_id(row: Difference) -> SafeString | str:
+    """The number of what differs, which leads to its page."""
+    if row.entry == "payout" and row.day.payout_id:
+        return links.linked(row.gateway_id, links.to("settlements.GatewayPayout", row.day.payout_id))
+    if row.object_id is None or row.partner is None:
+        return row.gateway_id
+    return links.linked(row.gateway_id, links.to(MODELS[row.entry], row.object_id, slug=row.partner.slug))
+
+
+def shown_exchange(row: Difference) -> SafeString | str:
+    """The day's calls to the gateway in the partner's journal of exchange."""
+    if row.partner is None:
+        return "—"
+    since, until = comparing.bounds(row.day.connection, row.day.day)
+    asked = {
+        "connection_id__exact": row.day.connection_id,
+        "at__gte": since.isoformat(),
+        "at__lt": until.isoformat(),
+    }
+    address = links.list_of(Exchange, slug=row.partner.slug)
+    return links.linked(_("журнал"), f"{address}?{urlencode(asked)}" if address else "")
+
+
 @console.register(GatewayDay, sites=OPERATOR)
 class GatewayDayAdmin(FinancePages):
     """A day a line; what differs stands on its page."""
 
-    list_display = ("day", "connection", "shown_state", "payments", "refunds", "fees", "matched", "differing")
+    list_display = (
+        "day",
+        "connection",
+        "shown_state",
+        "own",
+        "theirs",
+        "shown_fees",
+        "shown_net",
+        "paid_out",
+        "differing",
+    )
+    list_before_template = "settlements/calendar.html"
+    actions_list = ("upload",)
+    fields = (
+        ("connection", "day"),
+        ("shown_state", "source"),
+        ("own_payments", "own_refunds"),
+        ("payments", "refunds"),
+        ("shown_fees", "shown_net"),
+        ("paid_out", "matched"),
+        ("checked_at", "closed_by", "closed_at"),
+    )
+    readonly_fields = ("shown_state", "shown_fees", "shown_net", "paid_out")
     list_display_links = ("day",)
     list_filter = ("state", "connection", ("day", RangeDateFilter))
     list_filter_submit = True
-    list_select_related = ("connection",)
+    list_select_related = ("connection", "payout__line")
     inlines = (DifferenceInline,)
     actions_detail = ("close_day", "check_again")
     empty_hint = _(
@@ -90,13 +196,47 @@ class GatewayDayAdmin(FinancePages):
     def has_add_permission(self, request: Any, obj: Any = None) -> bool:
         return bool(request.rights.may("finance"))
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        left = Count("differences", filter=Q(differences__explained_at=None))
+        return super().get_queryset(request).annotate(left=left)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        # Not the list's own word: it would be taken for a filter that there is none of.
+        request.GET = request.GET.copy()  # type: ignore[assignment]
+        month = request.GET.pop("month", [None])[-1]  # type: ignore[attr-defined]
+        shown = {"calendar": calendar.of(calendar.month_of(month)), **(extra_context or {})}
+        return super().changelist_view(request, shown)
+
+    @display(description=_("у нас"), ordering="own_payments")
+    def own(self, row: GatewayDay) -> str:
+        return str(Money(row.own_payments - row.own_refunds, row.currency))
+
+    @display(description=_("у шлюза"), ordering="payments")
+    def theirs(self, row: GatewayDay) -> str:
+        return str(Money(row.payments - row.refunds, row.currency))
+
+    @display(description=_("комиссия"), ordering="fees")
+    def shown_fees(self, row: GatewayDay) -> str:
+        return str(Money(row.fees, row.currency))
+
+    @display(description=_("к выплате"))
+    def shown_net(self, row: GatewayDay) -> str:
+        return str(row.net)
+
+    @display(description=_("выплата"))
+    def paid_out(self, row: GatewayDay) -> SafeString | str:
+        if row.payout is None:
+            return "—"
+        name = f"{row.payout.line.booked_date:%d.%m.%Y}, {Money(row.payout.amount, row.currency)}"
+        return links.linked(name, links.to("settlements.GatewayPayout", row.payout_id))
+
     @display(description=_("состояние"), label={"open": "warning", "closed": "success"})
     def shown_state(self, row: GatewayDay) -> tuple[str, Any]:
         return row.state, row.get_state_display()
 
-    @display(description=_("расхождений"))
-    def differing(self, row: GatewayDay) -> int:
-        return row.differences.filter(explained_at=None).count()
+    @display(description=_("расхождений"), ordering="left")
+    def differing(self, row: Any) -> int:
+        return int(row.left)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         if not self.has_add_permission(request):
@@ -118,11 +258,33 @@ class GatewayDayAdmin(FinancePages):
             messages.error(request, _("Шлюз не отдал реестр: %s") % error)
         return None
 
-    @action(description=_("Сверить ещё раз"), url_path="check", permissions=["finance"])
+    @action(description=_("Загрузить реестр"), url_path="upload", permissions=["finance"])
+    def upload(self, request: HttpRequest) -> HttpResponse:
+        """The file of a gateway that gives its register so."""
+        form = RegisterForm(*((request.POST, request.FILES) if request.method == "POST" else ()))
+        if request.method == "POST" and form.is_valid():
+            given = form.cleaned_data
+            file = given["file"]
+            try:
+                done = uploading.upload(
+                    given["connection"],
+                    file.read(),
+                    name=file.name,
+                    first=given["first"],
+                    last=given["last"],
+                    actor=request.user.get_username(),
+                )
+            except Refused as refused:
+                form.add_error("file", str(refused.message))
+            else:
+                return _told(request, done)
+        return console.form_page(self, request, form, _("Загрузить реестр"), press=_("Загрузить"))
+
+    @action(description=_("Сверить заново"), url_path="check", permissions=["finance"])
     def check_again(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         row = get_object_or_404(GatewayDay, pk=object_id)
         if request.method != "POST":
-            title = _("Сверить ещё раз")
+            title = _("Сверить заново")
             return console.form_page(self, request, forms.Form(), title, press=title)
         if self._check(request, row.connection_id, row.day):
             messages.success(request, _("Сверено"))
@@ -144,15 +306,61 @@ class GatewayDayAdmin(FinancePages):
         return redirect("admin:settlements_gatewayday_change", object_id)
 
 
+def _told(request: HttpRequest, done: uploading.Uploaded) -> HttpResponse:
+    if done.closed:
+        days = ", ".join(f"{day:%d.%m.%Y}" for day in done.closed)
+        messages.warning(request, _("Закрытые дни остались как были: %s") % days)
+    if done.days and done.is_known:
+        messages.info(request, _("Этот реестр уже загружен: строки те же"))
+    left = sum(row.differences.filter(explained_at=None).count() for row in done.days)
+    told = {"days": len(done.days), "lines": done.lines, "left": left}
+    messages.success(
+        request, _("Сверено дней: %(days)d, строк реестра: %(lines)d, расхождений: %(left)d") % told
+    )
+    if len(done.days) == 1:
+        return redirect("admin:settlements_gatewayday_change", done.days[0].pk)
+    return redirect("admin:settlements_gatewayday_changelist")
+
+
 @console.register(Difference, sites=OPERATOR)
 class DifferenceAdmin(FinancePages):
     """One difference, to be explained."""
 
-    list_display = ("day", "kind", "entry", "gateway_id", "ours", "theirs", "note")
-    list_filter = ("kind", "entry")
-    list_select_related = ("day__connection",)
+    list_display = ("day", "kind", "shown_entry", "shown_number", "shown_ours", "shown_theirs", "note")
+    list_filter = ("kind", "entry", ("day__day", RangeDateFilter))
+    list_filter_submit = True
+    list_select_related = ("day__connection", "partner")
+    fields = (
+        "day",
+        ("kind", "shown_entry"),
+        ("shown_number", "exchange"),
+        ("shown_ours", "shown_theirs"),
+        "partner",
+        ("note", "explained_by", "explained_at"),
+    )
+    readonly_fields = ("shown_entry", "shown_number", "shown_ours", "shown_theirs", "exchange")
     search_fields = ("=gateway_id",)
     actions_detail = ("explain",)
+
+    @display(description=_("операция"), ordering="entry")
+    def shown_entry(self, row: Difference) -> str:
+        return str(ENTRIES.get(row.entry, row.entry))
+
+    @display(description=_("номер"), ordering="gateway_id")
+    def shown_number(self, row: Difference) -> SafeString | str:
+        return shown_id(row)
+
+    @display(description=_("обмен"))
+    def exchange(self, row: Difference) -> SafeString | str:
+        return shown_exchange(row)
+
+    @display(description=_("у нас"), ordering="ours")
+    def shown_ours(self, row: Difference) -> str:
+        return "—" if row.ours is None else str(Money(row.ours, row.day.currency))
+
+    @display(description=_("у шлюза"), ordering="theirs")
+    def shown_theirs(self, row: Difference) -> str:
+        return "—" if row.theirs is None else str(Money(row.theirs, row.day.currency))
 
     @action(description=_("Объяснить"), url_path="explain", permissions=["finance"])
     def explain(self, request: HttpRequest, object_id: UUID) -> HttpResponse:

@@ -118,11 +118,11 @@ class Month:
 
     def page(self, name: str, price: str) -> Payment:
         """An order by this gateway, its page open."""
-        connection = Connection.objects.filter(pk=self.counters[name].connection.pk)
-        connection.update(partner=self.shop.partner)
-        offer = self.shop.offer(price=price, period_unit="week")
-        order = self.shop.order(offer)
-        connection.update(partner=None)
+        mine = [one.connection.pk for one in self.counters.values()]
+        others = Connection.objects.filter(pk__in=mine).exclude(pk=self.counters[name].connection.pk)
+        others.update(is_enabled=False)
+        order = self.shop.order(self.shop.offer(price=price, period_unit="week"))
+        others.update(is_enabled=True)
         payment = order.payment()
         assert payment is not None
         assert payment.connection_id == self.counters[name].connection.pk

@@ -42,7 +42,10 @@ def month(shop: Shop, operator: LegalEntity, rule: FiscalRule, request: Any) -> 
     LegalEntity.objects.filter(pk=operator.pk).update(account=account)
     operator.refresh_from_db()
     made = Month(shop, operator, account, {}, clock.today())
-    Connection.objects.filter(kind="payment", partner=shop.partner).update(is_enabled=False)
+    # Only these four: the shop's own, and those that other tests have left.
+    others = Connection.objects.filter(kind="payment", is_test=True, is_enabled=True)
+    names = list(others.exclude(partner=shop.partner).values_list("pk", flat=True))
+    others.update(is_enabled=False)
     for number, kind in enumerate(GATEWAYS):
         made.open_counter(kind, request.getfixturevalue(kind.name), number)
     yield made
@@ -58,6 +61,7 @@ def month(shop: Shop, operator: LegalEntity, rule: FiscalRule, request: Any) -> 
         BankStatement.objects.filter(account=account).delete()
         WorkItem.objects.filter(partner_id=None, kind__startswith="settlements.").delete()
         Connection.objects.filter(pk__in=mine).update(is_enabled=False)
+        Connection.objects.filter(pk__in=names).update(is_enabled=True)
 
 
 def plant(month: Month) -> set[tuple[str, str, str, str, str]]:
