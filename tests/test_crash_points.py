@@ -47,6 +47,8 @@ ELSEWHERE = {
     "billing.mass-row-done",
     "billing.dunning-not-committed",
     "billing.dunning-stepped",
+    "settlements.register-read-not-kept",
+    "settlements.day-kept",
     "journal.begun-not-done",
     "journal.done-not-kept",
 }

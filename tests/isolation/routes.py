@@ -433,6 +433,14 @@ OPERATOR_ACTIONS: dict[str, Route] = {
     "settlements/bankline/<path:object_id>/put-back/": Route(
         "/admin/settlements/bankline/{bank_line}/put-back/"
     ),
+    "settlements/bankline/<path:object_id>/payout/": Route("/admin/settlements/bankline/{bank_line}/payout/"),
+    "settlements/gatewaypayout/<path:object_id>/days/": Route(
+        "/admin/settlements/gatewaypayout/{gateway_payout}/days/", own=302
+    ),
+    "settlements/gatewaypayout/<path:object_id>/undo/": Route(
+        "/admin/settlements/gatewaypayout/{gateway_payout}/undo/"
+    ),
+    "settlements/gatewayday/upload/": Route("/admin/settlements/gatewayday/upload/"),
     "settlements/gatewayday/<path:object_id>/check/": Route(
         "/admin/settlements/gatewayday/{gateway_day}/check/"
     ),
@@ -485,7 +493,7 @@ NARROWED = (
 )
 """Lists of a partner's console, asked for another partner's rows."""
 
-TASKS = {"core.work", "core.tick", "core.audit", "core.housekeeping"}
+TASKS = {"core.work", "core.tick", "core.audit", "core.housekeeping", "settlements.morning"}
 """Celery's tasks take no arguments: each serves all partners, and ends in the public schema."""
 
 DUE = {
@@ -522,6 +530,8 @@ DUE = {
     "billing.charge_ask": "request",
     # Of a bank's file, which is about invoices of anybody.
     "settlements.match": "",
+    # A gateway's yesterday: of all partners that it serves.
+    "settlements.morning": "",
     # The platform's own, about its own objects: of no partner.
     "connectors.inbound": "",
     "connectors.partitions": "",

@@ -31,7 +31,7 @@ from apps.policies.dunning_models import ChargeRules, DunningChoice, DunningPoli
 from apps.policies.fiscal import FiscalRule
 from apps.policies.models import MessageTemplate
 from apps.providers.models import Provider
-from apps.settlements.models import BankLine, BankStatement, Difference, GatewayDay
+from apps.settlements.models import BankLine, BankStatement, Difference, GatewayDay, GatewayPayout
 from tests.isolation import routes
 from tests.isolation.asking import ask
 from tests.isolation.conftest import Pair
@@ -115,7 +115,26 @@ def _money(own: House) -> None:
     )
     day = GatewayDay.objects.create(connection_id=own.ids["connection"], day=today, checked_at=now)
     difference = Difference.objects.create(day=day, kind="missing_here", entry="payment", gateway_id="x")
-    own.ids |= {"bank_line": line.pk, "gateway_day": day.pk, "difference": difference.pk}
+    paid = BankLine.objects.create(
+        statement=statement,
+        fingerprint=own.markers[0][:60] + "paid",
+        is_credit=True,
+        document_date=today,
+        booked_date=today,
+        amount=Decimal("1.00"),
+        counterparty={"name": own.markers[0]},
+        purpose="Перечисление",
+        state="payout",
+    )
+    payout = GatewayPayout.objects.create(
+        connection_id=own.ids["connection"], line=paid, amount=paid.amount, made_at=now
+    )
+    own.ids |= {
+        "bank_line": line.pk,
+        "gateway_day": day.pk,
+        "difference": difference.pk,
+        "gateway_payout": payout.pk,
+    }
 
 
 def _catalogue(own: House) -> None:

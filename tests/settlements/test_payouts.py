@@ -13,7 +13,7 @@ from django.db import connection as database
 from django.db.models import Sum
 
 from apps.connectors.models import Connection
-from apps.core import audit, clock
+from apps.core import audit, clock, faults
 from apps.core.errors import Refused
 from apps.core.models import WorkItem
 from apps.core.tenancy import in_public
@@ -492,3 +492,17 @@ def test_corruptions_are_found(desk: Desk, rule: str, sql: str) -> None:
         reconciliation.explain(one.pk, note="ясно", actor="finance")
         reconciliation.close(row.pk, actor="finance")
         assert found(rule, lambda: execute(sql))
+
+
+@pytest.mark.parametrize("point", reconciliation.FAULT_POINTS)
+def test_a_crash_while_a_day_is_checked_is_made_good(desk: Desk, point: str) -> None:
+    payment = pay(desk)
+    desk.settles()
+    line = desk.came(payment.amount - payment.fee)
+    with faults.crash_at(point), pytest.raises(faults.Crash):
+        desk.check()
+    row = desk.check()
+    assert row.payout is not None
+    assert row.payout.line_id == line.pk
+    assert (row.matched, desk.told(), desk.owed("bank")) == (1, set(), line.amount)
+    assert clean(desk) == []

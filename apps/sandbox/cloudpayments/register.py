@@ -99,6 +99,7 @@ class Register:
         if not 0 < amount <= Decimal(held["amount"]):
             raise Failed("Сумма больше удержанной")
         held |= {"Status": "Completed", "amount": str(amount), "TotalFee": _fee(str(amount))}
+        held["confirmed"] = stamp(self._clock.now())
         with self._store.transaction():
             self._store.put("transactions", held["id"], held)
             self._happened("Confirm", held)

@@ -211,7 +211,7 @@ class Register:
         amount = body.get("Amount", payment["Amount"])
         if not 0 < amount <= payment["Amount"]:
             raise Failed("251", **_shown(payment))
-        payment |= {"Status": "CONFIRMED", "Amount": amount}
+        payment |= {"Status": "CONFIRMED", "Amount": amount, "captured_at": stamp(self._clock.now())}
         payment["_receipt"] = body.get("Receipt") or payment.get("_receipt")
         if payment["_receipt"]:
             receipts.check(payment["_receipt"], payment["Amount"], _wrong_receipt)
