@@ -310,14 +310,13 @@ def _renewed(row: models.Due) -> bool:
 
 def done(partner_id: int | None, lease: UUID | None, rows: Mapping[int, UUID]) -> None:
     """Takes done rows of a claim away, objects by row. What was planned anew meanwhile has no lease, and stays."""
-    with in_public():
-        # Not by the queryset: it reads what it deletes.
-        with connection.cursor() as cursor:
-            cursor.execute(_TAKE_AWAY, [bulk.array(rows), lease])
-        _close(partner_id, list(rows.values()))
+    # Not by the queryset: it reads what it deletes.
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE_AWAY, [bulk.array(rows), lease])
+    _close(partner_id, list(rows.values()))
 
 
-_TAKE_AWAY = "DELETE FROM core_due WHERE id = ANY(%s::bigint[]) AND lease IS NOT DISTINCT FROM %s"
+_TAKE_AWAY = "DELETE FROM public.core_due WHERE id = ANY(%s::bigint[]) AND lease IS NOT DISTINCT FROM %s"
 
 
 def _close(partner_id: int | None, object_ids: list[UUID]) -> None:

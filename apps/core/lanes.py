@@ -39,6 +39,8 @@ MOST = 100
 """So many answers at most are recorded at once, or what has come so many seconds after the first of them."""
 STALE_SECONDS = 15.0
 """What was claimed so long ago and not called yet is put back: its gateway has become slow."""
+FRESH_SECONDS = 5.0
+"""For which it is not read again who a partner is."""
 WHOLE = 3
 """Of work that is not in three steps, so many of a lane run at a time: each holds a connection to the database."""
 
@@ -216,6 +218,7 @@ class Runner:
         self._freed = threading.Event()
         self._failed: list[BaseException] = []
         self._renewed = self._found = 0.0
+        self._partners: dict[int, tuple[float, Any]] = {}
         self._find_due: Callable[[Iterable[int]], list[int]] = due.lanes_due
 
     def run(self, seconds: float = float("inf")) -> None:
@@ -242,6 +245,14 @@ class Runner:
             if not self._failed:
                 recorder.join()
             connection.close()
+
+    def _partner(self, partner_id: int) -> Any:
+        """The partner as it stood a moment ago; one with a clock of its own, as it stands."""
+        at, found = self._partners.get(partner_id, (0.0, None))
+        if found is None or found.is_sandbox or time.monotonic() - at > FRESH_SECONDS:
+            with in_partner(partner_id) as found:
+                self._partners[partner_id] = time.monotonic(), found
+        return found
 
     # -- holding lanes -------------------------------------------------------------------------------
 
@@ -315,7 +326,7 @@ class Runner:
         if made is None or partner_id is None:
             lane.ready.extend(_Piece(row, _whole, row) for row in rows)
             return
-        with in_partner(partner_id):
+        with in_partner(self._partner(partner_id)):
             try:
                 plans = made.claim([row.object_id for row in rows])
             except Exception as error:
@@ -356,7 +367,7 @@ class Runner:
         row, made = pieces[0].row, pieces[0].steps
         if row.partner_id is None or made is _whole:
             return pieces
-        with in_partner(row.partner_id):
+        with in_partner(self._partner(row.partner_id)):
             refused = made.refused([one.plan for one in pieces])
         for place, why in refused.items():
             lane.skip(pieces[place], why)
@@ -413,7 +424,7 @@ class Runner:
             for one in pieces:
                 due.finish(one.row, lambda one=one: made.record([(one.plan, one.answer)]))
             return
-        with in_partner(row.partner_id):
+        with in_partner(self._partner(row.partner_id)):
             try:
                 made.record([(one.plan, one.answer) for one in pieces])
             except Exception as error:

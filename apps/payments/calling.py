@@ -55,7 +55,8 @@ def claim(payment_ids: Sequence[UUID]) -> dict[UUID, Asked]:
     """Commits that those which wait to be sent are ours to send from now on. What is missing is not."""
     with transaction.atomic(), Books() as books:
         mine = [one for one in locked(payment_ids) if one.state == PaymentState.CREATED]
-        books.methods |= methods.lock_many(one.method_id for one in mine if one.is_charge and one.method_id)
+        charged = [one.method_id for one in mine if one.is_charge and one.method_id]
+        books.methods |= methods.lock_many(charged, with_tokens=True)
         now, sent = clock.wall(), []
         for payment in mine:
             if payment.is_charge and books.is_refused(payment):

@@ -47,12 +47,13 @@ def lock(method: PaymentMethod) -> PaymentMethod:
     return PaymentMethod.objects.select_for_update(no_key=True).get(pk=method.pk)
 
 
-def lock_many(method_ids: Iterable[UUID]) -> dict[UUID, PaymentMethod]:
-    """`lock` for many, in the order of their ids."""
+def lock_many(method_ids: Iterable[UUID], *, with_tokens: bool = False) -> dict[UUID, PaymentMethod]:
+    """`lock` for many, in the order of their ids; tokens are read where they are asked for: they are encrypted."""
     wanted = set(method_ids)
     if not wanted:
         return {}
     rows = PaymentMethod.objects.select_for_update(no_key=True).filter(pk__in=bulk.these("uuid", wanted))
+    rows = rows if with_tokens else rows.defer("token")
     return {one.pk: one for one in bulk.instances(rows.order_by("pk"))}
 
 
