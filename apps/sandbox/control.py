@@ -120,6 +120,11 @@ class Control:
             answer = self._client.post(address, data={"action": "confirm"})
         return answer
 
+    def charge_back(self, payment_id: str, *, amount: str = "", reason: str = "fraud") -> dict[str, Any]:
+        """The payer's bank takes money of a payment back; the register of what really happened has it."""
+        wanted = {"payment_id": payment_id, "amount": amount, "reason": reason}
+        return self._call("POST", "/_control/chargebacks", wanted)
+
     def pay_sbp(self, confirmation_url: str, *, agree: bool = True) -> httpx.Response:
         """Pays, or links, behind a QR as the payer's bank would; without `agree` the payer declines there."""
         return self._client.post(confirmation_url, data={"action": "confirm" if agree else "fail"})

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -155,6 +156,7 @@ class Service:
         router.add_put("/_control/clock", self._set_clock)
         router.add_put("/_control/switch", self._switch)
         router.add_get("/_control/register", self._register)
+        router.add_post("/_control/chargebacks", self._charge_back)
         router.add_put("/_control/register/{id:.+}", self._misreport)
 
     async def _health(self, request: web.Request) -> web.Response:
@@ -203,7 +205,27 @@ class Service:
         return web.json_response({"on": self._switched_on(whom)})
 
     async def _register(self, request: web.Request) -> web.Response:
-        return web.json_response(self.register(dict(request.query)))
+        query = dict(request.query)
+        told, shop = self.register(query), query.get("shop")
+        rows = [one for one in self.store.table("chargebacks").values() if shop in (None, one["shop"])]
+        return web.json_response({**told, **({"chargebacks": rows} if rows else {})})
+
+    async def _charge_back(self, request: web.Request) -> web.Response:
+        """The payer's bank has taken money of a payment back, whatever the shop says. No API tells of it."""
+        body = await json_body(request)
+        payment = next(
+            (one for one in self.register({})["payments"] if one["id"] == body["payment_id"]), None
+        )
+        if payment is None or payment["status"] != "succeeded":
+            raise ValueError("no such payment that came")
+        amount = Decimal(body.get("amount") or payment["amount"])
+        if not 0 < amount <= Decimal(payment["amount"]):
+            raise ValueError("more than the payment")
+        made = {"id": f"cb-{len(self.store.table('chargebacks')) + 1}", "payment_id": payment["id"]}
+        made |= {"amount": f"{amount:.2f}", "reason": str(body.get("reason") or "fraud")}
+        made |= {"shop": payment["shop"], "at": stamp(self.clock.now())}
+        self.store.put("chargebacks", made["id"], made)
+        return web.json_response(made, status=201)
 
     async def _misreport(self, request: web.Request) -> web.Response:
         self.lies.plan(request.match_info["id"], await json_body(request))

@@ -92,6 +92,7 @@ class Robokassa(Service):
         router.add_post("/_control/webhooks/resend", self.resend)
         router.add_post("/_control/payment_methods/{id}/revoke", self.revoke)
         router.add_post("/_control/settle/{id}", self.settle)
+        router.add_post("/_control/refunds", self.cabinet_refund)
 
     async def started(self) -> None:
         self.notices.start()
@@ -256,6 +257,13 @@ class Robokassa(Service):
     async def revoke(self, request: web.Request) -> web.Response:
         self.books.revoke(request.match_info["id"])
         return web.json_response({"id": request.match_info["id"]})
+
+    async def cabinet_refund(self, request: web.Request) -> web.Response:
+        """By hand, in the cabinet."""
+        body = await json_body(request)
+        amount = Decimal(body["amount"]).quantize(Decimal("0.01"))
+        made = self.books.refund(self._by_number(body["payment_id"]), amount)
+        return web.json_response({"id": made["id"], "amount": made["amount"]}, status=201)
 
     async def settle(self, request: web.Request) -> web.Response:
         reason = (await json_body(request)).get("reason")
