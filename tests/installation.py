@@ -19,17 +19,19 @@ from armor.ports import free_port
 from armor.postgres import EmbeddedPostgres, ensure_database, prepare_broker
 from armor.processes import die_with_parent
 from armor.programs import Program, accepts
-from armor.supervisor import beat_program, web_program, worker_program
+from armor.supervisor import beat_program, lanes_program, web_program, worker_program
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = {"ARMOR_IN_FLIGHT_SECONDS": "5", "ARMOR_LEASE_SECONDS": "10"}
 """What waits minutes for a dead worker waits seconds here."""
 
+WORKERS = {"worker", "lanes"}
+
 
 class Installation:
     """PostgreSQL, web, worker, beat and simulators of its own, on free ports, everything in one folder.
 
-    The worker waits for its first `start`.
+    The workers, `worker` and `lanes`, wait for their first `start`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,7 +43,7 @@ class Installation:
         self.web_port = free_port()
         self.fallen: list[str] = []
         """Parts that ended unasked and were started again, as the supervisor would."""
-        self._programs = [web_program(self.web_port), worker_program(), beat_program()]
+        self._programs = [web_program(self.web_port), worker_program(), lanes_program(), beat_program()]
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -110,10 +112,11 @@ class Installation:
 
     def run_without_worker(self, *arguments: str) -> Any:
         """The same while no worker runs: for whoever lives through a past, which a worker would take for today."""
-        if "worker" in self._running:
-            self.kill("worker")
+        for part in WORKERS & self._running.keys():
+            self.kill(part)
         answer = self.run(*arguments)
-        self.start("worker")
+        for part in WORKERS:
+            self.start(part)
         return answer
 
     # How it is done

@@ -59,6 +59,7 @@ def _copy(partner: Partner, sold: Subscription, count: int, **columns: str) -> N
                 **columns,
             },
         )
+        cursor.execute("UPDATE accounts_customer SET email = replace(email, '@client', '-client')")
 
 
 if __name__ == "__main__":
