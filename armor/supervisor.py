@@ -145,22 +145,26 @@ def web_program(port: int) -> Program:
     return Program("web", command, port=port)
 
 
-def worker_program(*, without_lanes: bool = False) -> Program:
+def worker_program(*, without_lanes: bool = False, queue: str = "") -> Program:
     """Celery's worker; what calls outside is left to `lanes_program`, where there is one."""
     size = os.environ.get("ARMOR_WORKER_PROCESSES", "2")
     lonely = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     options = ["--loglevel=WARNING", f"--concurrency={size}", "--prefetch-multiplier=1", *lonely]
     if without_lanes:
-        options.append(f"--queues={os.environ.get('ARMOR_QUEUE', 'armor')}")
+        options.append(f"--queues={queue or _queue()}")
     return Program("worker", [sys.executable, "-m", "celery", "-A", "armor", "worker", *options])
 
 
-def lanes_program() -> Program:
+def lanes_program(queue: str = "") -> Program:
     """Celery's worker of the lanes: one process that calls outside in threads, so that no other work waits for it."""
-    queue = os.environ.get("ARMOR_QUEUE", "armor") + "_lanes"
     lonely = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    options = ["--loglevel=WARNING", "--pool=threads", "--concurrency=1", f"--queues={queue}", *lonely]
+    mine = f"--queues={queue or _queue()}_lanes"
+    options = ["--loglevel=WARNING", "--pool=threads", "--concurrency=1", mine, *lonely]
     return Program("lanes", [sys.executable, "-m", "celery", "-A", "armor", "worker", *options])
+
+
+def _queue() -> str:
+    return os.environ.get("ARMOR_QUEUE", "armor")
 
 
 def beat_program() -> Program:

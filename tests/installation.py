@@ -43,7 +43,9 @@ class Installation:
         self.web_port = free_port()
         self.fallen: list[str] = []
         """Parts that ended unasked and were started again, as the supervisor would."""
-        self._programs = [web_program(self.web_port), worker_program(), lanes_program(), beat_program()]
+        self._queue = f"armor_{self.web_port}"
+        workers = [worker_program(without_lanes=True, queue=self._queue), lanes_program(self._queue)]
+        self._programs = [web_program(self.web_port), *workers, beat_program()]
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -130,7 +132,7 @@ class Installation:
         self.env = os.environ | {
             "DATABASE_URL": self.database,
             "BROKER_URL": os.environ.get("TEST_BROKER_URL") or prepare_broker(self.database),
-            "ARMOR_QUEUE": f"armor_{self.web_port}",
+            "ARMOR_QUEUE": self._queue,
             "DJANGO_SETTINGS_MODULE": "armor.settings",
             "PYTHONUNBUFFERED": "1",
             "ARMOR_VAR": str(self.folder),

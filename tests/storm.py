@@ -54,7 +54,7 @@ class Storm:
         )
 
     def rage(self, kills: int = KILLS) -> None:
-        """Kills the workers at random, the one that charges each time; PostgreSQL once in between, and once the gateway is switched off."""
+        """Kills the workers at random, the one that charges each time; PostgreSQL once; the gateway is off once."""
         for number in range(kills):
             self._misbehave()
             self._wait(self._random.uniform(0.2, 2.0))
