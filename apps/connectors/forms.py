@@ -4,6 +4,7 @@ from dataclasses import MISSING, Field, fields
 from typing import Any, cast, get_type_hints
 
 from django import forms
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
@@ -77,7 +78,7 @@ def _box(item: "Field[Any]", type_: type) -> forms.Field:
     secret = item.metadata.get("secret", False)
     has_default = item.default is not MISSING
     options: dict[str, Any] = {
-        "label": item.metadata.get("label") or item.name,
+        "label": capfirst(item.metadata.get("label") or item.name),
         "help_text": item.metadata.get("help_text", ""),
         "required": not has_default and type_ is not bool,
         "widget": UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}) if secret else widget(),

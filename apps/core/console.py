@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache, wraps
-from typing import Any
+from typing import Any, Self
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
@@ -79,6 +79,16 @@ def register(model: type[models.Model], *, sites: Sequence[admin.AdminSite]) -> 
         return model_admin
 
     return wrapper
+
+
+class Label(tuple[str, Any]):
+    """A state and its words: a coloured label in a list (`@display(label=…)`), its words on the page of one object."""
+
+    def __new__(cls, state: str, words: Any) -> Self:
+        return super().__new__(cls, (state, words))
+
+    def __str__(self) -> str:
+        return str(self[1])
 
 
 class RightsByRole:

@@ -58,9 +58,8 @@ def reconcile(partner: Partner) -> str:
     loaded = statements.load(_statement(partner, good), name="kl_to_1c.txt", actor=ACTOR)
     if good is not None:
         reconciliation.close(good.pk, actor=ACTOR)
-    return (
-        f"выписка: {loaded.matched} опознано, {loaded.unidentified} нет; сверено дней: {1 + len(others[:1])}"
-    )
+    compared = 1 if good is None else 2
+    return f"выписка загружена, неопознанных строк — {loaded.unidentified}; сверено дней — {compared}"
 
 
 def _days(partner: Partner, gateway: Connection) -> dict[date, list[Payment]]:
@@ -82,6 +81,8 @@ def _spoil(day: date, rows: list[Payment]) -> None:
     """Money went back by hand in the gateway's cabinet, and its register tells of another fee."""
     control = Addresses().control(TILLS[0].simulator)
     control.set_clock(datetime.combine(day, time(18), clock.zone()))
+    # As where nobody has switched on the notification: or we would hear of it at once.
+    control.fault("no_webhook", match={"event": "refund.succeeded"})
     control.cabinet_refund(rows[0].gateway_id, "50.00")
     control.set_clock(None)
     control.misreport(rows[-1].gateway_id, fee=str(rows[-1].fee + Decimal("3.40")))

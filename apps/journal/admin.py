@@ -125,7 +125,7 @@ class ExchangeAdmin(console.ReadOnlyAdmin):
     @display(description=_("ответ"), label={"ok": "success", "bad": "danger"})
     def outcome(self, exchange: Exchange) -> tuple[str, Any]:
         well = exchange.status is not None and exchange.status < 400
-        return ("ok" if well else "bad"), exchange.status or exchange.error or "—"
+        return console.Label("ok" if well else "bad", exchange.status or exchange.error or "—")
 
 
 def _body(text: str) -> SafeString:

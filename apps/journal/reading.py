@@ -32,11 +32,11 @@ class Told:
 
 
 def about(object_ids: Collection[UUID]) -> SafeString | str:
-    """What was said about any of these, the latest first; «—» where nothing was."""
+    """What was said about any of these, in its order, the latest of them; «—» where nothing was."""
     rows = list(Exchange.objects.filter(about__in=object_ids).order_by("-at", "-pk")[:SHOWN])
     if not rows:
         return "—"
-    return page([told(row) for row in rows])
+    return page([told(row) for row in reversed(rows)])
 
 
 def page(rows: list[Told]) -> SafeString:

@@ -53,6 +53,8 @@ RECEIPT_COLOURS = {
     "failed": "danger",
     "corrected": "info",
 }
+INSTRUMENTS = {"bank_card": _("банковская карта"), "sbp": _("СБП")}
+OPERATIONS = {"sell": _("приход"), "sell_refund": _("возврат прихода")}
 METHODS = {one.value: one.label for one in ReceiptMethod}
 MONEY_ROLES = ("finance",)
 EXCHANGE_ROLES = ("manager", "finance", "support")
@@ -64,7 +66,7 @@ class MoneyAdmin(console.ReadOnlyAdmin):
 
     @display(description=_("состояние"), label=COLOURS)
     def shown_state(self, row: Payment | Refund) -> tuple[str, Any]:
-        return row.state, row.get_state_display()
+        return console.Label(row.state, row.get_state_display())
 
     @display(description=_("сумма"))
     def shown_amount(self, row: Payment | Refund) -> str:
@@ -125,25 +127,32 @@ class PaymentAdmin(HoldActions, MoneyAdmin):
     date_hierarchy = None
     actions_detail = ("capture", "release", "give_back", "ask_gateway")
     inlines = (RefundsOfPayment, ReceiptsOfPayment)
-    readonly_fields = ("shown_state", "shown_amount", "shown_reference", "subscription", "conversation")
+    readonly_fields = (
+        "shown_state",
+        "shown_amount",
+        "shown_instrument",
+        "shown_reference",
+        "subscription",
+        "conversation",
+    )
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """What is empty takes no line; what was said to the gateway stands on a sheet of its own."""
-        seldom = ("decline_reason", "instrument", "is_two_stage", "second_stage", "capture_amount")
+        seldom = ("decline_reason", "is_two_stage", "second_stage", "capture_amount")
         there = [name for name in seldom if obj is not None and getattr(obj, name, None)]
         fields = [
             ("shown_state", "shown_amount"),
             *there,
             ("customer", "method"),
-            "description",
+            ("description", "shown_instrument"),
             ("purpose", "subscription"),
             ("connection", "fee"),
             ("gateway_id", "shown_reference"),
-            ("created_at", "claimed_at", "settled_at"),
+            ("created_at", "settled_at"),
         ]
         sets = [(None, {"fields": fields})]
         if request.rights.may(*EXCHANGE_ROLES):
-            sets.append((_("Обмен со шлюзом"), {"fields": ["conversation"], "classes": ["tab"]}))
+            sets.append((_("Обмен со шлюзом"), {"fields": ["conversation"]}))
         return [
             (name, {**options, "fields": console.in_currency(self.model, options["fields"])})
             for name, options in sets
@@ -152,6 +161,10 @@ class PaymentAdmin(HoldActions, MoneyAdmin):
     @display(description=_("обмен со шлюзом"))
     def conversation(self, row: Payment) -> SafeString | str:
         return reading.about([row.pk, *row.refunds.values_list("pk", flat=True)])
+
+    @display(description=_("чем платят"))
+    def shown_instrument(self, row: Payment) -> str:
+        return str(INSTRUMENTS.get(row.instrument, row.instrument)) or "—"
 
     @display(description=_("подписка"))
     def subscription(self, row: Payment) -> SafeString | str:
@@ -227,7 +240,7 @@ class RefundAdmin(MoneyAdmin):
         plain = [one for one in options["fields"] if one not in self.readonly_fields]
         sets = [(name, {**options, "fields": [("shown_state", "shown_amount"), *plain]})]
         if request.rights.may(*EXCHANGE_ROLES):
-            sets.append((_("Обмен со шлюзом"), {"fields": ["conversation"], "classes": ["tab"]}))
+            sets.append((_("Обмен со шлюзом"), {"fields": ["conversation"]}))
         return sets
 
     @display(description=_("обмен со шлюзом"))
@@ -300,19 +313,21 @@ class ReceiptAdmin(MoneyAdmin):
     fields = (
         "shown_receipt",
         "reason",
-        ("cause", "operation"),
+        ("cause", "shown_operation"),
         ("shown_total", "shown_prepaid"),
         "shown_lines",
         "shown_seller",
         "contact",
         "shown_fiscal",
-        ("payment", "refund", "replaces"),
+        ("payment", "refund"),
+        "replaces",
         ("business_date", "closes_on"),
         ("created_at", "settled_at"),
         ("connection", "gateway_id"),
     )
     readonly_fields = (
         "shown_receipt",
+        "shown_operation",
         "shown_total",
         "shown_prepaid",
         "shown_lines",
@@ -324,7 +339,7 @@ class ReceiptAdmin(MoneyAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         sets = super().get_fieldsets(request, obj)
         if request.rights.may(*EXCHANGE_ROLES):
-            sets.append((_("Обмен с кассой"), {"fields": ["conversation"], "classes": ["tab"]}))
+            sets.append((_("Обмен с кассой"), {"fields": ["conversation"]}))
         return sets
 
     @display(description=_("обмен с кассой"))
@@ -333,11 +348,15 @@ class ReceiptAdmin(MoneyAdmin):
 
     @display(description=_("состояние"), label=RECEIPT_COLOURS)
     def shown_receipt(self, row: Receipt) -> tuple[str, Any]:
-        return row.state, row.get_state_display()
+        return console.Label(row.state, row.get_state_display())
 
     @display(description=_("сумма"))
     def shown_total(self, row: Receipt) -> str:
         return str(row.money)
+
+    @display(description=_("признак расчёта"))
+    def shown_operation(self, row: Receipt) -> str:
+        return str(OPERATIONS.get(row.operation, row.operation))
 
     @display(description=_("из неё зачтено из предоплаты"))
     def shown_prepaid(self, row: Receipt) -> str:

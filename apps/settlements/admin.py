@@ -194,7 +194,8 @@ class BankLineAdmin(FinancePages):
         "party",
         "purpose",
         "suggestions",
-        ("kind", "number", "document_date", "booked_date"),
+        ("kind", "number"),
+        ("document_date", "booked_date"),
         "statement",
         ("settled_by", "settled_at"),
     )
@@ -211,7 +212,7 @@ class BankLineAdmin(FinancePages):
         },
     )
     def shown_state(self, row: BankLine) -> tuple[str, Any]:
-        return row.state, row.get_state_display()
+        return console.Label(row.state, row.get_state_display())
 
     @display(description=_("от кого или кому"))
     def payer(self, row: BankLine) -> str:

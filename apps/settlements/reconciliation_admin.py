@@ -232,7 +232,7 @@ class GatewayDayAdmin(FinancePages):
 
     @display(description=_("состояние"), label={"open": "warning", "closed": "success"})
     def shown_state(self, row: GatewayDay) -> tuple[str, Any]:
-        return row.state, row.get_state_display()
+        return console.Label(row.state, row.get_state_display())
 
     @display(description=_("расхождений"), ordering="left")
     def differing(self, row: Any) -> int:
