@@ -17,6 +17,8 @@ from django.conf import settings
 from apps.sandbox.process import Simulator
 
 SIMULATORS = ("yookassa", "smsaero", "provider", "mailbox")
+OTHERS = ("tbank", "cloudpayments", "robokassa", "atol", "partner")
+"""In one process, as in `make run`."""
 
 
 LIVES = """
@@ -28,6 +30,9 @@ from apps.catalog.models import PriceChange
 from apps.core import clock
 from apps.core.tenancy import in_partner
 from apps.partners.models import Partner
+from apps.payments.models import Payment
+from apps.payments.receipt_models import Receipt
+from apps.settlements.models import BankLine, Difference, GatewayDay
 with in_partner(Partner.objects.get(slug="sever")):
     trials = Subscription.objects.filter(state="trial").values_list("anchor_date", flat=True)
     print(json.dumps({
@@ -37,6 +42,10 @@ with in_partner(Partner.objects.get(slug="sever")):
         "acts_of_companies": Document.objects.filter(kind="act", customer__company__isnull=False).count(),
         "stayed": LeavingAnswer.objects.filter(stayed=True).count(),
         "price_changes": PriceChange.objects.filter(published_at=None).count(),
+        "receipts": sorted(set(Receipt.objects.values_list("state", flat=True))),
+        "lines": sorted(set(BankLine.objects.values_list("state", flat=True))),
+        "differences": sorted(set(Difference.objects.values_list("kind", "entry"))),
+        "days": sorted(GatewayDay.objects.values_list("state", flat=True)),
     }))
 """
 
@@ -60,12 +69,25 @@ class Manage:
 
 
 @pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Addresses of the simulators that share a process."""
+    command = [sys.executable, "-m", "apps.sandbox", *(f"{name}:0" for name in OTHERS)]
+    command += ["--state", str(tmp_path_factory.mktemp("others"))]
+    with subprocess.Popen(command, cwd=settings.BASE_DIR, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline().split() for _name in OTHERS]
+        yield {words[0]: words[2] for words in lines}
+        process.terminate()
+
+
+@pytest.fixture(scope="module")
 def run(
     tmp_path_factory: pytest.TempPathFactory,
     yookassa_process: Simulator,
     smsaero_process: Simulator,
     provider_process: Simulator,
     mailbox_process: Simulator,
+    others: dict[str, str],
 ) -> Iterator[Manage]:
     """Runs manage.py beside the suite's own database, so that nobody else meets the demonstration's connections."""
     server, name = os.environ["TEST_DATABASE_URL"], f"armor_demo_{uuid4().hex[:8]}"
@@ -77,6 +99,7 @@ def run(
         "ARMOR_VAR": str(tmp_path_factory.mktemp("var")),
         "ARMOR_SMTP_PORT": str(mailbox_process.smtp_port),
         **{f"ARMOR_{key.upper()}_URL": one.url for key, one in zip(SIMULATORS, processes, strict=True)},
+        **{f"ARMOR_{key.upper()}_URL": url for key, url in others.items()},
     }
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{os.environ["ARMOR_TEST_TEMPLATE"]}"')
@@ -102,6 +125,11 @@ def test_seed_gives_a_lived_in_platform_and_changes_nothing_the_second_time(run:
     assert seen["acts_of_companies"] >= 1
     assert seen["stayed"] == 1
     assert seen["price_changes"] == 1
+    # Receipts are on, a bank statement is there with what nobody knows, and of a gateway's two days one agrees.
+    assert "registered" in seen["receipts"] or "queued" in seen["receipts"]
+    assert {"payout", "spent", "unidentified"} <= set(seen["lines"])
+    assert {("fee", "payment"), ("missing_here", "refund")} <= {tuple(one) for one in seen["differences"]}
+    assert seen["days"] == ["closed", "open"]
     second = run("seed_demo")
     assert second.returncode == 0, second.stderr[-3000:]
     assert "партнёр" not in second.stdout

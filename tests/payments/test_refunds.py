@@ -159,7 +159,9 @@ def test_refusal_and_claim_exclude_each_other_only_by_the_lock(
     charges = [till.charge(method), till.charge(method)]
     assert race(charges[0]) == "failed"
     PaymentMethod.objects.filter(pk=method.pk).update(is_active=True, refused_at=None)
-    monkeypatch.setattr(methods, "lock_many", lambda keys, **_options: PaymentMethod.objects.in_bulk(list(keys)))
+    monkeypatch.setattr(
+        methods, "lock_many", lambda keys, **_options: PaymentMethod.objects.in_bulk(list(keys))
+    )
     assert race(charges[1]) == "sending"
 
 
