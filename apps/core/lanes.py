@@ -120,6 +120,7 @@ _whole = _Whole()
 class _Piece:
     """A row of due work on its way through a lane."""
 
+    lane: "_Lane"
     row: models.Due
     steps: Steps
     plan: Any
@@ -217,6 +218,7 @@ class Runner:
         self._answered: queue.SimpleQueue[_Piece | None] = queue.SimpleQueue()
         self._freed = threading.Event()
         self._failed: list[BaseException] = []
+        self._lost: list[_Lane] = []
         self._renewed = self._found = 0.0
         self._partners: dict[int, tuple[float, Any]] = {}
         self._find_due: Callable[[Iterable[int]], list[int]] = due.lanes_due
@@ -270,11 +272,8 @@ class Runner:
                 lane.limits = _limits[0](lane.number) if _limits else Limits()
                 self._fill(lane)
                 self._hand_out(lane)
-        idle = [one.number for one in self._lanes.values() if one.is_idle]
-        if not is_ending and len(idle) < len(self._lanes):
-            # They stay in hand for a while: more may come as long as there is something else to wait for.
-            return True
-        return len(idle) < len(self._lanes) or (not is_ending and self._found == 0.0)
+        # A lane with nothing to do stays in hand: more may come as long as there is another to wait for.
+        return not all(one.is_idle for one in [*self._lanes.values(), *self._lost])
 
     def _renew(self) -> None:
         if not self._lanes or time.monotonic() - self._renewed < RENEW_SECONDS:
@@ -284,11 +283,13 @@ class Runner:
             mine = models.Lane.objects.filter(pk__in=list(self._lanes), holder=self.holder)
             kept = mine.update(held_until=clock.wall() + HELD)
             if kept < len(self._lanes):
-                for lost in set(self._lanes) - set(mine.values_list("pk", flat=True)):
-                    log.warning("Lane %d was taken over by another process", lost)
-                    self._put_back(self._lanes[lost], self._lanes[lost].ready)
-                    self._lanes[lost].close()
-                    del self._lanes[lost]
+                for number in set(self._lanes) - set(mine.values_list("pk", flat=True)):
+                    log.warning("Lane %d was taken over by another process", number)
+                    lane = self._lanes.pop(number)
+                    self._put_back(lane, lane.ready)
+                    lane.close()
+                    # What it has begun is recorded all the same.
+                    self._lost.append(lane)
             _beat()
         self._renewed = now
 
@@ -324,7 +325,7 @@ class Runner:
     def _claim(self, lane: _Lane, partner_id: int | None, kind: str, rows: list[models.Due]) -> None:
         made = _steps.get(kind)
         if made is None or partner_id is None:
-            lane.ready.extend(_Piece(row, _whole, row) for row in rows)
+            lane.ready.extend(_Piece(lane, row, _whole, row) for row in rows)
             return
         with in_partner(self._partner(partner_id)):
             try:
@@ -342,7 +343,9 @@ class Runner:
             over = {row.pk: row.object_id for row in rows if row.object_id not in plans}
             if over:
                 due.done(partner_id, self.lease, over)
-        lane.ready.extend(_Piece(row, made, plans[row.object_id]) for row in rows if row.object_id in plans)
+        lane.ready.extend(
+            _Piece(lane, row, made, plans[row.object_id]) for row in rows if row.object_id in plans
+        )
 
     def _hand_out(self, lane: _Lane) -> None:
         if time.monotonic() - self._renewed > SAFE_SECONDS:
@@ -391,8 +394,7 @@ class Runner:
                 for alike in _alike(pieces):
                     self._record(alike)
                     for piece in alike:
-                        if lane := self._lanes.get(piece.row.lane or 0):
-                            lane.recorded(1)
+                        piece.lane.recorded(1)
                 self._freed.set()
         except BaseException as error:
             self._failed.append(error)

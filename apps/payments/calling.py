@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.connectors import exchange, notes
 from apps.connectors.base import ConnectorError
 from apps.connectors.models import Connection
-from apps.core import bulk, clock, lanes, work
+from apps.core import bulk, clock, due, lanes, work
 from apps.core.money import Money
 from apps.core.tenancy import current_partner
 from apps.payments import gateway_receipts, holds, methods, receipts, timing
@@ -217,8 +217,10 @@ def _conclude_asking(payment: Payment, answer: Answer, books: Books) -> None:
             payment.second_stage, payment.capture_amount = "", None
             books.change(payment)
             work.open("payments.payment", payment.pk, str(_("Шлюз отказал: %s") % answer))
+    elif isinstance(answer, lanes.PutBack):
+        raise due.Retry(clock.wall() + timing.SHORTEST)
     elif isinstance(answer, Exception):
-        if not isinstance(answer, ConnectorError | lanes.PutBack) or not payment.is_open:
+        if not isinstance(answer, ConnectorError) or not payment.is_open:
             raise answer
         _unknown(payment, books)
     elif not timing.surely_landed(payment):

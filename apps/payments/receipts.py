@@ -128,7 +128,7 @@ def _came(key: str, total: Money) -> Receipt | None:
     made.business_date, made.created_at = clock.today(), clock.now()
     made.claimed_at, made.settled_at = clock.wall(), None
     made.save()
-    due.schedule(SWEEP, made.pk, clock.wall() + SOON, wall=True)
+    due.schedule(SWEEP, made.pk, clock.wall() + SOON, wall=True, lane=made.connection_id)
     return made
 
 
@@ -413,7 +413,7 @@ def _write(
     made.reference = GatewayReference.allot(made.connection, KIND, receipt_id)
     made.save(force_insert=True)
     if not waits:
-        due.schedule(SEND, made.pk, clock.wall(), wall=True)
+        due.schedule(SEND, made.pk, clock.wall(), wall=True, lane=made.connection_id)
     return made
 
 

@@ -87,7 +87,7 @@ def _write(payment: Payment, amount: Decimal, *, reason: str, actor: str, key: U
         actor=actor,
         created_at=clock.now(),
     )
-    due.schedule(SEND, made.pk, clock.wall(), wall=True)
+    due.schedule(SEND, made.pk, clock.wall(), wall=True, lane=made.payment.connection_id)
     return made
 
 
@@ -117,7 +117,9 @@ def _claim(refund_id: UUID) -> Refund | None:
         made.claimed_at = clock.wall()
         made.save(update_fields=["state", "claimed_at"])
         receipts.freeze_refund(made)
-        due.schedule(SWEEP, made.pk, clock.wall() + timing.IN_FLIGHT, wall=True)
+        due.schedule(
+            SWEEP, made.pk, clock.wall() + timing.IN_FLIGHT, wall=True, lane=made.payment.connection_id
+        )
     return made
 
 
@@ -148,7 +150,7 @@ def _not_done(refund_id: UUID, error: ConnectorError) -> Refund:
             return made
         made.move(RefundState.UNKNOWN if error.unknown else RefundState.CREATED)
         made.save(update_fields=["state"])
-        due.schedule(SWEEP, made.pk, timing.next_look(made), wall=True)
+        due.schedule(SWEEP, made.pk, timing.next_look(made), wall=True, lane=made.payment.connection_id)
     return made
 
 
@@ -176,7 +178,7 @@ def record(refund_id: UUID, seen: GatewayRefund) -> Refund:
         elif made.state != RefundState.PENDING:
             made.move(RefundState.PENDING)
             made.save(update_fields=["state", "gateway_id"])
-            due.schedule(SWEEP, made.pk, timing.next_look(made), wall=True)
+            due.schedule(SWEEP, made.pk, timing.next_look(made), wall=True, lane=made.payment.connection_id)
     return made
 
 
@@ -266,7 +268,7 @@ def sweep(refund_id: UUID) -> Refund:
     with transaction.atomic():
         made = Refund.locked(refund_id)
         if made.is_open:
-            due.schedule(SWEEP, made.pk, timing.next_look(made), wall=True)
+            due.schedule(SWEEP, made.pk, timing.next_look(made), wall=True, lane=made.payment.connection_id)
             waits = made.state == RefundState.PENDING
             limit = timing.STAFF_AFTER_PENDING if waits else timing.STAFF_AFTER
             if timing.age(made) > limit:

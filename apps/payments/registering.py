@@ -55,7 +55,7 @@ def _claim(receipt_id: UUID) -> Receipt | None:
         made.move(ReceiptState.SENDING)
         made.claimed_at = clock.wall()
         made.save(update_fields=["state", "claimed_at"])
-        due.schedule(SWEEP, made.pk, clock.wall() + timing.IN_FLIGHT, wall=True)
+        due.schedule(SWEEP, made.pk, clock.wall() + timing.IN_FLIGHT, wall=True, lane=made.connection_id)
     return made
 
 
@@ -83,7 +83,7 @@ def _not_taken(receipt_id: UUID, error: ConnectorError) -> Receipt:
             return made
         made.move(ReceiptState.UNKNOWN if error.unknown else ReceiptState.QUEUED)
         made.save(update_fields=["state"])
-        due.schedule(SWEEP, made.pk, timing.next_look(made), wall=True)
+        due.schedule(SWEEP, made.pk, timing.next_look(made), wall=True, lane=made.connection_id)
     return made
 
 
@@ -110,7 +110,7 @@ def record(receipt_id: UUID, seen: RegisteredReceipt) -> Receipt:
         elif made.state != ReceiptState.SENT:
             made.move(ReceiptState.SENT)
             made.save(update_fields=["state", "gateway_id"])
-            due.schedule(SWEEP, made.pk, timing.next_look(made), wall=True)
+            due.schedule(SWEEP, made.pk, timing.next_look(made), wall=True, lane=made.connection_id)
     return made
 
 
@@ -173,7 +173,7 @@ def sweep(receipt_id: UUID) -> Receipt:
     with transaction.atomic():
         made = Receipt.locked(receipt_id)
         if made.is_open:
-            due.schedule(SWEEP, made.pk, timing.next_look(made), wall=True)
+            due.schedule(SWEEP, made.pk, timing.next_look(made), wall=True, lane=made.connection_id)
             if timing.age(made) > LATE:
                 work.open(KIND, made.pk, str(_("Чек не пробит, касса не отвечает")))
     return made
