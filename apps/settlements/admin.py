@@ -187,7 +187,7 @@ class BankLineAdmin(FinancePages):
     actions_detail = ("assign", "rematch", "set_aside", "put_back")
     empty_hint = _("Строки появляются из выписок банка: «Деньги» → «Выписки банка» → «Добавить».")
     fields = (
-        "shown_state",
+        "state",
         "reason",
         "sum",
         "left",
@@ -199,7 +199,7 @@ class BankLineAdmin(FinancePages):
         "statement",
         ("settled_by", "settled_at"),
     )
-    readonly_fields = ("shown_state", "sum", "left", "party", "suggestions")
+    readonly_fields = ("sum", "left", "party", "suggestions")
 
     @display(
         description=_("состояние"),

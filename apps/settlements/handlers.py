@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from celery import shared_task
+
 from apps.core import due
 from apps.settlements import morning, statements
 
@@ -16,3 +18,9 @@ def match(object_id: UUID) -> None:
 def look(object_id: UUID) -> None:
     """Checks yesterday of a gateway, and what of it was left open."""
     morning.look(object_id)
+
+
+@shared_task(name="settlements.morning")
+def plan_morning() -> None:
+    """Beat plans the look at each gateway's yesterday."""
+    morning.plan()

@@ -119,7 +119,7 @@ class GatewayPayoutAdmin(FinancePages):
     inlines = (DayInline,)
     actions_detail = ("days", "undo")
     fields = (
-        ("connection", "state"),
+        ("connection", "became"),
         "bank_line",
         "purpose",
         ("shown_amount", "shown_expected", "shown_difference"),
@@ -127,7 +127,7 @@ class GatewayPayoutAdmin(FinancePages):
         ("undone_by", "undone_at"),
     )
     readonly_fields = (
-        "state",
+        "became",
         "bank_line",
         "purpose",
         "shown_amount",
@@ -166,6 +166,10 @@ class GatewayPayoutAdmin(FinancePages):
         if row.difference.amount:
             return "differs", _("Другая сумма")
         return "fine", _("Сошлась")
+
+    @display(description=_("состояние"))
+    def became(self, row: GatewayPayout) -> Any:
+        return self.state(row)[1]
 
     @display(description=_("строка выписки"))
     def bank_line(self, row: GatewayPayout) -> SafeString | str:

@@ -161,7 +161,7 @@ class GatewayDayAdmin(FinancePages):
     """A day a line; what differs stands on its page."""
 
     list_display = (
-        "day",
+        "shown_day",
         "connection",
         "shown_state",
         "own",
@@ -175,15 +175,16 @@ class GatewayDayAdmin(FinancePages):
     actions_list = ("upload",)
     fields = (
         ("connection", "day"),
-        ("shown_state", "source"),
+        ("state", "source"),
         ("own_payments", "own_refunds"),
         ("payments", "refunds"),
         ("shown_fees", "shown_net"),
         ("paid_out", "matched"),
-        ("checked_at", "closed_by", "closed_at"),
+        "checked_at",
+        ("closed_by", "closed_at"),
     )
-    readonly_fields = ("shown_state", "shown_fees", "shown_net", "paid_out")
-    list_display_links = ("day",)
+    readonly_fields = ("shown_fees", "shown_net", "paid_out")
+    list_display_links = ("shown_day",)
     list_filter = ("state", "connection", ("day", RangeDateFilter))
     list_filter_submit = True
     list_select_related = ("connection", "payout__line")
@@ -206,6 +207,10 @@ class GatewayDayAdmin(FinancePages):
         month = request.GET.pop("month", [None])[-1]  # type: ignore[attr-defined]
         shown = {"calendar": calendar.of(calendar.month_of(month)), **(extra_context or {})}
         return super().changelist_view(request, shown)
+
+    @display(description=_("день"), ordering="day")
+    def shown_day(self, row: GatewayDay) -> str:
+        return f"{row.day:%d.%m.%Y}"
 
     @display(description=_("у нас"), ordering="own_payments")
     def own(self, row: GatewayDay) -> str:
@@ -375,5 +380,10 @@ class DifferenceAdmin(FinancePages):
                 messages.error(request, str(refused.message))
             return redirect("admin:settlements_gatewayday_change", row.day_id)
         return console.form_page(
-            self, request, form, _("Объяснить расхождение"), notes=[str(row), str(row.day)]
+            self,
+            request,
+            form,
+            _("Объяснить расхождение"),
+            notes=[str(row), str(row.day)],
+            press=_("Объяснить"),
         )

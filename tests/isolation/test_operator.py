@@ -31,7 +31,14 @@ from apps.policies.dunning_models import ChargeRules, DunningChoice, DunningPoli
 from apps.policies.fiscal import FiscalRule
 from apps.policies.models import MessageTemplate
 from apps.providers.models import Provider
-from apps.settlements.models import BankLine, BankStatement, Difference, GatewayDay, GatewayPayout
+from apps.settlements.models import (
+    BankLine,
+    BankStatement,
+    Difference,
+    GatewayDay,
+    GatewayPayout,
+    GatewayTerms,
+)
 from tests.isolation import routes
 from tests.isolation.asking import ask
 from tests.isolation.conftest import Pair
@@ -114,6 +121,7 @@ def _money(own: House) -> None:
         state="unidentified",
     )
     day = GatewayDay.objects.create(connection_id=own.ids["connection"], day=today, checked_at=now)
+    GatewayTerms.objects.create(connection_id=own.ids["connection"])
     difference = Difference.objects.create(day=day, kind="missing_here", entry="payment", gateway_id="x")
     paid = BankLine.objects.create(
         statement=statement,
