@@ -152,9 +152,11 @@ def pay(
     method: PaymentMethod | None = None,
     return_url: str = "",
     save_method: bool = True,
+    instrument: str = "",
 ) -> Payment:
     """Starts a payment for an unpaid invoice: by a saved method, or on the gateway's page.
 
+    `instrument` is what the customer has chosen to pay with; without it the gateway's page offers all it has.
     The payment under way where there is one, so that a second click pays nothing twice. The caller holds a
     transaction. Raises Refused: `invoice_closed`, `method_refused`.
     """
@@ -177,6 +179,7 @@ def pay(
         purpose=first if invoice.purpose == InvoicePurpose.NEW else Purpose.RENEWAL,
         save_method=save_method and method is None,
         method=method,
+        instrument=instrument,
         return_url=return_url,
         channel_id=invoice.channel_id,
         subscription_id=invoice.subscription_id,

@@ -142,8 +142,10 @@ def _rests(subscription: Subscription) -> bool:
     return phase is not None and phase.is_free
 
 
-def bind(*, subscription: Subscription, return_url: str) -> Payment:
-    """Starts saving a card for a subscription: a rouble on the gateway's page, given back at once.
+def bind(*, subscription: Subscription, return_url: str, instrument: str = "") -> Payment:
+    """Starts saving a card, or an account of SBP (`instrument`), for a subscription on the gateway's page.
+
+    Nothing is taken where the gateway saves without a payment; elsewhere a rouble that is given back at once.
 
     A trial is charged by it when it ends; one that is over goes on, and is charged, as soon as the card is saved.
     Raises Refused `subscription_not_live`.
@@ -158,6 +160,7 @@ def bind(*, subscription: Subscription, return_url: str) -> Payment:
             description=str(invoices.TO_BIND),
             purpose=Purpose.BINDING,
             save_method=True,
+            instrument=instrument,
             return_url=return_url,
             channel_id=subscription.channel_id,
             subscription_id=subscription.pk,
