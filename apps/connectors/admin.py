@@ -1,6 +1,6 @@
 """Console: connections, and what came in from outside."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 from django.conf import settings
@@ -11,15 +11,18 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
 from apps import journal
-from apps.connectors import webhooks
+from apps.connectors import masking, webhooks
 from apps.connectors.base import Connector, ConnectorError, Kind, connector_class
 from apps.connectors.forms import form_for, setting_names
-from apps.connectors.models import Connection, InboundMessage
-from apps.core import clock, console
+from apps.connectors.models import Connection, GatewayReference, InboundMessage
+from apps.core import clock, console, links
+from apps.journal import reading
+from apps.partners.models import Partner
 
 STATES = {"new": "info", "done": "success", "unmatched": "warning", "rejected": "danger"}
 HEALTH = {"ok": "success", "error": "danger", "off": "warning", "new": "info"}
@@ -135,12 +138,41 @@ class InboundMessageAdmin(console.ReadOnlyAdmin):
     """What came in; a message can be processed again."""
 
     view_roles = ("manager", "support")
-    list_display = ("received_at", "connection", "state_label", "copies", "error")
+    list_display = ("received_at", "connection", "subject", "state_label", "copies", "error")
     list_filter = ("state", "connection")
     list_select_related = ("connection",)
     ordering = ("-received_at",)
-    fields = ("received_at", "connection", "method", "state", "error", "copies", "reference")
+    fields = (
+        ("state_label", "error"),
+        ("connection", "subject"),
+        ("received_at", "copies"),
+        ("method", "laid_out_query"),
+        "laid_out_body",
+    )
+    readonly_fields = ("state_label", "subject", "laid_out_query", "laid_out_body")
     actions = ("replay",)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        page = super().get_changelist_instance(request)
+        page.result_list = list(page.result_list)
+        _find_subjects(page.result_list)
+        return page
+
+    @display(description=_("о чём"))
+    def subject(self, message: InboundMessage) -> SafeString | str:
+        if not hasattr(message, "subject_link"):
+            _find_subjects([message])
+        return links.linked(*message.subject_link)  # type: ignore[attr-defined]
+
+    @display(description=_("параметры"))
+    def laid_out_query(self, message: InboundMessage) -> str:
+        return masking.text(message.query) or "—"
+
+    @display(description=_("тело"))
+    def laid_out_body(self, message: InboundMessage) -> SafeString:
+        """As it came; secrets and card numbers are hidden."""
+        text = reading.pretty(masking.body(message.body.encode("latin-1")))
+        return format_html('<pre class="armor-pre">{}</pre>', text or "—")
 
     @admin.action(description=_("Обработать ещё раз"))
     def replay(self, request: HttpRequest, queryset: "models.QuerySet[InboundMessage]") -> None:
@@ -155,5 +187,23 @@ class InboundMessageAdmin(console.ReadOnlyAdmin):
         messages.success(request, _("Сообщения будут обработаны ещё раз"))
 
     @display(description=_("состояние"), label=STATES)
-    def state_label(self, message: InboundMessage) -> tuple[str, str]:
-        return message.state, message.get_state_display()
+    def state_label(self, message: InboundMessage) -> tuple[str, Any]:
+        return console.Label(message.state, message.get_state_display())
+
+
+def _find_subjects(rows: Iterable[Any]) -> None:
+    """Gives each message the name and the page of what it is about, in two queries."""
+    found = list(rows)
+    references = GatewayReference.objects.in_bulk({one.reference for one in found if one.reference})
+    slugs = dict(
+        Partner.objects.filter(pk__in={one.partner_id for one in references.values()}).values_list(
+            "pk", "slug"
+        )
+    )
+    for one in found:
+        about = references.get(one.reference)
+        if about is None:
+            one.subject_link = ("—", "")
+            continue
+        url = links.to(about.kind, about.object_id, slug=slugs.get(about.partner_id, ""))
+        one.subject_link = (links.title(about.kind), url)
