@@ -115,7 +115,7 @@ def told(payment_id: UUID, data: Mapping[str, Any]) -> None:
         made.told = {name: data[name] for name in ("status", "reason", "fiscal") if data.get(name)}
         made.save(update_fields=["gateway_id", "told"])
         if made.state not in UNCOUNTED:
-            due.schedule(SWEEP, made.pk, clock.wall(), wall=True)
+            due.schedule(SWEEP, made.pk, clock.wall(), wall=True, lane=made.connection_id)
 
 
 def _meant(payment: Payment, data: Mapping[str, Any]) -> Receipt | None:

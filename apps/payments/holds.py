@@ -15,6 +15,8 @@ from apps.payments.gateway import Gateway, GatewayPayment, PaymentRequest, Statu
 from apps.payments.methods import lock
 from apps.payments.models import Payment, SecondStage
 
+FAULT_POINTS = ("payments.captured-not-recorded",)
+"""Of a decision that is carried out; passed in `payments.settle`."""
 SETTLE = "payments.settle"
 STILL_HELD = _("Деньги удержаны давно: спишите их или отпустите, иначе шлюз отпустит сам")
 

@@ -43,7 +43,6 @@ FAULT_POINTS = (
     "payments.charged-not-recorded",
     "payments.recorded",
     "payments.fetched-not-recorded",
-    "payments.captured-not-recorded",
     "payments.refund-claimed-not-sent",
     "payments.refunded-not-recorded",
     "payments.refund-recorded",
