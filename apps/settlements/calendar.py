@@ -76,9 +76,9 @@ def _cell(row: Any, left: int) -> Cell:
         "fee": Money(row.fees, row.currency),
     }
     if row.state == DayState.CLOSED:
-        return Cell("✓", "text-green-700 dark:text-green-400", told, url)
+        return Cell("✓", "is-closed", told, url)
     if left:
-        return Cell(str(left), "font-semibold text-red-700 dark:text-red-400", told, url)
+        return Cell(str(left), "is-bad", told, url)
     terms = getattr(row.connection, "settlement_terms", None)
     if terms is not None and terms.payer_inn and row.payout_id is None and row.net.amount:
         return Cell("○", "armor-link", told, url)

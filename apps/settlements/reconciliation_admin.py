@@ -197,6 +197,11 @@ class GatewayDayAdmin(FinancePages):
     def has_add_permission(self, request: Any, obj: Any = None) -> bool:
         return bool(request.rights.may("finance"))
 
+    def has_open_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Finance acts on a day until it is closed."""
+        closed = GatewayDay.objects.filter(pk=object_id, state=GatewayDay.State.CLOSED)
+        return bool(request.rights.may("finance")) and not (object_id and closed.exists())
+
     def get_queryset(self, request: HttpRequest) -> Any:
         left = Count("differences", filter=Q(differences__explained_at=None))
         return super().get_queryset(request).annotate(left=left)
@@ -285,7 +290,7 @@ class GatewayDayAdmin(FinancePages):
                 return _told(request, done)
         return console.form_page(self, request, form, _("Загрузить реестр"), press=_("Загрузить"))
 
-    @action(description=_("Сверить заново"), url_path="check", permissions=["finance"])
+    @action(description=_("Сверить заново"), url_path="check", permissions=["open"])
     def check_again(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         row = get_object_or_404(GatewayDay, pk=object_id)
         if request.method != "POST":
@@ -295,7 +300,7 @@ class GatewayDayAdmin(FinancePages):
             messages.success(request, _("Сверено"))
         return redirect("admin:settlements_gatewayday_change", object_id)
 
-    @action(description=_("Закрыть день"), url_path="close", permissions=["finance"])
+    @action(description=_("Закрыть день"), url_path="close", permissions=["open"])
     def close_day(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         row = get_object_or_404(GatewayDay, pk=object_id)
         if request.method != "POST":
