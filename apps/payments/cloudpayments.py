@@ -21,7 +21,8 @@ from django.utils.translation import gettext_lazy as _
 from apps.connectors import http
 from apps.connectors.base import ConnectorError, ForgedMessage, Inbound, Received, setting
 from apps.core.money import Money
-from apps.payments import cloudpayments_list
+from apps.payments import cloudpayments_list, cloudpayments_receipts
+from apps.payments.cloudpayments_receipts import CloudPaymentsReceipts
 from apps.payments.gateway import (
     Gateway,
     GatewayPayment,
@@ -72,9 +73,11 @@ class Settings:
     public_id: str = setting(_("идентификатор терминала (Public ID)"))
     api_secret: str = setting(_("пароль для API"), secret=True)
     base_url: str = setting(_("адрес API"), default="https://api.cloudpayments.ru")
+    vat_22: int = setting(_("число ставки НДС 22 % в чеке"), default=22)
+    vat_122: int = setting(_("число ставки НДС 22/122 в чеке"), default=122)
 
 
-class CloudPayments(Gateway):
+class CloudPayments(CloudPaymentsReceipts, Gateway):
     """One terminal. Notifications are signed, and still only a reason to ask."""
 
     title = _("CloudPayments")
@@ -99,6 +102,7 @@ class CloudPayments(Gateway):
             return self._sbp_page(request)
         body = {
             **_body(request),
+            **self.inside(request.receipt),
             # Asked for by name: the token that it is saved under can be charged with this name only.
             "AccountId": str(request.key),
             "RequireConfirmation": request.two_stage,
@@ -134,6 +138,7 @@ class CloudPayments(Gateway):
         account, _slash, token = request.method_token.partition("/")
         body = {
             **_body(request),
+            **self.inside(request.receipt),
             "AccountId": account,
             "Token": token,
             "TrInitiatorCode": 0,
@@ -197,7 +202,7 @@ class CloudPayments(Gateway):
         body = {
             "TransactionId": int(self._model(paid)["TransactionId"]),
             "Amount": _number(request.amount),
-            "JsonData": json.dumps({"refund": str(request.key)}),
+            **self.inside(request.receipt, refund=str(request.key)),
         }
         answer = self._call("payments/refund", body, key=str(request.key))
         if not answer.get("Success"):
@@ -240,12 +245,21 @@ class CloudPayments(Gateway):
             raise ForgedMessage(_("Не похоже на уведомление CloudPayments: %r") % error) from error
         number = str(notice.get("InvoiceId") or "")
         known = number.isascii() and number.isdigit() and len(number) < 19
+        if cloudpayments_receipts.is_about_receipt(notice):
+            return self._of_receipt(notice, int(number) if known else None)
         is_refund = "PaymentTransactionId" in notice
         return Received(
             reference=int(number) if known else None,
             gateway_id=str(notice.get("PaymentTransactionId") or notice.get("TransactionId") or "")[:100],
             type=f"{'refund' if is_refund else 'payment'}.{str(notice.get('Status', '')).lower()}"[:60],
         )
+
+    def _of_receipt(self, notice: Mapping[str, Any], reference: int | None) -> Received:
+        try:
+            data = cloudpayments_receipts.told(notice)
+        except (KeyError, InvalidOperation, ValueError) as error:
+            raise ForgedMessage(_("Не похоже на уведомление о чеке: %r") % error) from error
+        return Received(reference=reference, type="receipt.told", data=data)
 
     def _check_signature(self, message: Inbound) -> None:
         secret = self.config.api_secret.encode()

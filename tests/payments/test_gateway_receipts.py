@@ -58,6 +58,19 @@ WORDS: dict[str, dict[str, Any]] = {
         "agent_words": ("another", "7736050003"),
         "replaces": {"settlement"},
     },
+    "cloudpayments": {
+        "vat": lambda item: item["vat"],
+        "none": None,
+        "standard": 22,
+        "calculated": 122,
+        "method": lambda item: {1: "full_prepayment", 4: "full_payment"}[item["method"]],
+        "items": lambda receipt: receipt["Items"],
+        "contact": lambda receipt: receipt.get("phone"),
+        "phone": "+79161234567",
+        "agent": lambda item: (item["agentSign"], item["purveyorData"]["inn"]),
+        "agent_words": (6, "7736050003"),
+        "replaces": {"payment", "refund", "settlement"},
+    },
 }
 """How each one writes what a line says, and which refused receipts it takes again apart from the money."""
 

@@ -12,10 +12,13 @@ from urllib.parse import unquote_plus, urlencode
 
 from aiohttp import web
 
+from apps.sandbox import fiscal
 from apps.sandbox.access import Entry
-from apps.sandbox.cloudpayments import listing
+from apps.sandbox.cloudpayments import listing, receipts
 from apps.sandbox.cloudpayments.checkout import Checkout
+from apps.sandbox.cloudpayments.receipts import WrongReceipt
 from apps.sandbox.cloudpayments.register import Failed, Register
+from apps.sandbox.fiscal import FiscalBook
 from apps.sandbox.notices import Notices
 from apps.sandbox.service import Service, json_body
 from apps.sandbox.store import Doc
@@ -25,6 +28,9 @@ class Notifications(Notices):
     """Forms, signed twice: over the body, and over it decoded. Sent until the shop answers code 0."""
 
     def body(self, event: str, doc: Doc, altered: Doc) -> Doc:
+        if event == "Receipt":
+            fields = receipts.notification(doc)
+            return {"fields": {**fields, **altered}, "signed": fields}
         fields = {
             "TransactionId": doc["id"],
             "Amount": doc["amount"],
@@ -64,12 +70,21 @@ class CloudPayments(Service):
     """Terminals, API, order page, notifications and the control of them."""
 
     name = "cloudpayments"
-    fault_kinds = ("decline", "pending", "forge_webhook", "no_webhook", "duplicate_webhook", "late_webhook")
+    fault_kinds = (
+        "decline",
+        "pending",
+        "forge_webhook",
+        "no_webhook",
+        "duplicate_webhook",
+        "late_webhook",
+        *fiscal.KINDS,
+    )
 
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         self.notices = Notifications(self.store, self.faults)
         self.books = Register(self.store, self.clock, self.notices.happened)
+        self.books.fiscal = FiscalBook(self.store, self.clock, self.faults, self._registered)
         for given in options.shop:
             terminal, _, secret = given.partition(":")
             self._put_shop(terminal, {"secret": secret, "webhook_url": options.webhook_url})
@@ -84,6 +99,7 @@ class CloudPayments(Service):
         for path in METHODS:
             router.add_post(f"/{path}", self.api)
         Checkout(self, self.books).add_routes(router)
+        fiscal.add_control(router, self.books.fiscal)
         router.add_put("/_control/shops/{id}", self.put_shop)
         router.add_get("/_control/webhooks", self.show_webhooks)
         router.add_post("/_control/webhooks/resend", self.resend)
@@ -132,7 +148,7 @@ class CloudPayments(Service):
             with self.store.transaction():
                 try:
                     answer = METHODS[path](self, request, login[0], body, facts)
-                except Failed as failed:
+                except (Failed, WrongReceipt) as failed:
                     answer = {"Success": False, "Message": str(failed), "Model": None}
                 if key:
                     self.store.put("requests", known, {"answer": answer})
@@ -193,7 +209,7 @@ class CloudPayments(Service):
         if decline := self.faults.take(["decline"], facts):
             raise Failed(decline.reason or "Возврат отклонён")
         amount = Decimal(str(body["Amount"])).quantize(Decimal("0.01"))
-        made = self.books.refund(terminal, str(body["TransactionId"]), amount)
+        made = self.books.refund(terminal, str(body["TransactionId"]), amount, receipts.inside(body))
         return {"Success": True, "Message": None, "Model": {"TransactionId": int(made["id"])}}
 
     def list_day(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
@@ -204,6 +220,28 @@ class CloudPayments(Service):
 
     def _of(self, terminal: str) -> list[Doc]:
         return [doc for doc in self.books.transactions.values() if doc["_shop"] == terminal]
+
+    def kkt_receipt(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        made = self.books.receipt(terminal, body)
+        return {"Success": True, "Message": "Queued", "Model": {"Id": made["id"], "ErrorCode": 0}}
+
+    def kkt_status(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        made = self._receipt(terminal, body)
+        return {"Success": True, "Message": made["reason"] or None, "Model": receipts.STATES[made["status"]]}
+
+    def kkt_get(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        return {"Success": True, "Message": None, "Model": receipts.shown(self._receipt(terminal, body))}
+
+    def _receipt(self, terminal: str, body: Doc) -> Doc:
+        made: Doc | None = self.books.fiscal.receipts.get(str(body.get("Id")))
+        if made is None or made["_shop"] != terminal:
+            raise Failed("NotFound")
+        return made
+
+    def _registered(self, made: Doc) -> None:
+        # It tells of receipts that are registered; what was refused is seen by asking.
+        if made["status"] == "done":
+            self.notices.happened("Receipt", {**made, "payment_id": made["payment"]})
 
     # -- control -------------------------------------------------------------------------------------
 
@@ -284,6 +322,9 @@ METHODS: dict[str, Method] = {
     "payments/qr/sbp/link": CloudPayments.sbp_link,
     "v2/payments/find": CloudPayments.find,
     "payments/refund": CloudPayments.refund,
+    "kkt/receipt": CloudPayments.kkt_receipt,
+    "kkt/receipt/status/get": CloudPayments.kkt_status,
+    "kkt/receipt/get": CloudPayments.kkt_get,
     "payments/list": CloudPayments.list_day,
     "v2/payments/list": CloudPayments.list_window,
 }

@@ -1,6 +1,7 @@
 """CloudPayments' books: orders, transactions, tokens and refunds of all terminals, and how they change."""
 
 import hashlib
+import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -8,8 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from apps.sandbox.clock import Clock, moment, stamp
+from apps.sandbox.cloudpayments import receipts
 from apps.sandbox.cloudpayments.cards import CARDS, REASONS, SAID, Card
 from apps.sandbox.faults import Fault
+from apps.sandbox.fiscal import FiscalBook
 from apps.sandbox.store import Doc, Store
 
 FEE = Decimal("0.039")
@@ -25,6 +28,8 @@ class Failed(Exception):
 class Register:
     """Every method that changes something commits before it returns, and notifies where CloudPayments does."""
 
+    fiscal: FiscalBook
+
     def __init__(self, store: Store, clock: Clock, happened: Happened) -> None:
         self._store, self._clock, self._happened = store, clock, happened
 
@@ -38,6 +43,7 @@ class Register:
 
     def order(self, terminal: str, body: Doc) -> Doc:
         """A page to pay on."""
+        receipt = self._inside(body)
         order = {
             "id": hashlib.sha256(f"{terminal}{len(self.orders)}".encode()).hexdigest()[:16],
             "amount": _money(body["Amount"]),
@@ -49,6 +55,7 @@ class Register:
             "fail_url": body.get("FailRedirectUrl", ""),
             "two_stage": bool(body.get("RequireConfirmation")),
             "state": "Created",
+            "_receipt": receipt,
             "_shop": terminal,
         }
         self._store.put("orders", order["id"], order)
@@ -67,6 +74,7 @@ class Register:
         made = self._blank(order["_shop"], order["amount"], order["currency"], order["invoice"])
         made |= {"AccountId": order["account"], "Description": order["description"], "order": order_id}
         made |= _card(number, expiry)
+        made["_receipt"] = order.get("_receipt")
         with self._store.transaction():
             if not code:
                 self._store.put("orders", order_id, {**order, "state": "Paid"})
@@ -129,6 +137,7 @@ class Register:
         )
         made |= {"AccountId": saved["account"], "Description": str(body.get("Description", ""))}
         made |= _card(saved["number"], saved["expiry"]) if saved["number"] else {"PaymentMethod": "Sbp"}
+        made["_receipt"] = self._inside(body)
         card = CARDS.get(saved["number"], Card(""))
         code = 6010 if saved.get("revoked") else card.code or card.renewal_code
         if decline := faults.get("decline"):
@@ -140,13 +149,38 @@ class Register:
             return made
         return self._decide(made, code, number=saved["number"], token=saved["id"], held=held)
 
-    def refund(self, terminal: str, transaction_id: str, amount: Decimal) -> Doc:
+    def _inside(self, body: Doc) -> Doc | None:
+        receipt = receipts.inside(body)
+        if receipt is not None:
+            receipts.check(receipt, Decimal(_money(body["Amount"])))
+        return receipt
+
+    def receipt(self, terminal: str, body: Doc) -> Doc:
+        """A receipt by a request of its own, of an invoice that was paid."""
+        paid = self.of_invoice(terminal, str(body.get("InvoiceId")))
+        receipt = body.get("CustomerReceipt")
+        if not re.fullmatch(r"\d{10}|\d{12}", str(body.get("Inn") or "")):
+            raise Failed("Не указан ИНН")
+        if body.get("Type") not in receipts.TYPES.values():
+            raise Failed("Неизвестный признак расчёта")
+        if paid is None or paid["Status"] != "Completed":
+            raise Failed("Счёт не оплачен")
+        receipts.check(receipt, receipts.total_of(receipt))
+        operation = next(name for name, word in receipts.TYPES.items() if word == body["Type"])
+        assert receipt is not None
+        return receipts.issue(self.fiscal, paid, receipt, operation=operation, apart=True)
+
+    def refund(
+        self, terminal: str, transaction_id: str, amount: Decimal, receipt: Doc | None = None
+    ) -> Doc:
         """A transaction of its own, beside the one that paid."""
         paid = self.transactions.get(transaction_id)
         if paid is None or paid["_shop"] != terminal or paid["Status"] != "Completed" or paid["of"]:
             raise Failed("Транзакция не найдена")
         if not 0 < amount <= Decimal(paid["amount"]) - Decimal(paid["refunded"]):
             raise Failed("Сумма возврата больше остатка")
+        if receipt is not None:
+            receipts.check(receipt, amount)
         made = self._blank(terminal, str(amount), paid["Currency"], paid["InvoiceId"])
         made |= {"of": transaction_id, "AccountId": paid["AccountId"], "Status": "Completed"}
         with self._store.transaction():
@@ -154,6 +188,10 @@ class Register:
             back = str(Decimal(paid["refunded"]) + amount)
             self._store.put("transactions", transaction_id, {**paid, "refunded": back})
             self._happened("Refund", {**made, "payment_id": transaction_id})
+            if receipt is not None:
+                receipts.issue(
+                    self.fiscal, {**paid, "id": made["id"]}, receipt, operation="sell_refund"
+                )
         return made
 
     def of_invoice(self, terminal: str, invoice: str) -> Doc | None:
@@ -212,6 +250,8 @@ class Register:
         with self._store.transaction():
             self._store.put("transactions", made["id"], dict(made))
             self._happened("Fail" if code else "Pay", made)
+            if made["Status"] == "Completed" and made.get("_receipt"):
+                receipts.issue(self.fiscal, made, made["_receipt"], operation="sell")
         return made
 
     def _token(self, made: Doc, number: str) -> str:
