@@ -10,9 +10,11 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from apps import journal
 from apps.connectors import exchange
 from apps.connectors.base import ConnectorError
 from apps.core import clock, due, faults, work
+from apps.core.errors import Refused
 from apps.payments import gateway_receipts, receipts, timing
 from apps.payments.cash_register import CashRegister, RegisteredReceipt
 from apps.payments.gateway import Status
@@ -132,6 +134,20 @@ def _fail(made: Receipt, reason: str) -> None:
 def _closed(made: Receipt) -> None:
     due.cancel(SWEEP, made.pk)
     work.close(KIND, made.pk)
+
+
+def deny(receipt_id: UUID, *, actor: str) -> Receipt:
+    """A person has looked in the gateway's cabinet: there is no such receipt. It failed, and goes on as one that did.
+
+    Only what went to a gateway that has told nothing of it; Refused `receipt_fine` otherwise.
+    """
+    with transaction.atomic():
+        made = Receipt.locked(receipt_id)
+        if made.way == ReceiptWay.OWN or made.state not in {ReceiptState.SENT, ReceiptState.UNKNOWN}:
+            raise Refused("receipt_fine", _("Непробитым отмечают чек, о котором шлюз молчит"))
+        journal.record("receipt.denied", KIND, made.pk, actor=actor, data={})
+        _fail(made, str(_("Сотрудник не нашёл чек в кабинете шлюза")))
+    return made
 
 
 def settle(receipt_id: UUID) -> Receipt:

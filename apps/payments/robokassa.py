@@ -31,6 +31,7 @@ from apps.payments.gateway import (
     Status,
     nobody_paid,
 )
+from apps.payments.robokassa_receipts import RobokassaReceipts
 
 TIMEOUT_SECONDS = 20.0
 STATES = {
@@ -65,9 +66,12 @@ class Settings:
     is_test: bool = setting(_("тестовые платежи (IsTest)"), default=False)
     base_url: str = setting(_("адрес приёма платежей"), default="https://auth.robokassa.ru")
     services_url: str = setting(_("адрес возвратов"), default="https://services.robokassa.ru")
+    fiscal_url: str = setting(_("адрес чеков (RoboFiscal)"), default="https://ws.roboxchange.com")
+    vat_22: str = setting(_("название ставки НДС 22 % в чеке"), default="vat22")
+    vat_122: str = setting(_("название ставки НДС 22/122 в чеке"), default="vat122")
 
 
-class Robokassa(Gateway):
+class Robokassa(RobokassaReceipts, Gateway):
     """One shop. Notifications are signed, and still only a reason to ask."""
 
     title = _("Robokassa")
@@ -94,6 +98,9 @@ class Robokassa(Gateway):
             "Culture": "ru",
         }
         signed = [self.config.login, fields["OutSum"], fields["InvId"]]
+        if receipt := self.signed_receipt(request.receipt):
+            fields |= {"Receipt": receipt, **self.email_of(request.receipt)}
+            signed.append(receipt)
         if request.return_url:
             # Signed in this order where they are sent; both methods with them.
             fields |= {
@@ -114,13 +121,18 @@ class Robokassa(Gateway):
     def charge(self, request: PaymentRequest) -> GatewayPayment:
         """By the first payment's InvId. «OK» only means that it has begun."""
         number, amount = str(request.reference), f"{request.amount.amount:.2f}"
+        signed = [self.config.login, amount, number]
+        receipt = self.signed_receipt(request.receipt)
+        if receipt:
+            signed.append(receipt)
         form = {
             "MerchantLogin": self.config.login,
             "InvoiceID": number,
             "PreviousInvoiceID": request.method_token,
             "OutSum": amount,
             "Description": request.description[:100],
-            "SignatureValue": self._sign(self.config.login, amount, number, self.config.password_1),
+            "SignatureValue": self._sign(*signed, self.config.password_1),
+            **({"Receipt": receipt, **self.email_of(request.receipt)} if receipt else {}),
         }
         answer = self._call("POST", f"{self.config.base_url.rstrip('/')}/Merchant/Recurring", data=form)
         if answer.strip() == f"OK{number}":
@@ -150,6 +162,7 @@ class Robokassa(Gateway):
         if found is None:
             raise ConnectorError(str(_("Платёж не найден")), code="not_found")
         claim = {"OpKey": found["op_key"], "RefundSum": float(request.amount.amount)}
+        claim |= self.refunded(request.receipt)
         address = f"{self.config.services_url.rstrip('/')}/RefundService/Refund/Create"
         answer = self._json(self._call("POST", address, json=jwt(claim, self.config.password_3)))
         if not answer.get("success"):

@@ -117,6 +117,7 @@ ROBOKASSA = GatewayKind(
         "is_test": True,
         "base_url": control.base_url,
         "services_url": control.base_url,
+        "fiscal_url": control.base_url,
     },
     good="2200000000000053",
     three_ds="4111111111111111",

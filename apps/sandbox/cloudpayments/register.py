@@ -170,9 +170,7 @@ class Register:
         assert receipt is not None
         return receipts.issue(self.fiscal, paid, receipt, operation=operation, apart=True)
 
-    def refund(
-        self, terminal: str, transaction_id: str, amount: Decimal, receipt: Doc | None = None
-    ) -> Doc:
+    def refund(self, terminal: str, transaction_id: str, amount: Decimal, receipt: Doc | None = None) -> Doc:
         """A transaction of its own, beside the one that paid."""
         paid = self.transactions.get(transaction_id)
         if paid is None or paid["_shop"] != terminal or paid["Status"] != "Completed" or paid["of"]:
@@ -189,9 +187,7 @@ class Register:
             self._store.put("transactions", transaction_id, {**paid, "refunded": back})
             self._happened("Refund", {**made, "payment_id": transaction_id})
             if receipt is not None:
-                receipts.issue(
-                    self.fiscal, {**paid, "id": made["id"]}, receipt, operation="sell_refund"
-                )
+                receipts.issue(self.fiscal, {**paid, "id": made["id"]}, receipt, operation="sell_refund")
         return made
 
     def of_invoice(self, terminal: str, invoice: str) -> Doc | None:

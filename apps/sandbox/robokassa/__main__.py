@@ -12,8 +12,11 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from apps.sandbox import fiscal
 from apps.sandbox.access import Entry
+from apps.sandbox.fiscal import FiscalBook
 from apps.sandbox.notices import Notices
+from apps.sandbox.robokassa import receipts
 from apps.sandbox.robokassa.cabinet import Cabinet, fee_of
 from apps.sandbox.robokassa.checkout import Checkout
 from apps.sandbox.robokassa.register import Register
@@ -61,12 +64,21 @@ class Robokassa(Service):
     """
 
     name = "robokassa"
-    fault_kinds = ("decline", "pending", "no_webhook", "duplicate_webhook", "late_webhook")
+    fault_kinds = (
+        "decline",
+        "pending",
+        "no_webhook",
+        "duplicate_webhook",
+        "late_webhook",
+        *fiscal.KINDS,
+    )
 
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         self.notices = ResultUrl(self.store, self.faults)
         self.books = Register(self.store, self.clock, self.notices.happened)
+        # Nobody is told of a receipt: it is asked about.
+        self.books.fiscal = FiscalBook(self.store, self.clock, self.faults, lambda made: None)
         self.pages = Checkout(self, self.books)
         for given in options.shop:
             shop, _, secret = given.partition(":")
@@ -85,6 +97,8 @@ class Robokassa(Service):
         router.add_get("/Merchant/WebService/Service.asmx/OpStateExt", self.state)
         router.add_post("/RefundService/Refund/Create", self.create_refund)
         router.add_get("/RefundService/Refund/GetState", self.refund_state)
+        router.add_post("/RoboFiscal/Receipt/{verb}", self.robofiscal)
+        fiscal.add_control(router, self.books.fiscal)
         self.pages.add_routes(router)
         Cabinet(self.store, self.lies).add_routes(router)
         router.add_put("/_control/shops/{id}", self.put_shop)
@@ -124,10 +138,16 @@ class Robokassa(Service):
         asked = dict(request.query)
         shop, number = asked.get("MerchantLogin", ""), asked.get("InvId", "")
         signed = [shop, asked.get("OutSum", ""), number]
+        if asked.get("Receipt"):
+            signed.append(asked["Receipt"])
         if asked.get("SuccessUrl2"):
             signed += [asked[n] for n in ("SuccessUrl2", "SuccessUrl2Method", "FailUrl2", "FailUrl2Method")]
         if asked.get("SignatureValue", "").lower() != digest(*signed, self._password(shop, 1)):
             return web.Response(status=400, text="Ошибка 29: неверный параметр SignatureValue")
+        try:
+            receipt = receipts.read(asked.get("Receipt", ""), asked["OutSum"])
+        except ValueError as error:
+            return web.Response(status=400, text=f"Ошибка 30: {error}")
         operation = self.books.operation(shop, number) or self.books.begin(
             shop,
             number,
@@ -136,6 +156,7 @@ class Robokassa(Service):
             success_url=asked.get("SuccessUrl2", ""),
             fail_url=asked.get("FailUrl2", ""),
             recurring=asked.get("Recurring") == "true",
+            receipt=receipt,
         )
         if request.method == "POST":
             return await self.pages.submit(request, operation)
@@ -147,7 +168,13 @@ class Robokassa(Service):
         facts = {"operation": "Recurring", "account": shop, "shop": shop, "order": number, "body": form}
 
         def act(_entry: Entry) -> web.Response:
-            signature = digest(shop, form.get("OutSum", ""), number, self._password(shop, 1))
+            signed = [
+                shop,
+                form.get("OutSum", ""),
+                number,
+                *([form["Receipt"]] if form.get("Receipt") else []),
+            ]
+            signature = digest(*signed, self._password(shop, 1))
             parent = self.books.operation(shop, form.get("PreviousInvoiceID", ""))
             if form.get("SignatureValue", "").lower() != signature:
                 return web.Response(text="Error: wrong signature")
@@ -155,8 +182,12 @@ class Robokassa(Service):
                 return web.Response(text="Error: this InvoiceID is there already")
             if parent is None or parent["state"] != 100 or not parent.get("recurring"):
                 return web.Response(text="Error: no such parent operation")
+            try:
+                receipt = receipts.read(form.get("Receipt", ""), form["OutSum"])
+            except ValueError as error:
+                return web.Response(text=f"Error: {error}")
             planned = {kind: self.faults.take([kind], facts) for kind in ("decline", "pending")}
-            self.books.recur(shop, parent, number, form["OutSum"], planned)
+            self.books.recur(shop, parent, number, form["OutSum"], planned, receipt)
             return web.Response(text=f"OK{number}")
 
         return await self.serve(request, facts, act)
@@ -193,7 +224,8 @@ class Robokassa(Service):
                 return web.json_response({"success": False, "message": decline.reason or "Отказ"})
             try:
                 amount = Decimal(str(claim["RefundSum"])).quantize(Decimal("0.01"))
-                made = self.books.refund(dict(self.books.operations[found[0]["id"]]), amount)
+                operation = dict(self.books.operations[found[0]["id"]])
+                made = self.books.refund(operation, amount, claim.get("InvoiceItems"))
             except ValueError as error:
                 return web.json_response({"success": False, "message": str(error)})
             return web.json_response({"success": True, "requestId": made["id"], "message": None})
@@ -209,6 +241,25 @@ class Robokassa(Service):
                 return web.json_response({"message": "not found"})
             said = {"requestId": made["id"], "amount": float(made["amount"]), "label": made["label"]}
             return web.json_response(said)
+
+        return await self.serve(request, facts, act)
+
+    async def robofiscal(self, request: web.Request) -> web.Response:
+        """Attach and Status: signed by password 1."""
+        verb, body = request.match_info["verb"], await request.text()
+        asked = receipts.content_of(body)
+        shop = str(asked.get("merchantId", ""))
+        facts = {"operation": f"Receipt/{verb}", "account": shop, "shop": shop, "body": asked}
+
+        def act(_entry: Entry) -> web.Response:
+            try:
+                receipts.opened(body, self._password(shop, 1))
+            except ValueError as error:
+                return web.json_response({"ResultCode": "1000", "ResultDescription": str(error)})
+            if verb == "Status":
+                return web.json_response(receipts.status(self.books.fiscal, asked))
+            operation = self.books.operation(shop, str(asked.get("originId", "")))
+            return web.json_response(receipts.attach(self.books.fiscal, operation, asked))
 
         return await self.serve(request, facts, act)
 

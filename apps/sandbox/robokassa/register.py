@@ -8,6 +8,8 @@ from typing import Any
 
 from apps.sandbox.clock import Clock, stamp
 from apps.sandbox.faults import Fault
+from apps.sandbox.fiscal import FiscalBook
+from apps.sandbox.robokassa import receipts
 from apps.sandbox.robokassa.cards import CARDS, Card
 from apps.sandbox.store import Doc, Store
 
@@ -17,6 +19,8 @@ Happened = Callable[[str, Doc], None]
 
 class Register:
     """Every method that changes something commits before it returns, and tells the shop of money that came."""
+
+    fiscal: FiscalBook
 
     def __init__(self, store: Store, clock: Clock, happened: Happened) -> None:
         self._store, self._clock, self._happened = store, clock, happened
@@ -58,9 +62,18 @@ class Register:
             return operation
         return self._end({**operation, "card": number}, pays=pays)
 
-    def recur(self, shop: str, parent: Doc, number: str, amount: str, faults: dict[str, Fault | None]) -> Doc:
+    def recur(
+        self,
+        shop: str,
+        parent: Doc,
+        number: str,
+        amount: str,
+        faults: dict[str, Fault | None],
+        receipt: Doc | None = None,
+    ) -> Doc:
         """A charge by the number of a payment that was confirmed."""
-        made = self.begin(shop, number, amount, parent=parent["number"], card=parent["card"])
+        known = {"parent": parent["number"], "card": parent["card"], "receipt": receipt}
+        made = self.begin(shop, number, amount, **known)
         pays = CARDS.get(parent["card"], Card("")).renews and not parent.get("revoked")
         if faults.get("decline"):
             pays = False
@@ -84,11 +97,13 @@ class Register:
             if operation.get("_settle_at") is not None and operation["_settle_at"] <= time.time():
                 self.settle(operation["id"])
 
-    def refund(self, operation: Doc, amount: Decimal) -> Doc:
+    def refund(self, operation: Doc, amount: Decimal, items: Any = None) -> Doc:
         """Money back; ValueError where it is more than is left."""
         left = Decimal(operation["amount"]) - Decimal(operation["refunded"])
         if operation["state"] != DONE or not 0 < amount <= left:
             raise ValueError("RefundSum is more than the rest")
+        sno = (operation.get("receipt") or {}).get("sno", "")
+        receipt = receipts.of_refund(items, amount, sno)
         made = {"id": f"r{len(self.refunds) + 1}-{operation['op_key'][:8]}", "amount": str(amount)}
         made |= {"payment_id": operation["number"], "label": "finished", "_shop": operation["_shop"]}
         made["created"] = stamp(self._clock.now())
@@ -96,6 +111,9 @@ class Register:
             self._store.put("refunds", made["id"], made)
             back = str(Decimal(operation["refunded"]) + amount)
             self._store.put("operations", operation["id"], {**operation, "refunded": back})
+            receipts.issue(
+                self.fiscal, operation, receipt, number=made["id"], amount=str(amount), way="sell_refund"
+            )
         return made
 
     def revoke(self, number: str) -> None:
@@ -111,4 +129,6 @@ class Register:
             self._store.put("operations", operation["id"], dict(operation))
             if pays:
                 self._happened("paid", operation)
+                first = {"number": operation["number"], "amount": operation["amount"], "way": "sell"}
+                receipts.issue(self.fiscal, operation, operation.get("receipt"), **first)
         return operation
