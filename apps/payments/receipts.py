@@ -101,9 +101,9 @@ def freeze_payments(sent: Iterable[Payment]) -> None:
 
 
 def freeze_refund(refund: Refund) -> None:
-    """The same of a refund: the gateway that made the payment's receipt makes this one."""
+    """The same of a refund: the gateway that got the payment's receipt gets this one."""
     sold = _standing(refund.payment, ReceiptCause.PAYMENT)
-    if sold is not None and _refunded_inside(sold):
+    if sold is not None and _went_inside(refund.payment):
         _of_refund(refund, sold, ReceiptWay.INSIDE, waits=True)
 
 
@@ -196,7 +196,7 @@ def plan_refund(refund: Refund) -> Receipt | None:
     sold = _standing(refund.payment, ReceiptCause.PAYMENT)
     if sold is None:
         return None
-    if not _refunded_inside(sold):
+    if not _went_inside(refund.payment):
         return _of_refund(refund, sold, _apart(sold))
     # One that was made in the gateway's cabinet has its receipt from there: it is only asked about.
     _of_refund(refund, sold, ReceiptWay.INSIDE, waits=True)
@@ -207,7 +207,7 @@ def _of_refund(refund: Refund, sold: Receipt, way: str, *, waits: bool = False) 
     rule = rule_of(refund.payment.connection.legal_entity_id, clock.today())
     return _write(
         refund.payment,
-        Route(rule, sold.connection_id, way),
+        Route(rule, refund.payment.connection_id if way == ReceiptWay.INSIDE else sold.connection_id, way),
         cause=ReceiptCause.REFUND,
         key=refund_key(refund),
         operation=Operation.SELL_REFUND,
@@ -334,11 +334,9 @@ def _goes_inside(payment: Payment, sold: Iterable[Any]) -> bool:
     return issubclass(kind, FiscalGateway) and (kind.agents_inside or not any(one.agent for one in sold))
 
 
-def _refunded_inside(sold: Receipt) -> bool:
-    if sold.way == ReceiptWay.OWN:
-        return False
-    kind = sold.connection.connector_class
-    return kind.agents_inside or not any(line["agent"] for line in sold.lines)
+def _went_inside(payment: Payment) -> bool:
+    """Whether a payment's request carried its receipt: a gateway may give back by it whatever we say then."""
+    return payment.receipts.filter(key=payment_key(payment), way=ReceiptWay.INSIDE).exists()
 
 
 def _sends_after(connection: Any, cause: str) -> bool:

@@ -7,8 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import transaction
 
-from apps.core import audit, clock
+from apps.connectors.models import Connection
+from apps.core import audit, clock, faults
+from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.core.tenancy import in_public
 from apps.partners.models import LegalEntity, Partner
@@ -17,11 +20,12 @@ from apps.payments.cash_register import Agent
 from apps.payments.models import Payment, Refund
 from apps.payments.receipt_models import Receipt
 from apps.payments.receipts import Sold
-from apps.policies.fiscal import FiscalRule
+from apps.policies.fiscal import FiscalRule, ReceiptMethod
 from apps.sandbox.control import Control
 from tests.payments.conftest import Till, later, look
 from tests.payments.gateways import GATEWAYS, GatewayKind
 from tests.payments.test_gateways import arrive
+from tests.planted import execute, found
 
 D = Decimal
 PLAIN = [
@@ -214,7 +218,8 @@ def test_a_prepayment_is_settled_by_a_receipt_of_its_own(books: Books) -> None:
     FiscalRule.objects.filter(pk=books.rule.pk).update(method=ReceiptMethod.PREPAYMENT)
     payment = books.till.paid()
     give_back(payment, "99.00")
-    receipts.earned(payment.pk, clock.today())
+    with transaction.atomic():
+        receipts.earned(payment.pk, clock.today())
     books.settled()
     closing = receipts.close(payment.pk)
     assert closing is not None
