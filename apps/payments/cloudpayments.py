@@ -124,6 +124,7 @@ class CloudPayments(CloudPaymentsReceipts, Gateway):
         """The address behind a QR. Its transaction is there at once, and waits."""
         body = {
             **_body(request),
+            **self.inside(request.receipt),
             "PublicId": self.config.public_id,
             "AccountId": str(request.key),
             "Scheme": "charge",
@@ -178,7 +179,8 @@ class CloudPayments(CloudPaymentsReceipts, Gateway):
         return self._seen(request, found) if found is not None else nobody_paid(request)
 
     def capture(self, request: PaymentRequest, amount: Money) -> GatewayPayment:
-        return self._second_stage(request, "confirm", {"Amount": _number(amount)})
+        body = {"Amount": _number(amount), **self.inside(request.receipt)}
+        return self._second_stage(request, "confirm", body)
 
     def release(self, request: PaymentRequest) -> GatewayPayment:
         return self._second_stage(request, "void", {})

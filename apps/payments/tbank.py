@@ -165,7 +165,10 @@ class TBank(TBankReceipts, Gateway):
         return nobody_paid(request) if ended else seen
 
     def capture(self, request: PaymentRequest, amount: Money) -> GatewayPayment:
-        return self._second_stage(request, "Confirm", {"Amount": _kopecks(amount)})
+        body: dict[str, Any] = {"Amount": _kopecks(amount)}
+        if request.receipt:
+            body["Receipt"] = self.receipt_of(request.receipt)
+        return self._second_stage(request, "Confirm", body)
 
     def release(self, request: PaymentRequest) -> GatewayPayment:
         return self._second_stage(request, "Cancel", {})

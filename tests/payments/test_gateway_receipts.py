@@ -1,7 +1,7 @@
 """Receipts that the gateway makes, one contract for all: with the money, once, of its sum; refused ones made anew."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -449,3 +449,62 @@ def test_planted_corruptions_are_found(books: Books) -> None:
         ("payments.receipt-goes-on", "UPDATE payments_receipt SET state = 'sent'"),
     ]
     assert [pair for pair in corruptions if not found(pair[0], lambda pair=pair: execute(pair[1]))] == []
+
+
+def test_of_money_that_was_held_the_part_taken_has_the_receipt(books: Books) -> None:
+    if not books.till.connection.connector_class.two_stage:
+        pytest.skip("This gateway holds no money")
+    payment = books.till.paid(capture=False)
+    assert payment.state == "authorized"
+    assert books.theirs() == []
+    payments.capture(payment.pk, Money(D("250.01")))
+    assert payments.settle(payment.pk).is_paid
+    books.settled()
+    [row] = books.theirs()
+    assert row["total"] == "250.01"
+    made = Receipt.objects.get()
+    assert sum(D(line["amount"]) for line in made.lines) == made.total == D("250.01")
+    clean(books)
+
+
+def test_a_forged_word_about_a_receipt_changes_nothing(books: Books) -> None:
+    books.fault("wait_receipt")
+    made = books.till.paid().receipts.get()
+    books.till.gateway.settle_receipts(books.till.shop)
+    about = [one for one in books.till.gateway.webhooks() if one["shop"] == books.till.shop]
+    told = [one for one in about if one["event"].lower() == "receipt"]
+    if not told:
+        pytest.skip("This gateway tells nothing of receipts: they are read")
+    forged = {
+        **told[-1],
+        "body": {**told[-1]["body"], "Amount": 1, "FnNumber": "1", "Url": "https://evil.example"},
+    }
+    if forged.get("content"):
+        forged["content"] = forged["content"].replace("Id=rt-", "Id=evil-")
+    assert arrive(books.till, forged, books.kind) in {200, 403}
+    made.refresh_from_db()
+    assert (made.gateway_id, made.told, made.state) == ("", {}, "sent")
+    books.settled()
+    clean(books)
+
+
+def test_the_simulator_refuses_a_receipt_as_the_real_one_would(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receipt whose lines are not the sum: no money moves, the payment says why."""
+    method = books.till.method()
+    right = receipts.request_of
+
+    def wrong(made: Receipt) -> Any:
+        asked = right(made)
+        line = replace(asked.lines[0], amount=asked.lines[0].amount + 3, price=asked.lines[0].price + 1)
+        return replace(asked, lines=(line, *asked.lines[1:]))
+
+    monkeypatch.setattr(receipts, "request_of", wrong)
+    charge = books.till.charge(method)
+    payments.send(charge.pk)
+    charge = look(charge)
+    assert not charge.is_paid
+    monkeypatch.setattr(receipts, "request_of", right)
+    taken = [one for one in books.till.register()[0] if one["status"] == "succeeded"]
+    assert len(taken) == 1

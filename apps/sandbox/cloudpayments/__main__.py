@@ -184,9 +184,8 @@ class CloudPayments(Service):
         return {"Success": made["Status"] == "Authorized", "Message": None, "Model": _model(made)}
 
     def confirm(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
-        self.books.confirm(
-            terminal, str(body["TransactionId"]), Decimal(str(body["Amount"])).quantize(Decimal("0.01"))
-        )
+        amount = Decimal(str(body["Amount"])).quantize(Decimal("0.01"))
+        self.books.confirm(terminal, str(body["TransactionId"]), amount, receipts.inside(body))
         return {"Success": True, "Message": None}
 
     def void(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:

@@ -92,7 +92,7 @@ class Register:
             "PaymentMethod": "Sbp",
             "saves": bool(body.get("SaveCard")),
         }
-        made |= {"success_url": body.get("SuccessRedirectUrl") or ""}
+        made |= {"success_url": body.get("SuccessRedirectUrl") or "", "_receipt": self._inside(body)}
         self._store.put("transactions", made["id"], made)
         return made
 
@@ -101,16 +101,21 @@ class Register:
         doc = dict(self.transactions[transaction_id])
         return self._decide(doc, code, number="") if doc["Status"] == "AwaitingAuthentication" else doc
 
-    def confirm(self, terminal: str, transaction_id: str, amount: Decimal) -> Doc:
+    def confirm(self, terminal: str, transaction_id: str, amount: Decimal, receipt: Doc | None = None) -> Doc:
         """Takes what is held, or a part of it."""
         held = self._held(terminal, transaction_id)
         if not 0 < amount <= Decimal(held["amount"]):
             raise Failed("Сумма больше удержанной")
         held |= {"Status": "Completed", "amount": str(amount), "TotalFee": _fee(str(amount))}
         held["confirmed"] = stamp(self._clock.now())
+        held["_receipt"] = receipt or held.get("_receipt")
+        if held["_receipt"]:
+            receipts.check(held["_receipt"], amount)
         with self._store.transaction():
             self._store.put("transactions", held["id"], held)
             self._happened("Confirm", held)
+            if held["_receipt"]:
+                receipts.issue(self.fiscal, held, held["_receipt"], operation="sell")
         return held
 
     def void(self, terminal: str, transaction_id: str) -> Doc:
