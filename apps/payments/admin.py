@@ -22,6 +22,7 @@ from unfold.widgets import (
 )
 
 from apps.accounts.models import Customer
+from apps.connectors.models import Connection
 from apps.core import console, links
 from apps.core.errors import Refused
 from apps.core.forms import MoneyField
@@ -31,7 +32,7 @@ from apps.journal import reading
 from apps.payments import payments, receipts, refunds, registering
 from apps.payments.admin_holds import HoldActions
 from apps.payments.models import Payment, PaymentMethod, Refund, RefusalHow
-from apps.payments.receipt_models import Receipt
+from apps.payments.receipt_models import Receipt, ReceiptState, ReceiptWay
 from apps.policies.fiscal import ReceiptMethod, Taxation
 
 COLOURS = {
@@ -45,6 +46,8 @@ COLOURS = {
     "refunded": "warning",
 }
 RECEIPT_COLOURS = {
+    "waiting": "info",
+    "void": "info",
     "queued": "info",
     "sending": "info",
     "sent": "info",
@@ -303,17 +306,17 @@ class PaymentMethodAdmin(MoneyAdmin):
 class ReceiptAdmin(MoneyAdmin):
     """Receipts as the register has them; one that was not registered is made anew by a button."""
 
-    list_display = ("created_at", "cause", "shown_total", "shown_receipt", "payment", "reason")
-    list_filter = ("state", "cause", ("business_date", RangeDateFilter))
+    list_display = ("created_at", "cause", "shown_total", "shown_receipt", "way", "payment", "reason")
+    list_filter = ("state", "cause", "way", ("business_date", RangeDateFilter))
     list_filter_submit = True
     list_select_related = ("payment",)
     search_fields = ("=gateway_id",)
-    actions_detail = ("replace", "ask_register")
+    actions_detail = ("replace", "ask_register", "deny")
     empty_hint = _("Чеки появляются с оплатами и возвратами, если у продавца есть правило чеков.")
     fields = (
         "shown_receipt",
         "reason",
-        ("cause", "shown_operation"),
+        ("cause", "shown_operation", "way"),
         ("shown_total", "shown_prepaid"),
         "shown_lines",
         "shown_seller",
@@ -385,7 +388,7 @@ class ReceiptAdmin(MoneyAdmin):
     def replace(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         row = get_object_or_404(Receipt, pk=object_id)
         if request.method != "POST":
-            notes = [_("Тот же чек уйдёт в кассу под новым номером."), row.reason]
+            notes = [_("Тот же чек уйдёт в кассу под новым номером."), _whither(row), row.reason]
             title = _("Пробить заново")
             return console.form_page(self, request, forms.Form(), title, notes=notes, press=title)
         try:
@@ -402,6 +405,39 @@ class ReceiptAdmin(MoneyAdmin):
         row = registering.settle(get_object_or_404(Receipt, pk=object_id).pk)
         messages.info(request, _("Состояние чека: %s") % row.get_state_display())
         return redirect("admin:payments_receipt_change", object_id)
+
+    @action(description=_("У шлюза чека нет"), url_path="deny", permissions=["money"])
+    def deny(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        """Where the gateway tells nothing: a person has looked there, and the receipt is made anew."""
+        row = get_object_or_404(Receipt, pk=object_id)
+        if request.method != "POST":
+            notes = [
+                _("Только если вы посмотрели в кабинете шлюза и этого чека там нет: иначе чеков станет два."),
+                _("Чек станет непробитым и, где это возможно, сразу уйдёт ещё раз."),
+            ]
+            title = _("У шлюза чека нет")
+            return console.form_page(self, request, forms.Form(), title, notes=notes, press=title)
+        try:
+            registering.deny(row.pk, actor=request.user.get_username())
+        except Refused as refusal:
+            messages.error(request, str(refusal.message))
+        else:
+            messages.success(request, _("Чек отмечен непробитым"))
+        return redirect("admin:payments_receipt_change", object_id)
+
+
+def _whither(row: Receipt) -> str:
+    """Where a receipt goes when it is made anew."""
+    if row.state != ReceiptState.FAILED:
+        return ""
+    route = receipts.replacement(row)
+    if route is None:
+        return str(receipts.NO_WAY)
+    name = Connection.objects.get(pk=route.connection_id).name
+    return str(_("Его пробьёт: %(who)s, подключение «%(name)s».")) % {
+        "who": ReceiptWay(route.way).label,
+        "name": name,
+    }
 
 
 def _line(line: dict[str, Any], currency: str) -> str:

@@ -120,8 +120,8 @@ class FiscalRuleAdmin(Journalled):
     """Who makes the receipts of a seller, from a day on: one that has begun stands for good."""
 
     change_roles = ("finance",)
-    list_display = ("legal_entity", "valid_from", "connection", "taxation", "method")
-    list_filter = ("legal_entity",)
+    list_display = ("legal_entity", "valid_from", "maker", "connection", "taxation", "method")
+    list_filter = ("legal_entity", "maker")
     list_select_related = ("legal_entity", "connection")
     empty_hint = _("Без правила чеки продавца делает не платформа: его банк, его касса или партнёр.")
 

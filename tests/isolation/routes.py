@@ -314,6 +314,7 @@ PARTNER_ACTIONS = {
     "payments/payment/<path:object_id>/release/",
     "payments/receipt/<path:object_id>/replace/",
     "payments/receipt/<path:object_id>/ask/",
+    "payments/receipt/<path:object_id>/deny/",
     "billing/customeraccount/<path:object_id>/pay-out/",
     "payments/paymentmethod/<path:object_id>/refuse/",
     "billing/subscription/<path:object_id>/cancel/",

@@ -26,6 +26,9 @@ from tests.payments.conftest import Till, later, look
 from tests.payments.gateways import GATEWAYS, GatewayKind
 from tests.payments.test_gateways import arrive
 from tests.planted import execute, found
+from tests.staff import staff
+
+__all__ = ["staff"]
 
 D = Decimal
 PLAIN = [
@@ -452,7 +455,7 @@ def test_planted_corruptions_are_found(books: Books) -> None:
 
 
 def test_of_money_that_was_held_the_part_taken_has_the_receipt(books: Books) -> None:
-    if not books.till.connection.connector_class.two_stage:
+    if not books.till.connection.connector_class.holds:
         pytest.skip("This gateway holds no money")
     payment = books.till.paid(capture=False)
     assert payment.state == "authorized"
@@ -508,3 +511,21 @@ def test_the_simulator_refuses_a_receipt_as_the_real_one_would(
     monkeypatch.setattr(receipts, "request_of", right)
     taken = [one for one in books.till.register()[0] if one["status"] == "succeeded"]
     assert len(taken) == 1
+
+
+def test_staff_say_that_the_gateway_has_no_such_receipt(books: Books, staff: Any) -> None:
+    books.fault("wait_receipt")
+    made = books.till.paid().receipts.get()
+    client = staff(books.till.partner, "finance")
+    page = f"/admin/payments/receipt/{made.pk}/"
+    shown = client.get(f"{page}change/").content.decode()
+    assert "шлюз, вместе с деньгами" in shown
+    assert "иначе чеков станет два" in client.get(f"{page}deny/").content.decode()
+    client.post(f"{page}deny/")
+    made.refresh_from_db()
+    assert made.state == ("corrected" if "payment" in books.words["replaces"] else "failed")
+    # What is settled is said so no more.
+    client.post(f"{page}deny/")
+    assert Receipt.objects.exclude(state="corrected").count() == 1
+    asked = client.get(f"{page}replace/").content.decode()
+    assert ("подключите кассу" in asked) == (made.state == "failed")
