@@ -8,17 +8,30 @@ from django.utils.translation import gettext_lazy as _
 from apps import notifications
 from apps.accounts.models import Customer
 from apps.billing.models import Invoice, PriceConsent, Subscription
+from apps.connectors.models import Connection
 from apps.core.money import Money
 from apps.core.tenancy import current_partner
 from apps.notifications.models import Message
+from apps.payments.declines import class_of
 from apps.payments.models import Payment, PaymentMethod
+from apps.policies.dunning import DeclineClass
 
 REASONS = {
     "insufficient_funds": _("не хватило денег на карте"),
     "card_expired": _("срок действия карты истёк"),
     "permission_revoked": _("списания с этой карты отключены"),
     "no_method": _("нет сохранённой карты"),
+    **dict.fromkeys(("3d_secure_failed", "101", "5206"), _("банк не подтвердил, что платите вы")),
 }
+"""What a customer reads of a gateway's own word; the codes of gateways do not overlap."""
+
+
+def why(reason: str, connection: Connection | None = None) -> str:
+    """Why a charge failed, for the customer: as exactly as the gateway of `connection` has told it."""
+    known = REASONS.get(reason)
+    if known is None and class_of(reason, connection) == DeclineClass.FUNDS:
+        known = REASONS["insufficient_funds"]
+    return str(known or _("банк отклонил платёж"))
 
 
 def trial_started(subscription: Subscription, amount: Money) -> None:
@@ -123,7 +136,7 @@ def unpaid(
         amount=str(invoice.due_money),
         invoice_number=invoice.number,
         method=_title(subscription.method),
-        reason=str(REASONS.get(reason, _("банк отклонил платёж"))),
+        reason=why(reason, subscription.method.connection if subscription.method else None),
         next_charge_date=_day(next_day),
         ends_on=_day(ends_on),
         pay_url=pay_url,

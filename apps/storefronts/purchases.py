@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.accounts import companies, customers
 from apps.accounts.models import Customer
-from apps.billing.letters import REASONS
+from apps.billing.letters import why
 from apps.billing.models import Collection, InvoiceState, Subscription
 from apps.catalog.models import Offer
 from apps.channels.models import Channel
@@ -180,5 +180,5 @@ def _reason(payment: Payment | None, subscription: Subscription | None) -> Any:
         )
     if payment is None or not payment.decline_reason:
         return _("Деньги не списаны. Можно попробовать ещё раз.")
-    known = REASONS.get(payment.decline_reason, _("банк отклонил платёж"))
-    return _("Причина: %(reason)s. Деньги не списаны.") % {"reason": known}
+    reason = why(payment.decline_reason, payment.connection)
+    return _("Причина: %(reason)s. Деньги не списаны.") % {"reason": reason}

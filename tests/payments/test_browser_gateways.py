@@ -29,7 +29,7 @@ from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
 from tests.conftest import eventually
 from tests.orders.shop import Shop, open_shop
-from tests.payments.gateways import GATEWAYS, GatewayKind
+from tests.payments.gateways import GATEWAYS, ROBOKASSA, GatewayKind
 from tests.test_crash_points import hurry_public
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -288,6 +288,9 @@ def test_refused_at_the_bank_s_page_then_left_and_paid_later(
 
     eventually(is_told)
     keep(page, f"{kind.name}-shop-refused")
+    # Robokassa does not tell why.
+    told = "банк отклонил" if kind is ROBOKASSA else "банк не подтвердил, что платите вы"
+    assert told in page.locator("main").inner_text()
     assert shop.charges() == []
 
     page.get_by_role("link", name="Попробовать ещё раз").click()
