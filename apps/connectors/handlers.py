@@ -1,5 +1,6 @@
 """Due work of the platform itself: incoming messages and their months."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from apps.connectors import lanes, partitions, webhooks
@@ -8,10 +9,10 @@ from apps.core import due
 __all__ = ["lanes"]
 
 
-@due.task(webhooks.TASK)
-def inbound(object_id: UUID) -> None:
-    """Processes a stored message."""
-    webhooks.process(object_id)
+@due.batch(webhooks.TASK, size=100)
+def inbound(object_ids: Sequence[UUID]) -> None:
+    """Processes stored messages."""
+    webhooks.process_many(object_ids)
 
 
 @due.task(partitions.TASK)

@@ -28,7 +28,8 @@ def later(note: Note) -> None:
 @contextmanager
 def keeping() -> Iterator[list[Note]]:
     """Within it this thread writes nothing: what it would have written is in the list, for `write`."""
-    _kept.notes = kept = []
+    kept: list[Note] = []
+    _kept.notes = kept
     try:
         yield kept
     finally:

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from django.conf import settings
@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods
 
 from apps.connectors.base import Connector, ForgedMessage, Received
 from apps.connectors.models import Connection, GatewayReference, InboundMessage, InboundState
-from apps.core import clock, due, faults, work
+from apps.core import bulk, clock, due, faults, work
 from apps.core.tenancy import in_partner, in_public
 
 log = logging.getLogger(__name__)
@@ -122,29 +122,58 @@ def replay(message: InboundMessage) -> None:
 
 def process(message_id: UUID) -> None:
     """Reads a stored message and hands it to its partner. Raises what its receiver raises."""
-    message = InboundMessage.objects.select_related("connection").filter(pk=message_id).first()
-    if message is None:
-        return
-    try:
-        received = _read(message)
-    except ForgedMessage as error:
-        _finish(message, InboundState.REJECTED, error=str(error))
-        return
-    if received.concerns_nobody:
-        _finish(message, InboundState.DONE)
-        work.close(TASK, message.pk)
-        return
-    reference = _find(message.connection, received)
-    take = _receivers.get(message.connection.kind)
-    if reference is None or take is None:
-        _finish(message, InboundState.UNMATCHED, error=_("Не найдено, о чём это сообщение"))
-        work.open(TASK, message.pk, _("%s: сообщение не опознано") % message.connection.name)
-        return
-    with in_partner(reference.partner_id), transaction.atomic():
-        take(reference, received)
+    process_many([message_id])
+
+
+def process_many(message_ids: Sequence[UUID]) -> None:
+    """`process` for many: one transaction for those of a partner; where a receiver raises, none of them is done."""
+    rows = InboundMessage.objects.filter(pk__in=bulk.these("uuid", message_ids)).select_related("connection")
+    read: list[tuple[InboundMessage, Received]] = []
+    done: list[tuple[InboundMessage, int | None]] = []
+    for message in rows.order_by("received_at", "pk"):
+        try:
+            received = _read(message)
+        except ForgedMessage as error:
+            _finish(message, InboundState.REJECTED, error=str(error))
+            continue
+        if received.concerns_nobody:
+            done.append((message, None))
+        else:
+            read.append((message, received))
+    found = _find(read)
+    for partner_id, theirs in _by_partner(read, found).items():
+        with in_partner(partner_id), transaction.atomic():
+            for message, received in theirs:
+                _receivers[message.connection.kind](found[message.pk], received)
+        done += [(message, found[message.pk].pk) for message, _received in theirs]
     faults.at("connectors.received-not-marked")
-    _finish(message, InboundState.DONE, reference=reference.pk)
-    work.close(TASK, message.pk)
+    _mark(done)
+
+
+def _by_partner(
+    read: Sequence[tuple[InboundMessage, Received]], found: Mapping[UUID, GatewayReference]
+) -> dict[int, list[tuple[InboundMessage, Received]]]:
+    """Those that somebody takes; staff look at the others."""
+    groups: dict[int, list[tuple[InboundMessage, Received]]] = {}
+    for message, received in read:
+        reference = found.get(message.pk)
+        if reference is None or message.connection.kind not in _receivers:
+            _finish(message, InboundState.UNMATCHED, error=_("Не найдено, о чём это сообщение"))
+            work.open(TASK, message.pk, _("%s: сообщение не опознано") % message.connection.name)
+        else:
+            groups.setdefault(reference.partner_id, []).append((message, received))
+    return groups
+
+
+def _mark(done: Sequence[tuple[InboundMessage, int | None]]) -> None:
+    state = InboundState.DONE.value
+    bulk.update(
+        InboundMessage,
+        ["state", "error", "reference"],
+        [(message.pk, state, "", reference) for message, reference in done],
+    )
+    if done:
+        work.close_many(TASK, [message.pk for message, _reference in done])
 
 
 def _read(message: InboundMessage) -> Received:
@@ -166,14 +195,27 @@ def _read(message: InboundMessage) -> Received:
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError)
 
 
-def _find(connection: Connection, received: Received) -> GatewayReference | None:
-    known = GatewayReference.objects.filter(connection=connection)
-    if received.reference is not None:
-        return known.filter(pk=received.reference).first()
+def _find(read: Sequence[tuple[InboundMessage, Received]]) -> dict[UUID, GatewayReference]:
+    """What each message is about, by message: by our number where it has one, else by the other side's."""
+    numbers = [one.reference for _message, one in read if one.reference is not None]
     # No name of ours holds what the database cannot: it is not asked for that.
-    if not received.gateway_id or not received.gateway_id.isprintable():
-        return None
-    return known.filter(gateway_id=received.gateway_id).first()
+    names = [
+        one.gateway_id for _message, one in read if one.reference is None and one.gateway_id.isprintable()
+    ]
+    connections = {message.connection_id for message, _received in read}
+    known = GatewayReference.objects.filter(connection__in=connections)
+    by_number = known.in_bulk(numbers) if numbers else {}
+    named = known.filter(gateway_id__in={name for name in names if name}) if names else []
+    by_name = {(one.connection_id, one.gateway_id): one for one in named}
+    found = {}
+    for message, received in read:
+        if received.reference is not None:
+            reference = by_number.get(received.reference)
+        else:
+            reference = by_name.get((message.connection_id, received.gateway_id))
+        if reference is not None and reference.connection_id == message.connection_id:
+            found[message.pk] = reference
+    return found
 
 
 def _finish(message: InboundMessage, state: str, *, error: str = "", reference: int | None = None) -> None:

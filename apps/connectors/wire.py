@@ -59,7 +59,7 @@ def exchange(
         line.close()
         raise Wrong(str(error)) from error
     try:
-        line.sock.deadline = deadline
+        line.timed.deadline = deadline
         line.endheaders(sent.content or None)
         answer = line.getresponse()
         content = _read(answer)
@@ -146,8 +146,14 @@ class _Reader(io.RawIOBase):
         return self._timed.sock.recv_into(buffer)
 
 
-def _connected(scheme: str, host: str, port: int, seconds: float) -> http.client.HTTPConnection:
-    line = http.client.HTTPConnection(host, port)
+class _Line(http.client.HTTPConnection):
+    """A connection that is made by us."""
+
+    timed: _Timed
+
+
+def _connected(scheme: str, host: str, port: int, seconds: float) -> _Line:
+    line = _Line(host, port)
     try:
         sock = _reached(host, port, seconds)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -157,7 +163,7 @@ def _connected(scheme: str, host: str, port: int, seconds: float) -> http.client
         raise Wrong(str(error)) from error
     except OSError as error:
         raise NotSent(str(error) or type(error).__name__) from error
-    line.sock = _Timed(sock)  # type: ignore[assignment]
+    line.sock = line.timed = _Timed(sock)
     return line
 
 
@@ -189,7 +195,7 @@ def _trusted() -> ssl.SSLContext:
 
 # By process: a socket must not be shared after a fork. The last one used is used first, so that the others grow old.
 _Place = tuple[int, int | None, str, str, int]
-_lines: dict[_Place, deque[tuple[float, http.client.HTTPConnection]]] = {}
+_lines: dict[_Place, deque[tuple[float, _Line]]] = {}
 
 
 @atexit.register
@@ -200,7 +206,7 @@ def _close() -> None:
             kept.pop()[1].close()
 
 
-def _kept_line(place: _Place) -> http.client.HTTPConnection | None:
+def _kept_line(place: _Place) -> _Line | None:
     kept = _lines.get(place)
     while kept:
         try:
@@ -208,7 +214,7 @@ def _kept_line(place: _Place) -> http.client.HTTPConnection | None:
         except IndexError:
             return None
         # What may be read from an idle one is its end.
-        if time.monotonic() - since < KEPT_SECONDS and not _may_be_read(line.sock.sock):
+        if time.monotonic() - since < KEPT_SECONDS and not _may_be_read(line.timed.sock):
             return line
         line.close()
     return None
@@ -220,7 +226,7 @@ def _may_be_read(sock: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def _keep(place: _Place, line: http.client.HTTPConnection) -> None:
+def _keep(place: _Place, line: _Line) -> None:
     kept = _lines.setdefault(place, deque())
     if len(kept) < KEPT:
         kept.append((time.monotonic(), line))

@@ -41,7 +41,7 @@ def task(kind: str) -> Callable[[Task], Task]:
 
 
 def batch(kind: str, size: int = 1000) -> Callable[[Batch], Batch]:
-    """Registers a function that does `kind` for many objects of one partner at once, up to `size`.
+    """Registers a function that does `kind` for many objects of one partner (or of none) at once, up to `size`.
 
     Where it raises, each is done by itself: one that fails delays nobody. It may be run again, as any task.
     """
@@ -221,9 +221,9 @@ def run(row: models.Due) -> bool:
     if not _renewed(row):
         return False
     # What failed before is done alone, so as not to break the others' batch again.
-    if row.kind not in _batches or row.partner_id is None or row.attempts:
+    if row.kind not in _batches or row.attempts:
         return _run_one(row)
-    with in_partner(row.partner_id):
+    with in_public() if row.partner_id is None else in_partner(row.partner_id):
         more = _more_like(row)
         if _run_batch(row, more):
             return True
@@ -286,15 +286,16 @@ def _more_like(row: models.Due) -> dict[int, UUID]:
         "id": row.pk,
         "limit": _batches[row.kind][1] - 1,
     }
+    of_partner = "partner_id IS NULL" if row.partner_id is None else "partner_id = %(partner)s"
     with in_public(), connection.cursor() as cursor:
-        cursor.execute(_MORE, values)
+        cursor.execute(_MORE.format(of_partner=of_partner), values)
         return dict(cursor.fetchall())
 
 
 _MORE = """
 WITH ready AS MATERIALIZED (
     SELECT id FROM core_due
-    WHERE partner_id = %(partner)s AND kind = %(kind)s AND is_sandbox = %(is_sandbox)s AND due_at <= %(until)s
+    WHERE {of_partner} AND kind = %(kind)s AND is_sandbox = %(is_sandbox)s AND due_at <= %(until)s
         AND (leased_until IS NULL OR leased_until < %(now)s OR lease = %(lease)s) AND attempts = 0 AND id <> %(id)s
     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )

@@ -127,11 +127,17 @@ class _Piece:
     claimed: float = field(default_factory=time.monotonic)
     answer: Any = None
 
+    def record(self) -> None:
+        """By itself."""
+        self.steps.record([(self.plan, self.answer)])
+
 
 class _Lane:
     """One lane in hand: what is ready to be called, what is being called, and the threads that call."""
 
-    def __init__(self, number: int, answered: "queue.SimpleQueue[_Piece]", freed: threading.Event) -> None:
+    def __init__(
+        self, number: int, answered: "queue.SimpleQueue[_Piece | None]", freed: threading.Event
+    ) -> None:
         self.number, self._answered, self._freed = number, answered, freed
         self.limits = Limits()
         self.ready: deque[_Piece] = deque()
@@ -424,7 +430,7 @@ class Runner:
         faults.at("core.lane-called-not-recorded")
         if made is _whole or row.partner_id is None:
             for one in pieces:
-                due.finish(one.row, lambda one=one: made.record([(one.plan, one.answer)]))
+                due.finish(one.row, one.record)
             return
         with in_partner(self._partner(row.partner_id)):
             try:
@@ -433,7 +439,7 @@ class Runner:
                 if len(pieces) > 1:
                     log.warning("%d of %s are recorded one by one: %r", len(pieces), row.kind, error)
                 for one in pieces:
-                    due.finish(one.row, lambda one=one: made.record([(one.plan, one.answer)]))
+                    due.finish(one.row, one.record)
                 return
             faults.at("core.lane-recorded-not-done")
             due.done(current_partner_id(), self.lease, {one.row.pk: one.row.object_id for one in pieces})
@@ -478,7 +484,13 @@ def _take(numbers: Sequence[int], holder: str) -> list[int]:
             row, now = held.get(number), clock.wall()
             if row is not None and row.held_until > now and not _is_dead(row.holder):
                 continue
-            given = [number, holder, now + HELD, row.holder if row else "", row.held_until if row else now]
+            given: list[Any] = [
+                number,
+                holder,
+                now + HELD,
+                row.holder if row else "",
+                row.held_until if row else now,
+            ]
             with connection.cursor() as cursor:
                 cursor.execute(_TAKE, given)
                 taken += [number] if cursor.fetchone() else []

@@ -41,7 +41,8 @@ def work_off(connection):
     with in_public():
         ids = list(InboundMessage.objects.filter(connection=connection).values_list("pk", flat=True))
         for row in Due.objects.filter(kind=webhooks.TASK, object_id__in=ids):
-            assert due.run(row)
+            # Those before it may have had it in their batch.
+            assert due.run(row) or not Due.objects.filter(pk=row.pk).exists()
         return list(InboundMessage.objects.filter(connection=connection).order_by("received_at"))
 
 
