@@ -184,7 +184,7 @@ class BankLineAdmin(FinancePages):
     search_fields = ("number",)
     search_help_text = _("Номер платёжного поручения")
     inlines = (AllocationInline,)
-    actions_detail = ("assign", "rematch", "set_aside", "put_back")
+    actions_detail = ("assign", "assign_payout", "rematch", "set_aside", "put_back")
     empty_hint = _("Строки появляются из выписок банка: «Деньги» → «Выписки банка» → «Добавить».")
     fields = (
         "state",

@@ -40,7 +40,10 @@ class Calendar:
 def month_of(text: str | None) -> date:
     """The first day of «2026-11»; of the newest month that has days, or of this one, where it is none."""
     try:
-        return date.fromisoformat(f"{text}-01")
+        asked = date.fromisoformat(f"{text}-01")
+        if not 2000 <= asked.year < 2100:
+            raise ValueError(text)
+        return asked
     except ValueError:
         newest = GatewayDay.objects.order_by("-day").values_list("day", flat=True).first()
         return (newest or clock.wall().date()).replace(day=1)

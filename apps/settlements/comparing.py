@@ -324,8 +324,8 @@ def _missing(connection: Connection, day: date, compared: Compared, settled: Seq
     others = RegisterLine.objects.filter(
         day__connection=connection, reference__in={str(one.reference) for one in settled}
     ).exclude(day__day=day)
-    for line in others.select_related("day"):
-        lines[line.reference].append(line)
+    for known in others.select_related("day"):
+        lines[known.reference].append(known)
     for ours in settled:
         line = next((one for one in lines[str(ours.reference)] if _is_about(one, ours)), None)
         if line is None:

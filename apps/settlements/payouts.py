@@ -205,8 +205,8 @@ def assign(line_id: UUID, *, connection_id: int, first: date, last: date, actor:
     `day_closed`, `day_paid` where another transfer has paid one of them out.
     """
     with transaction.atomic():
-        line = BankLine.objects.select_for_update(of=("self",), no_key=True).select_related("statement")
-        line = line.get(pk=line_id)
+        rows = BankLine.objects.select_for_update(of=("self",), no_key=True)
+        line = rows.select_related("statement").get(pk=line_id)
         connection = Connection.objects.select_related("legal_entity").get(pk=connection_id)
         if connection.partner_id or connection.legal_entity_id != line.statement.legal_entity_id:
             raise Refused("not_ours", _("Этот шлюз перечисляет деньги не на этот счёт"), status=400)
@@ -403,7 +403,9 @@ def shares(payout: GatewayPayout) -> dict[int, tuple[Decimal, Decimal]]:
     """
     bank: dict[int, Decimal] = defaultdict(lambda: ZERO)
     fees: dict[int, Decimal] = defaultdict(lambda: ZERO)
-    for line in RegisterLine.objects.filter(day__payout=payout).exclude(partner=None):
+    for line in RegisterLine.objects.filter(day__payout=payout):
+        if line.partner_id is None:
+            continue
         bank[line.partner_id] += line.net
         fees[line.partner_id] += ZERO if line.fee is None else line.fee - line.own_fee
     if bank:

@@ -208,8 +208,10 @@ class GatewayDayAdmin(FinancePages):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         # Not the list's own word: it would be taken for a filter that there is none of.
-        request.GET = request.GET.copy()  # type: ignore[assignment]
-        month = request.GET.pop("month", [None])[-1]  # type: ignore[attr-defined]
+        asked = request.GET.copy()
+        month = request.GET.get("month")
+        asked.pop("month", None)
+        request.GET = asked  # type: ignore[assignment]
         shown = {"calendar": calendar.of(calendar.month_of(month)), **(extra_context or {})}
         return super().changelist_view(request, shown)
 
@@ -238,7 +240,7 @@ class GatewayDayAdmin(FinancePages):
         if row.payout is None:
             return "—"
         name = f"{row.payout.line.booked_date:%d.%m.%Y}, {Money(row.payout.amount, row.currency)}"
-        return links.linked(name, links.to("settlements.GatewayPayout", row.payout_id))
+        return links.linked(name, links.to("settlements.GatewayPayout", row.payout.pk))
 
     @display(description=_("состояние"), label={"open": "warning", "closed": "success"})
     def shown_state(self, row: GatewayDay) -> tuple[str, Any]:

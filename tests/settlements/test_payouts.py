@@ -447,6 +447,8 @@ def test_finance_works_with_payouts_in_the_console(
         listed = client.get(f"{base}/gatewayday/?month={desk.today:%Y-%m}")
         assert listed.status_code == 200
         assert "Сверка по дням" in listed.content.decode()
+        for odd in ("0001-01", "9999-12", "2026-13", "x"):
+            assert client.get(f"{base}/gatewayday/?month={odd}").status_code == 200
         row = GatewayDay.objects.get(connection=desk.till.connection)
     Payment.objects.filter(pk=payment.pk).update(amount=D("398.00"))
     with in_public():
