@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from yookassa import Configuration, Payment, Refund, Settings
+from yookassa import Configuration, Payment, PaymentMethod, Refund, Settings
 from yookassa.domain.exceptions import (
     BadRequestError,
     InternalServerError,
@@ -193,3 +193,42 @@ def test_refusals(yookassa: Control, kind: str, error: type[Exception], made: in
     assert len(found) == made
     again = Payment.create(order(), f"key-{kind}")
     assert [again.id] == [row["id"] for row in found] or not made
+
+
+@pytest.mark.parametrize("kind", ["bank_card", "sbp"])
+def test_a_method_saved_without_a_payment(yookassa: Control, hooks: Hooks, kind: str) -> None:
+    asked = {"type": kind, "confirmation": {"type": "redirect", "return_url": RETURN_URL}}
+    method = PaymentMethod.create(asked, f"bind-{kind}")
+    assert (method.type, method.status, method.saved) == (kind, "pending", False)
+    with pytest.raises(BadRequestError):
+        Payment.create(charge(method.id))
+    page = method.confirmation.confirmation_url
+    done = yookassa.pay_sbp(page) if kind == "sbp" else yookassa.pay(page, card="5555555555554477")
+    assert done.headers["location"] == RETURN_URL
+    found = PaymentMethod.find_one(method.id)
+    assert (found.status, found.saved) == ("active", True)
+    told = eventually(lambda: [row for row in hooks.received if row["object"]["id"] == method.id])
+    assert told[0]["event"] == "payment_method.active"
+    assert WebhookNotificationFactory().create(told[0]).object.id == method.id
+    assert Payment.create(charge(method.id)).status == "succeeded"
+
+
+def test_sbp_behind_a_qr_is_saved_and_taken_back_at_the_bank(yookassa: Control) -> None:
+    body = order(payment_method_data={"type": "sbp"}, save_payment_method=True)
+    with pytest.raises(BadRequestError):
+        Payment.create(body | {"amount": {"value": "9.99", "currency": "RUB"}})
+    with pytest.raises(BadRequestError):
+        Payment.create(body | {"capture": False})
+    payment = Payment.create(body)
+    yookassa.pay_sbp(payment.confirmation.confirmation_url)
+    method = Payment.find_one(payment.id).payment_method
+    assert (method.type, method.saved) == ("sbp", True)
+    renewal = Payment.create(charge(method.id))
+    assert renewal.status == "succeeded"
+    asked = {"payment_id": renewal.id, "amount": {"value": "299.00", "currency": "RUB"}}
+    back = Refund.create(asked)
+    assert back.status == "pending"
+    assert eventually(lambda: Refund.find_one(back.id).status == "succeeded")
+    yookassa.revoke_method(method.id)
+    refused = Payment.create(charge(method.id))
+    assert (refused.status, refused.cancellation_details.reason) == ("canceled", "permission_revoked")
