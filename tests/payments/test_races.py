@@ -15,7 +15,7 @@ from apps.core.errors import Refused
 from apps.core.models import Event
 from apps.core.money import Money
 from apps.ledger.models import Transfer
-from apps.payments import methods, payments, recording, refunds
+from apps.payments import holds, methods, payments, recording, refunds
 from apps.payments.gateway import GatewayRefund, Status
 from apps.payments.models import Payment, PaymentMethod, Refund
 from tests.orders.races import Both, Runner, atomic, race, run, without_lock
@@ -94,6 +94,26 @@ def test_more_is_given_back_than_came(shop: Shop, run: Runner, locked: bool) -> 
     done = run(give, (refunds, "_write"), give, Payment)
     assert isinstance(done.second, Refused) is locked
     assert (payment.given_back() <= payment.amount) is locked
+
+
+@Both
+def test_held_money_is_taken_and_let_go_at_once(shop: Shop, run: Runner, locked: bool) -> None:
+    order = shop.order(shop.offer())
+    payment = order.payment()
+    assert payment is not None
+    Payment.objects.filter(pk=payment.pk).update(state="authorized", is_two_stage=True)
+
+    def take() -> Any:
+        return payments.capture(payment.pk, actor="olga")
+
+    def let_go() -> Any:
+        return payments.release(payment.pk, actor="ivan")
+
+    done = run(take, (holds, "_decide"), let_go, Payment)
+    # Without the lock both are told yes, and the gateway may be asked for both.
+    assert isinstance(done.second, Refused) is locked
+    payment.refresh_from_db()
+    assert payment.second_stage == "capture"
 
 
 @Both

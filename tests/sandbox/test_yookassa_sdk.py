@@ -55,7 +55,7 @@ def test_buy_save_renew_refund(yookassa: Control, hooks: Hooks) -> None:
         "payment_mode": "full_payment",
         "payment_subject": "service",
     }
-    receipt = {"customer": {"email": "anna@example.com"}, "items": [line]}
+    receipt = {"customer": {"email": "anna@example.com"}, "items": [line], "tax_system_code": 2}
     payment = Payment.create(order(save_payment_method=True, receipt=receipt), "buy-1")
     assert (payment.status, payment.paid, payment.test) == ("pending", False, True)
 
