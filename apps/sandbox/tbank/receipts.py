@@ -90,7 +90,7 @@ def notification(made: Doc) -> Doc:
         "PaymentId": int(made["payment"]),
         "ErrorCode": "0" if made["status"] == "done" else "3",
         "Amount": sum(item["Amount"] for item in made["receipt"]["Items"]),
-        "Receipt": made["receipt"],
+        "Receipt": _told(made["receipt"]),
         "Type": TYPES[made["operation"]],
     }
     if made["status"] != "done":
@@ -109,3 +109,8 @@ def notification(made: Doc) -> Doc:
         "Url": made["url"],
         "QrCodeUrl": made["url"],
     }
+
+
+def _told(receipt: Doc) -> Doc:
+    # What is one object in a request is a list in a notification.
+    return {**receipt, "Payments": [receipt["Payments"]]} if receipt.get("Payments") else receipt
