@@ -24,6 +24,7 @@ ELSEWHERE = {
     "core.lane-claimed-not-called",
     "core.lane-called-not-recorded",
     "core.lane-recorded-not-done",
+    "payments.moved-not-committed",
     "payments.refund-claimed-not-sent",
     "payments.refunded-not-recorded",
     "payments.refund-recorded",

@@ -46,6 +46,8 @@ class ConnectorError(Exception):
         self.unknown = unknown
         self.code = code
         self.answer: Any = None
+        self.left = True
+        """Whether anything may have left this machine; False only where that is certain."""
 
 
 class ForgedMessage(Exception):

@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.db import connection as database
-from django.utils.translation import gettext as _
 
-from apps.connectors import breaker, exchange
+from apps.connectors import breaker, departures, exchange
 from apps.connectors.base import ConnectorError
 from apps.connectors.models import Connection
 
@@ -31,8 +30,9 @@ def call(connection: Connection, method: str, url: str, request: str = "") -> It
     if database.in_atomic_block:
         raise RuntimeError("No call outside while a transaction is open")
     if not connection.is_enabled:
-        raise ConnectorError(_("Подключение «%s» выключено") % connection.name, retry=True)
+        raise breaker.switched_off(connection)
     breaker.enter(connection)
+    departures.count()
     said, started, problem = Said(), time.monotonic(), ""
     try:
         yield said

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from apps.connectors import lanes, partitions, webhooks
+from apps.connectors import breaker, lanes, partitions, webhooks
 from apps.core import due
 
 __all__ = ["lanes"]
@@ -13,6 +13,12 @@ __all__ = ["lanes"]
 def inbound(object_ids: Sequence[UUID]) -> None:
     """Processes stored messages."""
     webhooks.process_many(object_ids)
+
+
+@due.task(breaker.PROBE)
+def probe(object_id: UUID) -> None:
+    """Asks a service that was down whether it is back."""
+    breaker.probe(object_id.int)
 
 
 @due.task(partitions.TASK)

@@ -11,7 +11,7 @@ import httpx
 from django.db import connection as database
 from django.utils.translation import gettext as _
 
-from apps.connectors import breaker, exchange, wire
+from apps.connectors import breaker, departures, exchange, wire
 from apps.connectors.base import ConnectorError
 from apps.connectors.models import Connection
 
@@ -40,7 +40,7 @@ def request(
     if database.in_atomic_block:
         raise RuntimeError("No call outside while a transaction is open")
     if not connection.is_enabled:
-        raise ConnectorError(_("Подключение «%s» выключено") % connection.name, retry=True)
+        raise breaker.switched_off(connection)
     breaker.enter(connection)
     try:
         sent = httpx.Request(
@@ -76,9 +76,13 @@ def _send(
     except wire.Wrong as error:
         raise ConnectorError(str(error)) from error
     except wire.NotSent as error:
-        raise ConnectorError(str(error), retry=True) from error
+        not_sent = ConnectorError(str(error), retry=True)
+        not_sent.left = False
+        raise not_sent from error
     except wire.NoAnswer as error:
+        departures.count()
         raise ConnectorError(_("Нет ответа: %s") % error, retry=reading, unknown=not reading) from error
+    departures.count()
     return httpx.Response(status, headers=headers, content=content, request=sent)
 
 

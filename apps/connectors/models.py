@@ -87,12 +87,22 @@ class Connection(models.Model):
     last_ok_at = models.DateTimeField(_("последний успех"), null=True, editable=False)
     last_error = models.CharField(_("последняя ошибка"), max_length=500, blank=True, editable=False)
     last_error_at = models.DateTimeField(_("время ошибки"), null=True, editable=False)
+    # Of the breaker (see `breaker`): written only when it opens, closes or lets one call try.
+    opened_at = models.DateTimeField(_("не отвечает с"), null=True, editable=False)
+    next_try_at = models.DateTimeField(_("следующая попытка"), null=True, editable=False)
 
     objects = Connections.as_manager()
 
     class Meta:
         verbose_name, verbose_name_plural = _("подключение"), _("подключения")
         ordering = ["kind", "name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(opened_at=None, next_try_at=None)
+                | models.Q(opened_at__isnull=False, next_try_at__isnull=False),
+                name="connectors_connection_breaker",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -108,10 +118,17 @@ class Connection(models.Model):
         usual = self.connector_class.limits
         return Limits(self.in_flight or usual.in_flight, self.per_second or usual.per_second)
 
+    @property
+    def is_well(self) -> bool:
+        """Whether new work may be given to it: switched on, and its breaker closed."""
+        return self.is_enabled and self.opened_at is None
+
     def open(self) -> Any:
         """The connector, ready for calls. Raises ConnectorError where the connection is switched off."""
         if not self.is_enabled:
-            raise ConnectorError(_("Подключение «%s» выключено") % self.name, retry=True)
+            error = ConnectorError(_("Подключение «%s» выключено") % self.name, retry=True)
+            error.left = False
+            raise error
         return self.reader()
 
     def reader(self) -> Any:

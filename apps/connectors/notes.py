@@ -25,6 +25,11 @@ def later(note: Note) -> None:
         note()
 
 
+def are_kept() -> bool:
+    """Whether this thread keeps its notes: then it has no business with the database."""
+    return getattr(_kept, "notes", None) is not None
+
+
 @contextmanager
 def keeping() -> Iterator[list[Note]]:
     """Within it this thread writes nothing: what it would have written is in the list, for `write`."""

@@ -3,7 +3,7 @@
 The pages that wait for one payment and the lanes that charge a hundred take the same steps.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,13 +12,13 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from apps.connectors import exchange, notes
+from apps.connectors import departures, exchange, notes
 from apps.connectors.base import ConnectorError
 from apps.connectors.models import Connection
 from apps.core import bulk, clock, due, lanes, work
 from apps.core.money import Money
 from apps.core.tenancy import current_partner
-from apps.payments import gateway_receipts, holds, methods, receipts, timing
+from apps.payments import gateway_receipts, holds, methods, receipts, routing, timing
 from apps.payments.cash_register import ReceiptRequest
 from apps.payments.gateway import Gateway, GatewayPayment, PaymentRequest
 from apps.payments.models import CONSENT_REVOKED, Payment, PaymentMethod, PaymentState
@@ -38,6 +38,8 @@ class Asked:
     """Whether it is sent now for the first time; otherwise it is asked about."""
     is_charge: bool
     method_id: UUID | None = None
+    is_first: bool = False
+    """Whether nothing of it can have been sent before."""
     may_repeat: bool = False
     is_over: bool = False
     since: datetime | None = None
@@ -51,17 +53,26 @@ class Asked:
         return self.request.key
 
 
-def claim(payment_ids: Sequence[UUID]) -> dict[UUID, Asked]:
-    """Commits that those which wait to be sent are ours to send from now on. What is missing is not."""
+def claim(payment_ids: Sequence[UUID], away: Collection[int] = ()) -> dict[UUID, Asked]:
+    """Commits that those which wait to be sent are ours to send from now on. What is missing is not.
+
+    `away`: ids of connections that have just proved unreachable: what may goes to another, the rest waits.
+    """
     with transaction.atomic(), Books() as books:
         mine = [one for one in locked(payment_ids) if one.state == PaymentState.CREATED]
         charged = [one.method_id for one in mine if one.is_charge and one.method_id]
         books.methods |= methods.lock_many(charged, with_tokens=True)
         now, sent = clock.wall(), []
+        first: set[UUID] = set()
         for payment in mine:
             if payment.is_charge and books.is_refused(payment):
                 fail(payment, CONSENT_REVOKED, books)
                 continue
+            routing.move_on(payment, away)
+            if payment.connection_id in away:
+                continue
+            if payment.claimed_at is None:
+                first.add(payment.pk)
             payment.move(PaymentState.SENDING)
             payment.claimed_at = now
             books.change(payment)
@@ -70,7 +81,10 @@ def claim(payment_ids: Sequence[UUID]) -> dict[UUID, Asked]:
             sent.append(payment)
         receipts.freeze_payments(sent)
     frozen = gateway_receipts.of_payments(sent)
-    return {one.pk: _asked(one, books.methods, frozen, is_sending=True) for one in sent}
+    plans = {one.pk: _asked(one, books.methods, frozen, is_sending=True) for one in sent}
+    for key, plan in plans.items():
+        plan.is_first = key in first
+    return plans
 
 
 def to_ask(payments: Iterable[Payment]) -> dict[UUID, Asked]:
@@ -156,8 +170,14 @@ def refused(asked: Sequence[Asked]) -> dict[int, Exception]:
 
 def call(asked: Asked) -> GatewayPayment | None:
     """Sends a payment, or asks about it. Raises ConnectorError, NotDone. Needs nothing of the database."""
-    with exchange.about(asked.key):
-        return _called(asked, asked.connection.open(), asked.request)
+    before = departures.made()
+    try:
+        with exchange.about(asked.key):
+            return _called(asked, asked.connection.open(), asked.request)
+    except ConnectorError as error:
+        # One call may be several requests: it stayed here only where none of them left.
+        error.left = error.left or departures.made() != before
+        raise
 
 
 def _called(asked: Asked, gateway: Gateway, request: PaymentRequest) -> GatewayPayment | None:
@@ -208,7 +228,7 @@ def _conclude_sending(payment: Payment, answer: Answer, books: Books) -> None:
     if answer.unknown:
         _unknown(payment, books)
     else:
-        _not_sent(payment, answer, books)
+        _not_sent(payment, answer, books, stayed=asked.is_first and not answer.left)
 
 
 def _conclude_asking(payment: Payment, answer: Answer, books: Books) -> None:
@@ -237,12 +257,15 @@ def _unknown(payment: Payment, books: Books) -> None:
         books.look(payment, timing.next_look(payment))
 
 
-def _not_sent(payment: Payment, error: ConnectorError, books: Books) -> None:
-    """The gateway has certainly not taken it: later again, or never."""
+def _not_sent(payment: Payment, error: ConnectorError, books: Books, *, stayed: bool = False) -> None:
+    """The gateway has certainly not taken it: later again, or never. `stayed`: nothing of it ever left this machine."""
     if payment.state != PaymentState.SENDING:
         return
     if error.retry and timing.age(payment) < timing.GIVE_UP_SENDING:
         payment.move(PaymentState.CREATED)
+        # A receipt that was frozen for this gateway's request goes to no other.
+        if stayed and not receipts.is_frozen(payment):
+            payment.claimed_at = None
         books.change(payment)
         books.look(payment, timing.next_look(payment))
         return

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from django.utils.translation import gettext_lazy as _
 
+from apps.connectors.base import ConnectorError
 from apps.connectors.models import Connection
 from apps.core.errors import Refused
 from apps.core.money import Money
@@ -28,3 +29,18 @@ def checked(connection: Connection, amount: Money, instrument: str, *, binds: bo
     if binds:
         return Money(least, amount.currency)
     raise Refused("amount_too_small", _("Этим способом платят не меньше %s") % Money(least, amount.currency))
+
+
+def why_not(connection: Connection, amount: Money, instrument: str, *, two_stage: bool) -> str:
+    """Why a gateway cannot make a payment like this; empty where it can. A binding of nothing has no amount."""
+    try:
+        gateway: Gateway = connection.reader()
+    except (LookupError, ConnectorError) as error:
+        return str(error)
+    if instrument and instrument not in gateway.instruments:
+        return str(_("там так не платят"))
+    if two_stage and not (gateway.holds & {instrument} if instrument else gateway.holds):
+        return str(_("там деньги нельзя сначала удержать"))
+    if not amount.amount and not gateway.binds(instrument or Instrument.BANK_CARD):
+        return str(_("там способ не сохраняется без платежа"))
+    return ""

@@ -4,20 +4,21 @@ Claim (commit) → call → record (commit). A process may die at any line: what
 until the gateway has told what became of it.
 """
 
+from collections.abc import Collection
 from uuid import UUID
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Customer
-from apps.connectors.base import ConnectorError, Kind
+from apps.connectors.base import ConnectorError
 from apps.connectors.models import Connection, GatewayReference
 from apps.core import clock, due, faults
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.core.money import Money
 from apps.core.tenancy import current_partner
-from apps.payments import calling, holds, offers
+from apps.payments import calling, holds, offers, routing
 from apps.payments.calling import Asked, conclude
 from apps.payments.holds import capture, release
 from apps.payments.methods import refuse_method
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 FAULT_POINTS = (
+    "payments.moved-not-committed",
     "payments.claimed-not-sent",
     "payments.charged-not-recorded",
     "payments.recorded",
@@ -79,11 +81,22 @@ def start(
     if method is not None and not method.is_active:
         raise Refused("method_refused", _("Клиент отозвал этот способ оплаты"))
     with transaction.atomic():
-        connection = _connection(method)
+        payment_id = uuid7()
         instrument = method.instrument if method else instrument
+        if method is not None:
+            connection = _connection(method)
+        else:
+            wanted = routing.Asked(
+                partner=current_partner(),
+                money=amount,
+                product_id=product_id,
+                tariff_version_id=tariff_version_id,
+                instrument=instrument,
+                two_stage=not capture,
+            )
+            connection = routing.choose(wanted, payment_id).connection
         binds = purpose == Purpose.BINDING and method is None
         amount = offers.checked(connection, amount, instrument, binds=binds, capture=capture)
-        payment_id = uuid7()
         payment = Payment.objects.create(
             id=payment_id,
             customer=customer,
@@ -108,12 +121,9 @@ def start(
     return payment
 
 
-def _connection(method: PaymentMethod | None) -> Connection:
-    partner = current_partner()
-    if method is None:
-        return Connection.objects.for_partner(partner, Kind.PAYMENT)
+def _connection(method: PaymentMethod) -> Connection:
     connection: Connection = method.connection
-    if connection.is_test != partner.is_sandbox:
+    if connection.is_test != current_partner().is_sandbox:
         raise Refused("no_connection", _("Способ оплаты сохранён на другом подключении"))
     return connection
 
@@ -121,11 +131,21 @@ def _connection(method: PaymentMethod | None) -> Connection:
 def send(payment_id: UUID) -> Payment:
     """Claims a payment and sends it to the gateway, once, whoever else is asked to do the same.
 
-    Never raises for the gateway: what it did not answer stays unknown, and is asked about.
+    Never raises for the gateway: what it did not answer stays unknown, and is asked about. What certainly has not
+    left this machine, and is to be paid on a page, goes to the next gateway that may take it.
     """
-    asked = _claim(payment_id)
-    if asked is None:
-        return Payment.objects.get(pk=payment_id)
+    away: set[int] = set()
+    while True:
+        asked = _claim(payment_id, away)
+        if asked is None:
+            return Payment.objects.get(pk=payment_id)
+        payment = _send(asked)
+        if not routing.may_move(payment):
+            return payment
+        away.add(asked.connection.pk)
+
+
+def _send(asked: Asked) -> Payment:
     faults.at("payments.claimed-not-sent")
     answer: calling.Answer
     if refused := calling.refused([asked]):
@@ -139,9 +159,9 @@ def send(payment_id: UUID) -> Payment:
     return payment
 
 
-def _claim(payment_id: UUID) -> Asked | None:
-    """What to send, if it is ours to send from now on."""
-    return calling.claim([payment_id]).get(payment_id)
+def _claim(payment_id: UUID, away: Collection[int] = ()) -> Asked | None:
+    """What to send, if it is ours to send from now on; not by a connection that is `away`."""
+    return calling.claim([payment_id], away).get(payment_id)
 
 
 def _call(asked: Asked) -> calling.Answer:

@@ -100,6 +100,11 @@ def freeze_payments(sent: Iterable[Payment]) -> None:
             _of_payment(payment, Route(rule, payment.connection_id, ReceiptWay.INSIDE), waits=True)
 
 
+def is_frozen(payment: Payment) -> bool:
+    """Whether a receipt stands already in what its gateway is to be asked."""
+    return Receipt.objects.filter(key=payment_key(payment)).exists()
+
+
 def freeze_refund(refund: Refund) -> None:
     """The same of a refund: the gateway that got the payment's receipt gets this one."""
     sold = _standing(refund.payment, ReceiptCause.PAYMENT)
