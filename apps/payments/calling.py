@@ -214,13 +214,13 @@ def conclude(answers: Sequence[tuple[Asked, Answer]]) -> list[Payment]:
             if isinstance(answer, GatewayPayment):
                 judge(payment, answer, books)
             elif asked.is_sending:
-                _conclude_sending(payment, answer, books)
+                _conclude_sending(payment, asked, answer, books)
             else:
                 _conclude_asking(payment, answer, books)
     return found
 
 
-def _conclude_sending(payment: Payment, answer: Answer, books: Books) -> None:
+def _conclude_sending(payment: Payment, asked: Asked, answer: Answer, books: Books) -> None:
     if isinstance(answer, lanes.PutBack):
         answer = ConnectorError("", retry=True)
     if not isinstance(answer, ConnectorError):

@@ -1,6 +1,7 @@
 """The HTTP client's rules, against a real server that misbehaves."""
 
 import socket
+import time
 
 import pytest
 from django.db import transaction
