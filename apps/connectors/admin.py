@@ -16,9 +16,9 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
 from apps import journal
-from apps.connectors import masking, webhooks
+from apps.connectors import breaker, masking, webhooks
 from apps.connectors.base import Connector, ConnectorError, Kind, connector_class
-from apps.connectors.forms import form_for, setting_names
+from apps.connectors.forms import PREFIX, form_for, setting_names
 from apps.connectors.models import Connection, GatewayReference, InboundMessage
 from apps.core import clock, console, links
 from apps.journal import reading
@@ -38,13 +38,23 @@ class ConnectionAdmin(console.ConsoleAdmin):
     list_filter = ("kind", "is_enabled", "is_test", "partner")
     list_select_related = ("partner",)
     search_fields = ("name",)
-    readonly_fields = ("hook", "last_ok_at", "last_error", "last_error_at")
-    actions_detail = ("check_now",)
+    readonly_fields = (
+        "health",
+        "hook",
+        "last_ok_at",
+        "last_error",
+        "last_error_at",
+        "opened_at",
+        "next_try_at",
+    )
+    actions_detail = ("check_now", "close_breaker")
 
     @display(description=_("состояние"), label=HEALTH)
     def health(self, connection: Connection) -> tuple[str, Any]:
         if not connection.is_enabled:
             return "off", _("Выключено")
+        if connection.opened_at:
+            return "error", _("Не отвечает, вызовы остановлены")
         ok_at, error_at = connection.last_ok_at, connection.last_error_at
         if error_at and (ok_at is None or error_at > ok_at):
             return "error", _("Ошибка")
@@ -62,7 +72,8 @@ class ConnectionAdmin(console.ConsoleAdmin):
     def check_now(self, request: HttpRequest, object_id: int) -> HttpResponse:
         connection = get_object_or_404(Connection, pk=object_id)
         try:
-            said = connection.open().check()
+            with breaker.by_hand():
+                said = connection.open().check()
         except (ConnectorError, LookupError) as error:
             messages.error(request, _("Не работает: %s") % error)
             Connection.objects.filter(pk=object_id).update(
@@ -71,6 +82,17 @@ class ConnectionAdmin(console.ConsoleAdmin):
         else:
             messages.success(request, _("Работает. %s") % said)
             Connection.objects.filter(pk=object_id).update(last_ok_at=clock.wall())
+            breaker.close(connection, actor=request.user.get_username())
+        return redirect("admin:connectors_connection_change", object_id)
+
+    @action(description=_("Закрыть предохранитель"), url_path="close-breaker", permissions=["change"])
+    def close_breaker(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Staff knows that the service is back: calls go at once."""
+        connection = get_object_or_404(Connection, pk=object_id)
+        if breaker.close(connection, actor=request.user.get_username()):
+            messages.success(request, _("Вызовы снова идут"))
+        else:
+            messages.info(request, _("Вызовы и так идут: предохранитель замкнут"))
         return redirect("admin:connectors_connection_change", object_id)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
@@ -101,11 +123,18 @@ class ConnectionAdmin(console.ConsoleAdmin):
         if obj is not None:
             takes = connector.receive is not Connector.receive
             shown = [name for name in self.readonly_fields if takes or name != "hook"]
-            sets.append((_("Состояние"), {"fields": shown}))
+            sets.insert(1, (_("Состояние"), {"fields": shown}))
         return sets
 
     def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
+        if change:
+            # Its health and breaker are written by calls meanwhile, and somebody may be changing another secret.
+            stored = Connection.objects.select_for_update(no_key=True).get(pk=obj.pk)
+            obj.config = form.settings_over(stored.config)
+            ours = [name for name in form.fields if not name.startswith(PREFIX)]
+            obj.save(update_fields=[*ours, "config", "connector", "kind"])
+        else:
+            super().save_model(request, obj, form, change)
         done = "changed" if change else "created"
         if change and "is_enabled" in form.changed_data:
             done = "switched-on" if obj.is_enabled else "switched-off"

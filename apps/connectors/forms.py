@@ -1,9 +1,11 @@
 """The form of a connection, made from its connector's Config. A secret goes in and is never shown again."""
 
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any, cast, get_type_hints
 
 from django import forms
+from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
@@ -13,6 +15,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from apps.connectors import secrets
 from apps.connectors.base import Connector
 from apps.connectors.models import Connection
 
@@ -42,20 +45,24 @@ class ConnectionForm(forms.ModelForm):
             if item.metadata.get("secret"):
                 if stored.get(item.name):
                     box.required = False
-                    box.help_text = _("Задано. Оставьте пустым, чтобы не менять")
+                    box.help_text = _stored(stored, item.name)
             elif item.name in stored:
                 box.initial = stored[item.name]
 
+    def settings_over(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """What was filled in over stored settings; an empty box of a secret leaves the stored one."""
+        given = {
+            item.name: self.cleaned_data.get(PREFIX + item.name)
+            for item in fields(self.connector_class.Config)
+        }
+        hidden = secrets.names(self.connector_class)
+        plain = {name: value for name, value in given.items() if name not in hidden}
+        return secrets.replaced({**stored, **plain}, {name: given[name] for name in hidden})
+
     def save(self, commit: bool = True) -> Connection:
-        """Writes the settings; an empty box of a secret leaves the stored one."""
+        """Puts the settings into the connection."""
         connection = cast(Connection, self.instance)
-        config = dict(connection.config) if connection.pk else {}
-        for item in fields(self.connector_class.Config):
-            given = self.cleaned_data.get(PREFIX + item.name)
-            if item.metadata.get("secret") and not given:
-                continue
-            config[item.name] = given
-        connection.config = config
+        connection.config = self.settings_over(connection.config if connection.pk else {})
         connection.connector, connection.kind = self.connector_path, self.connector_class.kind
         return cast(Connection, super().save(commit))
 
@@ -66,6 +73,17 @@ def form_for(path: str, connector: type[Connector]) -> type[ConnectionForm]:
     boxes = {PREFIX + item.name: _box(item, types[item.name]) for item in fields(connector.Config)}
     members = {**boxes, "connector_class": connector, "connector_path": path}
     return cast(type[ConnectionForm], type(f"{connector.__name__}Form", (ConnectionForm,), members))
+
+
+def _stored(config: Mapping[str, Any], name: str) -> str:
+    told = _("Задан%(tail)s. Оставьте пустым, чтобы не менять.") % {
+        "tail": f", {tail}" if (tail := secrets.tail(config[name])) else ""
+    }
+    until = secrets.old_until(config)
+    if until and name in config[secrets.OLD]["values"]:
+        local = timezone.localtime(until)
+        told += " " + _("Прежний ещё принимается в уведомлениях до %s.") % f"{local:%d.%m.%Y %H:%M}"
+    return told
 
 
 def setting_names(connector: type[Connector]) -> list[str]:

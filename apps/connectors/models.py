@@ -1,6 +1,7 @@
 """Connections to everything outside, references that outsiders see, and their messages as they came."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -10,6 +11,7 @@ from django.db import models
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
+from apps.connectors import secrets
 from apps.connectors.base import Connector, ConnectorError, Inbound, Kind, configured, connector_class
 from apps.core import bulk
 from apps.core.errors import Refused
@@ -135,6 +137,13 @@ class Connection(models.Model):
         """The connector for reading what came in: that goes on while calls are switched off."""
         connector = self.connector_class
         return connector(configured(connector, self.config), self)
+
+    def readers(self, at: datetime) -> Iterator[Any]:
+        """Connectors that read what came in at a moment: by the settings of now, then by replaced secrets of late."""
+        yield self.reader()
+        for config in secrets.old_settings(self.config, at):
+            connector = self.connector_class
+            yield connector(configured(connector, config), self)
 
 
 class GatewayReference(models.Model):

@@ -177,8 +177,18 @@ def _mark(done: Sequence[tuple[InboundMessage, int | None]]) -> None:
 
 
 def _read(message: InboundMessage) -> Received:
+    """What a message says, by the secrets of now or by those replaced of late. Raises ForgedMessage."""
+    forged = ForgedMessage("")
+    for connector in message.connection.readers(message.received_at):
+        try:
+            return _read_by(connector, message)
+        except ForgedMessage as error:
+            forged = error
+    raise forged
+
+
+def _read_by(connector: Connector, message: InboundMessage) -> Received:
     """What the connector reads in a message. Raises ForgedMessage also for what it stumbles over."""
-    connector = message.connection.reader()
     try:
         received: Received = connector.receive(message.raw())
         # What is there may be of any type, whatever the connector promises.

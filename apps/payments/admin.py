@@ -454,3 +454,6 @@ def _line(line: dict[str, Any], currency: str) -> str:
         if agent
         else told
     )
+
+
+import apps.payments.routing_admin  # noqa: E402, F401 - more pages of this app

@@ -84,6 +84,7 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
         _("Интеграции"),
         [
             (_("Подключения"), "connectors.Connection", "cable"),
+            (_("Маршруты платежей"), "policies.PaymentRoute", "alt_route"),
             (_("Входящие сообщения"), "connectors.InboundMessage", "move_to_inbox"),
             (_("Журнал обмена"), "journal.Exchange", "swap_horiz"),
             (_("Пульт демонстрации"), "demo.SandboxPartner", "tune"),

@@ -536,6 +536,7 @@ DUE = {
     # The platform's own, about its own objects: of no partner.
     "connectors.inbound": "",
     "connectors.partitions": "",
+    "connectors.probe": "",
     "core.audit": "",
     "core.tidy": "",
 }
