@@ -55,7 +55,7 @@ class HoldActions:
             except Refused as refusal:
                 form.add_error("amount", str(refusal.message))
         title, note = _("Списать удержанное"), _("Удержано %s. Остаток вернётся клиенту сам.") % payment.money
-        return console.form_page(self, request, form, title, notes=[note], press=_("Списать"))  # type: ignore[arg-type]
+        return console.form_page(self, request, form, title, notes=[note], press=_("Списать"))
 
     @action(description=_("Отпустить"), url_path="release", permissions=["held"])
     def release(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
@@ -69,7 +69,7 @@ class HoldActions:
             return self._told(request, payment)
         note = _("Клиенту станут доступны все %s. Списать их потом будет нельзя.") % payment.money
         title = _("Отпустить удержанное")
-        return console.form_page(self, request, forms.Form(), title, notes=[note], press=_("Отпустить"))  # type: ignore[arg-type]
+        return console.form_page(self, request, forms.Form(), title, notes=[note], press=_("Отпустить"))
 
     def _of(self, request: HttpRequest, object_id: UUID) -> Payment:
         if not self.has_money_permission(request):  # type: ignore[attr-defined]

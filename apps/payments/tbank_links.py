@@ -111,7 +111,7 @@ class Bindings:
         )
 
 
-def _bound(request: PaymentRequest, number: str, status: Status, **told: str) -> GatewayPayment:
+def _bound(request: PaymentRequest, number: str, status: Status, **told: Any) -> GatewayPayment:
     """As a payment of nothing: asked for by our own terminal and by its own number, it is ours."""
     return GatewayPayment(
         gateway_id=number,
