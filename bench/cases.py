@@ -135,6 +135,12 @@ def charging_200() -> dict[str, float]:
     return charging.charging_200()
 
 
+def webhook_intake() -> dict[str, float]:
+    from bench import webhooks
+
+    return webhooks.webhook_intake()
+
+
 def idle_tick_1000() -> dict[str, float]:
     """A tick over 1,000 partners with nothing due; the floor is one bare SELECT."""
     at_least(1000)
@@ -155,6 +161,7 @@ CASES: dict[str, Callable[[], dict[str, float]]] = {
     "renewal_run": renewal_run,
     "charging_30": charging_30,
     "charging_200": charging_200,
+    "webhook_intake": webhook_intake,
     "invoice_pdf": invoice_pdf,
     "partner_create": partner_create,
     "migrate_column_200": migrate_column_200,

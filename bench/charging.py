@@ -50,13 +50,13 @@ def charging_200() -> dict[str, float]:
 def _charging(in_flight: int, count: int) -> dict[str, float]:
     folder = Path(tempfile.mkdtemp(prefix="armor-bench-"))
     with Simulator("yookassa", state=folder) as simulator, Charger() as charger:
-        tills = _tills(Control(simulator.url), in_flight)
+        tills = tills_at(Control(simulator.url), in_flight)
         seconds = {}
         for name, each in (("warm", WARM // PARTNERS), ("measured", count // PARTNERS)):
             for till in tills:
                 till.write(each)
             seconds[name] = charger.charge()
-            _check(tills)
+            check(tills)
         took, least = seconds["measured"], LATENCY / in_flight * (count // PARTNERS * PARTNERS)
         return {
             "seconds": took,
@@ -150,7 +150,8 @@ class Till:
             )
 
 
-def _tills(gateway: Control, in_flight: int) -> list[Till]:
+def tills_at(gateway: Control, in_flight: int, *, latency: float = LATENCY) -> list[Till]:
+    """Partners that share one connection to a gateway, which takes `latency` seconds for a charge from now on."""
     shop = f"charging-{next(_shops)}"
     gateway.add_shop(shop, "secret")
     partners = [new_partner() for _ in range(PARTNERS)]
@@ -165,11 +166,12 @@ def _tills(gateway: Control, in_flight: int) -> list[Till]:
             in_flight=in_flight,
         )
     tills = [Till(one, connection, gateway) for one in partners]
-    gateway.fault("delay", times=10**9, match={"operation": "create_payment"}, seconds=LATENCY)
+    if latency:
+        gateway.fault("delay", times=10**9, match={"operation": "create_payment"}, seconds=latency)
     return tills
 
 
-def _check(tills: list[Till]) -> None:
+def check(tills: list[Till]) -> None:
     """Raises RuntimeError unless all is settled, both registers agree, and the auditor finds nothing."""
     ours: set[tuple[str, str]] = set()
     for till in tills:

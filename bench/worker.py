@@ -24,7 +24,7 @@ def work(go: Any, done: Any) -> None:
     while go.get() is not None:
         if profile:
             profile.enable()
-        while rows := due.claim(20):
+        while rows := due.claim(20, lanes=False):
             for row in rows:
                 due.run(row)
         if profile:
@@ -54,3 +54,57 @@ def run_lanes(go: Any, done: Any) -> None:
             profile.disable()
             profile.dump_stats(os.environ["PROFILE"])
         done.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def read_messages(stop: Any) -> None:
+    """A general worker that reads incoming messages until it is stopped; what follows from them is others' work."""
+    import django
+
+    django.setup()
+    from apps.core import due
+
+    while not stop.is_set():
+        rows = due.claim(20, lanes=False)
+        for row in rows:
+            due.run(row)
+        if not rows:
+            stop.wait(0.02)
+
+
+def keep_lanes(stop: Any) -> None:
+    """Does the lanes' work until it is stopped, as Celery's process of them is woken."""
+    import django
+
+    django.setup()
+    from apps.core import due, lanes
+
+    while not stop.is_set():
+        if due.lanes_due():
+            lanes.Runner(stop).run()
+        stop.wait(0.02)
+
+
+def tell(url: str, bodies: list[bytes], per_second: float, answered: Any) -> None:
+    """Posts messages at a steady pace; answers with how many were accepted, and seconds of 95 of a hundred."""
+    import asyncio
+    import time
+
+    import aiohttp
+
+    async def all_of_them() -> list[tuple[bool, float]]:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=100)) as session:
+
+            async def post(number: int, body: bytes) -> tuple[bool, float]:
+                await asyncio.sleep(number / per_second)
+                began = time.perf_counter()
+                async with session.post(
+                    url, data=body, headers={"Content-Type": "application/json"}
+                ) as answer:
+                    await answer.read()
+                    return answer.status == 200, time.perf_counter() - began
+
+            return await asyncio.gather(*[post(*one) for one in enumerate(bodies)])
+
+    told = asyncio.run(all_of_them())
+    waits = sorted(seconds for _ok, seconds in told)
+    answered.put((sum(ok for ok, _seconds in told), waits[int(len(waits) * 0.95)]))
