@@ -43,19 +43,23 @@ def webhook_intake() -> dict[str, float]:
         context = multiprocessing.get_context("spawn")
         stop, answered = context.Event(), context.Queue()
         url = f"http://localhost:{port}/hooks/{tills[0].connection.pk}/"
+        ready = context.Queue()
         workers = [
-            context.Process(target=one, args=(stop,)) for one in (worker.read_messages, worker.keep_lanes)
+            context.Process(target=one, args=(ready, stop))
+            for one in (worker.read_messages, worker.keep_lanes)
         ]
-        workers.append(context.Process(target=worker.tell, args=(url, bodies, PER_SECOND, answered)))
         stack.callback(lambda: [one.join(20) for one in workers])
         stack.callback(stop.set)
-        began = time.perf_counter()
         for one in workers:
             one.start()
-        accepted, wait = answered.get(timeout=PATIENCE)
-        told = time.perf_counter() - began
+        for _ in workers:
+            ready.get(timeout=PATIENCE)
+        poster = context.Process(target=worker.tell, args=(url, bodies, PER_SECOND, answered))
+        poster.start()
+        began, ended, accepted, wait = answered.get(timeout=PATIENCE)
         _until_settled(tills)
-        took = time.perf_counter() - began
+        took, told = time.time() - began, ended - began
+        poster.join(20)
         if accepted != len(bodies):
             raise RuntimeError(f"{accepted} of {len(bodies)} were accepted")
         check(tills)

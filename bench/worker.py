@@ -56,13 +56,15 @@ def run_lanes(go: Any, done: Any) -> None:
         done.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def read_messages(stop: Any) -> None:
+def read_messages(ready: Any, stop: Any) -> None:
     """A general worker that reads incoming messages until it is stopped; what follows from them is others' work."""
     import django
 
     django.setup()
     from apps.core import due
 
+    due.waiting()
+    ready.put("reader")
     while not stop.is_set():
         rows = due.claim(20, lanes=False)
         for row in rows:
@@ -71,13 +73,15 @@ def read_messages(stop: Any) -> None:
             stop.wait(0.02)
 
 
-def keep_lanes(stop: Any) -> None:
+def keep_lanes(ready: Any, stop: Any) -> None:
     """Does the lanes' work until it is stopped, as Celery's process of them is woken."""
     import django
 
     django.setup()
     from apps.core import due, lanes
 
+    due.waiting()
+    ready.put("lanes")
     while not stop.is_set():
         if due.lanes_due():
             lanes.Runner(stop).run()
@@ -85,7 +89,10 @@ def keep_lanes(stop: Any) -> None:
 
 
 def tell(url: str, bodies: list[bytes], per_second: float, answered: Any) -> None:
-    """Posts messages at a steady pace; answers with how many were accepted, and seconds of 95 of a hundred."""
+    """Posts messages at a steady pace; answers with when it began and ended, how many were accepted, the 95th wait.
+
+    Moments are in seconds since 1970.
+    """
     import asyncio
     import time
 
@@ -105,6 +112,7 @@ def tell(url: str, bodies: list[bytes], per_second: float, answered: Any) -> Non
 
             return await asyncio.gather(*[post(*one) for one in enumerate(bodies)])
 
+    began = time.time()
     told = asyncio.run(all_of_them())
     waits = sorted(seconds for _ok, seconds in told)
-    answered.put((sum(ok for ok, _seconds in told), waits[int(len(waits) * 0.95)]))
+    answered.put((began, time.time(), sum(ok for ok, _seconds in told), waits[int(len(waits) * 0.95)]))
