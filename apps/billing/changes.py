@@ -33,6 +33,7 @@ from apps.core import clock, events
 from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.core.tenancy import current_partner
+from apps.payments import disputes
 from apps.payments.models import Payment, PaymentMethod
 
 NOW, PERIOD_END = "now", "period_end"
@@ -438,7 +439,7 @@ def _usable(subscription: Subscription) -> PaymentMethod | None:
     if subscription.method_id is None:
         return None
     method = PaymentMethod.objects.select_for_update(no_key=True).get(pk=subscription.method_id)
-    return method if method.is_active else None
+    return method if method.is_active and not disputes.is_held(method.pk) else None
 
 
 def waiting_for(subscription_id: UUID) -> SubscriptionChange | None:

@@ -25,7 +25,7 @@ from apps.billing.paperwork import RequestState
 from apps.catalog.models import TariffVersion
 from apps.core import clock, due, events, faults
 from apps.core.tenancy import current_partner
-from apps.payments import declines
+from apps.payments import declines, disputes
 from apps.payments.models import PaymentMethod
 from apps.policies.dunning import (
     WINDOW,
@@ -109,7 +109,7 @@ def charge_now(subscription: Subscription, method: PaymentMethod) -> bool:
         return False
     method = PaymentMethod.objects.select_for_update(no_key=True).get(pk=method.pk)
     invoice = invoices.locked(dunning.invoice_id)
-    if not method.is_active or _is_under_way(invoice):
+    if not method.is_active or disputes.is_held(method.pk) or _is_under_way(invoice):
         return False
     invoices.pay(invoice, method=method)
     dunning.message_if_failed = MessageChoice.FAILED
@@ -264,7 +264,7 @@ def usable_method(subscription: Subscription) -> PaymentMethod | None:
     if subscription.method_id is None:
         return None
     method = PaymentMethod.objects.select_for_update(no_key=True).get(pk=subscription.method_id)
-    return method if method.is_active else None
+    return method if method.is_active and not disputes.is_held(method.pk) else None
 
 
 def _moment(subscription: Subscription, day: Any) -> Any:

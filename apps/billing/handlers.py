@@ -6,6 +6,7 @@ from django.db import transaction
 
 from apps.billing import (
     dunning,
+    evidence,  # noqa: F401 - registers itself
     invoices,
     notices,
     pauses,

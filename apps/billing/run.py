@@ -44,7 +44,7 @@ from apps.core.money import Money, vat_inside
 from apps.core.tenancy import current_partner
 from apps.ledger import ledger
 from apps.partners import books
-from apps.payments import charging
+from apps.payments import charging, disputes
 from apps.payments.models import PaymentMethod, Purpose
 from apps.policies import numbering, vat
 
@@ -194,7 +194,11 @@ def usable_methods(subscriptions: Iterable[Subscription]) -> dict[UUID, PaymentM
     # What else there is of them, the tokens to be deciphered first of all, is read by whoever sends the charge.
     rows = PaymentMethod.objects.select_for_update(no_key=True).filter(pk__in=keys)
     rows = rows.only("customer", "connection", "is_active")
-    return {row.pk: row for row in bulk.instances(rows.order_by("pk")) if row.is_active}
+    # A card about which the bank has a dispute open is not charged until that is decided.
+    held = disputes.held_methods() if keys else set()
+    return {
+        row.pk: row for row in bulk.instances(rows.order_by("pk")) if row.is_active and row.pk not in held
+    }
 
 
 def _families(roots: Sequence[Subscription]) -> dict[UUID, list[Subscription]]:

@@ -20,6 +20,7 @@ DOCUMENTS = {
     "invoice": (_("Счёт"), "billing.Invoice"),
     "payment": (_("Платёж"), "payments.Payment"),
     "refund": (_("Возврат"), "payments.Refund"),
+    "dispute": (_("Спор"), "payments.Dispute"),
     "credit": (_("Корректировка счёта"), "payments.Refund"),
     "credit_note": (_("Корректировка счёта"), "billing.CreditNote"),
     "outside_payment": (_("Поступление"), "billing.OutsidePayment"),

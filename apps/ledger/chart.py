@@ -43,7 +43,8 @@ CHART: dict[str, Entry] = {
     _A.AGENCY: Entry(
         "76.06", False, _("Агентские продажи: выставлено и ещё не оплачено; это деньги принципала")
     ),
-    _A.WRITE_OFF: Entry("91.03", True, _("Списанные долги")),
+    _A.WRITE_OFF: Entry("91.03", True, _("Списанные долги и проигранные споры")),
+    _A.DISPUTE: Entry("76.02", True, _("Что банк списал по чарджбэкам, которые ещё не решены")),
 }
 
 
@@ -230,6 +231,17 @@ EVENTS: tuple[Happening, ...] = (
         (
             Rule("refund", "refunded", _A.RECEIVABLE, _A.CLEARING, _("через шлюз платформы")),
             Rule("refund", "refunded", _A.RECEIVABLE, _A.PARTNER_PAYABLE, _("через шлюз партнёра")),
+            Rule("refund", "refunded", _A.RECEIVABLE, _A.BANK, _("переводом по реквизитам клиента")),
+        ),
+    ),
+    Happening(
+        _("Чарджбэк: банк забрал деньги и решил спор"),
+        (
+            Rule("dispute", "taken", _A.DISPUTE, _A.CLEARING, _("списаны со шлюза платформы")),
+            Rule("dispute", "taken", _A.DISPUTE, _A.PARTNER_PAYABLE, _("списаны со шлюза партнёра")),
+            Rule("dispute", "returned", _A.CLEARING, _A.DISPUTE, _("спор выигран: деньги вернулись")),
+            Rule("dispute", "returned", _A.PARTNER_PAYABLE, _A.DISPUTE, _("выигран, шлюз партнёра")),
+            Rule("dispute", "lost", _A.WRITE_OFF, _A.DISPUTE, _("спор проигран или признан: убыток")),
         ),
     ),
     Happening(

@@ -25,6 +25,7 @@ class Account(models.TextChoices):
     PROVIDER_PAYABLE = "provider_payable", _("Расчёты с поставщиками")
     AGENCY = "agency", _("Деньги принципалов")
     WRITE_OFF = "write_off", _("Списания")
+    DISPUTE = "dispute", _("Спорные деньги")
 
 
 class Sale(models.TextChoices):

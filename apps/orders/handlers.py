@@ -4,7 +4,7 @@ from uuid import UUID
 
 from apps.core import due, events
 from apps.core.models import Event
-from apps.orders import fitting, fulfilment, moving, services
+from apps.orders import evidence, fitting, fulfilment, moving, services  # noqa: F401 - evidence registers itself
 
 due.task(fulfilment.FULFIL)(fulfilment.fulfil)
 

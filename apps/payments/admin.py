@@ -18,33 +18,23 @@ from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.decorators import action, display
 from unfold.widgets import (
     UnfoldAdminSelectWidget,
-    UnfoldAdminTextInputWidget,
 )
 
 from apps.accounts.models import Customer
 from apps.connectors.models import Connection
 from apps.core import console, links
 from apps.core.errors import Refused
-from apps.core.forms import MoneyField
 from apps.core.ids import uuid7
 from apps.core.money import Money
 from apps.journal import reading
 from apps.payments import payments, receipts, refunds, registering
 from apps.payments.admin_holds import HoldActions
-from apps.payments.models import Payment, PaymentMethod, Refund, RefusalHow
+from apps.payments.models import Payment, PaymentMethod, Refund, RefundRoute, RefusalHow
+from apps.payments.money_pages import EXCHANGE_ROLES, MoneyAdmin
 from apps.payments.receipt_models import Receipt, ReceiptState, ReceiptWay
+from apps.payments.refund_pages import RefundForm, told_of
 from apps.policies.fiscal import ReceiptMethod, Taxation
 
-COLOURS = {
-    "created": "info",
-    "sending": "info",
-    "pending": "info",
-    "unknown": "warning",
-    "authorized": "warning",
-    "succeeded": "success",
-    "failed": "danger",
-    "refunded": "warning",
-}
 RECEIPT_COLOURS = {
     "waiting": "info",
     "void": "info",
@@ -59,25 +49,6 @@ RECEIPT_COLOURS = {
 INSTRUMENTS = {"bank_card": _("банковская карта"), "sbp": _("СБП")}
 OPERATIONS = {"sell": _("приход"), "sell_refund": _("возврат прихода")}
 METHODS = {one.value: one.label for one in ReceiptMethod}
-MONEY_ROLES = ("finance",)
-EXCHANGE_ROLES = ("manager", "finance", "support")
-"""Who sees what was said to a gateway: it holds no secrets, and support is asked why a payment failed."""
-
-
-class MoneyAdmin(console.ReadOnlyAdmin):
-    """Money documents change only by what the gateway says."""
-
-    @display(description=_("состояние"), label=COLOURS)
-    def shown_state(self, row: Payment | Refund) -> tuple[str, Any]:
-        return console.Label(row.state, row.get_state_display())
-
-    @display(description=_("сумма"))
-    def shown_amount(self, row: Payment | Refund) -> str:
-        return str(Money(row.amount, row.currency))
-
-    def has_money_permission(self, request: Any, object_id: Any = None) -> bool:
-        """Who may move money: finance, and administrators."""
-        return bool(request.rights.may(*MONEY_ROLES))
 
 
 class PaymentsOfCustomer(console.Belongings):
@@ -89,6 +60,13 @@ class PaymentsOfCustomer(console.Belongings):
 console.show_below(Customer, PaymentsOfCustomer)
 
 
+class RefundsOfPayment(console.ReadOnlyInline):
+    model, tab = Refund, True
+    fields = ("created_at", "amount", "state", "reason", "actor", "decided_by")
+    verbose_name_plural = _("Возвраты")
+    show_change_link = True
+
+
 class ReceiptsOfPayment(console.ReadOnlyInline):
     model, tab = Receipt, True
     fields = ("cause", "shown_total", "state", "business_date", "reason")
@@ -98,25 +76,6 @@ class ReceiptsOfPayment(console.ReadOnlyInline):
     @display(description=_("сумма"))
     def shown_total(self, row: Receipt) -> str:
         return str(row.money)
-
-
-class RefundsOfPayment(console.ReadOnlyInline):
-    model, tab = Refund, True
-    fields = ("created_at", "shown_sum", "state", "reason", "actor")
-    readonly_fields = ("shown_sum",)
-    show_change_link = True
-
-    @display(description=_("сумма"))
-    def shown_sum(self, row: Refund) -> str:
-        return str(Money(row.amount, row.currency))
-
-
-class RefundForm(forms.Form):
-    """How much goes back, and why. The key makes a second click the same refund."""
-
-    amount = MoneyField(label=_("Сумма"))
-    reason = forms.CharField(label=_("Причина"), max_length=200, widget=UnfoldAdminTextInputWidget)
-    key = forms.UUIDField(widget=forms.HiddenInput)
 
 
 @console.register(Payment, sites=(console.partner_site,))
@@ -184,37 +143,31 @@ class PaymentAdmin(HoldActions, MoneyAdmin):
         if not self.has_money_permission(request):
             raise PermissionDenied
         payment = get_object_or_404(Payment, pk=object_id)
-        initial = {"amount": payment.refundable(), "key": uuid7()}
+        initial = {"amount": payment.refundable(), "key": uuid7(), "route": RefundRoute.GATEWAY}
         form = RefundForm(request.POST or None, initial=initial)
         if request.method == "POST" and form.is_valid() and self._refund(request, payment, form):
             return redirect("admin:payments_payment_change", object_id)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Вернуть деньги"),
-            "opts": self.opts,
-            "payment": payment,
-            "left": Money(payment.refundable(), payment.currency),
-            "why_less": refunds.told_elsewhere(payment),
-            "given_back": Money(given, payment.currency) if (given := payment.given_back()) else None,
-            "form": form,
-            "back": reverse("admin:payments_payment_change", args=[object_id]),
-        }
-        return TemplateResponse(request, "payments/refund.html", context)
+        return console.form_page(
+            self, request, form, _("Вернуть деньги"), notes=_notes(payment), press=_("Вернуть")
+        )
 
     def _refund(self, request: HttpRequest, payment: Payment, form: RefundForm) -> bool:
         given = form.cleaned_data
         try:
-            payments.refund(
+            made = payments.refund(
                 payment=payment,
                 amount=Money(given["amount"], payment.currency),
-                reason=given["reason"],
+                reason=form.words(),
+                reason_code=given["reason_code"],
+                demanded_on=given["demanded_on"],
+                route=given["route"],
                 actor=request.user.get_username(),
                 key=given["key"],
             )
         except Refused as refusal:
             form.add_error("amount", str(refusal.message))
             return False
-        messages.success(request, _("Возврат отправлен в банк"))
+        told_of(request, made)
         return True
 
     @action(description=_("Спросить шлюз"), url_path="ask", permissions=["view"])
@@ -227,28 +180,20 @@ class PaymentAdmin(HoldActions, MoneyAdmin):
         return redirect("admin:payments_payment_change", object_id)
 
 
-@console.register(Refund, sites=(console.partner_site,))
-class RefundAdmin(MoneyAdmin):
-    """Refunds, whoever made them."""
-
-    list_display = ("created_at", "payment", "shown_amount", "shown_state", "reason", "actor")
-    list_filter = ("state", "created_at")
-    list_select_related = ("payment",)
-    search_fields = ("=gateway_id",)
-    readonly_fields = ("shown_state", "shown_amount", "conversation")
-    exclude = ("amount", "state")
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        [(name, options)] = super().get_fieldsets(request, obj)
-        plain = [one for one in options["fields"] if one not in self.readonly_fields]
-        sets = [(name, {**options, "fields": [("shown_state", "shown_amount"), *plain]})]
-        if request.rights.may(*EXCHANGE_ROLES):
-            sets.append((_("Обмен со шлюзом"), {"fields": ["conversation"]}))
-        return sets
-
-    @display(description=_("обмен со шлюзом"))
-    def conversation(self, row: Refund) -> SafeString | str:
-        return reading.about([row.pk])
+def _notes(payment: Payment) -> list[Any]:
+    """What has gone back of a payment, and what still can."""
+    left = Money(payment.refundable(), payment.currency)
+    notes = [f"{payment.customer} · {payment} · {payment.description}"]
+    notes.append(_("Можно вернуть до %s.") % left if left.amount else _("Вернуть больше нечего."))
+    if given := payment.given_back():
+        notes.append(_("Уже возвращено или возвращается: %s.") % Money(given, payment.currency))
+    if disputed := payment.disputed():
+        notes.append(
+            _("Забрал банк по чарджбэку: %s. Этих денег у нас нет.") % Money(disputed, payment.currency)
+        )
+    if why := refunds.told_elsewhere(payment):
+        notes.append(f"{why}. {_('Отсюда их не вернуть: верните с баланса покупателя.')}")
+    return notes
 
 
 class RefusalForm(forms.Form):
@@ -456,4 +401,7 @@ def _line(line: dict[str, Any], currency: str) -> str:
     )
 
 
+import apps.payments.dispute_admin  # noqa: E402 - more pages of this app
+import apps.payments.payout_admin  # noqa: E402 - and more
+import apps.payments.refund_admin  # noqa: E402 - and more
 import apps.payments.routing_admin  # noqa: E402, F401 - more pages of this app

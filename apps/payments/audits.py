@@ -25,6 +25,7 @@ from apps.payments.models import (
     PaymentMethod,
     PaymentState,
     Refund,
+    RefundRoute,
     RefundState,
 )
 from apps.payments.receipt_models import OPEN_RECEIPTS, UNCOUNTED, Receipt, ReceiptCause, ReceiptState
@@ -142,7 +143,12 @@ def open_is_watched() -> Iterator[str]:
     yesterday = clock.wall() - timedelta(days=1)
     watched: tuple[tuple[QuerySet[Any], str, list[str]], ...] = (
         (Payment.objects.all(), "payments.payment", ["payments.send", "payments.sweep"]),
-        (Refund.objects.all(), "payments.refund", ["payments.refund", "payments.refund_sweep"]),
+        # What goes by a payment order waits for people and for the bank: see `dispute_audits`.
+        (
+            Refund.objects.exclude(route=RefundRoute.BANK),
+            "payments.refund",
+            ["payments.refund", "payments.refund_sweep"],
+        ),
     )
     for rows, kind, tasks in watched:
         plans = Due.objects.filter(
@@ -186,10 +192,10 @@ def gateway_payment_once() -> Iterator[str]:
 # What each payment and refund must have in the ledger, side by side with what is there.
 _POSTED = """
 WITH money AS (
-    SELECT 'payment' AS document, p.id AS document_id, p.purpose AS kind, p.amount AS moved, p.*
+    SELECT 'payment' AS document, p.id AS document_id, p.purpose AS kind, p.amount AS moved, '' AS route, p.*
     FROM payments_payment p WHERE p.state IN ('succeeded', 'refunded')
     UNION ALL
-    SELECT 'refund', r.id, 'refund', r.amount, p.*
+    SELECT 'refund', r.id, 'refund', r.amount, r.route, p.*
     FROM payments_refund r JOIN payments_payment p ON p.id = r.payment_id WHERE r.state = 'succeeded'
 ), wanted AS (
     SELECT m.document, m.document_id, one.posting, jsonb_build_array(one.debit, one.credit, one.sum, m.kind,
@@ -204,7 +210,8 @@ WITH money AS (
     CROSS JOIN LATERAL (VALUES
         ('payment', 'paid', whose.held, 'receivable', m.moved),
         ('payment', 'fee', 'fee', whose.held, CASE whose.owner WHEN 'operator' THEN m.fee ELSE 0 END),
-        ('refund', 'refunded', 'receivable', whose.held, m.moved)
+        ('refund', 'refunded', 'receivable',
+            CASE WHEN m.route = 'bank' AND whose.owner = 'operator' THEN 'bank' ELSE whose.held END, m.moved)
     ) AS one (document, posting, debit, credit, sum)
     WHERE one.document = m.document AND one.sum <> 0
 ), held AS (
@@ -330,3 +337,6 @@ def receipt_goes_on() -> Iterator[str]:
     asked = Q(refund=None, payment__state__in=OPEN) | Q(refund__state__in=OPEN)
     for receipt in Receipt.objects.filter(state=ReceiptState.WAITING).exclude(asked):
         yield f"Receipt {receipt.pk} waits for money that is settled"
+
+
+import apps.payments.dispute_audits  # noqa: E402, F401 - more rules of this app

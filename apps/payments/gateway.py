@@ -122,6 +122,21 @@ class GatewayRefund:
     reason: str = ""
 
 
+CARD_CLOSED = frozenset(
+    {
+        "card_closed",
+        "account_closed",
+        # YooKassa: the wallet is closed; the bank of the card did not take the money.
+        "yoo_money_account_closed",
+        "rejected_by_payee",
+        "payment_expired",
+        # CloudPayments and T-Bank: the card is lost, stolen, expired.
+        *("5041", "5043", "5054", "1041", "1043", "1054"),
+    }
+)
+"""Why no gateway will ever send a refund, whoever asks it: what is left is the customer's bank account."""
+
+
 class EntryKind(StrEnum):
     """What a line of a gateway's register is."""
 

@@ -42,9 +42,18 @@ class PaymentState(models.TextChoices):
     REFUNDED = "refunded", _("Возвращён")
 
 
+class RefundRoute(models.TextChoices):
+    """By which way money goes back."""
+
+    GATEWAY = "gateway", _("через шлюз, тем же способом")
+    BANK = "bank", _("переводом по реквизитам")
+
+
 class RefundState(models.TextChoices):
     """How far a refund has come."""
 
+    # Above the limit of whoever asked: money is reserved, and nothing is sent.
+    REQUESTED = "requested", _("Ждёт второго сотрудника")
     CREATED = "created", _("Создан")
     SENDING = "sending", _("Отправляется")
     PENDING = "pending", _("Исполняется банком")
@@ -75,7 +84,10 @@ PAYMENT_MOVES: dict[str, frozenset[str]] = {
     _P.REFUNDED: frozenset(),
 }
 REFUND_MOVES: dict[str, frozenset[str]] = {
-    _R.CREATED: frozenset({_R.SENDING}),
+    # Straight to pending where it goes by a payment order: no gateway is asked.
+    _R.REQUESTED: frozenset({_R.CREATED, _R.PENDING, _R.FAILED}),
+    # Failed before it was sent: a chargeback has taken the same money meanwhile.
+    _R.CREATED: frozenset({_R.SENDING, _R.FAILED}),
     _R.SENDING: frozenset({_R.CREATED, _R.PENDING, _R.UNKNOWN, _R.SUCCEEDED, _R.FAILED}),
     _R.PENDING: frozenset({_R.UNKNOWN, _R.SUCCEEDED, _R.FAILED}),
     _R.UNKNOWN: frozenset({_R.PENDING, _R.SUCCEEDED, _R.FAILED}),
@@ -282,7 +294,12 @@ class Payment(Moving):
         """What the gateway has of it still: no refund can be of more."""
         if self.state not in {PaymentState.SUCCEEDED, PaymentState.REFUNDED}:
             return Decimal("0.00")
-        return self.amount - self.given_back()
+        return max(self.amount - self.given_back() - self.disputed(), Decimal("0.00"))
+
+    def disputed(self) -> Decimal:
+        """What the bank has taken of it by chargebacks, and not given back: nobody can refund that as well."""
+        taken = self.disputes.filter(is_taken=True).exclude(state="won")
+        return taken.aggregate(total=Sum("amount"))["total"] or Decimal("0.00")
 
     def given_elsewhere(self) -> Decimal:
         """Of that: given to the customer otherwise, as onto a balance."""
@@ -304,8 +321,24 @@ class Refund(Moving):
     state = models.CharField(
         _("состояние"), max_length=10, choices=RefundState.choices, default=RefundState.CREATED
     )
+    route = models.CharField(
+        _("каким путём"),
+        max_length=10,
+        choices=RefundRoute.choices,
+        default=RefundRoute.GATEWAY,
+        db_default=RefundRoute.GATEWAY,
+    )
     reason = models.CharField(_("причина"), max_length=200)
+    # Of `policies.refunding`; empty where the platform gives back by itself.
+    reason_code = models.CharField(_("код причины"), max_length=40, blank=True, default="", db_default="")
     actor = models.CharField(_("кто вернул"), max_length=150, blank=True)
+    demanded_on = models.DateField(_("клиент потребовал"), null=True, blank=True)
+    due_date = models.DateField(_("вернуть до"), null=True, blank=True)
+    # Why a second person decides, who that was, and what they said.
+    above = models.CharField(_("почему нужен второй"), max_length=200, blank=True, default="", db_default="")
+    decided_by = models.CharField(_("кто решил"), max_length=150, blank=True, default="", db_default="")
+    decided_at = models.DateTimeField(_("когда решил"), null=True, blank=True)
+    comment = models.CharField(_("комментарий"), max_length=500, blank=True, default="", db_default="")
     gateway_id = models.CharField(_("номер у шлюза"), max_length=100, blank=True)
     decline_reason = models.CharField(_("причина отказа"), max_length=60, blank=True)
     created_at = models.DateTimeField(_("создан"))
@@ -320,10 +353,18 @@ class Refund(Moving):
             models.UniqueConstraint(
                 F("payment"), F("gateway_id"), condition=~Q(gateway_id=""), name="payments_refund_once"
             ),
+            models.CheckConstraint(
+                condition=Q(decided_by="") | ~Q(decided_by=F("actor")), name="payments_refund_second_person"
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{Money(self.amount, self.currency)} · {self.get_state_display()}"
+        return f"{self.money} · {self.get_state_display()}"
+
+    @property
+    def money(self) -> Money:
+        """The amount with its currency."""
+        return Money(self.amount, self.currency)
 
 
 def elapsed(since: datetime | None, now: datetime) -> float:
@@ -331,4 +372,6 @@ def elapsed(since: datetime | None, now: datetime) -> float:
     return max(0.0, (now - since).total_seconds()) if since else 0.0
 
 
-import apps.payments.receipt_models  # noqa: E402, F401 - more models of this app
+import apps.payments.bank_payout_models  # noqa: E402 - more models of this app
+import apps.payments.dispute_models  # noqa: E402 - and more
+import apps.payments.receipt_models  # noqa: E402, F401 - and more

@@ -7,7 +7,8 @@ from apps.connectors.models import Connection
 from apps.core import clock
 from apps.ledger import ledger
 from apps.ledger.ledger import Account, Owner, Posting, Sale
-from apps.payments.models import Payment, Refund
+from apps.payments.dispute_models import Dispute
+from apps.payments.models import Payment, Refund, RefundRoute
 
 
 def post_payments(paid: Iterable[Payment]) -> None:
@@ -46,8 +47,11 @@ def _of_payment(payment: Payment, connection: Connection) -> list[Posting]:
 
 
 def post_refund(refund: Refund, connection: Connection) -> None:
-    """Money left the gateway for the customer; billing has taken back what it had paid for."""
+    """Money left the gateway (or the bank account) for the customer; billing has taken back what it had paid for."""
     held, owner = _holder(connection)
+    if refund.route == RefundRoute.BANK and owner == Owner.OPERATOR:
+        # By a payment order: the gateway keeps what it has.
+        held = Account.BANK
     posting = Posting(
         name="refunded",
         debit=Account.RECEIVABLE,
@@ -58,6 +62,26 @@ def post_refund(refund: Refund, connection: Connection) -> None:
         **_dimensions(refund.payment, connection),
     )
     ledger.post("refund", refund.pk, [posting], occurred_at=clock.now(), business_date=clock.today())
+
+
+def post_dispute(dispute: Dispute, name: str) -> None:
+    """A chargeback: `taken` by the bank, `returned` where it is won, `lost` for good."""
+    connection: Connection = dispute.payment.connection
+    held, owner = _holder(connection)
+    debit, credit = {
+        "taken": (Account.DISPUTE, held),
+        "returned": (held, Account.DISPUTE),
+        "lost": (Account.WRITE_OFF, Account.DISPUTE),
+    }[name]
+    posting = Posting(
+        name=name,
+        debit=debit,
+        credit=credit,
+        amount=dispute.amount,
+        owner=owner,
+        **_dimensions(dispute.payment, connection),
+    )
+    ledger.post("dispute", dispute.pk, [posting], occurred_at=clock.now(), business_date=clock.today())
 
 
 def _holder(connection: Connection) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """Console: texts of messages, VAT rates, numbering."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -13,9 +14,11 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from apps import journal
 from apps.core import clock, console
+from apps.core.money import Money
 from apps.policies import messages
 from apps.policies.fiscal import FiscalRule
 from apps.policies.models import MessageTemplate, NumberSequence, VatRate
+from apps.policies.refunding import RefundLimit, RefundReason
 
 # What staff call the kinds of documents that have numbers.
 DOCUMENTS = {
@@ -128,3 +131,52 @@ class FiscalRuleAdmin(Journalled):
     def has_change_permission(self, request: HttpRequest, obj: FiscalRule | None = None) -> bool:
         stands = obj is not None and obj.valid_from <= clock.today()
         return super().has_change_permission(request, obj) and not stands
+
+
+@console.register(RefundReason, sites=(console.operator_site,))
+class RefundReasonAdmin(Journalled):
+    """What staff choose from when money goes back, and within how many days."""
+
+    change_roles = ("finance",)
+    list_display = ("title", "code", "term_days", "position", "is_active")
+    list_filter = ("is_active",)
+    empty_hint = _(
+        "Пока действуют шесть готовых причин: refused, not-delivered, quality, wrong-charge, goodwill, other. "
+        "Причина с таким кодом заменит готовую; выключенная — уберёт."
+    )
+
+
+@console.register(RefundLimit, sites=(console.operator_site,))
+class RefundLimitAdmin(Journalled):
+    """How much one person gives back alone; only administrators say so."""
+
+    change_roles = ()
+    list_display = ("role", "shown_one", "shown_day")
+    empty_hint = _(
+        "Без строки роль возвращает сколько угодно. Добавьте строку — выше неё нужен второй сотрудник."
+    )
+
+    @display(description=_("один возврат"))
+    def shown_one(self, row: RefundLimit) -> str:
+        return _limit(row.one)
+
+    @display(description=_("за день"))
+    def shown_day(self, row: RefundLimit) -> str:
+        return _limit(row.day)
+
+    def has_delete_permission(self, request: HttpRequest, obj: RefundLimit | None = None) -> bool:
+        return self.has_change_permission(request, obj)
+
+    def delete_model(self, request: HttpRequest, obj: RefundLimit) -> None:
+        journal.record(
+            "refundlimit.changed",
+            obj._meta.label,
+            obj.pk,
+            actor=request.user.get_username(),
+            data={"deleted": obj.role},
+        )
+        super().delete_model(request, obj)
+
+
+def _limit(amount: Decimal | None) -> str:
+    return str(_("без ограничения")) if amount is None else str(Money(amount))

@@ -109,4 +109,5 @@ class NumberSequence(models.Model):
 
 import apps.policies.dunning_models  # noqa: E402 - more models of this app
 import apps.policies.fiscal  # noqa: E402
+import apps.policies.refunding  # noqa: E402
 import apps.policies.routes  # noqa: E402, F401 - and more

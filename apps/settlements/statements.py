@@ -15,7 +15,7 @@ from apps.core import clock, due
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.partners.models import LegalEntity
-from apps.settlements import exchange_1c, matching
+from apps.settlements import exchange_1c, matching, refund_orders
 from apps.settlements.exchange_1c import BadStatement, Document, Statement
 from apps.settlements.models import BankLine, BankStatement, LineState
 
@@ -87,6 +87,7 @@ def match(statement_id: UUID) -> Counter[str]:
     states = Counter(
         matching.settle(pk, actor=statement.actor).state for pk in untried.values_list("pk", flat=True)
     )
+    refund_orders.match(statement)
     due.cancel(MATCH, statement_id)
     return states
 

@@ -7,7 +7,7 @@ from apps.core.tenancy import current_partner
 from apps.notifications import look
 from apps.partners.models import Partner
 from apps.partners.services import on_create
-from apps.storefronts import colours
+from apps.storefronts import colours, evidence  # noqa: F401 - evidence registers itself
 from apps.storefronts.models import Checkout, Storefront
 from apps.storefronts.services import create_default
 

@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.i18n import set_language
 
-from apps.storefronts.views import cabinet, documents, pay_link, price, purchase, shop, subscription
+from apps.storefronts.views import cabinet, documents, pay_link, payout, price, purchase, shop, subscription
 
 app_name = "storefronts"
 urlpatterns = [
@@ -23,6 +23,7 @@ urlpatterns = [
     path("thanks/<uuid:order_id>/state/", purchase.state, name="state"),
     path("price/<str:token>/", price.price, name="price"),
     path("p/<str:token>/", pay_link.pay_link, name="pay_link"),
+    path("payout/<str:token>/", payout.payout, name="payout"),
     path("cabinet/", cabinet.cabinet, name="cabinet"),
     path("cabinet/sign-in/", cabinet.sign_in, name="sign_in"),
     path("cabinet/code/", cabinet.code, name="code"),

@@ -51,7 +51,7 @@ def test_all_given_back_in_the_console_ends_what_was_paid_for(
     subscription = shop.buy(shop.offer())
     payment = paid_by(shop, subscription)
     page = reverse("admin:payments_payment_give_back", args=[payment.pk], **URLS)
-    form = {"amount": "149,00", "reason": "не подошло", "key": str(uuid7())}
+    form = {"amount": "149,00", "reason_code": "refused", "route": "gateway", "key": str(uuid7())}
     browser = staff_client(shop.partner, role="finance", of=shop.partner)
     for _click in range(2):
         assert browser.post(page, form).status_code == 302

@@ -236,7 +236,7 @@ def test_only_those_who_may_move_money_give_it_back(
     assert method is not None
     refund_page = reverse("admin:payments_payment_give_back", args=[payment.pk], **URLS)
     refuse_page = reverse("admin:payments_paymentmethod_refuse", args=[method.pk], **URLS)
-    form = {"amount": "99,00", "reason": "не подошло", "key": str(uuid7())}
+    form = {"amount": "99,00", "reason_code": "refused", "route": "gateway", "key": str(uuid7())}
     clients = {}
     for role in ("support", "finance"):
         clients[role] = staff_client(till.partner, role=role, of=till.partner)

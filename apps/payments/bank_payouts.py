@@ -1,0 +1,207 @@
+"""Refunds by bank details: details are taken, orders exported to the bank, and paid when its statement says so.
+
+Claim and record, as with a gateway: an order is numbered and called exported before the file leaves; the refund is
+made only when the statement shows the very order, or a second person says so.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils.translation import gettext_lazy as _
+
+from apps import journal
+from apps.core import clock, faults, search, work
+from apps.core.errors import Refused
+from apps.core.tenancy import current_partner
+from apps.partners.models import LegalEntity
+from apps.payments import bank_details, refunds
+from apps.payments.bank_payout_models import BankPayout, PayoutState
+from apps.payments.models import Payment, Refund
+from apps.payments.payment_orders import Order, Payer, file
+
+KIND, WORK = "payments.BankPayout", "payments.refund"
+FAULT_POINTS = ("payments.payout-exported", "payments.payout-paid")
+"""Boundaries before the commits of `export` and `paid`: a crash there leaves nothing done."""
+LINK_DAYS = 14
+
+
+def set_details(payout_id: UUID, given: Mapping[str, Any], *, actor: str) -> BankPayout:
+    """Whom to pay, checked by check digits. Raises ValidationError by field; Refused once the order has left."""
+    found = bank_details.checked(given)
+    with transaction.atomic():
+        payout = _locked(payout_id)
+        if payout.state not in {PayoutState.WAITING, PayoutState.READY}:
+            raise Refused("payout_left", _("Поручение уже в банке: реквизиты не изменить"))
+        payout.details, payout.details_by, payout.details_at = found, actor[:150], clock.now()
+        payout.link_hash, payout.link_until = "", None
+        if payout.state == PayoutState.WAITING:
+            payout.move(PayoutState.READY)
+        payout.save()
+        told = str(_("Выгрузите платёжное поручение на %s")) % payout.money
+        work.open(WORK, payout.refund_id, told, deadline_at=refunds.deadline(payout.refund.due_date))
+        _note("payout.details", payout, actor, to=payout.masked)
+    return payout
+
+
+def make_link(payout_id: UUID, *, actor: str) -> str:
+    """An address at which the customer gives the details, once, within two weeks. A new one ends the old one."""
+    token = secrets.token_urlsafe(24)
+    with transaction.atomic():
+        payout = _locked(payout_id)
+        if payout.state != PayoutState.WAITING:
+            raise Refused("payout_has_details", _("Реквизиты уже есть: ссылка не нужна"))
+        payout.link_hash, payout.link_until = _digest(token), clock.now() + timedelta(days=LINK_DAYS)
+        payout.save(update_fields=["link_hash", "link_until"])
+        _note("payout.link", payout, actor)
+    return current_partner().url(f"/payout/{token}/")
+
+
+def of_link(token: str) -> BankPayout | None:
+    """The payout whose customer may give the details by this link now."""
+    found = BankPayout.objects.select_related("refund__payment").filter(
+        link_hash=_digest(token), state=PayoutState.WAITING, link_until__gt=clock.now()
+    )
+    return found.first()
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def export(payout_ids: Iterable[UUID], *, actor: str) -> bytes:
+    """The payment orders of payouts as one file for the bank; those exported before go as they were, under their
+    numbers. Raises Refused: `payout_not_ready`, `payouts_of_many` payers, `no_account` of the payer.
+    """
+    with transaction.atomic():
+        payouts = [_locked(key) for key in sorted(payout_ids)]
+        if not payouts or any(one.state not in {PayoutState.READY, PayoutState.EXPORTED} for one in payouts):
+            raise Refused("payout_not_ready", _("Выгружают то, у чего есть реквизиты и что ещё не выплачено"))
+        payer = _payer(payouts)
+        for one in payouts:
+            if one.state == PayoutState.READY:
+                _leave(one, payer, actor)
+        faults.at("payments.payout-exported")
+    return file(payer, map(_order, payouts), made_at=clock.local(clock.now()))
+
+
+def _payer(payouts: list[BankPayout]) -> Payer:
+    entities = {one.legal_entity_id for one in payouts}
+    if len(entities) > 1:
+        raise Refused("payouts_of_many", _("Выберите выплаты одного юридического лица"))
+    entity = LegalEntity.objects.get(pk=entities.pop())
+    if not (entity.account and entity.bik):
+        raise Refused("no_account", _("У «%s» не указаны расчётный счёт и БИК") % entity)
+    names = ("name", "inn", "kpp", "account", "bank", "bik", "bank_account")
+    return Payer(**{name: getattr(entity, name) for name in names})
+
+
+def _leave(payout: BankPayout, payer: Payer, actor: str) -> None:
+    payout.number, payout.order_date = _next_number(payout.legal_entity_id), clock.today()
+    payout.move(PayoutState.EXPORTED)
+    payout.exported_at, payout.exported_by = clock.now(), actor[:150]
+    payout.save()
+    search.index(
+        KIND, payout.pk, [key_of(payer.account, payout.number, payout.amount, payout.details["account"])]
+    )
+    work.close(WORK, payout.refund_id)
+    _note("payout.exported", payout, actor, number=str(payout.number))
+
+
+def _next_number(entity_id: int | None) -> int:
+    """Counted under the payer's lock; an order that the bank returned keeps its number to itself."""
+    LegalEntity.objects.select_for_update(no_key=True).get(pk=entity_id)
+    mine = BankPayout.objects.filter(legal_entity=entity_id, order_date__year=clock.today().year)
+    # A bank takes six digits.
+    return (mine.aggregate(last=Max("number"))["last"] or 0) % 999_999 + 1
+
+
+def key_of(payer_account: str, number: int | str, amount: Any, account: str) -> str:
+    """What an order is known by on a bank's statement."""
+    return f"payout:{payer_account}:{str(number).lstrip('0')}:{amount:.2f}:{account}"
+
+
+def _order(payout: BankPayout) -> Order:
+    if payout.number is None or payout.order_date is None:
+        raise ValueError(f"Payout {payout.pk} was not exported")
+    payment = payout.refund.payment
+    told = _("Возврат по обращению клиента, платёж от {day} № {number}. НДС не облагается").format(
+        day=f"{clock.local(payment.settled_at or payment.created_at):%d.%m.%Y}", number=payment.gateway_id
+    )
+    return Order(
+        number=payout.number, day=payout.order_date, amount=payout.amount, to=payout.details, purpose=told
+    )
+
+
+def paid(payout_id: UUID, *, actor: str, bank_line: UUID | None = None) -> BankPayout:
+    """The bank has carried it out: the refund is made, posted and has its receipt. Once, whoever says it again.
+
+    Without the statement's line a second person says so. Raises Refused: `payout_not_exported`, `own_payout`.
+    """
+    with transaction.atomic():
+        payout = _locked(payout_id)
+        if payout.state == PayoutState.PAID:
+            return payout
+        if payout.state != PayoutState.EXPORTED:
+            raise Refused("payout_not_exported", _("Эта выплата ещё не выгружена в банк"))
+        if bank_line is None and actor == payout.exported_by:
+            raise Refused(
+                "own_payout", _("Выплату без выписки отмечает другой сотрудник, не тот, кто выгрузил")
+            )
+        payout.move(PayoutState.PAID)
+        payout.paid_at, payout.paid_by, payout.bank_line = clock.now(), actor[:150], bank_line
+        payout.save()
+        refunds.paid_by_bank(payout.refund)
+        _note("payout.paid", payout, actor, bank_line=str(bank_line or ""))
+        faults.at("payments.payout-paid")
+    return payout
+
+
+def returned(payout_id: UUID, *, actor: str, reason: str) -> BankPayout:
+    """The bank did not carry it out: other details are wanted. Raises Refused where it has not left."""
+    with transaction.atomic():
+        payout = _locked(payout_id)
+        if payout.state != PayoutState.EXPORTED:
+            raise Refused("payout_not_exported", _("Эта выплата ещё не выгружена в банк"))
+        payout.move(PayoutState.WAITING)
+        payout.save(update_fields=["state"])
+        search.forget(KIND, payout.pk)
+        told = str(_("Банк не исполнил выплату, нужны другие реквизиты: %s")) % reason
+        work.open(WORK, payout.refund_id, told, deadline_at=refunds.deadline(payout.refund.due_date))
+        _note("payout.returned", payout, actor, reason=reason)
+    return payout
+
+
+def cancel(payout_id: UUID, *, actor: str, reason: str) -> BankPayout:
+    """It is not paid after all, and its refund has failed. Raises Refused once the order has left."""
+    with transaction.atomic():
+        payout = _locked(payout_id)
+        if payout.state not in {PayoutState.WAITING, PayoutState.READY}:
+            raise Refused(
+                "payout_left", _("Поручение уже в банке: сначала отметьте, что банк его не исполнил")
+            )
+        payout.move(PayoutState.CANCELLED)
+        payout.save(update_fields=["state"])
+        refunds.give_up(payout.refund, "payout_cancelled")
+        _note("payout.cancelled", payout, actor, reason=reason)
+    return payout
+
+
+def _locked(payout_id: UUID) -> BankPayout:
+    """The payment and the refund first, as everywhere."""
+    refund_id = BankPayout.objects.values_list("refund_id", flat=True).get(pk=payout_id)
+    Payment.objects.select_for_update(no_key=True).get(refunds=refund_id)
+    refund = Refund.locked(refund_id)
+    payout = BankPayout.locked(payout_id)
+    payout.refund = refund
+    return payout
+
+
+def _note(action: str, payout: BankPayout, actor: str, **more: str) -> None:
+    data = {"amount": str(payout.amount), "refund": str(payout.refund_id), **more}
+    journal.record(action, KIND, payout.pk, actor=actor, data=data)

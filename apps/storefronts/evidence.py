@@ -1,0 +1,46 @@
+"""What the buyer agreed to on the page: the texts word for word, when, from which address and browser."""
+
+from collections.abc import Iterable
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from apps.billing.models import InvoiceLine, InvoicePayment
+from apps.payments import evidence
+from apps.payments.evidence import Fact, Section
+from apps.payments.models import Payment
+from apps.storefronts.models import Checkout
+
+PURPOSES = {
+    "recurring": gettext_lazy("Согласие на автоматические списания"),
+    "terms": gettext_lazy("Принятие условий продажи"),
+    "trial": gettext_lazy("Согласие на пробный период"),
+    "invoice": gettext_lazy("Согласие получать счета"),
+}
+
+
+@evidence.source
+def of_storefronts(payment: Payment) -> Iterable[Section]:
+    """The press of «Оплатить» that the payment, or its subscription, began with."""
+    link = InvoicePayment.objects.filter(payment=payment).first()
+    if link is None:
+        return
+    lines = InvoiceLine.objects.filter(invoice=link.invoice_id).exclude(subscription=None)
+    mine = Q(order__invoice=link.invoice_id) | Q(
+        order__subscription__in=lines.values_list("subscription_id", flat=True)
+    )
+    made = Checkout.objects.filter(mine).order_by("placed_at")
+    yield Section(
+        20,
+        _("Согласие покупателя"),
+        [fact for one in made for fact in _agreed(one)],
+        _("Покупка оформлена не на витрине: согласие хранит тот, кто её оформил."),
+    )
+
+
+def _agreed(one: Checkout) -> Iterable[Fact]:
+    where = [_("IP-адрес {ip}").format(ip=one.ip) if one.ip else "", one.user_agent]
+    for consent in one.consents:
+        title = PURPOSES.get(consent["purpose"], _("Согласие"))
+        yield Fact(one.placed_at, str(title), [f"«{consent['text']}»", *where])
