@@ -24,7 +24,7 @@ from apps.core.money import Money, vat_inside
 from apps.core.tenancy import current_partner
 from apps.payments.cash_register import Agent, Method, Operation, ReceiptLine, ReceiptRequest, Seller
 from apps.payments.fiscal_gateway import FiscalGateway
-from apps.payments.models import Payment, Refund
+from apps.payments.models import Payment, Refund, RefundRoute
 from apps.payments.receipt_models import (
     OPEN_RECEIPTS,
     UNCOUNTED,
@@ -84,7 +84,8 @@ def payment_key(payment: Payment) -> str:
 
 def refund_key(refund: Refund) -> str:
     """What the first receipt of a refund is known by."""
-    return f"refund:{refund.pk}"
+    # A gateway's refusal ended the receipt that it would have made: this is another one.
+    return f"refund:{refund.pk}{':bank' if refund.route == RefundRoute.BANK else ''}"
 
 
 def freeze_payments(sent: Iterable[Payment]) -> None:
@@ -201,7 +202,8 @@ def plan_refund(refund: Refund) -> Receipt | None:
     sold = _standing(refund.payment, ReceiptCause.PAYMENT)
     if sold is None:
         return None
-    if not _went_inside(refund.payment):
+    # What goes by a payment order goes past the gateway: it makes no receipt of it.
+    if refund.route == RefundRoute.BANK or not _went_inside(refund.payment):
         return _of_refund(refund, sold, _apart(sold))
     # One that was made in the gateway's cabinet has its receipt from there: it is only asked about.
     _of_refund(refund, sold, ReceiptWay.INSIDE, waits=True)

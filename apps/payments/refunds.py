@@ -346,6 +346,7 @@ def _turn_to_bank(made: Refund, reason: str) -> None:
     """The card is closed and the money is still owed: it is the same refund, by a payment order from now on."""
     if made.state != RefundState.PENDING:
         made.move(RefundState.PENDING)
+    receipts.drop([receipts.refund_key(made)])
     made.route, made.decline_reason = RefundRoute.BANK, reason
     # The gateway's number was of an attempt that brought nothing.
     made.gateway_id = ""

@@ -208,6 +208,8 @@ PARTNER: dict[str, Route] = {
     "product/<str:code>/documents/<slug:kind>/": Route("/product/{product}/documents/offer/", own=404),
     # Tokens are signed by the partner; tests/billing/test_price_changes.py has both.
     "price/<str:token>/": Route("/price/nobody/", own=404),
+    # Tokens are random and kept as hashes; tests/payments/test_bank_payouts.py has both.
+    "payout/<str:token>/": Route("/payout/nobody/", own=404),
     # Tokens are signed by the partner; tests/billing/test_pay_links.py has both.
     "p/<str:token>/": Route("/p/nobody/", own=404),
     "legal/<slug:kind>/": Route("/legal/terms/"),
@@ -312,6 +314,14 @@ PARTNER_ACTIONS = {
     "payments/payment/<path:object_id>/ask/",
     "payments/payment/<path:object_id>/capture/",
     "payments/payment/<path:object_id>/release/",
+    "payments/payment/<path:object_id>/dispute/",
+    *(f"payments/refund/<path:object_id>/{one}/" for one in ("approve", "decline", "by-bank")),
+    *(f"payments/dispute/<path:object_id>/{one}/" for one in ("collect", "answered", "ask-again", "decide")),
+    "payments/disputefile/<path:object_id>/pdf/",
+    *(
+        f"payments/bankpayout/<path:object_id>/{one}/"
+        for one in ("details", "link", "export", "paid", "returned", "cancel")
+    ),
     "payments/receipt/<path:object_id>/replace/",
     "payments/receipt/<path:object_id>/ask/",
     "payments/receipt/<path:object_id>/deny/",
