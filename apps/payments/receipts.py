@@ -98,7 +98,12 @@ def freeze_payments(sent: Iterable[Payment]) -> None:
         if rule is None or rule.maker != ReceiptMaker.GATEWAY or payment.only_binds:
             continue
         if _goes_inside(payment, _sold(payment)):
-            _of_payment(payment, Route(rule, payment.connection_id, ReceiptWay.INSIDE), waits=True)
+            made = _of_payment(payment, Route(rule, payment.connection_id, ReceiptWay.INSIDE), waits=True)
+            if made.connection_id != payment.connection_id:
+                # The payment has moved to another gateway, unsent: its receipt goes with it.
+                made.connection = payment.connection
+                made.reference = GatewayReference.allot(payment.connection, KIND, made.pk)
+                made.save(update_fields=["connection", "reference"])
 
 
 def is_frozen(payment: Payment) -> bool:
