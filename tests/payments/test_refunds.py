@@ -178,7 +178,10 @@ def test_money_that_comes_after_a_failure_goes_back(till: Till, deliver: Callabl
     agreed(till)
 
 
-@pytest.mark.parametrize("point", payments.FAULT_POINTS)
+# A payment moves to another gateway before anything is sent: no charge of a saved method does (test_routing.py).
+@pytest.mark.parametrize(
+    "point", [one for one in payments.FAULT_POINTS if one != "payments.moved-not-committed"]
+)
 def test_crash_at_each_boundary_loses_and_doubles_nothing(till: Till, point: str) -> None:
     """A charge and its refund, with a death at one boundary; then the planned looks go on."""
     charge = till.charge(till.method())
