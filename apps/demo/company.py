@@ -14,10 +14,12 @@ from apps.catalog.models import ProviderTerms, Tariff, Trade
 from apps.catalog.offers import put_on_sale
 from apps.catalog.resources import TariffResource
 from apps.channels.models import ApiKey, Channel, Scope
+from apps.connectors.models import Connection
 from apps.core.tenancy import in_partner
 from apps.demo import english
 from apps.partners.models import ContractTerms, LegalEntity, Partner, StaffRole
 from apps.partners.services import create_partner
+from apps.policies.routes import PaymentRoute, RouteShare
 from apps.providers import keys
 from apps.providers.models import ActivationKey, KeyPool, Provider
 from apps.providers.services import ensure
@@ -197,6 +199,22 @@ def partner(shop: Shop) -> Partner:
         tariffs = tariffs.filter(product__code__in=shop.sells)
     put_on_sale(partner_id=made.pk, tariffs=tariffs)
     return made
+
+
+ROUTES = (("svyaz", (("Т-Банк", 100),)), ("media", (("CloudPayments", 70), ("Robokassa", 30))))
+"""Partners whose payments go elsewhere than to ЮKassa: names of connections, and the share of each in percent."""
+
+
+def routes(partners: dict[str, Partner]) -> None:
+    """Rules of payments, where there is none yet and the gateways are connected."""
+    for slug, shares in ROUTES:
+        live = Connection.objects.filter(kind="payment", partner=None, is_test=False)
+        found = {one.name: one for one in live}
+        if slug not in partners or not {name for name, _percent in shares} <= set(found):
+            continue
+        route, is_new = PaymentRoute.objects.get_or_create(name=partners[slug].name, partner=partners[slug])
+        for name, percent in shares if is_new else ():
+            RouteShare.objects.create(route=route, connection=found[name], percent=percent)
 
 
 def api_key(partner: Partner) -> str:

@@ -31,6 +31,7 @@ class Command(BaseCommand):
             connect()
             books.receipts()
             shops = company.partners(self.say)
+            company.routes(shops)
             logins = company.staff()
             new_keys = {slug: company.api_key(shop) for slug, shop in shops.items() if not _has_key(shop)}
             for seed, shop in enumerate(shops.values(), start=1):
