@@ -98,7 +98,7 @@ class PaymentAdmin(HoldActions, MoneyAdmin):
         "conversation",
     )
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: Any, obj: Any = None) -> Any:
         """What is empty takes no line; what was said to the gateway stands on a sheet of its own."""
         seldom = ("decline_reason", "is_two_stage", "second_stage", "capture_amount")
         there = [name for name in seldom if obj is not None and getattr(obj, name, None)]
@@ -112,7 +112,7 @@ class PaymentAdmin(HoldActions, MoneyAdmin):
             ("gateway_id", "shown_reference"),
             ("created_at", "settled_at"),
         ]
-        sets = [(None, {"fields": fields})]
+        sets: list[tuple[Any, dict[str, Any]]] = [(None, {"fields": fields})]
         if request.rights.may(*EXCHANGE_ROLES):
             sets.append((_("Обмен со шлюзом"), {"fields": ["conversation"]}))
         return [
@@ -183,7 +183,7 @@ class PaymentAdmin(HoldActions, MoneyAdmin):
 def _notes(payment: Payment) -> list[Any]:
     """What has gone back of a payment, and what still can."""
     left = Money(payment.refundable(), payment.currency)
-    notes = [f"{payment.customer} · {payment} · {payment.description}"]
+    notes: list[Any] = [f"{payment.customer} · {payment} · {payment.description}"]
     notes.append(_("Можно вернуть до %s.") % left if left.amount else _("Вернуть больше нечего."))
     if given := payment.given_back():
         notes.append(_("Уже возвращено или возвращается: %s.") % Money(given, payment.currency))
@@ -284,7 +284,7 @@ class ReceiptAdmin(MoneyAdmin):
         "conversation",
     )
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: Any, obj: Any = None) -> Any:
         sets = super().get_fieldsets(request, obj)
         if request.rights.may(*EXCHANGE_ROLES):
             sets.append((_("Обмен с кассой"), {"fields": ["conversation"]}))

@@ -85,4 +85,8 @@ class BankPayout(Moving):
         """To whom, without what a stranger could use."""
         if not self.details:
             return "—"
-        return f"{self.details['name']}, счёт •• {self.details['account'][-4:]}, БИК {self.details['bik']}"
+        return str(_("%(name)s, счёт •• %(end)s, БИК %(bik)s")) % {
+            "name": self.details["name"],
+            "end": self.details["account"][-4:],
+            "bik": self.details["bik"],
+        }

@@ -94,9 +94,9 @@ def _payer(payouts: list[BankPayout]) -> Payer:
     entities = {one.legal_entity_id for one in payouts}
     if len(entities) > 1:
         raise Refused("payouts_of_many", _("Выберите выплаты одного юридического лица"))
-    entity = LegalEntity.objects.get(pk=entities.pop())
-    if not (entity.account and entity.bik):
-        raise Refused("no_account", _("У «%s» не указаны расчётный счёт и БИК") % entity)
+    entity = LegalEntity.objects.filter(pk__in=entities - {None}).first()
+    if entity is None or not (entity.account and entity.bik):
+        raise Refused("no_account", _("У «%s» не указаны расчётный счёт и БИК") % (entity or "—"))
     names = ("name", "inn", "kpp", "account", "bank", "bik", "bank_account")
     return Payer(**{name: getattr(entity, name) for name in names})
 
@@ -115,7 +115,7 @@ def _leave(payout: BankPayout, payer: Payer, actor: str) -> None:
 
 def _next_number(entity_id: int | None) -> int:
     """Counted under the payer's lock; an order that the bank returned keeps its number to itself."""
-    LegalEntity.objects.select_for_update(no_key=True).get(pk=entity_id)
+    LegalEntity.objects.select_for_update(no_key=True).filter(pk=entity_id or 0).first()
     mine = BankPayout.objects.filter(legal_entity=entity_id, order_date__year=clock.today().year)
     # A bank takes six digits.
     return (mine.aggregate(last=Max("number"))["last"] or 0) % 999_999 + 1

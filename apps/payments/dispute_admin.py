@@ -223,9 +223,11 @@ class DisputeAdmin(MoneyAdmin):
             )
         notes = [str(row), row.reason]
         if row.is_taken:
-            notes.append(_("Проиграли или признали — сумма станет убытком; выиграли — вернётся на шлюз."))
+            notes.append(
+                str(_("Проиграли или признали — сумма станет убытком; выиграли — вернётся на шлюз."))
+            )
         else:
-            notes.append(_("Признали претензию — верните деньги на странице платежа: само не вернётся."))
+            notes.append(str(_("Признали претензию — верните деньги на странице платежа: само не вернётся.")))
         return console.form_page(
             self, request, form, _("Чем кончилось дело"), notes=notes, press=_("Записать")
         )

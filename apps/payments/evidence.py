@@ -23,7 +23,6 @@ from apps import journal
 from apps.core import clock
 from apps.core.ids import uuid7
 from apps.core.tenancy import current_partner
-from apps.partners.models import LegalEntity
 from apps.payments.dispute_models import Dispute, DisputeFile
 from apps.payments.models import Payment, Purpose, RefundState
 from apps.payments.receipt_models import Receipt, ReceiptState
@@ -167,7 +166,7 @@ def _fonts() -> Any:
 def data_of(dispute: Dispute) -> dict[str, Any]:
     """All that the template shows, in words."""
     payment = dispute.payment
-    seller = LegalEntity.objects.filter(pk=payment.connection.legal_entity_id).first()
+    seller = payment.connection.legal_entity
     customer = payment.customer
     return {
         "title": _("Доказательства по спору")

@@ -93,7 +93,7 @@ class RefundAdmin(MoneyAdmin):
     )
     readonly_fields = ("shown_state", "shown_amount", "paid_by", "reason_title", "term", "conversation")
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fieldsets(self, request: Any, obj: Any = None) -> Any:
         found = list(super().get_fieldsets(request, obj))
         if request.rights.may(*EXCHANGE_ROLES):
             found.append((_("Обмен со шлюзом"), {"fields": ["conversation"]}))

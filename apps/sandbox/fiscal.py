@@ -40,7 +40,7 @@ class FiscalBook:
     ) -> Doc:
         """A receipt of money that moved; `apart`: it came by a request of its own. In the caller's transaction."""
         number = len(self.receipts) + 1
-        made = {"id": f"rt-{shop}-{number}", "number": number, "operation": operation, "total": total}
+        made: Doc = {"id": f"rt-{shop}-{number}", "number": number, "operation": operation, "total": total}
         made |= {"receipt": receipt, "payment": payment, "apart": apart, "_shop": shop, "reason": "", **more}
         made["created_at"] = stamp(self._clock.now())
         facts = {"operation": operation, "shop": shop, "payment": payment, "apart": apart}

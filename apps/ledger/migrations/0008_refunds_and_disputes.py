@@ -4,20 +4,61 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('ledger', '0007_recognised_by_day'),
+        ("ledger", "0007_recognised_by_day"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='transfer',
-            name='credit',
-            field=models.CharField(choices=[('receivable', 'Расчёты с клиентами'), ('clearing', 'Деньги у шлюза'), ('bank', 'Расчётный счёт'), ('advances', 'Авансы клиентов'), ('deferred', 'Доходы будущих периодов'), ('revenue', 'Выручка'), ('vat', 'НДС'), ('fee', 'Комиссия шлюза'), ('refund', 'Возвраты клиентам'), ('partner_share', 'Вознаграждение партнёров'), ('partner_payable', 'Расчёты с партнёрами'), ('provider_cost', 'Себестоимость'), ('provider_payable', 'Расчёты с поставщиками'), ('agency', 'Деньги принципалов'), ('write_off', 'Списания'), ('dispute', 'Спорные деньги')], max_length=20, verbose_name='кредит'),
+            model_name="transfer",
+            name="credit",
+            field=models.CharField(
+                choices=[
+                    ("receivable", "Расчёты с клиентами"),
+                    ("clearing", "Деньги у шлюза"),
+                    ("bank", "Расчётный счёт"),
+                    ("advances", "Авансы клиентов"),
+                    ("deferred", "Доходы будущих периодов"),
+                    ("revenue", "Выручка"),
+                    ("vat", "НДС"),
+                    ("fee", "Комиссия шлюза"),
+                    ("refund", "Возвраты клиентам"),
+                    ("partner_share", "Вознаграждение партнёров"),
+                    ("partner_payable", "Расчёты с партнёрами"),
+                    ("provider_cost", "Себестоимость"),
+                    ("provider_payable", "Расчёты с поставщиками"),
+                    ("agency", "Деньги принципалов"),
+                    ("write_off", "Списания"),
+                    ("dispute", "Спорные деньги"),
+                ],
+                max_length=20,
+                verbose_name="кредит",
+            ),
         ),
         migrations.AlterField(
-            model_name='transfer',
-            name='debit',
-            field=models.CharField(choices=[('receivable', 'Расчёты с клиентами'), ('clearing', 'Деньги у шлюза'), ('bank', 'Расчётный счёт'), ('advances', 'Авансы клиентов'), ('deferred', 'Доходы будущих периодов'), ('revenue', 'Выручка'), ('vat', 'НДС'), ('fee', 'Комиссия шлюза'), ('refund', 'Возвраты клиентам'), ('partner_share', 'Вознаграждение партнёров'), ('partner_payable', 'Расчёты с партнёрами'), ('provider_cost', 'Себестоимость'), ('provider_payable', 'Расчёты с поставщиками'), ('agency', 'Деньги принципалов'), ('write_off', 'Списания'), ('dispute', 'Спорные деньги')], max_length=20, verbose_name='дебет'),
+            model_name="transfer",
+            name="debit",
+            field=models.CharField(
+                choices=[
+                    ("receivable", "Расчёты с клиентами"),
+                    ("clearing", "Деньги у шлюза"),
+                    ("bank", "Расчётный счёт"),
+                    ("advances", "Авансы клиентов"),
+                    ("deferred", "Доходы будущих периодов"),
+                    ("revenue", "Выручка"),
+                    ("vat", "НДС"),
+                    ("fee", "Комиссия шлюза"),
+                    ("refund", "Возвраты клиентам"),
+                    ("partner_share", "Вознаграждение партнёров"),
+                    ("partner_payable", "Расчёты с партнёрами"),
+                    ("provider_cost", "Себестоимость"),
+                    ("provider_payable", "Расчёты с поставщиками"),
+                    ("agency", "Деньги принципалов"),
+                    ("write_off", "Списания"),
+                    ("dispute", "Спорные деньги"),
+                ],
+                max_length=20,
+                verbose_name="дебет",
+            ),
         ),
     ]

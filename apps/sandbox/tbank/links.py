@@ -102,7 +102,7 @@ class Links:
     # -- cards without a payment ---------------------------------------------------------------------
 
     def new_binding(self, terminal: str, customer: str) -> Doc:
-        made = {"id": str(uuid.uuid4()), "CustomerKey": customer, "Status": "NEW", "_shop": terminal}
+        made: Doc = {"id": str(uuid.uuid4()), "CustomerKey": customer, "Status": "NEW", "_shop": terminal}
         made |= {"PaymentId": 8_000_000_000 + len(self.bindings) + 1}
         self._store.put("bindings", made["id"], made)
         return made

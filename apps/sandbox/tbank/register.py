@@ -208,7 +208,7 @@ class Register:
         payment = self.payment(terminal, body["PaymentId"])
         if payment["Status"] != "AUTHORIZED":
             raise Failed("8", **_shown(payment))
-        amount = body.get("Amount", payment["Amount"])
+        amount: int = body.get("Amount") or payment["Amount"]
         if not 0 < amount <= payment["Amount"]:
             raise Failed("251", **_shown(payment))
         payment |= {"Status": "CONFIRMED", "Amount": amount, "captured_at": stamp(self._clock.now())}
@@ -222,10 +222,10 @@ class Register:
 
     def close_receipt(self, terminal: str, body: Doc) -> None:
         """The closing receipt of a session that was confirmed with a receipt of a prepayment."""
-        payment, receipt = self.payment(terminal, body["PaymentId"]), body.get("Receipt")
+        payment, receipt = self.payment(terminal, body["PaymentId"]), body.get("Receipt") or {}
         if payment["Status"] not in PAID or not receipts.is_prepayment(payment.get("_receipt")):
             raise _wrong_receipt("PaymentId")
-        receipts.check(receipt, sum(item["Amount"] for item in receipt["Items"]), _wrong_receipt)
+        receipts.check(receipt, sum(item["Amount"] for item in receipt.get("Items") or []), _wrong_receipt)
         with self._store.transaction():
             receipts.issue(self.fiscal, payment, receipt, operation="sell", apart=True)
 
