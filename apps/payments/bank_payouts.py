@@ -94,7 +94,7 @@ def _payer(payouts: list[BankPayout]) -> Payer:
     entities = {one.legal_entity_id for one in payouts}
     if len(entities) > 1:
         raise Refused("payouts_of_many", _("Выберите выплаты одного юридического лица"))
-    entity = LegalEntity.objects.filter(pk__in=entities - {None}).first()
+    entity = LegalEntity.objects.filter(pk__in=[one for one in entities if one]).first()
     if entity is None or not (entity.account and entity.bik):
         raise Refused("no_account", _("У «%s» не указаны расчётный счёт и БИК") % (entity or "—"))
     names = ("name", "inn", "kpp", "account", "bank", "bik", "bank_account")
