@@ -12,6 +12,7 @@ from django.db import models
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
+from apps.connectors import masking
 from apps.core.lanes import Limits
 
 if TYPE_CHECKING:
@@ -41,10 +42,11 @@ class ConnectorError(Exception):
     """
 
     def __init__(self, message: str, *, retry: bool = False, unknown: bool = False, code: str = "") -> None:
-        super().__init__(message)
+        # A refusal may repeat what we sent, and goes where anybody reads it: to a page, to the log, into the queue.
+        super().__init__(masking.text(str(message)))
         self.retry = retry
         self.unknown = unknown
-        self.code = code
+        self.code = masking.text(code)
         self.answer: Any = None
         self.left = True
         """Whether anything may have left this machine; False only where that is certain."""

@@ -31,6 +31,7 @@ def call(connection: Connection, method: str, url: str, request: str = "") -> It
         raise RuntimeError("No call outside while a transaction is open")
     if not connection.is_enabled:
         raise breaker.switched_off(connection)
+    connection.guard()
     breaker.enter(connection)
     departures.count()
     said, started, problem = Said(), time.monotonic(), ""

@@ -41,7 +41,7 @@ def request(
         raise RuntimeError("No call outside while a transaction is open")
     if not connection.is_enabled:
         raise breaker.switched_off(connection)
-    breaker.enter(connection)
+    connection.guard()
     try:
         sent = httpx.Request(
             method,
@@ -52,8 +52,10 @@ def request(
             params=params,
             headers=headers,
         )
-    except httpx.InvalidURL as error:
-        raise ConnectorError(str(error)) from error
+    except (httpx.InvalidURL, ValueError, TypeError) as error:
+        # No address, or what no header and no JSON can carry: nothing has left.
+        raise ConnectorError(_("Запрос не составить: %s") % error) from error
+    breaker.enter(connection)
     started = time.monotonic()
     try:
         answer = _send(connection, sent, auth, timeout)

@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
-from apps.connectors import secrets
+from apps.connectors import masking, secrets
 from apps.connectors.base import Connector, ConnectorError, Inbound, Kind, configured, connector_class
 from apps.core import bulk
 from apps.core.errors import Refused
@@ -136,7 +136,17 @@ class Connection(models.Model):
     def reader(self) -> Any:
         """The connector for reading what came in: that goes on while calls are switched off."""
         connector = self.connector_class
+        self.guard()
         return connector(configured(connector, self.config), self)
+
+    def guard(self) -> None:
+        """From now on no line of the journal and no error of this thread repeats a secret of this connection."""
+        try:
+            hidden = secrets.names(self.connector_class)
+        except LookupError:
+            # Nobody tells any more which of them are secret.
+            hidden = tuple(self.config)
+        masking.guard(*secrets.parted(self.config, hidden))
 
     def readers(self, at: datetime) -> Iterator[Any]:
         """Connectors that read what came in at a moment: by the settings of now, then by replaced secrets of late."""

@@ -1,8 +1,9 @@
 """Secrets of a connection change without a stop: for a while the old one still reads what was signed with it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from apps.core import clock
@@ -17,9 +18,18 @@ SHOWN, LONG = 4, 12
 """How much of a secret may be shown, and of how long a one."""
 
 
-def names(connector: "type[Connector]") -> list[str]:
+@cache
+def names(connector: "type[Connector]") -> tuple[str, ...]:
     """Names of the settings that are secret."""
-    return [item.name for item in fields(connector.Config) if item.metadata.get("secret")]
+    return tuple(item.name for item in fields(connector.Config) if item.metadata.get("secret"))
+
+
+def parted(stored: Mapping[str, Any], hidden: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Values of stored settings: the secret ones, those replaced of late among them, and the other texts."""
+    told = [str(stored[name]) for name in hidden if stored.get(name)]
+    before = stored[OLD]["values"].values() if stored.get(OLD) else ()
+    others = [value for name, value in stored.items() if name not in hidden and isinstance(value, str)]
+    return [*told, *map(str, before)], others
 
 
 def replaced(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

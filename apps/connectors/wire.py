@@ -182,9 +182,19 @@ def _reached(host: str, port: int, seconds: float) -> socket.socket:
 
 def _is_public(address: str) -> bool:
     found = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(found, "ipv4_mapped", None)
-    found = mapped or found
+    if isinstance(found, ipaddress.IPv6Address):
+        if found in _TRANSLATED:
+            found = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        elif found.teredo or found.sixtofour:
+            # A tunnel to an address of version 4 that nobody has looked at.
+            return False
+        else:
+            found = found.ipv4_mapped or found
     return found.is_global and not found.is_multicast
+
+
+_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+"""NAT64: the last 32 bits are the address that is reached (RFC 6052)."""
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from apps.connectors import departures, exchange, notes
+from apps.connectors import departures, exchange, masking, notes
 from apps.connectors.base import ConnectorError
 from apps.connectors.models import Connection
 from apps.core import bulk, clock, due, lanes, work
@@ -172,7 +172,9 @@ def call(asked: Asked) -> GatewayPayment | None:
     """Sends a payment, or asks about it. Raises ConnectorError, NotDone. Needs nothing of the database."""
     before = departures.made()
     try:
-        with exchange.about(asked.key):
+        # A token of CloudPayments goes with a name of ours before it.
+        token = asked.request.method_token
+        with exchange.about(asked.key), masking.also(token, token.rpartition("/")[2]):
             return _called(asked, asked.connection.open(), asked.request)
     except ConnectorError as error:
         # One call may be several requests: it stayed here only where none of them left.

@@ -208,6 +208,9 @@ class Robokassa(RobokassaReceipts, Gateway):
         }
         address = f"{self.config.base_url.rstrip('/')}/Merchant/WebService/Service.asmx/OpStateExt"
         answer = self._call("GET", address, params=params)
+        if "<!" in answer:
+            # No answer of theirs declares anything; an entity that is declared may grow without end.
+            raise ConnectorError(_("Непонятный ответ: %r") % answer[:100], retry=True)
         try:
             root = ElementTree.fromstring(answer)
         except ElementTree.ParseError as error:

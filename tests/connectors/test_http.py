@@ -6,7 +6,7 @@ import time
 import pytest
 from django.db import transaction
 
-from apps.connectors import breaker, http
+from apps.connectors import breaker, http, wire
 from apps.connectors.base import ConnectorError
 from apps.connectors.models import Connection
 from apps.core import clock
@@ -109,5 +109,45 @@ def test_what_cannot_be_sent_is_refused_for_good(connection, server):
         assert (error.retry, error.unknown) == (False, False), url
         breaker.succeeded(connection)
     error = refused(connection, "POST", f"{server.url}/ok", headers={"X-Bad": "a\r\nX-Evil: 1"})
+    assert (error.retry, error.unknown) == (False, False)
+    assert server.seen == []
+
+
+@pytest.mark.parametrize(
+    ("address", "is_public"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1:248:1893:25c8:1946", True),
+        ("64:ff9b::5db8:d822", True),
+        ("64:ff9b::a00:1", False),
+        ("64:ff9b::7f00:1", False),
+        ("2002:7f00:1::", False),
+        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", False),
+        ("fe80::1%eth0", False),
+        ("100.64.0.1", False),
+        ("224.0.0.1", False),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("fd00::1", False),
+    ],
+)
+def test_a_private_address_is_known_in_every_disguise(address, is_public):
+    assert wire._is_public(address) is is_public
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"url": "http://host:port/"},
+        {"url": "file:///etc/passwd"},
+        {"url": "http://\r\nevil/"},
+        {"headers": {"X-Key": "a\r\nX-Evil: 1"}},
+        {"headers": {"X-Key": "ключ"}},
+        {"json": {"n": float("nan")}},
+        {"json": {"n": object()}},
+    ],
+)
+def test_what_no_request_can_be_made_of_is_refused_for_good(connection, server, options):
+    error = refused(connection, "POST", options.pop("url", f"{server.url}/ok"), **options)
     assert (error.retry, error.unknown) == (False, False)
     assert server.seen == []

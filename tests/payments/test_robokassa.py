@@ -1,12 +1,15 @@
 """What is Robokassa's own: signatures of links and ResultURL, its tokens."""
 
 import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from apps.connectors.base import ForgedMessage, Inbound
+from apps.connectors.base import ConnectorError, ForgedMessage, Inbound
 from apps.partners.models import Partner
 from apps.payments.robokassa import Robokassa, jwt
 from apps.sandbox.control import Control
@@ -69,3 +72,45 @@ def test_refunds_are_signed_as_jwt() -> None:
     head, body, signature = jwt({"OpKey": "A", "RefundSum": 1.5}, "secret").split(".")
     assert (head, body) == ("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9", "eyJPcEtleSI6IkEiLCJSZWZ1bmRTdW0iOjEuNX0")
     assert len(signature) == 43
+
+
+BOMB = (
+    b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbbbbbbbb">'
+    + b"".join(b'<!ENTITY b%d "%s">' % (n, b"&b%d;" % (n - 1) * 10 if n else b"&b;" * 10) for n in range(9))
+    + b"]><OperationStateResponse><Result><Code>&b8;</Code></Result></OperationStateResponse>"
+)
+OF_FILE = (
+    BOMB[:21]
+    + b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a><Result><Code>&b;</Code></Result></a>'
+)
+
+
+class Bomber(BaseHTTPRequestHandler):
+    content = BOMB
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.content)))
+        self.end_headers()
+        self.wfile.write(self.content)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def bomber() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Bomber) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("content", [BOMB, OF_FILE], ids=["grows", "reads"])
+def test_an_answer_that_declares_entities_is_not_read(
+    till: Till, bomber: str, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bomber, "content", content)
+    with pytest.raises(ConnectorError, match="Непонятный ответ") as caught:
+        connector(till, base_url=bomber).check()
+    assert "root:" not in str(caught.value)
