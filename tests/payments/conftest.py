@@ -23,6 +23,7 @@ from apps.core.tenancy import in_partner, in_public
 from apps.partners.models import LegalEntity, Partner
 from apps.payments import payments, refunds
 from apps.payments.models import Payment, PaymentMethod, Refund
+from apps.policies.refunding import RefundLimit, RefundReason, RefundTally
 from apps.sandbox.control import GOOD_CARD, Control
 from tests.payments.gateways import YOOKASSA, GatewayKind
 from tests.staff import staff
@@ -168,6 +169,22 @@ def till(partner: Partner, till_for: Callable[..., Till]) -> Iterator[Till]:
     yield made
     Connection.objects.filter(pk=made.connection.pk).update(is_enabled=False)
     Connection.objects.filter(pk__in=names).update(is_enabled=True)
+
+
+@pytest.fixture
+def limits() -> Iterator[Callable[..., None]]:
+    """limits(role, one=, day=): what a role may give back alone."""
+
+    def put(role: str, one: str | None = None, day: str | None = None) -> None:
+        RefundLimit.objects.update_or_create(
+            role=role, defaults={"one": one and Decimal(one), "day": day and Decimal(day)}
+        )
+
+    yield put
+    with in_public():
+        RefundLimit.objects.all().delete()
+        RefundTally.objects.all().delete()
+        RefundReason.objects.all().delete()
 
 
 def planned(kind: str, object_id: UUID) -> bool:

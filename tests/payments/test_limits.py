@@ -1,6 +1,6 @@
 """Above a limit a refund waits for a second person: whoever asks, by whatever way, and however many ask at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
@@ -38,22 +38,6 @@ def person(partner: Partner | None, role: str) -> str:
         user = User.objects.create(username=f"person-{uuid7().hex[-12:]}", is_staff=True)
         StaffRole.objects.create(user=user, partner=partner, role=role)
     return user.username
-
-
-@pytest.fixture
-def limits() -> Iterator[Callable[..., None]]:
-    """limits(role, one=, day=): what a role may give back alone."""
-
-    def put(role: str, one: str | None = None, day: str | None = None) -> None:
-        RefundLimit.objects.update_or_create(
-            role=role, defaults={"one": one and Decimal(one), "day": day and Decimal(day)}
-        )
-
-    yield put
-    with in_public():
-        RefundLimit.objects.all().delete()
-        RefundTally.objects.all().delete()
-        RefundReason.objects.all().delete()
 
 
 def give(payment: Payment, amount: str, actor: str, **options: Any) -> Refund:
