@@ -51,6 +51,7 @@ KINDS = {
     "settlements.morning": _("Утренняя сверка со шлюзами"),
     "connectors.inbound": _("Разбор уведомления"),
     "connectors.partitions": _("Новый месяц журнала"),
+    "connectors.probe": _("Проба неисправного шлюза"),
     "core.audit": _("Ночная проверка"),
     "core.tidy": _("Уборка устаревшего"),
 }

@@ -33,8 +33,10 @@ from apps.core.tenancy import in_partner, in_public
 from apps.notifications.models import Message
 from apps.orders.models import Fulfilment, Order, Service
 from apps.partners.models import Partner, StaffRole
-from apps.payments import payments
-from apps.payments.models import Payment, PaymentMethod
+from apps.payments import disputes, evidence, payments
+from apps.payments.bank_payout_models import BankPayout
+from apps.payments.dispute_models import Dispute
+from apps.payments.models import Payment, PaymentMethod, Refund
 from apps.payments.receipt_models import Receipt
 from apps.policies.dunning_models import DunningResult, version_for
 from apps.sandbox.control import Control
@@ -60,7 +62,10 @@ class House:
     staff: Client
     operator: Client
     tables: list[Any] = field(
-        default_factory=lambda: [Order, Subscription, Payment, PaymentMethod, Service, Message, Storefront]
+        default_factory=lambda: [
+            *(Order, Subscription, Payment, PaymentMethod, Service, Message, Storefront),
+            *(Refund, Dispute, BankPayout),
+        ]
     )
 
     def state(self) -> list[Any]:
@@ -157,6 +162,7 @@ def _furnish(shop: Shop, marker: str, keys: int) -> House:
     ids["list"] = _call_centre(customer, payment.connection, marker)
     _consent_and_refund(shop, order, payment, marker)
     ids["receipt"] = _receipts(payment, marker)
+    ids["dispute"] = _disputed(payment, marker)
     ids["promo_code"], ids["service"] = _given_away(order, marker), service.pk
     ids["message"] = Message.objects.order_by("pk").first().pk
     ids |= _documents(shop, marker)
@@ -371,3 +377,21 @@ def _receipts(payment: Payment, marker: str) -> Any:
             settled_at=clock.now(),
         )
     return Receipt.objects.get(cause="payment").pk
+
+
+def _disputed(payment: Payment, marker: str) -> Any:
+    """A claim with its evidence, and money on its way by bank details."""
+    part = Money(Decimal("10.00"), payment.currency)
+    made = disputes.open(
+        payment=payment,
+        kind="claim",
+        amount=part,
+        reason=f"Не узнаёт {marker}",
+        respond_by=clock.now() + timedelta(days=7),
+        gateway_id=f"claim {marker}",
+    )
+    evidence.make(made.pk, actor="admin")
+    payments.refund(
+        payment=payment, amount=part, reason=f"Карта закрыта {marker}", actor="admin", route="bank"
+    )
+    return made.pk

@@ -386,6 +386,10 @@ OPERATOR_ACTIONS: dict[str, Route] = {
     "connectors/connection/<path:object_id>/check/": Route(
         "/admin/connectors/connection/{connection}/check/", own=302
     ),
+    "connectors/connection/<path:object_id>/close-breaker/": Route(
+        "/admin/connectors/connection/{connection}/close-breaker/", own=302
+    ),
+    "policies/paymentroute/try/": Route("/admin/policies/paymentroute/try/"),
     "catalog/tariff/<path:object_id>/new-version/": Route("/admin/catalog/tariff/{tariff}/new-version/"),
     # It takes what the import's preview has confirmed.
     "catalog/tariff/process_import/": Route("/admin/catalog/tariff/process_import/", own=405),
@@ -504,7 +508,7 @@ NARROWED = (
 )
 """Lists of a partner's console, asked for another partner's rows."""
 
-TASKS = {"core.work", "core.tick", "core.audit", "core.housekeeping", "settlements.morning"}
+TASKS = {"core.work", "core.lanes", "core.tick", "core.audit", "core.housekeeping", "settlements.morning"}
 """Celery's tasks take no arguments: each serves all partners, and ends in the public schema."""
 
 DUE = {

@@ -30,6 +30,8 @@ from apps.partners.models import ContractTerms
 from apps.policies.dunning_models import ChargeRules, DunningChoice, DunningPolicy
 from apps.policies.fiscal import FiscalRule
 from apps.policies.models import MessageTemplate
+from apps.policies.refunding import RefundLimit, RefundReason
+from apps.policies.routes import PaymentRoute
 from apps.providers.models import Provider
 from apps.settlements.models import (
     BankLine,
@@ -89,6 +91,9 @@ def furnished(houses: Pair) -> Pair:
         policy = DunningPolicy.objects.get(is_default=True)
         DunningChoice.objects.get_or_create(partner=own.partner, policy=policy)
         ChargeRules.objects.get_or_create(partner=own.partner)
+        RefundReason.objects.get_or_create(code="house", defaults={"title": own.markers[0]})
+        RefundLimit.objects.get_or_create(role="support", defaults={"one": Decimal(1000)})
+        PaymentRoute.objects.get_or_create(name=own.markers[0], is_active=False)
         _money(own)
     Client(SERVER_NAME="localhost").post(
         f"/hooks/{own.ids['connection']}/", {"event": "payment.succeeded"}, "application/json"
