@@ -3,7 +3,6 @@
 import ast
 import re
 from collections.abc import Iterator
-from itertools import takewhile
 from pathlib import Path
 
 from django.urls import reverse
@@ -28,9 +27,10 @@ def recorded() -> Iterator[str]:
                 "note",
                 "_note",
                 "self._note",
+                "_told",
             }:
-                # One that is put together has its words below; what follows it names the object.
-                for given in takewhile(lambda given: not isinstance(given, ast.JoinedStr), call.args[:2]):
+                # The second of `journal.record` names the object.
+                for given in call.args[: 1 if ast.unparse(call.func) == "journal.record" else 2]:
                     if isinstance(given, ast.Constant) and CODE.fullmatch(str(given.value)):
                         yield str(given.value)
                         break
