@@ -560,6 +560,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "import_base": ("{slug}", "base.csv"),
     "audit": ("--partner", "{slug}"),
     "migrate_all": ("--list",),
+    "reencrypt": (),
     "seed_demo": ("--sales", "0"),
     "sandbox_connect": (),
     "simulate": ("--partners", "1", "--customers", "1", "--months", "1", "--seed", "1"),
