@@ -100,7 +100,7 @@ class DisputeAdmin(MoneyAdmin):
     """«Споры и претензии»: one page has all that an answer to the bank needs."""
 
     list_display = (
-        "opened_at",
+        "day",
         "shown_kind",
         "customer",
         "shown_amount",
@@ -118,14 +118,26 @@ class DisputeAdmin(MoneyAdmin):
         ("shown_state", "deadline"),
         ("shown_amount", "is_taken"),
         ("kind", "gateway_id"),
-        ("reason", "reason_code"),
+        "why",
         "about",
-        ("opened_at", "opened_by", "answered_at"),
-        ("decided_at", "decided_by", "comment"),
+        ("opened_at", "answered_at"),
+        ("decided_at", "comment"),
         "proofs",
         "timeline",
     )
-    readonly_fields = ("shown_state", "deadline", "shown_amount", "about", "proofs", "timeline")
+    readonly_fields = ("shown_state", "deadline", "shown_amount", "why", "about", "proofs", "timeline")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Without what has not happened yet."""
+        return [one for one in self.fields if obj is None or not obj.is_open or "decided_at" not in one]
+
+    @display(description=_("открыт"), ordering="opened_at")
+    def day(self, row: Dispute) -> str:
+        return f"{clock.local(row.opened_at):%d.%m.%Y}"
+
+    @display(description=_("чего требуют и почему"))
+    def why(self, row: Dispute) -> str:
+        return " · ".join(part for part in (row.reason_code, row.reason) if part)
 
     @display(description=_("вид"))
     def shown_kind(self, row: Dispute) -> str:

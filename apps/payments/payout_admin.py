@@ -53,7 +53,7 @@ class BankPayoutAdmin(MoneyAdmin):
     """The accountant's list: what waits for details, what is to be exported, what the bank has."""
 
     view_roles = ("finance",)
-    list_display = ("created_at", "customer", "shown_amount", "shown_state", "term", "number", "order_date")
+    list_display = ("day", "customer", "shown_amount", "shown_state", "term", "order")
     list_filter = ("state", "created_at")
     list_select_related = ("refund__payment__customer",)
     actions = ("export",)
@@ -74,6 +74,14 @@ class BankPayoutAdmin(MoneyAdmin):
         "created_at",
     )
     readonly_fields = ("shown_state", "term", "shown_amount", "about", "to", "line")
+
+    @display(description=_("создана"), ordering="id")
+    def day(self, row: BankPayout) -> str:
+        return f"{clock.local(row.created_at):%d.%m.%Y}"
+
+    @display(description=_("поручение"))
+    def order(self, row: BankPayout) -> str:
+        return f"№ {row.number} · {row.order_date:%d.%m.%Y}" if row.order_date else "—"
 
     @display(description=_("клиент"))
     def customer(self, row: BankPayout) -> str:
