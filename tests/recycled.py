@@ -111,6 +111,11 @@ def _delete_public(cursor: Any, key: int) -> None:
     for table in _owned():
         _delete(cursor, table, "partner_id", [key])
     _delete(cursor, "partners_partner", "id", [key])
+    # Messages went with their connections; that nobody knew what they were about stands with nobody's partner.
+    cursor.execute(
+        "DELETE FROM core_workitem w WHERE kind = 'connectors.inbound' AND partner_id IS NULL"
+        " AND NOT EXISTS (SELECT FROM connectors_inboundmessage m WHERE m.id = w.object_id)"
+    )
     cursor.execute(
         "ALTER TABLE ledger_transfer ENABLE ALWAYS TRIGGER ledger_transfer_refuses,"
         " ENABLE ALWAYS TRIGGER ledger_transfer_open"

@@ -4,9 +4,12 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
 from psycopg import sql
 
+from apps.connectors.models import InboundMessage
 from apps.core import clock, due
+from apps.core.models import WorkItem
 
 TABLE = "connectors_inboundmessage"
 KEPT = timedelta(days=90)
@@ -36,6 +39,9 @@ def _drop_before(months: dict[date, str], moment: datetime) -> None:
         cursor.execute(
             sql.SQL("DELETE FROM {} WHERE received_at < %s").format(sql.Identifier(TABLE)), [moment]
         )
+    # Nobody can look any more at what a message said.
+    there = InboundMessage.objects.filter(pk=OuterRef("object_id"))
+    WorkItem.objects.filter(~Exists(there), partner_id=None, kind="connectors.inbound").delete()
 
 
 def _create(start: date) -> None:

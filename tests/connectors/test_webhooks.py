@@ -13,7 +13,7 @@ from psycopg import sql
 
 from apps.connectors import partitions, webhooks
 from apps.connectors.models import Connection, GatewayReference, InboundMessage, InboundState
-from apps.core import due
+from apps.core import due, work
 from apps.core.models import Due, WorkItem
 from apps.core.tenancy import current_partner_id, in_public
 
@@ -143,8 +143,12 @@ def test_months_are_made_ahead_take_over_the_default_and_are_dropped(connection,
         partitions.maintain()
         assert (stored_in(first), stored_in(second)) == (["209105"], ["209106"])
         assert stored_in(message(day + timedelta(days=60))) == ["209107"]
+        for one in (first, second):
+            work.open_for(None, webhooks.TASK, one.pk, "?")
         monkeypatch.setattr(partitions.clock, "wall", lambda: day + timedelta(days=95))
         partitions.maintain()
+        waiting = WorkItem.objects.filter(object_id__in=[first.pk, second.pk])
+        assert list(waiting.values_list("object_id", flat=True)) == [second.pk]
         assert (stored_in(first), stored_in(second)) == ([], ["209106"])
         monkeypatch.setattr(partitions.clock, "wall", lambda: day + timedelta(days=400))
         partitions.maintain()

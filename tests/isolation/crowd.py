@@ -133,6 +133,7 @@ class Crowd:
             if not (due.exists() or waiting.exists() or any(map(_awaits_payment, self.houses))):
                 return
             wake.after_commit()
+            wake.after_commit(lanes=True)
             time.sleep(0.5)
         raise TimeoutError("The worker does not come to an end")
 

@@ -138,7 +138,7 @@ def test_one_refund_claimed_by_two(shop: Shop, run: Runner, locked: bool) -> Non
     def claim() -> Any:
         return refunds._claim(made.pk)
 
-    done = run(claim, (Refund, "save"), claim, Refund)
+    done = run(claim, (Refund, "save"), claim, Refund, Payment)
     assert (done.first is not None, done.second is not None) == (True, not locked)
 
 
