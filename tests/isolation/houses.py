@@ -163,6 +163,7 @@ def _furnish(shop: Shop, marker: str, keys: int) -> House:
     _consent_and_refund(shop, order, payment, marker)
     ids["receipt"] = _receipts(payment, marker)
     ids["dispute"] = _disputed(payment, marker)
+    ids["refund"] = payment.refunds.order_by("pk")[0].pk
     ids["promo_code"], ids["service"] = _given_away(order, marker), service.pk
     ids["message"] = Message.objects.order_by("pk").first().pk
     ids |= _documents(shop, marker)

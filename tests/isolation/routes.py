@@ -107,6 +107,10 @@ PARTNER: dict[str, Route] = {
     "api/v1/^payment-methods/(?P<pk>[^/.]+)/refuse/$": Route(
         "/api/v1/payment-methods/{method}/refuse/", KEY, own=400, method="post", data={"ip": "nowhere"}
     ),
+    "api/v1/^refunds/$": Route("/api/v1/refunds/", KEY, tells=True),
+    "api/v1/^refunds/(?P<pk>[^/.]+)/$": Route("/api/v1/refunds/{refund}/", KEY, tells=True),
+    "api/v1/^disputes/$": Route("/api/v1/disputes/", KEY, tells=True),
+    "api/v1/^disputes/(?P<pk>[^/.]+)/$": Route("/api/v1/disputes/{dispute}/", KEY, tells=True),
     "api/v1/^invoices/$": Route("/api/v1/invoices/", KEY, tells=True),
     "api/v1/^invoices/(?P<pk>[^/.]+)/$": Route("/api/v1/invoices/{invoice}/", KEY, tells=True),
     "api/v1/^invoices/(?P<pk>[^/.]+)/pdf/$": Route("/api/v1/invoices/{invoice}/pdf/", KEY, tells=True),
