@@ -199,9 +199,9 @@ def give_back(page: Any, shop: Shop, payment: Payment, amount: str) -> None:
     page.goto(shop.partner.url(f"/admin/payments/payment/{payment.pk}/change/"))
     page.get_by_role("link", name="Вернуть", exact=True).first.click()
     page.locator("[name=amount]").fill(amount)
-    page.locator("[name=reason]").fill("Клиент передумал")
+    page.locator("[name=reason_code]").select_option(label="Клиент отказался от услуги")
     keep(page, f"refund-{shop.partner.slug}")
-    page.locator("#content-main button[type=submit]").click()
+    page.get_by_role("button", name="Вернуть", exact=True).click()
     page.get_by_text("Возврат отправлен в банк").wait_for()
 
     def is_done() -> bool:

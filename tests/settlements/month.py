@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import httpx
+from django.db.models import QuerySet
 
 from apps.connectors.models import Connection
 from apps.core import clock
+from apps.core.models import WorkItem
 from apps.core.money import Money
 from apps.core.tenancy import in_public
 from apps.partners.models import LegalEntity
@@ -20,7 +23,7 @@ from apps.payments.models import Payment, Refund
 from apps.payments.receipt_models import Receipt
 from apps.sandbox.control import Control
 from apps.settlements import payouts, reconciliation, statements, uploading
-from apps.settlements.models import Difference, GatewayTerms
+from apps.settlements.models import Difference, GatewayDay, GatewayTerms
 from tests.orders.shop import Shop
 from tests.payments.conftest import later
 from tests.payments.gateways import GatewayKind
@@ -209,14 +212,28 @@ class Month:
         with in_public():
             for name in only or self.counters:
                 self._check(self.counters[name])
-            rows = Difference.objects.filter(
-                day__connection__in=[one.connection.pk for one in self.counters.values()]
-            ).select_related("day")
             names = {one.connection.pk: name for name, one in self.counters.items()}
             return {
                 (names[row.day.connection_id], str(row.day.day), row.kind, row.entry, row.gateway_id)
-                for row in rows
+                for row in self.differences().select_related("day")
             }
+
+    # Gateways' days are in tables that all tests share: only what is of these gateways is looked at.
+
+    def gateway_days(self) -> QuerySet[GatewayDay]:
+        """Days that were checked."""
+        mine = [one.connection.pk for one in self.counters.values()]
+        return GatewayDay.objects.filter(connection__in=mine)
+
+    def differences(self) -> QuerySet[Difference]:
+        """What was found on them, whatever has become of it."""
+        return Difference.objects.filter(day__in=self.gateway_days())
+
+    def waiting(self) -> set[UUID]:
+        """Ids of the days that wait for staff."""
+        days = set(self.gateway_days().values_list("pk", flat=True))
+        kind = reconciliation.KIND
+        return days & set(WorkItem.objects.filter(kind=kind).values_list("object_id", flat=True))
 
     def _check(self, one: Counter) -> None:
         if one.connection.connector_class.register_is_file:

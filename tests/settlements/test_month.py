@@ -21,7 +21,6 @@ from apps.sandbox.control import Control
 from apps.settlements.models import (
     BankLine,
     BankStatement,
-    Difference,
     GatewayDay,
     GatewayPayout,
     GatewayTerms,
@@ -136,12 +135,12 @@ def test_a_month_in_which_nothing_was_planted_agrees(month: Month, atol: Control
     month.statement(short={}, missing=set())
     assert month.reconcile() == set()
     _receipts_equal_payments(month, atol, rule)
-    paid = GatewayDay.objects.exclude(payout=None)
+    paid = month.gateway_days().exclude(payout=None)
     came = BankLine.objects.filter(statement__account=month.account).aggregate(total=Sum("amount"))["total"]
     assert paid.count() >= 16
     assert _owed("bank", month) == came == sum(one.net.amount for one in paid)
     # What the gateways have not paid out yet, less the fee that their registers will tell, is all that is left.
-    left = list(GatewayDay.objects.filter(payout=None, connection__settlement_terms__isnull=False))
+    left = list(month.gateway_days().filter(payout=None))
     files = ("tbank", "robokassa")
     fees = sum(one.fees for one in left if one.connection.name.startswith(files))
     assert _owed("clearing", month) == sum(one.net.amount for one in left) + fees
@@ -155,10 +154,9 @@ def test_exactly_what_was_planted_is_found(month: Month, atol: Control, rule: Fi
     assert month.reconcile() == planted
     # Found once more, it is still the same.
     assert month.reconcile("yookassa", "tbank") == planted
-    assert Difference.objects.count() == 12
+    assert month.differences().count() == 12
     _receipts_equal_payments(month, atol, rule)
-    waits = set(WorkItem.objects.filter(kind="settlements.GatewayDay").values_list("object_id", flat=True))
-    assert waits == set(Difference.objects.values_list("day_id", flat=True))
+    assert month.waiting() == set(month.differences().values_list("day_id", flat=True))
 
 
 def _receipts_equal_payments(month: Month, atol: Control, rule: FiscalRule) -> None:
