@@ -81,6 +81,7 @@ BARE = {
     "apps/settlements/payouts.py": "words by which a bank's purpose names days",
     "apps/settlements/refund_orders.py": "the purpose of a payment order, a Russian file",
     "apps/payments/payment_orders.py": "words of the format of banks",
+    "apps/payments/refund_api.py": "example answers",
     "apps/payments/registers.py": "headings and words of gateways' registers, Russian files",
     "apps/payments/cloudpayments_receipts.py": "a unit, as a receipt writes it",
     "apps/payments/tbank_receipts.py": "a unit, as a receipt writes it",
