@@ -2,9 +2,7 @@
 
 import base64
 import json
-import timeit
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -149,24 +147,10 @@ SLOW = {
 
 
 @pytest.mark.parametrize("said", SLOW.values(), ids=SLOW)
-def test_a_megabyte_of_anything_is_masked_at_once(said: str) -> None:
-    content = said.encode()
-    assert _seconds(lambda: masking.body(content), 3) < 0.05
-    assert _seconds(lambda: masking.text(said[:20_000]), 3) < 0.05
-
-
-def test_a_usual_body_costs_next_to_nothing() -> None:
-    item = {"id": "22d6d597-000f-5000-9000-145f6df21d6f", "status": "succeeded", "paid": True}
-    item |= {"amount": {"value": "399.00", "currency": "RUB"}, "description": "Антивирус на месяц"}
-    item |= {"metadata": {"payment": "x" * 36}, "created_at": "2026-01-01T00:00:00.000Z"}
-    content = json.dumps({"items": [item] * 6}).encode()
-    assert 1900 < len(content) < 2600
-    assert _seconds(lambda: masking.body(content), 50) < 0.001
-
-
-def _seconds(work: Callable[[], Any], times: int) -> float:
-    """The best of some runs: others work on this machine too."""
-    return min(timeit.repeat(work, number=1, repeat=times))
+def test_a_megabyte_of_anything_is_masked(said: str) -> None:
+    """What takes more than a line's time would take hours: only the beginning of a body is kept."""
+    assert len(masking.body(said.encode())) <= 2 * masking.LONGEST
+    assert len(masking.text(said[:20_000])) <= 40_000
 
 
 def test_settings_do_not_tell_their_secrets_when_they_are_shown() -> None:
