@@ -293,7 +293,7 @@ def test_a_payout_that_does_not_come_is_told_in_the_morning(desk: Desk) -> None:
     assert desk.told() == {("payout_absent", "payout", str(earlier))}
     assert WorkItem.objects.filter(kind=payouts.DAY, object_id=row.pk).exists()
     with in_public():
-        reconciliation.explain(Difference.objects.get().pk, note="Зачтено штрафом", actor="finance")
+        reconciliation.explain(Difference.objects.get(day=row).pk, note="Зачтено штрафом", actor="finance")
         reconciliation.close(row.pk, actor="finance")
 
 
@@ -304,7 +304,7 @@ def test_what_is_learned_after_its_day_is_closed_shows_in_the_day_it_is_learned(
     assert desk.told() == {("state", "payment", payment.gateway_id)}
     yesterday = row.day - timedelta(days=1)
     with in_public():
-        reconciliation.explain(Difference.objects.get().pk, note="Ещё не знаем", actor="finance")
+        reconciliation.explain(Difference.objects.get(day=row).pk, note="Ещё не знаем", actor="finance")
         reconciliation.close(row.pk, actor="finance")
     # The day and all that happened in it are moved into the past; then it is learned.
     GatewayDay.objects.filter(pk=row.pk).update(day=yesterday)
