@@ -62,7 +62,8 @@ def exchange(
         line.timed.deadline = deadline
         line.endheaders(sent.content or None)
         answer = line.getresponse()
-        content = _read(answer)
+        with answer:
+            content = _read(answer)
     except (OSError, ValueError, http.client.HTTPException, zlib.error) as error:
         line.close()
         raise NoAnswer(repr(error)) from error
@@ -112,10 +113,14 @@ def _read(answer: http.client.HTTPResponse) -> bytes:
 
 
 class _Timed:
-    """A socket each of whose reads and writes has what is left of the exchange's time: no drip lasts for ever."""
+    """A socket each of whose reads and writes has what is left of the exchange's time: no drip lasts for ever.
+
+    An answer that ends the connection is still to be read after it is closed: then the last reader closes it.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock, self.deadline = sock, 0.0
+        self._readers, self._is_over = 0, False
 
     def hurry(self) -> None:
         left = self.deadline - time.monotonic()
@@ -128,10 +133,21 @@ class _Timed:
         self.sock.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
+        self._readers += 1
         return io.BufferedReader(_Reader(self))
 
+    def read_out(self) -> None:
+        """A reader has done with it."""
+        self._readers -= 1
+        self._end()
+
     def close(self) -> None:
-        self.sock.close()
+        self._is_over = True
+        self._end()
+
+    def _end(self) -> None:
+        if self._is_over and not self._readers:
+            self.sock.close()
 
 
 class _Reader(io.RawIOBase):
@@ -144,6 +160,11 @@ class _Reader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         self._timed.hurry()
         return self._timed.sock.recv_into(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._timed.read_out()
 
 
 class _Line(http.client.HTTPConnection):

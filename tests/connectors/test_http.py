@@ -1,6 +1,7 @@
 """The HTTP client's rules, against a real server that misbehaves."""
 
 import socket
+import threading
 import time
 
 import pytest
@@ -151,3 +152,23 @@ def test_what_no_request_can_be_made_of_is_refused_for_good(connection, server, 
     error = refused(connection, "POST", options.pop("url", f"{server.url}/ok"), **options)
     assert (error.retry, error.unknown) == (False, False)
     assert server.seen == []
+
+
+@pytest.mark.parametrize("says_length", [True, False])
+def test_an_answer_that_ends_its_connection_is_read_to_its_end(connection, says_length):
+    """Its headers come first, and the content when our side has long been told that this is the last of it."""
+    content = b'{"ok": true}'
+    length = b"Content-Length: %d\r\n" % len(content) if says_length else b""
+
+    def answer(listening):
+        heard, _address = listening.accept()
+        with heard:
+            heard.recv(65536)
+            heard.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n" + length + b"\r\n")
+            time.sleep(0.1)
+            heard.sendall(content)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=answer, args=[listening], daemon=True).start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        assert http.request(connection, "POST", url).json() == {"ok": True}
