@@ -9,17 +9,16 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing import answers, requests
+from apps.billing import answers, partner_service, requests
 from apps.billing.models import Invoice
 from apps.billing.paperwork import ChargeRequest, RequestState
 from apps.billing.partner_service import CHARGED, PENDING, ChargeAnswer, ChargeOrder, PartnerService
 from apps.connectors import exchange
-from apps.connectors.base import ConnectorError, Kind
-from apps.connectors.models import Connection, GatewayReference
+from apps.connectors.base import ConnectorError
+from apps.connectors.models import GatewayReference
 from apps.core import clock, due, faults, work
 from apps.core.errors import Refused
 from apps.core.money import Money
-from apps.core.tenancy import current_partner
 
 SEND, KIND = "billing.charge_ask", requests.KIND
 ACTOR = "partner-service"
@@ -31,7 +30,7 @@ STAFF_AFTER = timedelta(hours=2)
 
 def plan(request_id: UUID) -> None:
     """A new request goes to the partner's service, where it has one, right after the commit."""
-    connection = service()
+    connection = partner_service.service()
     if connection is None:
         return
     made = ChargeRequest.objects.select_for_update(no_key=True).get(pk=request_id)
@@ -41,15 +40,6 @@ def plan(request_id: UUID) -> None:
     made.reference_number = GatewayReference.allot(connection, KIND, made.pk)
     made.save(update_fields=["connection", "reference_number"])
     due.schedule(SEND, made.pk, clock.wall(), wall=True)
-
-
-def service() -> Connection | None:
-    """The current partner's own service that charges its clients."""
-    partner = current_partner()
-    mine = Connection.objects.filter(
-        kind=Kind.PARTNER, partner=partner, is_enabled=True, is_test=partner.is_sandbox
-    )
-    return mine.order_by("pk").first()
 
 
 def step(request_id: UUID) -> None:

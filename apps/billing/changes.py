@@ -116,6 +116,7 @@ def change(
     quantity: int | None = None,
     when: str = "",
     return_url: str = "",
+    instrument: str = "",
     reason: str = "",
     actor: str = "",
 ) -> Outcome:
@@ -123,7 +124,8 @@ def change(
 
     `when`: "now", or "period_end"; without it what is dearer comes now, what is cheaper at the period's end. What
     costs money now holds when it is paid: by the saved method, or on the gateway's page where `return_url` is
-    given. What costs nothing holds at once, and what is over goes onto the balance. Raises Refused:
+    given (with `instrument`, if the customer has chosen one). What costs nothing holds at once, and what is over goes
+    onto the balance. Raises Refused:
     `subscription_not_live`, `is_cancelled`, `invoice_open`, `offer_closed`, `other_product`, `bad_quantity`,
     `seats_taken`, `addon_period_differs`, `nothing_changes`, `no_method`, `days_not_billed`.
     """
@@ -137,9 +139,8 @@ def change(
             _write(subscription, view, reason=reason, actor=actor)
             return Outcome("planned", view.start_date)
         if view.due.amount:
-            return _ask_for_money(
-                subscription, wanted, view, return_url=return_url, reason=reason, actor=actor
-            )
+            page = {"return_url": return_url, "instrument": instrument if return_url else ""}
+            return _ask_for_money(subscription, wanted, view, **page, reason=reason, actor=actor)
         view = _look_again(subscription, wanted, view)
         invoice = (
             adjusting.draft(subscription, view.priced, credit_applied=view.covered) if view.priced else None
@@ -410,7 +411,14 @@ def _move(subscription: Subscription, charges: Sequence[Charge]) -> None:
 
 
 def _ask_for_money(
-    subscription: Subscription, wanted: Wanted, view: Preview, *, return_url: str, reason: str, actor: str
+    subscription: Subscription,
+    wanted: Wanted,
+    view: Preview,
+    *,
+    return_url: str,
+    instrument: str,
+    reason: str,
+    actor: str,
 ) -> Outcome:
     method = _usable(subscription) if not return_url else None
     if subscription.collection != Collection.CHARGE or (method is None and not return_url):
@@ -430,7 +438,7 @@ def _ask_for_money(
     )
     data = {"tariff_version": wanted.version.pk, "quantity": wanted.quantity, "due": str(view.due.amount)}
     journal.record("subscription.change-asked", subscriptions.KIND, subscription.pk, actor=actor, data=data)
-    payment = invoices.pay(invoice, method=method, return_url=return_url)
+    payment = invoices.pay(invoice, method=method, return_url=return_url, instrument=instrument)
     return Outcome("waiting", view.start_date, invoice, payment)
 
 

@@ -73,6 +73,12 @@ class ChangeSerializer(serializers.Serializer[Any]):
     return_url = serializers.URLField(
         required=False, help_text=_("Оплатить на странице шлюза, а не сохранённым способом")
     )
+    instrument = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=20,
+        help_text=_("Вместе с return_url: чем платит клиент, bank_card или sbp"),
+    )
 
 
 class ChangePreviewLineSerializer(serializers.Serializer[Any]):
@@ -190,6 +196,7 @@ class LifecycleActions(viewsets.GenericViewSet[Subscription]):
     def preview_change(self, request: Request, pk: str) -> Response:
         given = self._change_of(request)
         given.pop("return_url", None)
+        given.pop("instrument", None)
         return Response(
             ChangePreviewSerializer(shown(changes.preview(subscription=self.get_object(), **given))).data
         )

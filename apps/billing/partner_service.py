@@ -27,7 +27,9 @@ from apps.connectors.base import (
     Received,
     setting,
 )
+from apps.connectors.models import Connection
 from apps.core.money import Money
+from apps.core.tenancy import current_partner
 
 SIGNATURE = "X-Armor-Signature"
 TOLERANCE_SECONDS = 300
@@ -42,6 +44,11 @@ class Settings:
 
     url: str = setting(_("адрес сервиса"), help_text=_("Без косой черты на конце; к нему добавится /charges"))
     secret: str = setting(_("ключ подписи"), secret=True)
+    at_checkout: str = setting(
+        _("название при оформлении"),
+        default="",
+        help_text=_("Клиент выберет его вместо карты, например «Счёт телефона»; пусто: не предлагается"),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +154,21 @@ class PartnerService(Connector):
             # 4xx is a refusal to talk, not to charge: nothing was done.
             is_refusal = 400 <= answer.status_code < 500
             raise ConnectorError(told, unknown=writing and not is_refusal, retry=not writing) from error
+
+
+def service() -> Connection | None:
+    """The current partner's own service that charges its clients."""
+    partner = current_partner()
+    mine = Connection.objects.filter(
+        kind=Kind.PARTNER, partner=partner, is_enabled=True, is_test=partner.is_sandbox
+    )
+    return mine.order_by("pk").first()
+
+
+def at_checkout() -> str:
+    """What the partner's own way to pay is called where customers choose; empty where they are not offered it."""
+    connection = service()
+    return str(connection.config.get("at_checkout") or "") if connection is not None else ""
 
 
 def signature(secret: str, body: bytes, at: int) -> str:

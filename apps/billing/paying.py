@@ -1,17 +1,24 @@
 """Who pays for a subscription and by when: frozen at its sale, from the offer and from who the customer is."""
 
 from datetime import date, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts import companies
 from apps.accounts.models import Customer
+from apps.billing import partner_service
 from apps.billing.models import Collection, Invoice, Subscription
 from apps.catalog.models import Offer
 from apps.core.errors import Refused
+from apps.core.money import Money
 from apps.core.tenancy import current_partner
+from apps.payments import routing
 
+PARTNER = "partner"
+"""What a customer chooses who wants the partner to charge them, as with a phone bill."""
+NOT_SO = _("Здесь так заплатить нельзя, выберите другой способ")
 DAYS_TO_PAY, DAYS_AHEAD = 3, 14
 GRACE = timedelta(days=10)
 """How long a bank transfer is waited for after its last day, the product staying."""
@@ -23,11 +30,76 @@ EARLY = (Collection.INVOICE.value,)
 """Collections whose renewal invoices are issued ahead of the period."""
 
 
-def collection(customer: Customer, offer: Offer, parent: Subscription | None = None) -> str:
+def instruments(offer: Offer, money: Money, *, binds: bool = False, is_addon: bool = False) -> list[str]:
+    """How a customer may choose to pay for an offer now, the usual way first; empty where nobody asks them.
+
+    `bank_card` and `sbp` at the gateways that its payment may come to, `partner` where the partner's own service
+    is set to be offered. `binds`: nothing is paid now, a method is saved.
+    """
+    if offer.payer == Collection.PARTNER_CHARGES:
+        return [PARTNER]
+    if offer.payer != Collection.CHARGE:
+        return []
+    version_id = offer.tariff.current_id
+    found = _at_gateways(money, offer.tariff.product_id, version_id, binds=binds)
+    # An add-on is paid as its subscription is.
+    if not is_addon and partner_service.at_checkout():
+        found.append(PARTNER)
+    return found
+
+
+def instruments_of(invoice: Invoice) -> list[str]:
+    """How an unpaid invoice may be paid at the gateways; empty where no gateway takes its money."""
+    if invoice.collection != Collection.CHARGE:
+        return []
+    line = invoice.lines.all()[0]
+    return _at_gateways(invoice.due_money, line.product_id, line.tariff_version_id)
+
+
+def instruments_to_save(subscription: Subscription) -> list[str]:
+    """What may be saved for a subscription's charges."""
+    if subscription.collection != Collection.CHARGE:
+        return []
+    money = Money(Decimal("1.00"), subscription.currency)
+    return _at_gateways(money, subscription.product_id, subscription.tariff_version_id, binds=True)
+
+
+def _at_gateways(
+    money: Money, product_id: int | None, tariff_version_id: int | None, *, binds: bool = False
+) -> list[str]:
+    asked = routing.Asked(
+        partner=current_partner(),
+        money=money,
+        product_id=product_id,
+        tariff_version_id=tariff_version_id,
+    )
+    return routing.instruments(asked, binds=binds)
+
+
+def collection(
+    customer: Customer, offer: Offer, parent: Subscription | None = None, instrument: str = ""
+) -> str:
     """How a new subscription's money comes: as the offer says, and by invoice where a company pays for itself.
 
-    Raises Refused: `company_needed`, `no_payer`, `addon_not_paid`.
+    With the `instrument` "partner" the partner charges, where it offers that. Raises Refused: `company_needed`,
+    `no_payer`, `addon_not_paid`, `instrument_not_offered`.
     """
+    made = _collection(customer, offer, parent)
+    if (
+        instrument == PARTNER
+        and made == Collection.CHARGE
+        and parent is None
+        and partner_service.at_checkout()
+    ):
+        return Collection.PARTNER_CHARGES
+    if instrument and (instrument == PARTNER) != (made == Collection.PARTNER_CHARGES):
+        raise Refused("instrument_not_offered", NOT_SO)
+    if instrument and made not in {Collection.CHARGE, Collection.PARTNER_CHARGES}:
+        raise Refused("instrument_not_offered", NOT_SO)
+    return made
+
+
+def _collection(customer: Customer, offer: Offer, parent: Subscription | None) -> str:
     if parent is not None:
         if parent.collection == Collection.PARTNER_PAYS:
             raise Refused("addon_not_paid", _("За дополнения к этой подписке партнёр не платит"))

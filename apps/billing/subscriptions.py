@@ -73,11 +73,12 @@ def unsaved(
     terms: dict[str, Any] | None = None,
     parent: Subscription | None = None,
     with_trial: bool = True,
+    instrument: str = "",
 ) -> Subscription:
     """A subscription that is not written yet: to be, or only to see what it would cost.
 
     With `parent` it is an add-on (see `addons`). Without `with_trial` it is charged from the first day on. Where
-    `terms` say `periods`, it is over after so many of them.
+    `terms` say `periods`, it is over after so many of them. `instrument` is how the customer has chosen to pay.
     """
     return Subscription(
         customer=customer,
@@ -88,7 +89,7 @@ def unsaved(
         name=name[:300],
         quantity=quantity,
         price=offer.price_by(version),
-        collection=paying.collection(customer, offer, parent),
+        collection=paying.collection(customer, offer, parent, instrument),
         parent=parent,
         currency=version.currency,
         vat_code=version.vat_code,

@@ -10,15 +10,19 @@ from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from apps.accounts import companies, customers
 from apps.accounts.api import CompanySerializer
+from apps.billing import paying
 from apps.billing.api import actor_of
 from apps.billing.models import Subscription
 from apps.core.errors import Refused
+from apps.core.money import Money
 from apps.journal.api import idempotent
 from apps.orders.models import Order, OrderState, Service
 from apps.orders.placing import LIMIT, open_payment_page, place_order
@@ -53,6 +57,7 @@ ANSWER = {
         "state": "pending",
         "amount": "99.00",
         "currency": "RUB",
+        "instrument": "bank_card",
         "confirmation_url": "https://yoomoney.ru/checkout/payments/v2/contract?orderId=2c85…",
         "decline_reason": "",
     },
@@ -120,10 +125,35 @@ class NewOrder(serializers.Serializer[Any]):
         help_text=_("false: без пробного периода тарифа, с оплатой сразу"),
     )
 
+    instrument = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        default="",
+        max_length=20,
+        help_text=_(
+            "Чем платит клиент: bank_card, sbp или partner, из GET /orders/instruments/; пусто: выберет на странице "
+            "шлюза. Такого нет: 409 instrument_not_offered"
+        ),
+    )
+
     def validate_return_url(self, value: str) -> str:
         if not value.startswith(("https://", "http://")):
             raise serializers.ValidationError(_("Нужен адрес, который начинается с https://"))
         return value
+
+
+class InstrumentsOf(serializers.Serializer[Any]):
+    """What is to be bought."""
+
+    offer = serializers.IntegerField(min_value=1, help_text=_("Номер предложения"))
+    quantity = serializers.IntegerField(default=1, min_value=1, max_value=LIMIT)
+    trial = serializers.BooleanField(default=True, help_text=_("false: без пробного периода"))
+
+
+class InstrumentsSerializer(serializers.Serializer[Any]):
+    """How the customer may pay."""
+
+    instruments = serializers.ListField(child=serializers.CharField())
 
 
 class PaymentSerializer(serializers.ModelSerializer[Payment]):
@@ -131,7 +161,15 @@ class PaymentSerializer(serializers.ModelSerializer[Payment]):
 
     class Meta:
         model = Payment
-        fields = ("id", "state", "amount", "currency", "confirmation_url", "decline_reason")
+        fields = (
+            "id",
+            "state",
+            "amount",
+            "currency",
+            "instrument",
+            "confirmation_url",
+            "decline_reason",
+        )
         read_only_fields = fields
 
 
@@ -252,10 +290,34 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
                 parent=_parent(data.get("subscription")),
                 promo_code=data.get("promo_code", ""),
                 trial=data["trial"],
+                instrument=data["instrument"],
             )
         open_payment_page(order)
         order = self.get_queryset().get(pk=order.pk)
         return Response(OrderSerializer(order).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(
+        summary=_("Чем можно оплатить"),
+        description=_(
+            "Способы, из которых клиент выбирает, обычный первым: bank_card, sbp, partner (спишет партнёр). "
+            "Один или ни одного: выбирать нечего. Любой из них — instrument заказа."
+        ),
+        parameters=[InstrumentsOf],
+        responses=InstrumentsSerializer,
+        examples=[OpenApiExample("instruments", value={"instruments": ["bank_card", "sbp"]})],
+    )
+    @action(detail=False, pagination_class=None, filterset_class=None)
+    def instruments(self, request: Request) -> Response:
+        given = InstrumentsOf(data=request.query_params)
+        given.is_valid(raise_exception=True)
+        key: Any = request.auth
+        offer = get_object_or_404(key.offers(), pk=given.validated_data["offer"])
+        version = offer.current_version()
+        is_trial = version.trial_days and given.validated_data["trial"]
+        money = Money(offer.unit_price * given.validated_data["quantity"], version.currency)
+        free = is_trial and not version.trial_needs_method
+        found = [] if free else paying.instruments(offer, money, binds=bool(is_trial))
+        return Response(InstrumentsSerializer({"instruments": found}).data)
 
 
 def _parent(key: UUID | None) -> Subscription | None:

@@ -50,15 +50,18 @@ def place_order(
     parent: Subscription | None = None,
     promo_code: str = "",
     trial: bool | None = None,
+    instrument: str = "",
 ) -> Order:
     """Takes an order and starts its payment; `order.payment()` has the page to send the customer to, once sent.
 
     With `parent` an add-on is ordered for that subscription: charged to its next bill date now, and with it then.
     `sold` is what the channel sells, where that is not everything. `expected_price` is what the customer saw for
     one piece. `trial` False buys without the tariff's trial. In `return_url`, `{order}` becomes the order's id.
-    A second call with the same `request_key` gives the first order. Raises Refused: `offer_closed`,
+    `instrument` is how the customer has chosen to pay, one of `paying.instruments`; without it the gateway's page
+    offers all it has. A second call with the same `request_key` gives the first order. Raises Refused: `offer_closed`,
     `sales_stopped`, `bad_quantity`, `price_changed`, `request_key_reused`, `no_connection`, `customer_erased`,
-    `bad_answers`, `trial_used`, `promo_not_for_this`, and those of `rules.check` and `promos.redeem`.
+    `bad_answers`, `trial_used`, `promo_not_for_this`, `instrument_not_offered`, and those of `rules.check` and
+    `promos.redeem`.
     """
     if request_key and (earlier := _earlier(request_key, customer, offer)):
         return earlier
@@ -79,6 +82,7 @@ def place_order(
                 parent=parent,
                 promo_code=promo_code,
                 trial=trial,
+                instrument=instrument,
             )
     except IntegrityError:
         # A double click: the other one was first.
@@ -125,6 +129,7 @@ def _place(
     parent: Subscription | None,
     promo_code: str,
     trial: bool | None,
+    instrument: str,
     **given: Any,
 ) -> Order:
     _check_known(customer)
@@ -149,12 +154,14 @@ def _place(
         terms=order.terms,
         parent=parent,
         with_trial=_with_trial(customer, offer, trial),
+        instrument=instrument,
     )
     collecting.prepare(subscription)
     invoice = _billed(order, subscription, offer, parent, promo_code)
     is_free = bool(subscription.trial_days) and not _is_bound_first(subscription, version)
     if not is_free and subscription.collection == Collection.CHARGE:
-        invoices.pay(invoice, return_url=return_url.replace("{order}", str(order.pk)))
+        back = return_url.replace("{order}", str(order.pk))
+        invoices.pay(invoice, return_url=back, instrument=instrument)
     order.subscription, order.invoice = subscription, invoice
     history.change(order, OrderState.AWAITING_PAYMENT, actor=order.actor)
     # The parts of a bundle are sold with it. In one order, so that two sales do not wait for each other.

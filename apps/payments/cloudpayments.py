@@ -75,6 +75,11 @@ class Settings:
     base_url: str = setting(_("адрес API"), default="https://api.cloudpayments.ru")
     vat_22: int = setting(_("число ставки НДС 22 % в чеке"), default=22)
     vat_122: int = setting(_("число ставки НДС 22/122 в чеке"), default=122)
+    sbp: bool = setting(
+        _("СБП подключена"),
+        default=True,
+        help_text=_("Есть ли СБП в договоре со шлюзом: без неё клиенту она не предлагается"),
+    )
 
 
 class CloudPayments(CloudPaymentsReceipts, Gateway):

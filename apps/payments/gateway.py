@@ -189,6 +189,11 @@ class Gateway(Connector):
     decline_classes: ClassVar[Mapping[str, str]] = {}
     """Its words for why a charge failed, each with the class that tells what to do next."""
 
+    @property
+    def taken(self) -> frozenset[str]:
+        """Its `instruments` that this shop has by its contract."""
+        return self.instruments if getattr(self.config, "sbp", True) else self.instruments - {Instrument.SBP}
+
     @abstractmethod
     def create_payment(self, request: PaymentRequest) -> GatewayPayment:
         """A first payment: the customer confirms it on the gateway's page."""

@@ -17,18 +17,23 @@ def checked(connection: Connection, amount: Money, instrument: str, *, binds: bo
     Raises Refused `instrument_not_offered`, `no_two_stage`, `amount_too_small`.
     """
     gateway: Gateway = connection.reader()
-    if instrument and instrument not in gateway.instruments:
+    if instrument and instrument not in gateway.taken:
         raise Refused("instrument_not_offered", _("Здесь так заплатить нельзя, выберите другой способ"))
     if not capture and not (gateway.holds if not instrument else gateway.holds & {instrument}):
         raise Refused("no_two_stage", _("Этим способом деньги нельзя сначала удержать"))
     if binds and gateway.binds(instrument or Instrument.BANK_CARD):
         return Money(Decimal("0.00"), amount.currency)
-    least = SBP_LEAST if instrument == Instrument.SBP else Decimal("0.00")
+    least = least_of(instrument)
     if amount.amount >= least:
         return amount
     if binds:
         return Money(least, amount.currency)
     raise Refused("amount_too_small", _("Этим способом платят не меньше %s") % Money(least, amount.currency))
+
+
+def least_of(instrument: str) -> Decimal:
+    """Roubles: the smallest sum that is paid so."""
+    return SBP_LEAST if instrument == Instrument.SBP else Decimal("0.00")
 
 
 def why_not(connection: Connection, amount: Money, instrument: str, *, two_stage: bool) -> str:
@@ -37,7 +42,7 @@ def why_not(connection: Connection, amount: Money, instrument: str, *, two_stage
         gateway: Gateway = connection.reader()
     except (LookupError, ConnectorError) as error:
         return str(error)
-    if instrument and instrument not in gateway.instruments:
+    if instrument and instrument not in gateway.taken:
         return str(_("там так не платят"))
     if two_stage and not (gateway.holds & {instrument} if instrument else gateway.holds):
         return str(_("там деньги нельзя сначала удержать"))

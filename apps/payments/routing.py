@@ -20,8 +20,11 @@ from apps.core.money import Money
 from apps.core.tenancy import current_partner
 from apps.partners.models import Partner
 from apps.payments import offers
+from apps.payments.gateway import Instrument
 from apps.payments.models import Payment, PaymentState
 from apps.policies.routes import PaymentRoute, RouteShare
+
+_ANY = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +90,27 @@ def choose(asked: Asked, key: UUID, *, avoid: Collection[int] = ()) -> Choice:
         chosen, stepped_in = _pick(candidates, key)
         return Choice(chosen, route, candidates, tuple(passed), stepped_in)
     return Choice(usual, passed=tuple(passed))
+
+
+def instruments(asked: Asked, *, binds: bool = False) -> list[str]:
+    """What a customer may choose to pay with, the usual first: whatever the gateway that would get it takes.
+
+    What only gateways take that are away just now is left out. `binds`: a method is saved and nothing is to be paid.
+    """
+    return [one for one in Instrument if _is_on_offer(replace(asked, instrument=one), binds=binds)]
+
+
+def _is_on_offer(asked: Asked, *, binds: bool) -> bool:
+    try:
+        # Whichever it comes to by shares: all that are shared among can take it.
+        to = choose(asked, _ANY).connection
+    except Refused:
+        return False
+    if not to.is_enabled or not to.is_well:
+        return False
+    if not binds and asked.money.amount < offers.least_of(asked.instrument):
+        return False
+    return not offers.why_not(to, asked.money, asked.instrument, two_stage=asked.two_stage)
 
 
 def _tariff_of(tariff_version_id: int | None) -> int | None:

@@ -95,6 +95,11 @@ class Settings:
             "Картой — AddCard, счётом СБП — AddAccountQr. Без этого привязывается рублём, он вернётся"
         ),
     )
+    sbp: bool = setting(
+        _("СБП подключена"),
+        default=True,
+        help_text=_("Есть ли СБП в договоре со шлюзом: без неё клиенту она не предлагается"),
+    )
 
 
 class TBank(TBankReceipts, Gateway):

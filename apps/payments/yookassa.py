@@ -69,6 +69,11 @@ class Settings:
         default=False,
         help_text=_("Включает менеджер ЮKassa. Без этого карта привязывается рублём, который сразу вернётся"),
     )
+    sbp: bool = setting(
+        _("СБП подключена"),
+        default=True,
+        help_text=_("Есть ли СБП в договоре со шлюзом: без неё клиенту она не предлагается"),
+    )
 
 
 class YooKassa(YooKassaReceipts, Gateway):

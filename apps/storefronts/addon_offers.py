@@ -4,17 +4,15 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from django.utils.translation import gettext as _
-
-from apps.billing import addons, subscriptions
-from apps.billing.models import RUNNING, Subscription, SubscriptionState
+from apps.billing import addons, paying, subscriptions
+from apps.billing.models import RUNNING, Collection, Subscription, SubscriptionState
 from apps.catalog.models import Offer, Relation, TariffVersion
 from apps.core import addresses, clock
 from apps.core.ids import uuid7
 from apps.core.money import Money
 from apps.core.tenancy import current_partner
 from apps.orders.models import Order
-from apps.storefronts import purchases, visitors
+from apps.storefronts import purchases, visitors, ways
 from apps.storefronts.words import every_period
 
 
@@ -65,12 +63,15 @@ def price(parent: Subscription, offer: Offer) -> Priced:
     return Priced(offer, Money(total, version.currency), parent.billed_until)
 
 
-def buy(request: Any, parent: Subscription, offer: Offer, priced: Priced) -> Order:
+def _way(parent: Subscription, instrument: str) -> str:
+    by_partner = parent.collection in {Collection.PARTNER_CHARGES, Collection.PARTNER_REPORTS}
+    return paying.PARTNER if by_partner else instrument
+
+
+def buy(request: Any, parent: Subscription, offer: Offer, priced: Priced, instrument: str = "") -> Order:
     """Ordered for its subscription; the page showed what it costs."""
     version = offer.current_version()
-    text = _(
-        "Согласен на автоматическое списание %(price)s %(every)s с сохранённой карты, пока не отменю подписку."
-    ) % {"price": offer.money, "every": every_period(version)}
+    text = ways.consent(_way(parent, instrument), f"{offer.money} {every_period(version)}")
     return purchases.buy(
         request_key=uuid7(),
         offer=offer,
@@ -85,5 +86,6 @@ def buy(request: Any, parent: Subscription, offer: Offer, priced: Priced) -> Ord
             user_agent=request.headers.get("User-Agent", ""),
         ),
         parent=parent,
+        instrument=instrument,
         return_url=f"{request.scheme}://{request.get_host()}/thanks/{{order}}/",
     )

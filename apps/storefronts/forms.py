@@ -10,9 +10,11 @@ from apps.accounts import companies
 from apps.accounts.models import Company, Customer
 from apps.catalog import parameters, regions
 from apps.catalog.models import ProductParameter
+from apps.catalog.models.offers import Payer
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.orders.rules import Declared
+from apps.storefronts import ways
 from apps.storefronts.quotes import Quote
 
 
@@ -39,6 +41,8 @@ class CheckoutForm(AccessibleForm):
     currency = forms.CharField(widget=forms.HiddenInput, required=False, max_length=3)
     due = forms.CharField(widget=forms.HiddenInput, required=False, max_length=30)
     trial = forms.CharField(widget=forms.HiddenInput, required=False, max_length=1)
+    agreed_to = forms.CharField(widget=forms.HiddenInput, required=False, max_length=20)
+    """The way to pay whose consent was read: another one's is to be read first."""
     phone = forms.CharField(
         label=_("Телефон"),
         required=False,
@@ -82,6 +86,7 @@ class CheckoutForm(AccessibleForm):
         self.quote, self.offer, self.buyer = quote, quote.offer, buyer
         self.version = quote.version
         super().__init__(data, initial={"request_key": uuid7(), **self._shown()})
+        self.fields[ways.FIELD] = forms.CharField(required=False, max_length=20)
         self._ask()
         if quote.by_invoice and (buyer is None or companies.of(buyer.pk) is None):
             self.fields.update(company_fields())
@@ -100,6 +105,18 @@ class CheckoutForm(AccessibleForm):
             "due": f"{self.quote.due_now.amount:.2f}",
             "trial": "1" if self.quote.is_trial else "0",
         }
+
+    @property
+    def way(self) -> str:
+        """The way to pay that is chosen, as it is shown: the usual one until the buyer says otherwise."""
+        codes = [one.code for one in self.quote.ways]
+        asked = str(self.data.get(ways.FIELD, "")) if self.is_bound else ""
+        return asked if asked in codes else codes[0] if codes else ""
+
+    @property
+    def instrument(self) -> str:
+        """What the order is placed with; empty where the offer leaves nothing to choose."""
+        return self.way if self.offer.payer == Payer.CHARGE else ""
 
     def _ask(self) -> None:
         """What the product asks of its buyers: age, region, parameters of the order."""
@@ -145,12 +162,22 @@ class CheckoutForm(AccessibleForm):
                     parameters.check_by(one.rule, value)
                 except ValueError as error:
                     self.add_error(f"answer_{one.code}", str(error))
+        self._check_way(cleaned)
         if self.buyer is None and not cleaned.get("phone") and not cleaned.get("email"):
             self.add_error("phone", _("Укажите телефон или почту."))
         if given := self.company():
             for name, reason in companies.problems(Company(**given)).items():
                 self.add_error(f"company_{name}", reason)
         return cleaned
+
+    def _check_way(self, cleaned: dict[str, Any]) -> None:
+        """The consent that was given is the one that belongs to the way; a script on the page sees to that."""
+        codes = [one.code for one in self.quote.ways]
+        asked = cleaned.get(ways.FIELD, "")
+        if asked and asked not in codes:
+            self.add_error(ways.FIELD, _("Так заплатить сейчас нельзя: выберите другой способ."))
+        elif len(codes) > 1 and (cleaned.get("agreed_to") or codes[0]) != self.way:
+            self.add_error(ways.FIELD, _("Способ другой: прочитайте, на что соглашаетесь, и отметьте снова."))
 
     @property
     def requisites(self) -> list[Any]:
@@ -188,6 +215,7 @@ class CheckoutForm(AccessibleForm):
         again = CheckoutForm(quote or self.quote, self.buyer)
         data = dict(self.data.items()) | again._shown()
         data["request_key"] = str(uuid7())
+        data["agreed_to"] = self.way
         data.pop("recurring", None)
         again = CheckoutForm(again.quote, self.buyer, data)
         again.is_valid()

@@ -64,6 +64,7 @@ def buy(
     trial: bool | None = None,
     parent: Subscription | None = None,
     company: Mapping[str, str] | None = None,
+    instrument: str = "",
 ) -> Order:
     """One order for one request key: a second press waits for the first and gets the same order.
 
@@ -100,6 +101,7 @@ def buy(
             promo_code=promo_code,
             trial=trial,
             parent=parent,
+            instrument=instrument,
         )
         checkout.save(update_fields=["order"])
     return checkout.order

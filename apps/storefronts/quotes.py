@@ -2,25 +2,28 @@
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 
 from django.utils.translation import gettext as _
 
 from apps.accounts import companies
 from apps.accounts.models import Customer
-from apps.billing import promos, trials
+from apps.billing import paying, promos, trials
 from apps.billing.periods import period_end
 from apps.catalog import periods
 from apps.catalog.models import Offer, TariffVersion
 from apps.catalog.models.offers import Payer
 from apps.core import clock
 from apps.core.money import Money
+from apps.payments.gateway import Instrument
+from apps.storefronts import ways
 from apps.storefronts.words import every_period
 
 AS_COMPANY = "company"
 """How a link asks for the checkout of a company: `?as=company`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Quote:
     """An offer to one buyer: with its trial, where it was not had yet, and what a promo code takes off."""
 
@@ -51,11 +54,18 @@ class Quote:
 
     @property
     def is_charged(self) -> bool:
-        """Whether a saved card will be charged: a trial without a card asks again at its end."""
+        """Whether money will be taken without another word: a trial without a card asks again at its end."""
         if self.by_invoice:
             return False
+        if self.offer.payer in ways.BY_PARTNER:
+            return True
         needs = self.version.trial_needs_method and self.offer.payer == Payer.CHARGE
         return not self.is_trial or needs
+
+    @cached_property
+    def ways(self) -> list[ways.Way]:
+        """How the buyer may pay, the usual way first; nothing where nothing will be charged."""
+        return ways.of_offer(self.offer, self.due_now, by_invoice=self.by_invoice) if self.is_charged else []
 
     @property
     def saves_card(self) -> bool:
@@ -144,8 +154,8 @@ def needs_company(offer: Offer) -> bool:
     return offer.payer == Payer.INVOICE or offer.tariff.product.companies_only
 
 
-def in_trial_words(shown: Quote) -> str:
-    """What the trial is here: until when, and what it takes to begin."""
+def in_trial_words(shown: Quote, way: str = "") -> str:
+    """What the trial is here: until when, and what it takes to begin for who pays by `way` afterwards."""
     terms = {
         "days": periods.in_words(shown.version.trial_days, "day"),
         "date": f"{shown.trial_end:%d.%m.%Y}",
@@ -154,6 +164,16 @@ def in_trial_words(shown: Quote) -> str:
         return _("%(days)s бесплатно, до %(date)s. К концу пришлём счёт.") % terms
     if not shown.is_charged:
         return _("%(days)s бесплатно и без карты, до %(date)s. Потом выберете, как платить.") % terms
+    if way == paying.PARTNER or shown.offer.payer in ways.BY_PARTNER:
+        return _("%(days)s бесплатно, до %(date)s. Отмените раньше, и ничего не спишем.") % terms
+    if way == Instrument.SBP:
+        return (
+            _(
+                "%(days)s бесплатно, до %(date)s. Чтобы привязать счёт, банк спишет через СБП "
+                "10\N{NO-BREAK SPACE}₽ и сразу вернёт. Отмените раньше, и ничего не спишем."
+            )
+            % terms
+        )
     return (
         _(
             "%(days)s бесплатно, до %(date)s. Чтобы привязать карту, банк спишет 1\N{NO-BREAK SPACE}₽ и сразу вернёт. "

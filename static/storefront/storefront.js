@@ -31,6 +31,25 @@ if (waiting) {
   setTimeout(ask, pause);
 }
 
+// What is agreed to goes with the way to pay: another way, another consent, and it is to be given anew.
+const agree = (form) => {
+  const way = form.querySelector("[name=pay_with]:checked");
+  if (!way || !form.agreed_to || form.agreed_to.value === way.value) {
+    return;
+  }
+  form.agreed_to.value = way.value;
+  form.recurring.checked = false;
+  for (const text of document.querySelectorAll("[data-way]")) {
+    text.hidden = text.dataset.way !== way.value;
+  }
+};
+
+document.addEventListener("change", (event) => {
+  if (event.target.name === "pay_with") {
+    agree(event.target.form);
+  }
+});
+
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (button) {
@@ -60,6 +79,9 @@ document.addEventListener("submit", (event) => {
 
 // Back from the gateway by the browser's button: the page may be sent again.
 addEventListener("pageshow", () => {
+  for (const way of document.querySelectorAll("[name=pay_with]:checked")) {
+    agree(way.form);
+  }
   for (const form of document.querySelectorAll("form[data-sent]")) {
     delete form.dataset.sent;
   }

@@ -297,7 +297,7 @@ def test_a_trial_without_a_card_asks_for_none(shop: Shop, browser: Any) -> None:
     shop.until(clock.today() + timedelta(days=8))
     page = text_of(mine.get(page_of(row)))
     assert "Выберите, как платить" in page
-    waiting = mine.post(page_of(row, "card/"))
+    waiting = mine.post(page_of(row, "card/"), {"pay_with": "bank_card"})
     shop.deliver()
     shop.gateway.pay(mine.get(waiting.url).url)
     for payment in row.customer.payments.all():

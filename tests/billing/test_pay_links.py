@@ -153,7 +153,7 @@ def test_a_card_is_changed_before_the_charge(shop: Shop, web: Client) -> None:
     notice = Message.objects.get(type="renewal_ahead").text
     link = re.search(r"/p/[\w-]+/", notice)[0]  # type: ignore[index]
     page = web.get(link).content.decode()
-    assert "Сменить карту" in page
+    assert "Сменить способ оплаты" in page
     assert "Отказаться от автосписаний" in page
     answer = web.post(link, {"do": "bind"})
     assert answer.status_code == 302

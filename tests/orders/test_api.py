@@ -65,6 +65,21 @@ def test_an_order_by_api(shop: Shop, api: Client) -> None:
     assert not api.post(address + "resume/").json()["cancel_at_period_end"]
 
 
+def test_the_way_to_pay_is_the_customer_s(shop: Shop, api: Client) -> None:
+    offer = shop.offer()
+    asked = f"/api/v1/orders/instruments/?offer={offer.pk}"
+    assert api.get(asked).json() == {"instruments": ["bank_card", "sbp"]}
+    assert api.get("/api/v1/orders/instruments/?offer=999999").status_code == 404
+    sent = {"content_type": "application/json"}
+    for wrong in ("partner", "cash"):
+        refused = api.post("/api/v1/orders/", body(offer, instrument=wrong), **sent)
+        assert (refused.status_code, refused.json()["title"]) == (409, "instrument_not_offered")
+    assert Order.objects.count() == 0
+    answer = api.post("/api/v1/orders/", body(offer, instrument="sbp"), **sent)
+    assert (answer.status_code, answer.json()["payment"]["instrument"]) == (201, "sbp")
+    shop.gateway.pay_sbp(answer.json()["payment"]["confirmation_url"])
+
+
 def test_what_is_wrong_is_a_problem_and_changes_nothing(
     shop: Shop, api: Client, client_for: Callable[..., Client]
 ) -> None:

@@ -117,7 +117,9 @@ def test_a_declined_first_payment_can_be_paid_in_the_cabinet(
     page = cabinet.get("/cabinet/").content.decode()
     assert "Выставлен" in page
     assert pay in page
-    payment_page = cabinet.post(pay).url
+    assert "Чем платить" in cabinet.post(pay).content.decode()
+    assert cabinet.post(pay, {"pay_with": "partner"}).status_code == 409
+    payment_page = cabinet.post(pay, {"pay_with": "bank_card"}).url
     deliver()
     gateway.pay(cabinet.get(payment_page).url)
     payments.settle(order.payment().pk)

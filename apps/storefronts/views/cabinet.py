@@ -16,13 +16,22 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from apps.accounts import sign_in as accounts
 from apps.billing import adjusting, balances, pauses, pdf, retention, subscriptions, trials
 from apps.billing import invoices as billing
-from apps.billing.models import RUNNING, Collection, Invoice, InvoiceState, Subscription, SubscriptionState
+from apps.billing.models import (
+    RUNNING,
+    Collection,
+    Invoice,
+    InvoicePayment,
+    InvoiceState,
+    Subscription,
+    SubscriptionState,
+)
 from apps.core import addresses, clock
 from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.orders.models import ServiceState
 from apps.payments import methods
 from apps.payments.models import Payment, PaymentMethod, RefusalHow
+from apps.storefronts import ways
 from apps.storefronts.cabinet_forms import LeaveForm
 from apps.storefronts.forms import CodeForm, ContactForm
 from apps.storefronts.pages import page, show
@@ -194,13 +203,31 @@ def invoice(request: Any, invoice_id: UUID) -> HttpResponse:
     return response
 
 
+def under_way(invoice: Invoice) -> bool:
+    """Whether a payment of it has been begun: the gateway's page of that one is what it is paid on."""
+    return InvoicePayment.objects.filter(invoice=invoice, failed=False).exists()
+
+
 @require_POST
 @own
 def pay_invoice(request: Any, invoice_id: UUID) -> HttpResponse:
     """Pays what a saved card could not: on the gateway's page, and with the card that is used there from then on."""
     found = get_object_or_404(Invoice, **mine(request, invoice_id))
+    back = request.build_absolute_uri(reverse("storefronts:cabinet"))
+    offered = ways.of_invoice(found) if found.state == InvoiceState.OPEN and not under_way(found) else []
+    if ways.must_ask(request.POST, offered) and found.subscription is not None:
+        context = {
+            "subscription": found.subscription,
+            "title": _("Оплатите счёт"),
+            "press": _("Оплатить %(sum)s") % {"sum": found.due_money},
+            "note": _("Чем заплатите сейчас, с того будут и следующие списания."),
+            "ways": offered,
+            "action": request.path,
+        }
+        return show(request, "choose.html", context)
+    chosen = ways.chosen(request.POST, offered) if offered else ""
     with transaction.atomic():
-        payment = billing.pay(found, return_url=request.build_absolute_uri(reverse("storefronts:cabinet")))
+        payment = billing.pay(found, return_url=back, instrument=chosen)
     return redirect("storefronts:payment", payment.pk)
 
 

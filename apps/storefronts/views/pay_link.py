@@ -28,7 +28,9 @@ from apps.core import addresses, throttle
 from apps.core.errors import Refused
 from apps.payments import methods, payments
 from apps.payments.models import Payment, PaymentMethod, RefusalHow
+from apps.storefronts import ways
 from apps.storefronts.pages import page, show
+from apps.storefronts.ways import Way
 
 TRIES = throttle.Limit("pay-link", 10, timedelta(hours=1))
 _S = SubscriptionState
@@ -48,6 +50,16 @@ class Stands:
         """The card that is charged by itself, if there is one."""
         method = self.subscription.method
         return method if method is not None and method.is_active else None
+
+    @property
+    def ways(self) -> list[Way]:
+        """How the invoice may be paid; of one that was begun the gateway's page is open already."""
+        return ways.of_invoice(self.invoice) if self.stage == "open" and self.invoice is not None else []
+
+    @property
+    def to_save(self) -> list[Way]:
+        """What may be saved."""
+        return ways.to_save(self.subscription) if self.may_bind else []
 
     @property
     def may_bind(self) -> bool:
@@ -153,10 +165,12 @@ def _start(request: Any, stands: Stands, wanted: str) -> Payment | None:
     if wanted == "pay" and stands.invoice is not None and stands.stage in {"open", "waiting"}:
         _count(stands)
         with transaction.atomic():
-            return invoices.pay(stands.invoice, return_url=back)
+            chosen = ways.chosen(request.POST, stands.ways) if stands.stage == "open" else ""
+            return invoices.pay(stands.invoice, return_url=back, instrument=chosen)
     if wanted == "bind" and stands.may_bind:
         _count(stands)
-        return trials.bind(subscription=stands.subscription, return_url=back)
+        chosen = ways.chosen(request.POST, stands.to_save)
+        return trials.bind(subscription=stands.subscription, return_url=back, instrument=chosen)
     return None
 
 

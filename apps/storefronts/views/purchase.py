@@ -13,13 +13,14 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.accounts import companies, sign_in
 from apps.accounts.models import Customer
+from apps.billing import paying
 from apps.catalog.models import Offer
 from apps.catalog.models.offers import Payer
 from apps.core import addresses, throttle
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
 from apps.orders.models import Order
-from apps.storefronts import purchases, visitors
+from apps.storefronts import purchases, visitors, ways
 from apps.storefronts.forms import CheckoutForm
 from apps.storefronts.pages import page, sales_are_open, show
 from apps.storefronts.quotes import AS_COMPANY, Quote, by_invoice, in_trial_words, needs_company, quote
@@ -72,6 +73,10 @@ def _ordered(
     if "apply" in request.POST:
         return _form_page(request, form.renewed())
     if not form.is_valid():
+        if form.has_error(ways.FIELD):
+            problem = form.errors[ways.FIELD][0]
+            form = form.renewed()
+            form.add_error(ways.FIELD, problem)
         return _form_page(request, form, status=400)
     try:
         order = _buy(request, form)
@@ -95,7 +100,7 @@ def _may_guess(request: Any, code: str) -> None:
 
 
 def _buy(request: Any, form: CheckoutForm) -> Order:
-    given, texts = form.cleaned_data, consent_texts(form.quote)
+    given, texts = form.cleaned_data, consent_texts(form.quote, form.way)
     typed = {name: given[name] for name in ("phone", "email", "name") if name in given}
     return purchases.buy(
         request_key=given["request_key"],
@@ -115,12 +120,17 @@ def _buy(request: Any, form: CheckoutForm) -> Order:
         promo_code=given["promo"],
         trial=form.quote.is_trial,
         company=form.company(),
+        instrument=form.instrument,
         return_url=f"{request.scheme}://{request.get_host()}/thanks/{{order}}/",
     )
 
 
-def consent_texts(shown: Quote) -> dict[str, str]:
-    """What stands beside the boxes, word for word; kept with the purchase."""
+def _usual(shown: Quote) -> str:
+    return paying.PARTNER if shown.offer.payer in ways.BY_PARTNER else ""
+
+
+def consent_texts(shown: Quote, way: str = "") -> dict[str, str]:
+    """What stands beside the boxes for who pays by `way`, word for word; kept with the purchase."""
     terms = {
         "price": shown.discounted or f"{shown.offer.money} {every_period(shown.version)}",
         "date": f"{shown.trial_end:%d.%m.%Y}",
@@ -132,20 +142,13 @@ def consent_texts(shown: Quote) -> dict[str, str]:
     if not shown.is_charged:
         text = _("Пробный период до %(date)s без карты: потом выберу, как платить, иначе ничего не спишут.")
         return {"trial": text % terms, **accepted}
-    if shown.is_trial:
-        text = _(
-            "Согласен на автоматическое списание с %(date)s: %(price)s, с сохранённой карты, "
-            "пока не отменю подписку."
-        )
-    else:
-        text = _(
-            "Согласен на автоматическое списание %(price)s с сохранённой карты, пока не отменю подписку."
-        )
-    return {"recurring": text % terms, **accepted}
+    date = terms["date"] if shown.is_trial else ""
+    text = ways.consent(way or _usual(shown), terms["price"], date)
+    return {"recurring": text, **accepted}
 
 
 def _form_page(request: Any, form: CheckoutForm, status: int = 200) -> HttpResponse:
-    shown, texts = form.quote, consent_texts(form.quote)
+    shown, texts = form.quote, consent_texts(form.quote, form.way)
     context = {
         "offer": form.offer,
         "version": form.version,
@@ -153,6 +156,10 @@ def _form_page(request: Any, form: CheckoutForm, status: int = 200) -> HttpRespo
         "form": form,
         "buyer": form.buyer,
         "quote": shown,
+        "ways": shown.ways,
+        "way": form.way,
+        "agreed_to": form.way,
+        "by_way": _by_way(shown),
         "recurring_text": texts.get("recurring") or texts.get("invoice", ""),
         "kinds": _kinds(request, form),
         "terms_text": texts["terms"],
@@ -166,10 +173,24 @@ def _form_page(request: Any, form: CheckoutForm, status: int = 200) -> HttpRespo
             if shown.due_now.amount
             else _("Оформить")
         ),
-        "trial": in_trial_words(shown) if shown.is_trial else "",
+        "trial": in_trial_words(shown, form.way) if shown.is_trial else "",
         "later": _later(shown),
     }
     return show(request, "checkout.html", context, status=status)
+
+
+def _by_way(shown: Quote) -> list[dict[str, str]]:
+    """What the page says that differs by the way to pay; nothing where there is no choice."""
+    if len(shown.ways) < 2:
+        return []
+    return [
+        {
+            "code": one.code,
+            "agree": consent_texts(shown, one.code)["recurring"],
+            "trial": in_trial_words(shown, one.code) if shown.is_trial else "",
+        }
+        for one in shown.ways
+    ]
 
 
 def _kinds(request: Any, form: CheckoutForm) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from apps.core.money import Money
 from apps.core.tenancy import current_partner
 from apps.orders import asking
 from apps.orders.models import Service, ServiceState
-from apps.storefronts import addon_offers
+from apps.storefronts import addon_offers, ways
 from apps.storefronts.cabinet_forms import (
     AskedForm,
     HolderForm,
@@ -68,7 +68,8 @@ def _context(row: Subscription, **forms: Any) -> dict[str, Any]:
     return {
         "subscription": shown(row),
         "next": _next(row),
-        "unpaid": unpaid(row),
+        "unpaid": [(one, ways.of_invoice(one)) for one in unpaid(row)],
+        "to_save": ways.to_save(row),
         "discounts": [one for one in row.discounts.all() if one.end_date is None or one.end_date > today],
         "coming": coming[0] if coming else None,
         "waiting": changes.waiting_for(row.pk),
@@ -252,7 +253,22 @@ def bind(request: Any, subscription_id: UUID) -> HttpResponse:
     """On to the gateway's page: a card for this subscription, by a rouble that goes back."""
     row = _got(request, subscription_id)
     page = request.build_absolute_uri(reverse("storefronts:subscription", args=[row.pk]))
-    return redirect("storefronts:payment", trials.bind(subscription=row, return_url=page).pk)
+    offered = ways.to_save(row)
+    if ways.must_ask(request.POST, offered):
+        context = {
+            "subscription": row,
+            "title": _("Чем платить дальше"),
+            "press": _("Привязать"),
+            "note": _(
+                "Для проверки спишем 1\N{NO-BREAK SPACE}₽ с карты или 10\N{NO-BREAK SPACE}₽ через СБП и сразу вернём."
+            ),
+            "ways": offered,
+            "action": request.path,
+        }
+        return show(request, "choose.html", context)
+    chosen = ways.chosen(request.POST, offered)
+    payment = trials.bind(subscription=row, return_url=page, instrument=chosen)
+    return redirect("storefronts:payment", payment.pk)
 
 
 @require_POST
@@ -331,10 +347,12 @@ def addon(request: Any, subscription_id: UUID, offer_id: int) -> HttpResponse:
     if offer is None:
         raise Refused("offer_closed", _("Это предложение больше не продаётся"), status=404)
     priced = addon_offers.price(row, offer)
+    offered = ways.of_offer(offer, priced.due, is_addon=True) if row.collection == Collection.CHARGE else []
     if request.method == "POST":
-        order = addon_offers.buy(request, row, offer, priced)
+        order = addon_offers.buy(request, row, offer, priced, ways.chosen(request.POST, offered))
         return redirect("storefronts:pay", order.pk)
-    return show(request, "addon.html", {"subscription": row, "offer": offer, "priced": priced})
+    context = {"subscription": row, "offer": offer, "priced": priced, "ways": offered}
+    return show(request, "addon.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
