@@ -93,6 +93,7 @@ TENANT_LIMIT_SET_CALLS = True
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "apps.connectors.hooks.Straight",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "apps.partners.middleware.PartnerMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

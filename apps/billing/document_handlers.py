@@ -2,8 +2,7 @@
 
 from apps.billing import asking_partner, documents, mailing, partner_invoices, receipt_lines
 from apps.connectors import webhooks
-from apps.connectors.base import Kind, Received
-from apps.connectors.models import GatewayReference
+from apps.connectors.base import Kind
 from apps.core import clock, due, events
 from apps.core.models import Event
 from apps.notifications import attachments
@@ -26,9 +25,10 @@ def ask_partner(event: Event) -> None:
 
 
 @webhooks.receiver(Kind.PARTNER)
-def answered(reference: GatewayReference, received: Received) -> None:
+def answered(told: webhooks.Told) -> None:
     """A partner says that it has charged, or not: signed as it is, its service is asked."""
-    due.schedule(asking_partner.SEND, reference.object_id, clock.wall(), wall=True)
+    wanted = {reference.object_id for reference, _received in told}
+    due.schedule_many(asking_partner.SEND, [(key, clock.wall(), None) for key in wanted])
 
 
 due.task(asking_partner.SEND)(asking_partner.step)

@@ -119,12 +119,12 @@ def _read(body: bytes) -> dict[str, str]:
 
 
 @webhooks.receiver(Kind.CALLCENTER)
-def take(reference: GatewayReference, received: Received) -> None:
-    """Records the call at each partner whose customer it is from, in one transaction."""
-    told = received.data
-    for found in GatewayReference.objects.filter(pk__in=told["references"]):
-        with in_partner(found.partner_id):
-            _record(found, told)
+def take(told: webhooks.Told) -> None:
+    """Records the calls, each at the partners whose customer it is from, in one transaction."""
+    for _reference, received in told:
+        for found in GatewayReference.objects.filter(pk__in=received.data["references"]):
+            with in_partner(found.partner_id):
+                _record(found, received.data)
 
 
 def _record(reference: GatewayReference, told: Mapping[str, str]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import parse_qsl
 
 from django.conf import settings
 from django.db import models
@@ -67,6 +68,12 @@ class Inbound:
     body: bytes
     received_at: datetime | None = None
     """When it came: what is signed for a while is judged by that, however late it is read. None: just now."""
+
+
+def query_fields(query: str) -> dict[str, str]:
+    """The fields of an address, as many as there are."""
+    # Not a QueryDict: that refuses what has many fields, and a stored message must be readable.
+    return dict(parse_qsl(query, keep_blank_values=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import parse_qsl
 from uuid import UUID
 
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -12,7 +11,15 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from apps.connectors import masking, secrets
-from apps.connectors.base import Connector, ConnectorError, Inbound, Kind, configured, connector_class
+from apps.connectors.base import (
+    Connector,
+    ConnectorError,
+    Inbound,
+    Kind,
+    configured,
+    connector_class,
+    query_fields,
+)
 from apps.core import bulk
 from apps.core.errors import Refused
 from apps.core.fields import EncryptedField, EncryptedJSONField
@@ -262,7 +269,6 @@ class InboundMessage(models.Model):
 
     def raw(self) -> Inbound:
         """The message as it came."""
-        # Not a QueryDict: that refuses what has many fields, and a stored message must be readable.
-        query = dict(parse_qsl(self.query, keep_blank_values=True))
         # Bytes are kept as Latin-1 text: any byte goes there and back unchanged.
-        return Inbound(self.method, query, self.headers, self.body.encode("latin-1"), self.received_at)
+        content = self.body.encode("latin-1")
+        return Inbound(self.method, query_fields(self.query), self.headers, content, self.received_at)

@@ -2,6 +2,6 @@
 
 from django.urls import path
 
-from apps.connectors.webhooks import hook
+from apps.connectors.hooks import hook
 
 urlpatterns = [path("<int:connection>/", hook, name="hook")]

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
@@ -9,30 +10,28 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection as database
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_http_methods
 
 from apps.connectors.base import Connector, ForgedMessage, Received
 from apps.connectors.models import Connection, GatewayReference, InboundMessage, InboundState
-from apps.core import bulk, clock, due, faults, work
+from apps.core import bulk, clock, due, faults, wake, work
+from apps.core.fields import encrypt
+from apps.core.ids import uuid7
 from apps.core.tenancy import in_partner, in_public
 
 log = logging.getLogger(__name__)
-Receiver = Callable[[GatewayReference, Received], None]
+Told = Sequence[tuple[GatewayReference, Received]]
+"""Messages that were read, each with the reference of the object that it is about."""
+Receiver = Callable[[Told], None]
 TASK = "connectors.inbound"
-MAX_BYTES = 256 * 1024
-"""Of a message: the longest true ones have some kilobytes, and each is kept for 90 days."""
 _receivers: dict[str, Receiver] = {}
 
 
 def receiver(kind: str) -> Callable[[Receiver], Receiver]:
     """Registers what takes the messages of connectors of a kind.
 
-    Called with the reference of the object that the message is about, in its partner's schema, in one
-    transaction, perhaps more than once: it schedules due work that asks the other side, and believes nothing.
+    Called with those of one partner, in the order in which they came, in its schema, in one transaction, perhaps
+    more than once: it schedules due work that asks the other side, and believes nothing.
     """
 
     def register(function: Receiver) -> Receiver:
@@ -42,62 +41,57 @@ def receiver(kind: str) -> Callable[[Receiver], Receiver]:
     return register
 
 
-@csrf_exempt
-@require_http_methods(["GET", "POST", "PUT"])
-def hook(request: HttpRequest, connection: int) -> HttpResponse:
-    """`/hooks/<connection>/` on the public host: stores what came and answers 200 at once."""
-    owner = get_object_or_404(Connection, pk=connection)
-    if _length(request) > MAX_BYTES:
-        return HttpResponse(status=413)
-    message = store(
-        owner,
-        method=request.method or "",
-        query=request.META.get("QUERY_STRING", ""),
-        headers={name.lower(): value for name, value in request.headers.items()},
-        body=request.body,
-    )
-    faults.at("connectors.stored-not-answered")
-    try:
-        text, content_type = owner.connector_class.acknowledge(message.raw())
-    except LookupError:
-        text, content_type = Connector.acknowledge(message.raw())
-    return HttpResponse(text, content_type=content_type)
-
-
-def _length(request: HttpRequest) -> int:
-    given = request.META.get("CONTENT_LENGTH") or "0"
-    return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else MAX_BYTES + 1
-
-
 def store(
-    connection: Connection, *, method: str, query: str, headers: dict[str, str], body: bytes
-) -> InboundMessage:
-    """Stores a message and schedules its processing; a copy of an earlier one only counts there."""
+    connection: Connection, *, method: str, query: str, headers: Mapping[str, str], body: bytes
+) -> UUID:
+    """Stores a message and schedules its reading; a copy of an earlier one only counts there. Gives its id.
+
+    In one round trip, and committed when it returns, unless a transaction is open.
+    """
     # With what signs it: a forger who knew what the true one would say cannot stand in its place.
     signed = [f"{name}:{headers.get(name, '')}".encode() for name in _signed_by(connection)]
     content = b"\0".join([method.encode(), query.encode(), *signed, body])
     # Keyed: without the key nobody can tell from it what the message said.
     fingerprint = hmac.digest(settings.SEARCH_KEY.encode(), content, hashlib.sha256)
-    with transaction.atomic():
-        _lock(connection.pk, fingerprint)
-        earlier = InboundMessage.objects.filter(connection=connection, fingerprint=fingerprint).first()
-        if earlier is not None:
-            earlier.copies += 1
-            earlier.save(update_fields=["copies"])
-            if earlier.state != InboundState.DONE:
-                replay(earlier)
-            return earlier
-        message = InboundMessage.objects.create(
-            connection=connection,
-            received_at=clock.wall(),
-            method=method,
-            query=query,
-            headers=headers,
-            body=body.decode("latin-1"),
-            fingerprint=fingerprint,
-        )
-        replay(message)
-    return message
+    values = {
+        "lock": int.from_bytes(fingerprint[:8], "big", signed=True) ^ connection.pk,
+        "id": uuid7(),
+        "connection": connection.pk,
+        "now": clock.wall(),
+        "method": method,
+        "query": encrypt(query) if query else "",
+        "headers": encrypt(json.dumps(headers, ensure_ascii=False)),
+        # Bytes are kept as Latin-1 text: any byte goes there and back unchanged.
+        "body": encrypt(body.decode("latin-1")) if body else "",
+        "fingerprint": fingerprint,
+        "kind": TASK,
+    }
+    database.ensure_connection()
+    # Not through Django's cursor, which asks for the search path first.
+    with database.wrap_database_errors, database.connection.cursor() as cursor:
+        cursor.execute(_LOCK + _STORE, values)
+        cursor.nextset()
+        [(message_id,)] = cursor.fetchall()
+    wake.after_commit()
+    return UUID(str(message_id))
+
+
+# Two statements, for the second must see what the lock waited for. A unique index over partitions would have to hold
+# the month as well; the lock holds over all of them.
+_LOCK = "SELECT pg_advisory_xact_lock(%(lock)s);"
+_STORE = """
+WITH earlier AS (
+    UPDATE public.connectors_inboundmessage SET copies = copies + 1
+    WHERE connection_id = %(connection)s AND fingerprint = %(fingerprint)s RETURNING id, state
+), made AS (
+    INSERT INTO public.connectors_inboundmessage
+        (id, connection_id, received_at, method, query, headers, body, fingerprint, copies, state, error)
+    SELECT %(id)s, %(connection)s, %(now)s, %(method)s, %(query)s, %(headers)s, %(body)s, %(fingerprint)s, 0, 'new', ''
+    WHERE NOT EXISTS (SELECT FROM earlier)
+    RETURNING id
+), planned AS ({plan})
+SELECT id FROM made UNION ALL SELECT id FROM earlier
+""".format(plan=due.plan_from("SELECT id FROM made UNION ALL SELECT id FROM earlier WHERE state <> 'done'"))  # noqa: S608
 
 
 def _signed_by(connection: Connection) -> tuple[str, ...]:
@@ -105,13 +99,6 @@ def _signed_by(connection: Connection) -> tuple[str, ...]:
         return connection.connector_class.signed_by
     except LookupError:
         return ()
-
-
-def _lock(connection_id: int, fingerprint: bytes) -> None:
-    # A unique index over partitions would have to hold the month as well; this holds over all of them.
-    number = int.from_bytes(fingerprint[:8], "big", signed=True) ^ connection_id
-    with database.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
 
 
 def replay(message: InboundMessage) -> None:
@@ -127,10 +114,13 @@ def process(message_id: UUID) -> None:
 
 def process_many(message_ids: Sequence[UUID]) -> None:
     """`process` for many: one transaction for those of a partner; where a receiver raises, none of them is done."""
-    rows = InboundMessage.objects.filter(pk__in=bulk.these("uuid", message_ids)).select_related("connection")
+    stored = InboundMessage.objects.filter(pk__in=bulk.these("uuid", message_ids))
+    rows = bulk.instances(stored.order_by("received_at", "pk"))
+    connections = Connection.objects.in_bulk({message.connection_id for message in rows})
     read: list[tuple[InboundMessage, Received]] = []
     done: list[tuple[InboundMessage, int | None]] = []
-    for message in rows.order_by("received_at", "pk"):
+    for message in rows:
+        message.connection = connections[message.connection_id]
         try:
             received = _read(message)
         except ForgedMessage as error:
@@ -143,8 +133,8 @@ def process_many(message_ids: Sequence[UUID]) -> None:
     found = _find(read)
     for partner_id, theirs in _by_partner(read, found).items():
         with in_partner(partner_id), transaction.atomic():
-            for message, received in theirs:
-                _receivers[message.connection.kind](found[message.pk], received)
+            for kind, told in _by_kind(theirs, found).items():
+                _receivers[kind](told)
         done += [(message, found[message.pk].pk) for message, _received in theirs]
     faults.at("connectors.received-not-marked")
     _mark(done)
@@ -162,6 +152,15 @@ def _by_partner(
             work.open(TASK, message.pk, _("%s: сообщение не опознано") % message.connection.name)
         else:
             groups.setdefault(reference.partner_id, []).append((message, received))
+    return groups
+
+
+def _by_kind(
+    theirs: Sequence[tuple[InboundMessage, Received]], found: Mapping[UUID, GatewayReference]
+) -> dict[str, list[tuple[GatewayReference, Received]]]:
+    groups: dict[str, list[tuple[GatewayReference, Received]]] = {}
+    for message, received in theirs:
+        groups.setdefault(message.connection.kind, []).append((found[message.pk], received))
     return groups
 
 

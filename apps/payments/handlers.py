@@ -1,9 +1,10 @@
 """Due work of payments, and what a gateway's webhook leads to."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from apps.connectors import webhooks
-from apps.connectors.base import Kind, Received
+from apps.connectors.base import Kind
 from apps.connectors.models import GatewayReference
 from apps.core import clock, due, events, lanes
 from apps.core.models import Event
@@ -80,16 +81,30 @@ def erase_methods(event: Event) -> None:
 
 
 @webhooks.receiver(Kind.FISCAL)
-def reported(reference: GatewayReference, received: Received) -> None:
-    """A cash register says what became of a receipt: it is asked."""
-    due.schedule(receipts.SWEEP, reference.object_id, clock.wall(), wall=True, lane=reference.connection_id)
+def reported(told: webhooks.Told) -> None:
+    """A cash register says what became of receipts: it is asked."""
+    _ask(receipts.SWEEP, [reference for reference, _received in told])
 
 
 @webhooks.receiver(Kind.PAYMENT)
-def notified(reference: GatewayReference, received: Received) -> None:
-    """A gateway says that something happened to a payment: true or not, the gateway itself is asked."""
-    if received.type.startswith("receipt."):
+def notified(told: webhooks.Told) -> None:
+    """A gateway says that something happened to payments: true or not, the gateway itself is asked."""
+    of_receipts, of_refunds, of_payments = [], [], []
+    for reference, received in told:
+        if received.type.startswith("receipt."):
+            of_receipts.append((reference, received))
+        elif received.type.startswith("refund."):
+            of_refunds.append(reference)
+        else:
+            of_payments.append(reference)
+    for reference, received in of_receipts:
         gateway_receipts.told(reference.object_id, received.data)
-        return
-    kind = "payments.reconcile" if received.type.startswith("refund.") else "payments.settle"
-    due.schedule(kind, reference.object_id, clock.wall(), wall=True, lane=reference.connection_id)
+    _ask("payments.reconcile", of_refunds)
+    _ask("payments.settle", of_payments)
+
+
+def _ask(kind: str, references: Iterable[GatewayReference]) -> None:
+    # Once, however many messages speak of an object.
+    wanted = {one.object_id: one.connection_id for one in references}
+    now = clock.wall()
+    due.schedule_many(kind, [(key, now, lane) for key, lane in wanted.items()])

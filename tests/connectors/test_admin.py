@@ -79,13 +79,13 @@ def test_service_is_plugged_in_checked_and_switched_off(staff, connection, serve
 
 def test_message_is_processed_again_by_a_button(staff, connection):
     with in_public():
-        message = webhooks.store(connection, method="POST", query="", headers={}, body=b"{}")
-        Due.objects.filter(object_id=message.pk).delete()
+        message_id = webhooks.store(connection, method="POST", query="", headers={}, body=b"{}")
+        Due.objects.filter(object_id=message_id).delete()
         listed = address("connectors_inboundmessage_changelist")
         assert staff.get(listed).status_code == 200
-        assert staff.get(address("connectors_inboundmessage_change", message.pk)).status_code == 200
-        staff.post(listed, {"action": "replay", "_selected_action": [str(message.pk)]})
-        assert Due.objects.filter(kind=webhooks.TASK, object_id=message.pk, partner_id=None).exists()
+        assert staff.get(address("connectors_inboundmessage_change", message_id)).status_code == 200
+        staff.post(listed, {"action": "replay", "_selected_action": [str(message_id)]})
+        assert Due.objects.filter(kind=webhooks.TASK, object_id=message_id, partner_id=None).exists()
 
 
 def test_money_and_settings_are_shown(staff, partner):

@@ -26,9 +26,9 @@ def rotate(staff, connection, server, word):
 
 def read(connection, word, number):
     body = json.dumps({"type": "told", "id": str(number)}).encode()
-    message = webhooks.store(connection, method="POST", query="", headers={"x-word": word}, body=body)
-    webhooks.process(message.pk)
-    return InboundMessage.objects.get(pk=message.pk).state
+    message_id = webhooks.store(connection, method="POST", query="", headers={"x-word": word}, body=body)
+    webhooks.process(message_id)
+    return InboundMessage.objects.get(pk=message_id).state
 
 
 def test_a_secret_changes_without_a_stop(staff, connection, server):

@@ -21,8 +21,7 @@ from psycopg import sql
 
 from apps.billing.paperwork import ChargeRequest
 from apps.connectors import webhooks
-from apps.connectors.base import Received
-from apps.connectors.models import Connection, GatewayReference, InboundMessage
+from apps.connectors.models import Connection, InboundMessage
 from apps.core import due
 from apps.core.models import Due, WorkItem
 from apps.core.money import Money
@@ -292,10 +291,11 @@ def _paid_meanwhile(world: World, till: Till, kind: GatewayKind) -> None:
 def test_the_property_fails_where_a_message_is_believed(
     gateways: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def believe(reference: GatewayReference, received: Received) -> None:
-        word = received.type.partition(".")[2]
-        good = word in {"succeeded", "confirmed", "completed", "paid"}
-        Payment.objects.filter(pk=reference.object_id).update(state="succeeded" if good else "failed")
+    def believe(told: webhooks.Told) -> None:
+        for reference, received in told:
+            word = received.type.partition(".")[2]
+            good = word in {"succeeded", "confirmed", "completed", "paid"}
+            Payment.objects.filter(pk=reference.object_id).update(state="succeeded" if good else "failed")
 
     monkeypatch.setitem(webhooks._receivers, "payment", believe)
     with pytest.raises(AssertionError, match="payments_payment"):
