@@ -38,7 +38,7 @@ def run_lanes(go: Any, done: Any) -> None:
     import django
 
     django.setup()
-    from apps.core import lanes
+    from apps.core import lane_runner
 
     profile = cProfile.Profile() if "PROFILE" in os.environ else None
     done.put(0.0)
@@ -46,7 +46,7 @@ def run_lanes(go: Any, done: Any) -> None:
         if profile:
             profile.enable()
         before = resource.getrusage(resource.RUSAGE_SELF)
-        lanes.Runner().run()
+        lane_runner.Runner().run()
         after = resource.getrusage(resource.RUSAGE_SELF)
         if "CPU" in os.environ:
             print("cpu", after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime, flush=True)
@@ -78,13 +78,13 @@ def keep_lanes(ready: Any, stop: Any) -> None:
     import django
 
     django.setup()
-    from apps.core import due, lanes
+    from apps.core import due, lane_runner
 
     due.waiting()
     ready.put("lanes")
     while not stop.is_set():
         if due.lanes_due():
-            lanes.Runner(stop).run()
+            lane_runner.Runner(stop).run()
         stop.wait(0.02)
 
 

@@ -128,6 +128,13 @@ def deliver() -> Callable[[], int]:
     return run
 
 
+def backends() -> int:
+    """Connections that this database has now, whoever holds them."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
+
+
 @pytest.fixture
 def move_clock(deliver: Callable[[], int]) -> Callable[[Partner, datetime], None]:
     """Moves a sandbox partner's clock step by step, each step's work done before the next."""

@@ -7,9 +7,8 @@ from celery import shared_task
 from celery.signals import worker_shutting_down
 
 from apps.core import audit as auditor
-from apps.core import clock, due, events, handlers, models, slices, wake
+from apps.core import clock, due, events, handlers, lane_runner, models, slices, wake
 from apps.core import housekeeping as keeper
-from apps.core import lanes as running
 
 BUDGET = 20.0
 """Seconds that one message may work before it hands over to the next."""
@@ -56,8 +55,8 @@ def _end(**_options: object) -> None:
 @shared_task(name="core.lanes", acks_late=False)
 def lanes() -> None:
     """Does the work that calls outside, of every lane that nobody else holds, until nothing is left."""
-    if running.waiting() and not _ending.is_set():
-        running.Runner(_ending).run()
+    if lane_runner.waiting() and not _ending.is_set():
+        lane_runner.Runner(_ending).run()
 
 
 def beat(part: str) -> None:

@@ -20,9 +20,8 @@ from apps.core import clock, faults, search, work
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
 from apps.partners.models import LegalEntity
-from apps.payments import bank_details, refunds
+from apps.payments import bank_details, refund_recording, timing
 from apps.payments.bank_payout_models import BankPayout, PayoutState
-from apps.payments.models import Payment, Refund
 from apps.payments.payment_orders import Order, Payer, file
 
 KIND, WORK = "payments.BankPayout", "payments.refund"
@@ -44,7 +43,7 @@ def set_details(payout_id: UUID, given: Mapping[str, Any], *, actor: str) -> Ban
             payout.move(PayoutState.READY)
         payout.save()
         told = str(_("Выгрузите платёжное поручение на %s")) % payout.money
-        work.open(WORK, payout.refund_id, told, deadline_at=refunds.deadline(payout.refund.due_date))
+        work.open(WORK, payout.refund_id, told, deadline_at=timing.deadline(payout.refund.due_date))
         _note("payout.details", payout, actor, to=payout.masked)
     return payout
 
@@ -156,7 +155,7 @@ def paid(payout_id: UUID, *, actor: str, bank_line: UUID | None = None) -> BankP
         payout.move(PayoutState.PAID)
         payout.paid_at, payout.paid_by, payout.bank_line = clock.now(), actor[:150], bank_line
         payout.save()
-        refunds.paid_by_bank(payout.refund)
+        refund_recording.succeed(payout.refund)
         _note("payout.paid", payout, actor, bank_line=str(bank_line or ""))
         faults.at("payments.payout-paid")
     return payout
@@ -172,7 +171,7 @@ def returned(payout_id: UUID, *, actor: str, reason: str) -> BankPayout:
         payout.save(update_fields=["state"])
         search.forget(KIND, payout.pk)
         told = str(_("Банк не исполнил выплату, нужны другие реквизиты: %s")) % reason
-        work.open(WORK, payout.refund_id, told, deadline_at=refunds.deadline(payout.refund.due_date))
+        work.open(WORK, payout.refund_id, told, deadline_at=timing.deadline(payout.refund.due_date))
         _note("payout.returned", payout, actor, reason=reason)
     return payout
 
@@ -187,7 +186,8 @@ def cancel(payout_id: UUID, *, actor: str, reason: str) -> BankPayout:
             )
         payout.move(PayoutState.CANCELLED)
         payout.save(update_fields=["state"])
-        refunds.give_up(payout.refund, "payout_cancelled")
+        refund_recording.end(payout.refund, "payout_cancelled")
+        work.close(WORK, payout.refund_id)
         _note("payout.cancelled", payout, actor, reason=reason)
     return payout
 
@@ -195,8 +195,7 @@ def cancel(payout_id: UUID, *, actor: str, reason: str) -> BankPayout:
 def _locked(payout_id: UUID) -> BankPayout:
     """The payment and the refund first, as everywhere."""
     refund_id = BankPayout.objects.values_list("refund_id", flat=True).get(pk=payout_id)
-    Payment.objects.select_for_update(no_key=True).get(refunds=refund_id)
-    refund = Refund.locked(refund_id)
+    [refund] = refund_recording.locked([refund_id])
     payout = BankPayout.locked(payout_id)
     payout.refund = refund
     return payout

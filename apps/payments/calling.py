@@ -6,13 +6,12 @@ The pages that wait for one payment and the lanes that charge a hundred take the
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from apps.connectors import departures, exchange, masking, notes
+from apps.connectors import departures, exchange, masking
 from apps.connectors.base import ConnectorError
 from apps.connectors.models import Connection
 from apps.core import bulk, clock, due, lanes, work
@@ -21,6 +20,7 @@ from apps.core.tenancy import current_partner
 from apps.payments import gateway_receipts, holds, methods, receipts, routing, timing
 from apps.payments.cash_register import ReceiptRequest
 from apps.payments.gateway import Gateway, GatewayPayment, PaymentRequest
+from apps.payments.lane_steps import Sending
 from apps.payments.models import CONSENT_REVOKED, Payment, PaymentMethod, PaymentState
 from apps.payments.recording import Books, fail, judge, lock_methods, locked, with_relations
 
@@ -288,48 +288,23 @@ def look_again(payment_ids: Sequence[UUID]) -> None:
                 work.open("payments.payment", payment.pk, str(told))
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """An answer, and what its call has to leave in the database."""
+class PaymentCalls(Sending):
+    """Payments in a lane."""
 
-    answer: Answer
-    notes: list[notes.Note]
+    def to_send(self, object_ids: Sequence[UUID]) -> dict[UUID, Asked]:
+        return claim(object_ids)
 
-
-class Calls(lanes.Steps):
-    """Payments in a lane: written ones are sent, `is_asking` those that are under way are asked about.
-
-    `is_swept`: both, and what is open after it is looked at again.
-    """
-
-    def __init__(self, *, is_asking: bool = False, is_swept: bool = False) -> None:
-        self._is_asking, self._is_swept = is_asking, is_swept
-
-    def claim(self, object_ids: Sequence[UUID]) -> dict[UUID, Asked]:
-        plans: dict[UUID, Asked] = {}
-        if self._is_swept or not self._is_asking:
-            plans = claim(object_ids)
-        if self._is_asking:
-            rows = Payment.objects.filter(pk__in=bulk.these("uuid", set(object_ids) - set(plans)))
-            plans |= to_ask(bulk.instances(rows))
-        if self._is_swept and (idle := [key for key in object_ids if key not in plans]):
-            look_again(idle)
-        return plans
+    def to_ask(self, object_ids: Sequence[UUID]) -> dict[UUID, Asked]:
+        return to_ask(bulk.instances(Payment.objects.filter(pk__in=bulk.these("uuid", object_ids))))
 
     def refused(self, plans: Sequence[Asked]) -> dict[int, Exception]:
         return refused(plans)
 
-    def call(self, plan: Asked) -> _Told:
-        with notes.keeping() as kept:
-            try:
-                return _Told(call(plan), kept)
-            except Exception as error:
-                return _Told(error, kept)
+    def go_out(self, plan: Asked) -> GatewayPayment | None:
+        return call(plan)
 
-    def record(self, answers: Sequence[tuple[Asked, Any]]) -> None:
-        told = [(plan, one if isinstance(one, _Told) else _Told(one, [])) for plan, one in answers]
-        with transaction.atomic():
-            conclude([(plan, one.answer) for plan, one in told])
-            notes.write([note for _plan, one in told for note in one.notes])
-        if self._is_swept:
-            look_again([plan.key for plan, _one in told])
+    def conclude(self, answers: Sequence[tuple[Asked, Answer]]) -> list[Payment]:
+        return conclude(answers)
+
+    def look_again(self, object_ids: Sequence[UUID]) -> None:
+        look_again(object_ids)

@@ -26,7 +26,7 @@ from apps.core.forms import MoneyField
 from apps.core.money import Money
 from apps.journal import words
 from apps.journal.models import Entry
-from apps.payments import disputes, evidence, refunds
+from apps.payments import disputes, evidence, timing
 from apps.payments.dispute_models import Dispute, DisputeFile, DisputeKind, DisputeState
 from apps.payments.models import Payment
 from apps.payments.money_pages import MoneyAdmin, days_left
@@ -326,7 +326,7 @@ def _opened(request: HttpRequest, payment: Payment, form: OpenForm) -> Dispute |
 
 def end_of(day: date) -> datetime:
     """The last moment of a day of the partner."""
-    found = refunds.deadline(day)
+    found = timing.deadline(day)
     assert found is not None  # a day has an end
     return found
 

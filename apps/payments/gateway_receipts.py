@@ -52,18 +52,18 @@ def _of(made: Receipt, amount: Decimal) -> ReceiptRequest:
     return receipts.request_of(made)
 
 
-def hand_over(made: Receipt) -> RegisteredReceipt:
+def hand_over(asked: GatewayReceipt, made: Receipt) -> RegisteredReceipt:
     """Sends a receipt apart from its money. Raises ConnectorError."""
     gateway = made.connection.open()
-    if not isinstance(gateway, FiscalGateway) or made.cause not in gateway.sends_after:
+    if not isinstance(gateway, FiscalGateway) or asked.cause not in gateway.sends_after:
         raise ConnectorError(str(receipts.NO_WAY))
-    return gateway.send_receipt(_asked(made))
+    return gateway.send_receipt(asked)
 
 
-def look(made: Receipt) -> RegisteredReceipt:
+def look(asked: GatewayReceipt, made: Receipt) -> RegisteredReceipt:
     """What the gateway shows of a receipt, or has told of it in a signed message. Raises ConnectorError."""
     gateway: Any = made.connection.open()
-    seen = gateway.fetch_receipt(_asked(made)) or _said(made)
+    seen = gateway.fetch_receipt(asked) or _said(made)
     if seen is not None:
         return seen
     if made.state == ReceiptState.SENT:
@@ -83,7 +83,8 @@ def _said(made: Receipt) -> RegisteredReceipt | None:
     )
 
 
-def _asked(made: Receipt) -> GatewayReceipt:
+def of_receipt(made: Receipt) -> GatewayReceipt:
+    """A receipt as its gateway is asked about it, of the frozen row."""
     payment, refund = made.payment, made.refund
     others = payment.receipts.exclude(pk=made.pk).exclude(gateway_id="")
     return GatewayReceipt(

@@ -8,11 +8,31 @@ from apps.connectors.base import Kind
 from apps.connectors.models import GatewayReference
 from apps.core import clock, due, events, lanes
 from apps.core.models import Event
-from apps.payments import calling, gateway_receipts, methods, payments, receipts, refunds, registering, timing
+from apps.payments import (
+    gateway_receipts,
+    methods,
+    payments,
+    receipts,
+    refund_calls,
+    refund_lists,
+    refund_recording,
+    refunds,
+    registering,
+    timing,
+)
+from apps.payments.calling import PaymentCalls
+from apps.payments.refund_calls import RefundCalls
+from apps.payments.refund_lists import ListCalls
+from apps.payments.registering import ReceiptCalls
 
-lanes.steps("payments.send", calling.Calls())
-lanes.steps("payments.settle", calling.Calls(is_asking=True))
-lanes.steps("payments.sweep", calling.Calls(is_asking=True, is_swept=True))
+lanes.steps(payments.SEND, PaymentCalls(sends=True))
+lanes.steps("payments.settle", PaymentCalls(asks=True))
+lanes.steps(payments.SWEEP, PaymentCalls(sends=True, asks=True))
+lanes.steps(refunds.SEND, RefundCalls(sends=True))
+lanes.steps(refund_recording.SWEEP, RefundCalls(sends=True, asks=True))
+lanes.steps(refund_lists.RECONCILE, ListCalls())
+lanes.steps(receipts.SEND, ReceiptCalls(sends=True))
+lanes.steps(receipts.SWEEP, ReceiptCalls(sends=True, asks=True))
 
 
 @due.task("payments.send")
@@ -36,13 +56,13 @@ def settle(object_id: UUID) -> None:
 @due.task("payments.refund")
 def send_refund(object_id: UUID) -> None:
     """Sends a refund that was written."""
-    refunds.send(object_id)
+    refund_calls.send(object_id)
 
 
 @due.task("payments.refund_sweep")
 def sweep_refund(object_id: UUID) -> None:
     """Asks about a refund until it is settled."""
-    refunds.sweep(object_id)
+    refund_calls.sweep(object_id)
 
 
 @due.task("payments.reconcile")
@@ -52,7 +72,7 @@ def reconcile(object_id: UUID) -> None:
     payment = payments.settle(object_id)
     if payment.is_open:
         raise due.Retry(timing.next_look(payment))
-    refunds.reconcile(object_id)
+    refund_lists.reconcile(object_id)
 
 
 @due.task(receipts.SEND)

@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from apps.core import clock, console, links
 from apps.core.errors import Refused
-from apps.payments import bank_payouts, refunds
+from apps.payments import bank_payouts, timing
 from apps.payments.bank_payout_models import BankPayout, PayoutState
 from apps.payments.money_pages import MoneyAdmin, days_left
 
@@ -91,7 +91,7 @@ class BankPayoutAdmin(MoneyAdmin):
     def term(self, row: BankPayout) -> SafeString | str:
         if row.state in {PayoutState.PAID, PayoutState.CANCELLED}:
             return "—"
-        return days_left(refunds.deadline(row.refund.due_date))
+        return days_left(timing.deadline(row.refund.due_date))
 
     @display(description=_("возврат"))
     def about(self, row: BankPayout) -> SafeString | str:

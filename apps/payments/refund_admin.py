@@ -18,7 +18,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from apps.core import clock, console, links
 from apps.core.errors import Refused
 from apps.journal import reading
-from apps.payments import payments, refunds
+from apps.payments import payments, refunds, timing
 from apps.payments.models import Refund, RefundRoute, RefundState
 from apps.payments.money_pages import EXCHANGE_ROLES, MoneyAdmin, days_left
 from apps.payments.refund_pages import told_of
@@ -124,7 +124,7 @@ class RefundAdmin(MoneyAdmin):
             return "—"
         if row.state in SETTLED:
             return f"{row.due_date:%d.%m.%Y}"
-        return days_left(refunds.deadline(row.due_date))
+        return days_left(timing.deadline(row.due_date))
 
     @action(description=_("Подтвердить"), url_path="approve", permissions=["money"])
     def approve(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
@@ -211,5 +211,5 @@ def notes_of(row: Refund) -> list[Any]:
     if row.above:
         notes.append(row.above)
     if row.due_date:
-        notes.append(format_html("{}: {}", _("Вернуть до"), days_left(refunds.deadline(row.due_date))))
+        notes.append(format_html("{}: {}", _("Вернуть до"), days_left(timing.deadline(row.due_date))))
     return notes

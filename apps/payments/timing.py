@@ -1,6 +1,6 @@
 """How long we wait, ask again and trust a gateway's memory. All by the wall clock unless said otherwise."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from django.conf import settings
 
@@ -67,3 +67,8 @@ def surely_landed(row: Payment | Refund) -> bool:
 def window(row: Payment | Refund, connection: Connection) -> datetime | None:
     """Since when to look for it in the gateway's list; None: a test gateway has a clock of its own."""
     return None if connection.is_test else row.created_at - timedelta(days=1)
+
+
+def deadline(day: date | None) -> datetime | None:
+    """The last moment of a day of the partner."""
+    return datetime.combine(day, datetime.max.time(), tzinfo=clock.zone()) if day else None

@@ -52,7 +52,7 @@ from apps.core import audit, clock, faults
 from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.core.tenancy import in_partner
-from apps.payments import methods, payments, refunds
+from apps.payments import methods, payments, refund_lists, refunds
 from apps.payments.models import Payment, Refund
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
@@ -328,7 +328,7 @@ class Lives(RuleBasedStateMachine):
             amount = min(Decimal(kopecks) / 100, payment.at_gateway())
         if amount:
             self.shop.gateway.cabinet_refund(payment.gateway_id, str(amount))
-            self.act("cabinet refund", lambda: refunds.reconcile(payment.pk), crash)
+            self.act("cabinet refund", lambda: refund_lists.reconcile(payment.pk), crash)
 
     @precondition(lambda self: self.is_lived)
     @rule(number=which, days=st.integers(1, 40), crash=crashes)
@@ -350,7 +350,7 @@ class Lives(RuleBasedStateMachine):
         def run() -> None:
             for _time in range(2):
                 payments.settle(payment.pk)
-                refunds.reconcile(payment.pk)
+                refund_lists.reconcile(payment.pk)
 
         self.act("told again", run, crash)
 

@@ -20,7 +20,7 @@ from apps.core.models import Due, WorkItem
 from apps.core.money import Money
 from apps.journal.models import Entry
 from apps.ledger.models import Transfer
-from apps.payments import payments, refunds
+from apps.payments import payments, refund_lists, refunds
 from apps.payments.models import Payment, Refund
 from tests.billing.test_by_bank import bank, company, order_of
 from tests.billing.test_lifecycle import another, faults_of, in_thirds, on_balance
@@ -260,7 +260,7 @@ def test_what_the_gateway_would_not_send_is_on_the_balance(shop: Shop, *, is_not
 def test_a_refund_in_the_gateways_cabinet_comes_off_the_balance(shop: Shop) -> None:
     subscription, payment, kept = paused(shop)
     shop.gateway.cabinet_refund(payment.gateway_id, str(payment.amount))
-    refunds.reconcile(payment.pk)
+    refund_lists.reconcile(payment.pk)
     shop.deliver()
     assert (on_balance(subscription), BalancePayout.objects.get().amount) == (0, kept)
     assert shop.invoices(subscription)[0].state == InvoiceState.REFUNDED
@@ -274,7 +274,7 @@ def test_what_was_spent_before_the_cabinet_sent_it_back_is_for_staff(shop: Shop)
     shop.until(clock.today() + timedelta(days=1))
     assert on_balance(subscription) == 0
     shop.gateway.cabinet_refund(payment.gateway_id, str(payment.amount))
-    refunds.reconcile(payment.pk)
+    refund_lists.reconcile(payment.pk)
     shop.deliver()
     item = WorkItem.objects.get(partner_id=shop.partner.pk, kind="payments.refund")
     assert str(Money(kept)) in item.reason

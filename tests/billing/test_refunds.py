@@ -17,7 +17,7 @@ from apps.core.money import Money
 from apps.ledger.models import Transfer
 from apps.orders.models import ServiceState
 from apps.partners.models import ContractTerms
-from apps.payments import payments, refunds
+from apps.payments import payments, refund_calls, refund_lists
 from apps.payments.models import Payment, Refund
 from tests.billing.test_renewals import balance, is_clean, letters
 from tests.orders.shop import Shop
@@ -148,7 +148,7 @@ def test_news_of_the_refund_comes_before_news_of_the_payment(shop: Shop) -> None
     shop.gateway.pay(payment.confirmation_url)
     payments.settle(payment.pk)
     made = payments.refund(payment=payment, reason="ошибка", actor="finance")
-    refunds.send(made.pk)
+    refund_calls.send(made.pk)
     with transaction.atomic():
         renewals.refunded(made.pk)
     assert Invoice.objects.get().state == InvoiceState.OPEN
@@ -164,7 +164,7 @@ def test_a_refund_made_in_the_gateways_cabinet_ends_it_too(shop: Shop) -> None:
     subscription = shop.buy(shop.offer())
     payment = paid_by(shop, subscription)
     shop.gateway.cabinet_refund(payment.gateway_id, "149.00")
-    refunds.reconcile(payment.pk)
+    refund_lists.reconcile(payment.pk)
     shop.deliver()
     subscription.refresh_from_db()
     assert (shop.invoices(subscription)[0].state, subscription.state) == ("refunded", "cancelled")

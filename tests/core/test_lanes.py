@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import connection
 
-from apps.core import clock, due, faults, lanes, models
+from apps.core import clock, due, faults, lane_leases, lane_runner, lanes, models
 from apps.core.tenancy import in_partner
 from apps.partners.models import Partner
 from tests.conftest import eventually
 
-KIND, WHOLE = "tests.called", "tests.called_whole"
+KIND, UNKNOWN = "tests.called", "tests.called_somehow"
 
 
 class Line(lanes.Steps):
@@ -58,8 +58,8 @@ class Line(lanes.Steps):
 @pytest.fixture
 def line(monkeypatch: pytest.MonkeyPatch) -> Line:
     made = Line()
-    for kind in (KIND, WHOLE):
-        monkeypatch.setitem(due._tasks, kind, lambda key: made.answers.update({key: "whole"}))
+    for kind in (KIND, UNKNOWN):
+        monkeypatch.setitem(due._tasks, kind, lambda key: made.answers.update({key: "by hand"}))
     monkeypatch.setitem(lanes._steps, KIND, made)
     monkeypatch.setattr(lanes, "_limits", [lambda lane: lanes.Limits(5)])
     return made
@@ -83,7 +83,7 @@ def plan(line: Line, lane: int, count: int, kind: str = KIND) -> list[UUID]:
 
 def run(lane_numbers: Sequence[int], **options: Any) -> None:
     """A runner that knows of these lanes only, in this thread."""
-    runner = lanes.Runner(**options)
+    runner = lane_runner.Runner(**options)
     find = due.lanes_due
     runner._find_due = lambda besides: [one for one in find(besides) if one in lane_numbers]
     runner.run()
@@ -132,11 +132,15 @@ def test_what_is_refused_right_before_the_call_is_not_called(
     assert [line.answers[key] for key in keys if key != keys[1]] == ["answered"] * 3
 
 
-def test_work_without_steps_is_done_whole(partner: Partner, line: Line, number: int) -> None:
-    keys = plan(line, number, 7, WHOLE)
+def test_work_that_nobody_has_the_steps_of_is_put_off(partner: Partner, line: Line, number: int) -> None:
+    plan(line, number, 2, UNKNOWN)
+    keys = plan(line, number, 3)
     run([number])
-    assert line.answers == dict.fromkeys(keys, "whole")
-    assert not models.Due.objects.filter(lane=number).exists()
+    assert line.answers == dict.fromkeys(keys, "answered")
+    left = models.Due.objects.filter(lane=number)
+    assert set(left.values_list("kind", "attempts", "error")) == {
+        (UNKNOWN, 1, f"LookupError('{UNKNOWN} has no steps')")
+    }
 
 
 def test_a_limit_per_second_holds(
@@ -171,7 +175,7 @@ def test_two_processes_keep_one_lanes_limit(
 ) -> None:
     """Without the lease each would call as many as the limit says, and the other side would get twice that."""
     if not is_held:
-        monkeypatch.setattr(lanes, "_take", lambda numbers, holder: list(numbers))
+        monkeypatch.setattr(lane_leases, "_take", lambda numbers, holder: list(numbers))
     plan(line, number, 60)
     line.seconds[number] = 0.1
     threads = [beside(partner, [number]) for _ in range(2)]
@@ -197,7 +201,7 @@ def test_who_lives_elsewhere_is_succeeded_when_its_time_is_over(
 ) -> None:
     plan(line, number, 1)
     elsewhere = models.Lane.objects.create(
-        pk=number, holder="another-machine/1/1/x", held_until=clock.wall() + lanes.HELD
+        pk=number, holder="another-machine/1/1/x", held_until=clock.wall() + lane_leases.HELD
     )
     run([number])
     assert not line.answers

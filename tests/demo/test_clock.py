@@ -12,7 +12,7 @@ from apps.core.ids import uuid7
 from apps.core.models import Due
 from apps.demo import clockwork
 from apps.partners.models import Partner
-from apps.payments import payments, refunds
+from apps.payments import payments, refund_calls
 from apps.payments.models import Refund
 from tests.orders.shop import Shop
 
@@ -79,7 +79,7 @@ def test_a_refund_of_which_nobody_knows_is_asked_about_before_the_clock_moves(sh
     payment = shop.invoices(subscription)[0].payment()
     assert payment is not None
     shop.gateway.fault("drop_answer", match={"operation": "create_refund", "shop": shop.partner.slug})
-    made = refunds.send(payments.refund(payment=payment, reason="-", actor="test").pk)
+    made = refund_calls.send(payments.refund(payment=payment, reason="-", actor="test").pk)
     assert made.state == "unknown"
     clockwork.Settling(shop.partner)()
     assert Refund.objects.get().state == "succeeded"

@@ -19,7 +19,7 @@ from apps.ledger.models import Transfer
 from apps.notifications.models import Message
 from apps.orders import fulfilment
 from apps.orders.models import Fulfilment, Service, ServiceState
-from apps.payments import handlers, payments, refunds
+from apps.payments import handlers, payments, refund_calls
 from apps.payments.models import Payment, Refund
 from apps.sandbox.control import Control
 from tests.billing.test_renewals import is_clean, jump
@@ -176,7 +176,7 @@ def test_the_provider_answers_after_the_end(shop: Shop, provider_sim: Control, h
     if how == "cancelled":
         subscriptions.cancel(Subscription.objects.get(), at_period_end=False, actor="staff")
     else:
-        refunds.send(payments.refund(payment=payment, reason="-", actor="finance").pk)
+        refund_calls.send(payments.refund(payment=payment, reason="-", actor="finance").pk)
     shop.deliver()
     assert Service.objects.get().state == ServiceState.OFF
     assert Fulfilment.objects.get(action="cancel").state == "revoked"

@@ -22,7 +22,7 @@ from apps.ledger.models import Transfer
 from apps.orders import fulfilment, history, moving, placing, services
 from apps.orders.models import Fulfilment, Order, OrderState, Service
 from apps.orders.placing import place_order
-from apps.payments import payments, refunds
+from apps.payments import payments, refund_calls
 from apps.payments.models import PaymentMethod
 from tests.billing.bases import load, move
 from tests.billing.test_moving import row
@@ -102,7 +102,7 @@ def test_giving_back_what_is_being_earned(shop: Shop, run: Runner, locked: bool)
     payment = invoice.payment()
     assert payment
     made = payments.refund(payment=payment, reason="-", actor="finance")
-    refunds.send(made.pk)
+    refund_calls.send(made.pk)
     jump(shop, subscription.current_period_end)
     done = run(
         atomic(renewals.refunded, made.pk),

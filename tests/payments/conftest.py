@@ -21,7 +21,7 @@ from apps.core.models import Due, Event, WorkItem
 from apps.core.money import Money
 from apps.core.tenancy import in_partner, in_public
 from apps.partners.models import LegalEntity, Partner
-from apps.payments import payments, refunds
+from apps.payments import payments, refund_calls
 from apps.payments.models import Payment, PaymentMethod, Refund
 from apps.policies.refunding import RefundLimit, RefundReason, RefundTally
 from apps.sandbox.control import GOOD_CARD, Control
@@ -114,7 +114,7 @@ def later(row: Payment | Refund, by: timedelta = timedelta(minutes=1)) -> None:
 def look(row: Payment | Refund) -> Any:
     """The next planned look at a row, now."""
     later(row)
-    return payments.sweep(row.pk) if isinstance(row, Payment) else refunds.sweep(row.pk)
+    return payments.sweep(row.pk) if isinstance(row, Payment) else refund_calls.sweep(row.pk)
 
 
 def agreed(till: Till) -> None:

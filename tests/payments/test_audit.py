@@ -15,7 +15,7 @@ from apps.core.ids import uuid7
 from apps.core.models import Due, SearchKey
 from apps.core.money import Money
 from apps.ledger.models import Transfer
-from apps.payments import payments, refunds
+from apps.payments import payments, refund_calls
 from apps.payments.models import Payment, PaymentMethod, Refund
 from tests.payments.conftest import Till, agreed, later
 from tests.planted import found
@@ -113,7 +113,7 @@ def test_each_rule_finds_its_corruption(till: Till) -> None:
     assert paid.method
     charge = payments.send(till.charge(paid.method).pk)
     part = payments.refund(payment=paid, amount=Money(Decimal("20.00")), reason="-", actor="")
-    refunds.send(part.pk)
+    refund_calls.send(part.pk)
     books = Books(till, paid, other, charge, till.pending(), part)
     agreed(till)
     for rule, corrupt in CORRUPTIONS:

@@ -16,7 +16,7 @@ from apps.core.money import Money
 from apps.core.tenancy import in_public
 from apps.ledger.models import Transfer
 from apps.partners.models import LegalEntity
-from apps.payments import bank_details, bank_payouts, payments, refunds
+from apps.payments import bank_details, bank_payouts, payments, refund_calls
 from apps.payments.bank_payout_models import BankPayout
 from apps.payments.models import Payment, Refund
 from apps.settlements import exchange_1c, statements
@@ -118,7 +118,7 @@ def test_from_a_closed_card_to_the_line_of_the_statement(
 ) -> None:
     payment = till.paid()
     till.gateway.fault("pending", match={"operation": "create_refund", "shop": till.shop})
-    made = refunds.send(payments.refund(payment=payment, reason="не подошло", actor="").pk)
+    made = refund_calls.send(payments.refund(payment=payment, reason="не подошло", actor="").pk)
     till.gateway.settle(made.gateway_id, "rejected_by_payee")
     made = look(made)
     assert (made.state, made.route, made.decline_reason) == ("pending", "bank", "rejected_by_payee")

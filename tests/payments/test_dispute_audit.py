@@ -11,7 +11,7 @@ from apps.core import audit, clock
 from apps.core.models import WorkItem
 from apps.journal.models import Entry
 from apps.ledger.models import Transfer
-from apps.payments import bank_payouts, disputes, evidence, refunds
+from apps.payments import bank_payouts, disputes, evidence, refund_calls, refunds
 from apps.payments.bank_payout_models import BankPayout
 from apps.payments.dispute_models import Dispute, DisputeFile
 from apps.payments.models import Refund
@@ -86,7 +86,7 @@ def happened(till: Till, limits: Callable[..., None]) -> Cases:
     asker, second = person(till.partner, "finance"), person(till.partner, "admin")
     approved, requested = (give(till.paid(), "150", asker) for _ in range(2))
     refunds.approve(approved.pk, actor=second)
-    approved = refunds.send(approved.pk)
+    approved = refund_calls.send(approved.pk)
     payout = by_bank(till.paid(), "40.00")
     bank_payouts.set_details(payout.pk, TO, actor="ivan")
     lost, waiting = opened(till.paid()), opened(till.paid())

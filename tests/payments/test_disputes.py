@@ -16,7 +16,7 @@ from apps.core.errors import Refused
 from apps.core.models import Event, WorkItem
 from apps.core.money import Money
 from apps.ledger.models import Transfer
-from apps.payments import disputes, evidence, payments, refunds
+from apps.payments import disputes, evidence, payments, refund_calls
 from apps.payments.dispute_models import Dispute, DisputeFile
 from apps.payments.models import Payment, Refund, WrongMove
 from tests.payments.conftest import Till, agreed, thread
@@ -94,7 +94,7 @@ def test_a_refund_that_was_not_sent_yet_is_not_paid_beside_a_chargeback(till: Ti
     payment = till.paid()
     written = payments.refund(payment=payment, reason="-", actor="")
     opened(payment)
-    assert refunds.send(written.pk).decline_reason == "disputed"
+    assert refund_calls.send(written.pk).decline_reason == "disputed"
     assert till.register()[1] == []
     agreed(till)
 

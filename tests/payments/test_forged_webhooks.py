@@ -27,7 +27,7 @@ from apps.core.models import Due, WorkItem
 from apps.core.money import Money
 from apps.core.tenancy import in_partner, in_public
 from apps.partners.models import Partner
-from apps.payments import payments, refunds, registering
+from apps.payments import payments, refund_calls, refunds, registering
 from apps.payments.models import Payment
 from apps.payments.receipt_models import Receipt
 from apps.sandbox.control import Control
@@ -203,9 +203,9 @@ def _live(till: Till, kind: GatewayKind) -> None:
     first = till.paid()
     assert first.method is not None
     charged = look(payments.send(till.charge(first.method).pk))
-    refunds.send(refunds.refund(payment=first, reason="всё", actor="t").pk)
+    refund_calls.send(refunds.refund(payment=first, reason="всё", actor="t").pk)
     part = refunds.refund(payment=charged, amount=Money(Decimal("99.50")), reason="часть", actor="t")
-    refunds.send(part.pk)
+    refund_calls.send(part.pk)
     for row in (*first.refunds.all(), part):
         look(row)
     till.paid(card=kind.poor)

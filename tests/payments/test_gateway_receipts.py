@@ -15,7 +15,7 @@ from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.core.tenancy import in_public
 from apps.partners.models import LegalEntity, Partner
-from apps.payments import payments, receipts, refunds, registering
+from apps.payments import payments, receipts, refund_calls, refunds, registering
 from apps.payments.cash_register import Agent
 from apps.payments.models import Payment, Refund
 from apps.payments.receipt_models import Receipt
@@ -179,7 +179,7 @@ def give_back(payment: Payment, amount: str | None = None) -> Refund:
     made = refunds.refund(
         payment=payment, amount=Money(D(amount)) if amount else None, reason="возврат", actor="t"
     )
-    refunds.send(made.pk)
+    refund_calls.send(made.pk)
     found: Refund = look(made) if refunds.Refund.objects.get(pk=made.pk).is_open else made
     return found
 

@@ -17,7 +17,7 @@ from apps.core.models import Due
 from apps.core.money import Money
 from apps.core.tenancy import in_public
 from apps.partners.models import Partner
-from apps.payments import calling, payments, refunds
+from apps.payments import calling, payments, refund_calls, refunds
 from apps.payments.declines import class_of
 from apps.payments.models import Payment, Refund
 from apps.sandbox.control import Control
@@ -65,10 +65,10 @@ def test_bought_saved_renewed_and_given_back(counter: Till, kind: GatewayKind) -
     renewal = payments.settle(renewal.pk)
     assert (renewal.state, renewal.confirmation_url) == ("succeeded", "")
     part = refunds.refund(payment=renewal, amount=Money(Decimal("99.50")), reason="часть", actor="t")
-    refunds.send(part.pk)
+    refund_calls.send(part.pk)
     assert look(part).state == "succeeded"
     rest = refunds.refund(payment=renewal, reason="остаток", actor="t")
-    refunds.send(rest.pk)
+    refund_calls.send(rest.pk)
     assert look(rest).state == "succeeded"
     renewal.refresh_from_db()
     assert renewal.state == "refunded"
@@ -108,11 +108,11 @@ def test_a_refund_whose_answer_is_lost_is_made_once(counter: Till, kind: Gateway
     payment = counter.paid(card=kind.good)
     counter.gateway.fault("drop_answer", match={"operation": kind.refund, "shop": counter.shop})
     made = refunds.refund(payment=payment, amount=Money(Decimal("100.00")), reason="часть", actor="t")
-    assert refunds.send(made.pk).state == "unknown"
+    assert refund_calls.send(made.pk).state == "unknown"
     if not kind.refunds_are_found:
         # Made again it would go back twice: a person looks at the gateway's cabinet.
         later(made, timedelta(hours=3))
-        assert refunds.sweep(made.pk).state == "unknown"
+        assert refund_calls.sweep(made.pk).state == "unknown"
         assert "Возврат не завершён" in counter.work(made)
         assert len(counter.register()[1]) == 1
         return
@@ -145,7 +145,7 @@ def test_a_page_that_nobody_paid_for_a_day_is_over(counter: Till, kind: GatewayK
     payment = payments.settle(payment.pk)
     if payment.state == "refunded":
         made = payment.refunds.get()
-        refunds.send(made.pk)
+        refund_calls.send(made.pk)
         assert look(made).state == "succeeded"
     agree(counter, kind)
 

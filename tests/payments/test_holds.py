@@ -14,7 +14,7 @@ from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.ledger.models import Transfer
 from apps.partners.models import Partner
-from apps.payments import payments, refunds
+from apps.payments import payments, refund_calls, refunds
 from apps.payments.calling import _request
 from apps.payments.models import Payment
 from apps.sandbox.control import Control
@@ -71,7 +71,7 @@ def test_taken_in_part_and_no_more_goes_back_than_that(counter: Till, kind: Gate
     with pytest.raises(Refused):
         refunds.refund(payment=payment, amount=Money(Decimal("399.00")), reason="r", actor="t")
     made = refunds.refund(payment=payment, reason="r", actor="t")
-    refunds.send(made.pk)
+    refund_calls.send(made.pk)
     assert look(made).state == "succeeded"
     agree(counter, kind)
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,16 @@ from django.db import connection, transaction
 
 from apps.connectors import lanes as connections
 from apps.connectors.models import Connection
-from apps.core import due, faults, lanes, models
+from apps.core import due, faults, lane_leases, lane_runner, models
+from apps.core.money import Money
 from apps.core.tenancy import in_partner
 from apps.journal.models import Exchange
 from apps.partners.models import Partner
-from apps.payments import methods
-from apps.payments.models import Payment, PaymentMethod, PaymentState
+from apps.payments import methods, payments
+from apps.payments.models import Payment, PaymentMethod, PaymentState, Refund
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
-from tests.conftest import eventually
+from tests.conftest import backends, eventually
 from tests.payments.conftest import Till, agreed, later
 
 MANY = 40
@@ -41,7 +43,7 @@ def other_gateway(tmp_path: Path) -> Iterator[Control]:
 
 def run(*tills: Till, seconds: float = 60) -> None:
     """A runner of these gateways' lanes, until nothing is left."""
-    runner, find = lanes.Runner(), due.lanes_due
+    runner, find = lane_runner.Runner(), due.lanes_due
     mine = {till.connection.pk for till in tills}
     runner._find_due = lambda besides: [one for one in find(besides) if one in mine]
     runner.run(seconds)
@@ -139,19 +141,19 @@ def test_declines_lost_answers_and_refusals_come_out_of_a_batch_as_of_one(till: 
 def test_a_refusal_right_before_the_call_stops_it(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     method = till.method()
     [charge] = charges(till, 1, method)
-    hand_out = lanes.Runner._hand_out
+    hand_out = lane_runner.Runner._hand_out
 
-    def refuse_first(runner: lanes.Runner, lane: Any) -> None:
+    def refuse_first(runner: lane_runner.Runner, lane: Any) -> None:
         if lane.ready and PaymentMethod.objects.filter(pk=method.pk, refused_at=None).exists():
             with in_partner(till.partner):
                 methods.refuse_method(method, actor="customer", how="cabinet")
         hand_out(runner, lane)
 
-    def of_the_partner(runner: lanes.Runner, lane: Any) -> None:
+    def of_the_partner(runner: lane_runner.Runner, lane: Any) -> None:
         with in_partner(till.partner):
             refuse_first(runner, lane)
 
-    monkeypatch.setattr(lanes.Runner, "_hand_out", of_the_partner)
+    monkeypatch.setattr(lane_runner.Runner, "_hand_out", of_the_partner)
     run(till)
     charge.refresh_from_db()
     assert (charge.state, charge.decline_reason) == ("failed", "permission_revoked")
@@ -196,7 +198,7 @@ def test_a_gateways_limit_holds_over_two_workers(
 ) -> None:
     """By the gateway's own log. Without the lease each worker would use the whole limit for itself."""
     if not is_held:
-        monkeypatch.setattr(lanes, "_take", lambda numbers, holder: list(numbers))
+        monkeypatch.setattr(lane_leases, "_take", lambda numbers, holder: list(numbers))
     charges(till, 60)
     limit(till, 6)
     slow(till, 0.4)
@@ -228,4 +230,21 @@ def test_a_crash_in_a_batch_is_made_good(till: Till, point: str) -> None:
         models.Due.objects.filter(lane=till.connection.pk).update(due_at="2020-01-01T00:00Z")
         run(till)
     assert states(till) == {"succeeded"}
+    agreed(till)
+
+
+def test_hung_refunds_hold_no_connection_to_the_database(till: Till) -> None:
+    payment = till.paid()
+    for _ in range(8):
+        payments.refund(payment=payment, amount=Money(Decimal("10.00")), reason="-", actor="")
+    hung = {"operation": "create_refund", "shop": till.shop}
+    till.gateway.fault("hold", times=8, seconds=30, match=hung)
+    before = backends()
+    thread = started(till)
+    eventually(lambda: len(till.gateway.log(**hung, held="True")) == 8)
+    # Who hands out and who records, however many wait for the gateway.
+    assert backends() - before <= 2
+    till.gateway.release()
+    thread.join()
+    assert set(Refund.objects.values_list("state", flat=True)) == {"succeeded"}
     agreed(till)

@@ -17,7 +17,7 @@ from apps.core.money import Money
 from apps.core.tenancy import in_public
 from apps.journal.models import Exchange
 from apps.partners.models import Partner
-from apps.payments import payments, refunds
+from apps.payments import payments, refund_calls, refunds
 from apps.payments.models import Payment, PaymentMethod
 from apps.sandbox.control import Control
 from tests.payments.conftest import Till, look
@@ -140,7 +140,7 @@ def test_no_row_and_no_line_of_the_log_holds_a_secret(
     renewal = payments.settle(payments.send(counter.charge(method).pk).pk)
     assert renewal.is_paid
     part = refunds.refund(payment=renewal, amount=Money(Decimal("99.50")), reason="часть", actor="t")
-    refunds.send(part.pk)
+    refund_calls.send(part.pk)
     assert look(part).state == "succeeded"
     assert counter.paid(card=kind.poor).state == "failed"
     for hook in counter.gateway.webhooks(payment_id=paid.gateway_id):
@@ -171,7 +171,7 @@ def refuse_all(till: Till, method: PaymentMethod, renewal: Payment, parrot: str)
     for row in (till.start(), till.charge(method)):
         payments.send(row.pk)
     made = refunds.refund(payment=renewal, amount=Money(Decimal("1.00")), reason="часть", actor="t")
-    refunds.send(made.pk)
+    refund_calls.send(made.pk)
     with pytest.raises(Exception, match=r"."):
         till.connection.open().check()
 

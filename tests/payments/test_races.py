@@ -15,7 +15,7 @@ from apps.core.errors import Refused
 from apps.core.models import Event
 from apps.core.money import Money
 from apps.ledger.models import Transfer
-from apps.payments import holds, methods, payments, recording, refunds
+from apps.payments import holds, methods, payments, recording, refund_calls, refund_lists, refunds
 from apps.payments.gateway import GatewayRefund, Status
 from apps.payments.models import Payment, PaymentMethod, Refund
 from tests.orders.races import Both, Runner, atomic, race, run, without_lock
@@ -136,7 +136,7 @@ def test_one_refund_claimed_by_two(shop: Shop, run: Runner, locked: bool) -> Non
     made = payments.refund(payment=payment, reason="-", actor="olga")
 
     def claim() -> Any:
-        return refunds._claim(made.pk)
+        return refund_calls.claim([made.pk]).get(made.pk)
 
     done = run(claim, (Refund, "save"), claim, Refund, Payment)
     assert (done.first is not None, done.second is not None) == (True, not locked)
@@ -148,7 +148,7 @@ def test_a_refund_of_the_gateways_cabinet_taken_over_by_two(shop: Shop, run: Run
     seen = of_the_cabinet(payment)
 
     def take_over() -> None:
-        refunds._take_over(payment.pk, [seen])
+        refund_lists._take_over(payment.pk, [seen])
 
     run(take_over, (Refund.objects, "create"), take_over, Payment, indexes=("payments_refund_once",))
     # Without lock and index the books say that twice as much has gone back.
@@ -160,7 +160,7 @@ def test_the_index_alone_takes_a_refund_over_once(shop: Shop, monkeypatch: pytes
     seen = of_the_cabinet(payment)
 
     def take_over() -> None:
-        refunds._take_over(payment.pk, [seen])
+        refund_lists._take_over(payment.pk, [seen])
 
     without_lock(monkeypatch, Payment)
     done = race(monkeypatch, shop.partner, take_over, (Refund.objects, "create"), take_over)

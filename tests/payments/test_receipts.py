@@ -1,5 +1,6 @@
 """Every payment and refund has its receipt at the register, once: lost answers, refusals, prepayments, agents."""
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -14,9 +15,9 @@ from apps.billing.models import InvoicePayment
 from apps.catalog.models import ProviderTerms, Trade
 from apps.connectors import webhooks
 from apps.connectors.models import Connection, InboundMessage
-from apps.core import audit, clock, faults
+from apps.core import audit, clock, faults, lane_runner
 from apps.core.errors import Refused
-from apps.core.models import WorkItem
+from apps.core.models import Due, WorkItem
 from apps.core.money import Money
 from apps.core.tenancy import in_public
 from apps.partners.models import LegalEntity
@@ -25,6 +26,7 @@ from apps.payments.models import Payment, Refund
 from apps.payments.receipt_models import Receipt, ReceiptState
 from apps.policies.fiscal import FiscalRule, ReceiptMethod
 from apps.sandbox.control import Control
+from tests.conftest import backends, eventually
 from tests.orders.shop import Shop
 from tests.payments.conftest import later
 from tests.planted import execute, found
@@ -211,6 +213,34 @@ def test_a_lost_answer_makes_no_second_receipt(
     assert [one.state for one in Receipt.objects.all()] != [ReceiptState.REGISTERED]
     settled(shop)
     assert len(registered()) == 1
+    assert clean(shop) == []
+
+
+def test_hung_receipts_hold_no_connection_to_the_database(
+    shop: Shop, rule: FiscalRule, atol: Control, registered: Any
+) -> None:
+    match = {"operation": "sell", "shop": rule.test_connection.name}
+    register = Connection.objects.filter(pk=rule.test_connection_id)
+    register.update(is_enabled=False)
+    offer = shop.offer()
+    for _ in range(4):
+        shop.buy(offer, customer=shop.customer())
+    assert list(Receipt.objects.values_list("state", flat=True)) == [ReceiptState.QUEUED] * 4
+    register.update(is_enabled=True)
+    Due.objects.filter(lane=rule.test_connection_id).update(due_at=clock.wall())
+    atol.fault("hold", times=4, seconds=30, match=match)
+    before = backends()
+    runner = lane_runner.Runner()
+    runner._find_due = lambda besides: [] if runner._lanes else [rule.test_connection_id]
+    thread = threading.Thread(target=runner.run)
+    thread.start()
+    eventually(lambda: len(atol.log(**match, held="True")) == 4)
+    # Who hands out and who records, however many wait for the register.
+    assert backends() - before <= 2
+    atol.release()
+    thread.join()
+    settled(shop)
+    assert len(registered()) == 4
     assert clean(shop) == []
 
 

@@ -16,7 +16,7 @@ from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.core.money import Money
 from apps.ledger.models import Transfer
-from apps.payments import methods, payments, refunds
+from apps.payments import methods, payments, refund_calls, refund_lists
 from apps.payments.models import Payment, PaymentMethod, Refund, RefusalHow, WrongMove
 from tests.conftest import eventually
 from tests.payments.conftest import Till, agreed, later, look, thread
@@ -75,20 +75,20 @@ def test_refund_that_gets_no_answer_or_a_refusal(till: Till, deliver: Callable[[
     payment = till.paid()
     match = {"operation": "create_refund", "shop": till.shop}
     till.gateway.fault("drop_answer", match=match)
-    lost = refunds.send(give(payment, "10.00").pk)
+    lost = refund_calls.send(give(payment, "10.00").pk)
     assert lost.state == "unknown"
     assert look(lost).state == "succeeded"
     # The gateway forgets the key before we hear of it: its list tells.
     till.gateway.fault("drop_answer", match=match)
-    lost = refunds.send(give(payment, "20.00").pk)
+    lost = refund_calls.send(give(payment, "20.00").pk)
     later(lost, timedelta(hours=30))
-    assert refunds.sweep(lost.pk).state == "succeeded"
+    assert refund_calls.sweep(lost.pk).state == "succeeded"
     till.gateway.fault("http_503", match=match)
-    never = refunds.send(give(payment, "30.00").pk)
+    never = refund_calls.send(give(payment, "30.00").pk)
     later(never, timedelta(hours=30))
-    assert refunds.sweep(never.pk).decline_reason == "never_received"
+    assert refund_calls.sweep(never.pk).decline_reason == "never_received"
     till.gateway.fault("pending", match=match)
-    slow = refunds.send(give(payment, "40.00").pk)
+    slow = refund_calls.send(give(payment, "40.00").pk)
     assert (slow.state, look(slow).state) == ("pending", "pending")
     till.gateway.settle(slow.gateway_id, "insufficient_funds")
     assert look(slow).state == "failed"
@@ -195,7 +195,7 @@ def test_crash_at_each_boundary_loses_and_doubles_nothing(till: Till, point: str
             if "fetched" in point:
                 till.gateway.fault("drop_answer", match={"shop": till.shop, "operation": "create_refund"})
             made = give(Payment.objects.get(pk=charge.pk))
-            refunds.send(made.pk)
+            refund_calls.send(made.pk)
             look(made)
         raise AssertionError(f"{point} was not passed")
     except faults.Crash:
@@ -209,17 +209,17 @@ def test_crash_at_each_boundary_loses_and_doubles_nothing(till: Till, point: str
     agreed(till)
 
 
-@pytest.mark.parametrize("point", refunds.FAULT_POINTS)
+@pytest.mark.parametrize("point", refund_lists.FAULT_POINTS)
 def test_a_crash_while_reconciling_takes_over_each_refund_once(till: Till, point: str) -> None:
     payment = till.paid()
     till.gateway.fault("drop_answer", match={"shop": till.shop, "operation": "create_refund"})
     own = give(payment, "10.00")
-    refunds.send(own.pk)
+    refund_calls.send(own.pk)
     till.gateway.cabinet_refund(payment.gateway_id, "20.00")
     with pytest.raises(faults.Crash), faults.crash_at(point):
-        refunds.reconcile(payment.pk)
+        refund_lists.reconcile(payment.pk)
     for _again in range(2):
-        refunds.reconcile(payment.pk)
+        refund_lists.reconcile(payment.pk)
     assert sorted(payment.refunds.values_list("state", "amount")) == [
         ("succeeded", Decimal("10.00")),
         ("succeeded", Decimal("20.00")),

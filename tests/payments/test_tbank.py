@@ -10,7 +10,7 @@ import pytest
 from apps.connectors.base import ConnectorError, ForgedMessage, Inbound
 from apps.core.tenancy import in_public
 from apps.partners.models import Partner
-from apps.payments import payments, refunds
+from apps.payments import payments, refund_calls, refunds
 from apps.payments.tbank import TBank, sign
 from apps.sandbox.control import Control
 from tests.payments.conftest import Till, look
@@ -68,7 +68,7 @@ def test_requests_and_answers_are_as_the_official_description_says(till: Till) -
     method = till.method(TBANK.three_ds)
     payment = payments.send(till.charge(method).pk)
     made = refunds.refund(payment=payment, reason="r", actor="t")
-    refunds.send(made.pk)
+    refund_calls.send(made.pk)
     sbp = till.pending(instrument="sbp")
     till.gateway.pay_sbp(sbp.confirmation_url)
     account = payments.settle(sbp.pk).method

@@ -18,7 +18,7 @@ from apps.core.models import WorkItem
 from apps.core.money import Money
 from apps.core.tenancy import in_public
 from apps.partners.models import LegalEntity
-from apps.payments import payments, refunds, registering
+from apps.payments import payments, refund_calls, refunds, registering
 from apps.payments.models import Payment, Refund
 from apps.payments.receipt_models import Receipt
 from apps.sandbox.control import Control
@@ -148,9 +148,9 @@ class Month:
 
     def give_back(self, payment: Payment, amount: str) -> Refund:
         made = refunds.refund(payment=payment, amount=Money(D(amount)), reason="часть", actor="t")
-        refunds.send(made.pk)
+        refund_calls.send(made.pk)
         later(made)
-        made = refunds.sweep(made.pk)
+        made = refund_calls.sweep(made.pk)
         self.shop.deliver()
         assert made.state == "succeeded"
         return made

@@ -19,7 +19,7 @@ from apps.core.models import WorkItem
 from apps.core.tenancy import in_public
 from apps.ledger.models import Transfer
 from apps.partners.models import LegalEntity, Partner
-from apps.payments import payments, refunds
+from apps.payments import payments, refund_calls, refunds
 from apps.payments.models import Payment
 from apps.settlements import matching, morning, payouts, reconciliation, statements, uploading
 from apps.settlements.models import (
@@ -187,7 +187,7 @@ def test_a_fee_that_only_the_register_tells_is_posted_with_the_payout(
     desk = desk_for(TBANK)
     payment = pay(desk)
     made = refunds.refund(payment=payment, reason="весь", amount=None, actor="t")
-    refunds.send(made.pk)
+    refund_calls.send(made.pk)
     pay(desk)
     desk.settles()
     row = desk.check()

@@ -14,7 +14,7 @@ from apps.core.models import WorkItem
 from apps.core.money import Money
 from apps.core.tenancy import in_public
 from apps.partners.models import Partner
-from apps.payments import refunds
+from apps.payments import refund_calls, refunds
 from apps.payments.models import Payment, Refund
 from apps.settlements import reconciliation
 from apps.settlements.models import Difference, GatewayDay, GatewayTerms
@@ -47,7 +47,7 @@ def told(row: GatewayDay) -> set[tuple[str, str, str]]:
 
 def given_back(till: Till, payment: Payment, amount: str) -> Refund:
     made = refunds.refund(payment=payment, amount=Money(D(amount)), reason="часть", actor="t")
-    return refunds.send(made.pk)
+    return refund_calls.send(made.pk)
 
 
 def code(act: Any) -> str:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from apps.core import clock
 from apps.core.money import Money
 from apps.partners.models import Partner
-from apps.payments import payments, refunds, registers
+from apps.payments import payments, refund_calls, refunds, registers
 from apps.payments.gateway import EntryKind
 from apps.payments.registers import ROBOKASSA, TBANK, BadRegister
 from apps.sandbox.control import Control
@@ -41,7 +41,7 @@ def test_each_gateway_tells_its_payments_and_refunds(
     till.pending()
     till.paid(card=kind.poor)
     made = refunds.refund(payment=renewal, amount=Money(D("99.50")), reason="часть", actor="t")
-    refunds.send(made.pk)
+    refund_calls.send(made.pk)
     assert look(made).state == "succeeded"
     now = clock.wall()
     if till.connection.connector_class.register_is_file:

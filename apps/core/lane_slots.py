@@ -1,0 +1,122 @@
+"""A lane in hand: what is ready to be called, what is being called, and the threads that call."""
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from apps.core import models
+from apps.core.lanes import Limits, Steps
+
+POLL_SECONDS = 0.1
+"""Between two looks for new work, of a lane or for lanes."""
+MOST = 100
+"""So many answers at most are recorded at once."""
+
+
+@dataclass(slots=True)
+class Piece:
+    """A row of due work on its way through a lane."""
+
+    slots: "Slots"
+    row: models.Due
+    steps: Steps
+    plan: Any
+    claimed: float = field(default_factory=time.monotonic)
+    answer: Any = None
+
+    def record(self) -> None:
+        """By itself."""
+        self.steps.record([(self.plan, self.answer)])
+
+
+class Slots:
+    """The slots of one lane, filled by one thread, emptied by another."""
+
+    def __init__(
+        self, number: int, answered: "queue.SimpleQueue[Piece | None]", freed: threading.Event
+    ) -> None:
+        self.number, self._answered, self._freed = number, answered, freed
+        self.limits = Limits()
+        self.ready: deque[Piece] = deque()
+        self.running = self.unrecorded = 0
+        self.looked = 0.0
+        self._tokens, self._filled = 1.0, time.monotonic()
+        self._calls: queue.SimpleQueue[Piece | None] = queue.SimpleQueue()
+        self._threads = 0
+        self._lock = threading.Lock()
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.ready or self.running or self.unrecorded)
+
+    def wanted(self) -> int:
+        """How many more to claim: the slots, and as many again so that none waits for the database."""
+        slots = self.limits.in_flight
+        missing = 2 * slots - self.running - len(self.ready)
+        return missing if missing * 2 >= slots and self.unrecorded < 2 * MOST + 2 * slots else 0
+
+    def free(self) -> int:
+        """How many calls may begin now."""
+        places = self.limits.in_flight - self.running
+        if self.limits.per_second is None or places <= 0:
+            return max(places, 0)
+        now, rate = time.monotonic(), self.limits.per_second
+        self._tokens = min(self._tokens + (now - self._filled) * rate, max(rate * POLL_SECONDS, 1.0))
+        self._filled = now
+        return min(places, int(self._tokens))
+
+    def begin(self, pieces: Sequence[Piece]) -> None:
+        """Hands them to the threads, of which there are as many as calls at a time."""
+        with self._lock:
+            self.running += len(pieces)
+            self.unrecorded += len(pieces)
+        self._tokens -= len(pieces)
+        while self._threads < self.running:
+            self._threads += 1
+            threading.Thread(target=self._call, name=f"lane-{self.number}", daemon=True).start()
+        for one in pieces:
+            self._calls.put(one)
+
+    def skip(self, piece: Piece, why: Exception) -> None:
+        """Not called: why is its answer."""
+        piece.answer = why
+        with self._lock:
+            self.unrecorded += 1
+        self._answered.put(piece)
+
+    def recorded(self, count: int) -> None:
+        with self._lock:
+            self.unrecorded -= count
+
+    def close(self) -> None:
+        """Lets the threads end, each after the call that it is in."""
+        for _ in range(self._threads):
+            self._calls.put(None)
+
+    def _call(self) -> None:
+        while (piece := self._calls.get()) is not None:
+            try:
+                piece.answer = piece.steps.call(piece.plan)
+            except Exception as error:
+                piece.answer = error
+            with self._lock:
+                self.running -= 1
+            self._answered.put(piece)
+            self._freed.set()
+
+
+def alike(pieces: Iterable[Piece]) -> list[list[Piece]]:
+    """By partner and kind, in the order in which each came first."""
+    found: dict[tuple[int, str], list[Piece]] = {}
+    for piece in pieces:
+        found.setdefault(place(piece.row), []).append(piece)
+    return list(found.values())
+
+
+def place(row: models.Due) -> tuple[int, str]:
+    """What is claimed and recorded together: of one partner (0: of none), of one kind."""
+    return row.partner_id or 0, row.kind
