@@ -23,6 +23,7 @@ from apps.partners.models import LegalEntity
 from apps.payments import bank_details, refund_recording, timing
 from apps.payments.bank_payout_models import BankPayout, PayoutState
 from apps.payments.payment_orders import Order, Payer, file
+from apps.policies import numbering
 
 KIND, WORK = "payments.BankPayout", "payments.refund"
 FAULT_POINTS = ("payments.payout-exported", "payments.payout-paid")
@@ -113,11 +114,14 @@ def _leave(payout: BankPayout, payer: Payer, actor: str) -> None:
 
 
 def _next_number(entity_id: int | None) -> int:
-    """Counted under the payer's lock; an order that the bank returned keeps its number to itself."""
-    LegalEntity.objects.select_for_update(no_key=True).filter(pk=entity_id or 0).first()
-    mine = BankPayout.objects.filter(legal_entity=entity_id, order_date__year=clock.today().year)
+    """Of the payer's account, over all partners; an order that the bank returned keeps its number to itself."""
+    year = clock.today().year
+    mine = BankPayout.objects.filter(legal_entity=entity_id, order_date__year=year)
+    # Partners numbered their own once: none of those comes again.
+    used = mine.aggregate(last=Max("number"))["last"] or 0
+    number = numbering.allot_to_all("payment_order", legal_entity_id=entity_id, year=year, above=used)
     # A bank takes six digits.
-    return (mine.aggregate(last=Max("number"))["last"] or 0) % 999_999 + 1
+    return (number - 1) % 999_999 + 1
 
 
 def key_of(payer_account: str, number: int | str, amount: Any, account: str) -> str:

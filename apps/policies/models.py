@@ -77,7 +77,10 @@ class VatRate(models.Model):
 
 
 class NumberSequence(models.Model):
-    """The last number given out, per kind of document, legal entity, partner and year."""
+    """The last number given out, per kind of document, legal entity, partner and year.
+
+    Without a partner it is counted over all of them, as a bank counts the payment orders of an account.
+    """
 
     kind = models.CharField(_("вид документа"), max_length=20)
     legal_entity = models.ForeignKey(
@@ -88,7 +91,7 @@ class NumberSequence(models.Model):
         verbose_name=_("юридическое лицо"),
     )
     partner = models.ForeignKey(
-        "partners.Partner", models.PROTECT, related_name="+", verbose_name=_("партнёр")
+        "partners.Partner", models.PROTECT, null=True, related_name="+", verbose_name=_("партнёр")
     )
     year = models.PositiveSmallIntegerField(_("год"))
     last = models.PositiveIntegerField(_("последний номер"), default=0)
@@ -104,7 +107,7 @@ class NumberSequence(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.partner} · {self.year}"
+        return f"{self.partner or '—'} · {self.year}"
 
 
 import apps.policies.dunning_models  # noqa: E402 - more models of this app

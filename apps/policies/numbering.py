@@ -46,12 +46,31 @@ def allot(kind: str, *, legal_entity_id: int | None, partner_id: int, year: int,
     The last statement before commit, for a whole batch: other documents of the same sequence wait till then.
     Raises RuntimeError outside a transaction.
     """
-    if not transaction.get_connection().in_atomic_block:
-        raise RuntimeError("A number is allotted in the transaction that uses it, or there will be gaps")
+    _must_be_used()
     if count < 1:
         return []
-    with connection.cursor() as cursor:
-        cursor.execute(_ALLOT, [kind, legal_entity_id, partner_id, year, count])
-        last = cursor.fetchone()[0]
+    last = _counted(kind, legal_entity_id, partner_id, year, count)
     prefix = f"{LETTERS.get(kind, kind[0].upper())}{year % 100:02d}-{legal_entity_id or 0}-{partner_id}"
     return [f"{prefix}-{number:06d}" for number in range(last - count + 1, last + 1)]
+
+
+def allot_to_all(kind: str, *, legal_entity_id: int | None, year: int, above: int = 0) -> int:
+    """The next number that one legal entity counts over all its partners, greater than `above`.
+
+    As `allot`: others who number for this entity wait until commit. Raises RuntimeError outside a transaction.
+    """
+    _must_be_used()
+    number = _counted(kind, legal_entity_id, None, year, 1)
+    return number if number > above else _counted(kind, legal_entity_id, None, year, above + 1 - number)
+
+
+def _must_be_used() -> None:
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("A number is allotted in the transaction that uses it, or there will be gaps")
+
+
+def _counted(kind: str, legal_entity_id: int | None, partner_id: int | None, year: int, count: int) -> int:
+    """Counts so many more, and gives the last of them."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ALLOT, [kind, legal_entity_id, partner_id, year, count])
+        return int(cursor.fetchone()[0])

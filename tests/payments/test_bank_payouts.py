@@ -13,7 +13,7 @@ from django.urls import reverse
 from apps.core import audit, clock, faults
 from apps.core.errors import Refused
 from apps.core.money import Money
-from apps.core.tenancy import in_public
+from apps.core.tenancy import in_partner, in_public
 from apps.ledger.models import Transfer
 from apps.partners.models import LegalEntity
 from apps.payments import bank_details, bank_payouts, payments, refund_calls
@@ -21,6 +21,8 @@ from apps.payments.bank_payout_models import BankPayout
 from apps.payments.models import Payment, Refund
 from apps.settlements import exchange_1c, statements
 from apps.settlements.models import BankLine
+from tests import recycled
+from tests.conftest import make_partner
 from tests.payments.conftest import Till, look, thread
 
 URLS = {"urlconf": "armor.urls_partner"}
@@ -202,6 +204,7 @@ def test_returned_by_the_bank_it_gets_other_details_and_cancelled_it_frees_the_m
 
 @pytest.mark.parametrize("point", bank_payouts.FAULT_POINTS)
 def test_a_crash_pays_and_numbers_nothing_twice(till: Till, payer: LegalEntity, point: str) -> None:
+    before, _orders = exported(till.paid())
     payout = by_bank(till.paid())
     bank_payouts.set_details(payout.pk, TO, actor="ivan")
 
@@ -213,8 +216,27 @@ def test_a_crash_pays_and_numbers_nothing_twice(till: Till, payer: LegalEntity, 
         go()
     go()
     payout.refresh_from_db()
-    assert (payout.state, payout.number) == ("paid", 1)
+    assert before.number is not None
+    assert (payout.state, payout.number) == ("paid", before.number + 1)
     agreed(till)
+
+
+def test_numbers_of_one_account_are_of_all_partners_together(
+    till: Till, payer: LegalEntity, till_for: Callable[..., Till]
+) -> None:
+    first, _orders = exported(till.paid())
+    with in_public():
+        other = make_partner()
+    with in_partner(other):
+        theirs, _orders = exported(till_for(other).paid())
+    last, _orders = exported(till.paid())
+    assert first.number is not None
+    assert [theirs.number, last.number] == [first.number + 1, first.number + 2]
+    # What a partner had numbered by itself before does not come again.
+    BankPayout.objects.filter(pk=last.pk).update(number=last.number + 10)
+    after, _orders = exported(till.paid())
+    assert after.number == last.number + 11
+    recycled.give_back(other)
 
 
 def test_the_customer_gives_details_by_a_link_once(

@@ -3,6 +3,7 @@
 Those of a refused method stand in test_refusal.py; the table of all is docs/races.md.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -14,12 +15,28 @@ from apps.accounts.models import Customer
 from apps.core.errors import Refused
 from apps.core.models import Event
 from apps.core.money import Money
+from apps.core.tenancy import in_public
 from apps.ledger.models import Transfer
-from apps.payments import holds, methods, payments, recording, refund_calls, refund_lists, refunds
+from apps.partners.models import LegalEntity
+from apps.payments import (
+    authority,
+    bank_payouts,
+    holds,
+    methods,
+    payments,
+    recording,
+    refund_calls,
+    refund_lists,
+    refunds,
+)
+from apps.payments.bank_payout_models import BankPayout
 from apps.payments.gateway import GatewayRefund, Status
 from apps.payments.models import Payment, PaymentMethod, Refund
+from apps.policies import numbering
 from tests.orders.races import Both, Runner, atomic, race, run, without_lock
 from tests.orders.shop import Shop
+from tests.payments.test_bank_payouts import TO
+from tests.payments.test_limits import person
 
 __all__ = ["run"]
 
@@ -140,6 +157,55 @@ def test_one_refund_claimed_by_two(shop: Shop, run: Runner, locked: bool) -> Non
 
     done = run(claim, (Refund, "save"), claim, Refund, Payment)
     assert (done.first is not None, done.second is not None) == (True, not locked)
+
+
+@Both
+def test_a_requested_refund_is_approved_and_declined(
+    shop: Shop, run: Runner, locked: bool, limits: Callable[..., None]
+) -> None:
+    limits("finance", one="0")
+    payment = paid(shop)
+    asked = payments.refund(payment=payment, reason="-", actor=person(shop.partner, "finance"))
+    yes, no = person(shop.partner, "admin"), person(shop.partner, "admin")
+
+    def approve() -> Any:
+        return refunds.approve(asked.pk, actor=yes)
+
+    def decline() -> Any:
+        return refunds.decline(asked.pk, actor=no, comment="-")
+
+    done = run(approve, (authority, "must_decide"), decline, Refund, Payment)
+    assert isinstance(done.second, Refused) is locked
+    refunds.send(asked.pk)
+    told = set(Event.objects.filter(object_id=asked.pk).values_list("type", flat=True))
+    # Without the lock the money leaves after a no, which the customer has been told of.
+    assert told == {"payments.RefundSucceeded"} | (set() if locked else {"payments.RefundFailed"})
+
+
+@Both
+def test_two_payment_orders_are_numbered_at_once(
+    shop: Shop, run: Runner, locked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [payments.refund(payment=paid(shop), reason="-", actor="", route="bank") for _ in range(2)]
+    entity = made[0].payout.legal_entity_id or 0
+    with in_public():
+        before = LegalEntity.objects.filter(pk=entity).values("account", "bik").get()
+        LegalEntity.objects.filter(pk=entity).update(account="40702810000000000001", bik=TO["bik"])
+    for one in made:
+        bank_payouts.set_details(one.payout.pk, TO, actor="olga")
+
+    def export(number: int) -> Callable[[], Any]:
+        return lambda: bank_payouts.export([made[number].payout.pk], actor="olga")
+
+    if not locked:
+        # Read and then written, as it would be without the sequence's row.
+        monkeypatch.setattr(numbering, "allot_to_all", lambda kind, above, **whose: above + 1)
+    run(export(0), (BankPayout, "save"), export(1))
+    numbers = set(BankPayout.objects.values_list("number", flat=True))
+    # Without the lock the bank is given two orders of one number.
+    assert len(numbers) == (2 if locked else 1)
+    with in_public():
+        LegalEntity.objects.filter(pk=entity).update(**before)
 
 
 @Both
