@@ -176,7 +176,7 @@ def test_a_requested_refund_is_approved_and_declined(
 
     done = run(approve, (authority, "must_decide"), decline, Refund, Payment)
     assert isinstance(done.second, Refused) is locked
-    refunds.send(asked.pk)
+    refund_calls.send(asked.pk)
     told = set(Event.objects.filter(object_id=asked.pk).values_list("type", flat=True))
     # Without the lock the money leaves after a no, which the customer has been told of.
     assert told == {"payments.RefundSucceeded"} | (set() if locked else {"payments.RefundFailed"})
