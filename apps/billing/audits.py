@@ -13,6 +13,7 @@ from apps.billing import (
     document_audits,
     dunning_audits,
     gifts,
+    held,
     ledger_audits,
     paying,
     payout_audits,
@@ -188,8 +189,8 @@ def _told() -> Iterable[UUID]:
 @audit.rule("billing.live-is-planned")
 def live_is_planned() -> Iterator[str]:
     """A live subscription is paid by its last period, and its next charge or end is planned or under way."""
-    # Where others collect the money, a period is granted with its invoice.
-    granted = Q(invoice__state=InvoiceState.OPEN, invoice__collection__in=paying.GRANTED)
+    # Where others collect the money, a period is granted with its invoice; where it is held first, with the hold.
+    granted = Q(invoice__state=InvoiceState.OPEN, invoice__collection__in=paying.GRANTED) | held.ON_HOLD
     lines = InvoiceLine.objects.filter(
         granted | Q(invoice__state__in=[InvoiceState.PAID, InvoiceState.REFUNDED]),
         subscription=OuterRef("pk"),

@@ -28,6 +28,11 @@ def settle_invoice(event: Event) -> None:
     renewals.paid(event.object_id)
 
 
+@events.on("payments.PaymentAuthorized")
+def begin_on_a_hold(event: Event) -> None:
+    renewals.held(event.object_id)
+
+
 @events.on("payments.PaymentFailed")
 def free_invoice(event: Event) -> None:
     renewals.failed(event.object_id)

@@ -156,7 +156,8 @@ def pay(
 ) -> Payment:
     """Starts a payment for an unpaid invoice: by a saved method, or on the gateway's page.
 
-    `instrument` is what the customer has chosen to pay with; without it the gateway's page offers all it has.
+    `instrument` is what the customer has chosen to pay with; without it the gateway's page offers all it has. A sale
+    whose money is held first is not captured here.
     The payment under way where there is one, so that a second click pays nothing twice. The caller holds a
     transaction. Raises Refused: `invoice_closed`, `method_refused`.
     """
@@ -172,6 +173,7 @@ def pay(
     # Where nothing is to be paid yet, a card is still to be saved for what comes.
     binds = not invoice.due_money.amount
     first = Purpose.BINDING if binds else Purpose.NEW
+    holds = not binds and method is None and invoice.is_held_first
     payment = payments.start(
         customer=invoice.customer,
         amount=Money(ROUBLE, invoice.currency) if binds else invoice.due_money,
@@ -180,6 +182,7 @@ def pay(
         save_method=save_method and method is None,
         method=method,
         instrument=instrument,
+        capture=not holds,
         return_url=return_url,
         channel_id=invoice.channel_id,
         subscription_id=invoice.subscription_id,

@@ -335,6 +335,14 @@ class Invoice(UUIDModel):
         """What is to be paid of it: the sum less what the balance and credit notes took off."""
         return Money(self.total - self.credit_applied - self.debt_credited, self.currency)
 
+    @property
+    def is_held_first(self) -> bool:
+        """Whether its money is held until the product is given, as was said when it was sold."""
+        sold = self.subscription
+        if sold is None or sold.parent_id is not None or self.purpose != InvoicePurpose.NEW:
+            return False
+        return bool(sold.terms.get("hold"))
+
     def payment(self) -> "Payment | None":
         """The payment under way or done; else the last one that failed."""
         links = sorted(self.payments.all(), key=lambda link: (link.failed, -link.pk.int))

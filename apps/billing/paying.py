@@ -41,7 +41,8 @@ def instruments(offer: Offer, money: Money, *, binds: bool = False, is_addon: bo
     if offer.payer != Collection.CHARGE:
         return []
     version_id = offer.tariff.current_id
-    found = _at_gateways(money, offer.tariff.product_id, version_id, binds=binds)
+    holds = offer.hold_first and not binds and not is_addon
+    found = _at_gateways(money, offer.tariff.product_id, version_id, binds=binds, holds=holds)
     # An add-on is paid as its subscription is.
     if not is_addon and partner_service.at_checkout():
         found.append(PARTNER)
@@ -53,7 +54,9 @@ def instruments_of(invoice: Invoice) -> list[str]:
     if invoice.collection != Collection.CHARGE:
         return []
     line = invoice.lines.all()[0]
-    return _at_gateways(invoice.due_money, line.product_id, line.tariff_version_id)
+    return _at_gateways(
+        invoice.due_money, line.product_id, line.tariff_version_id, holds=invoice.is_held_first
+    )
 
 
 def instruments_to_save(subscription: Subscription) -> list[str]:
@@ -65,13 +68,19 @@ def instruments_to_save(subscription: Subscription) -> list[str]:
 
 
 def _at_gateways(
-    money: Money, product_id: int | None, tariff_version_id: int | None, *, binds: bool = False
+    money: Money,
+    product_id: int | None,
+    tariff_version_id: int | None,
+    *,
+    binds: bool = False,
+    holds: bool = False,
 ) -> list[str]:
     asked = routing.Asked(
         partner=current_partner(),
         money=money,
         product_id=product_id,
         tariff_version_id=tariff_version_id,
+        two_stage=holds,
     )
     return routing.instruments(asked, binds=binds)
 

@@ -36,7 +36,7 @@ from apps.billing.models import (
     Subscription,
     SubscriptionState,
 )
-from apps.core import bulk, clock, due, faults
+from apps.core import bulk, clock, due, events, faults
 from apps.payments import payments
 from apps.payments.declines import NO_METHOD
 from apps.payments.models import CONSENT_REVOKED, PaymentMethod, Purpose, Refund, RefundState
@@ -187,7 +187,8 @@ def paid(payment_id: UUID) -> None:
             return
         letters.first_payment(subscription, invoice, link.payment)
     elif subscription is not None and invoice.purpose == InvoicePurpose.NEW:
-        if not trials.begin(subscription, invoice, link.payment):
+        has_begun = link.payment.is_two_stage and subscription.state in RUNNING
+        if not has_begun and not trials.begin(subscription, invoice, link.payment):
             _give_back(link)
             return
     elif subscription is not None:
@@ -199,6 +200,24 @@ def paid(payment_id: UUID) -> None:
         return
     # Events have no order: the money may have gone back before we heard that it came.
     _take_back(link, subscription, invoice)
+
+
+def held(payment_id: UUID) -> None:
+    """The money of a first sale is held: its first period begins, and the product is given; it is taken after that."""
+    link = InvoicePayment.objects.select_related("payment", "invoice").filter(payment_id=payment_id).first()
+    if link is None or link.invoice.subscription_id is None:
+        return
+    subscription = subscriptions.locked_with_parent(link.invoice.subscription_id)
+    invoice = invoices.locked(link.invoice_id)
+    link.refresh_from_db(fields=["failed"])
+    link.payment.refresh_from_db()
+    # Events have no order: it may have been taken, or let go, before we heard that it was held.
+    if link.failed or not link.payment.is_held or invoice.state != InvoiceState.OPEN:
+        return
+    if invoice.purpose != InvoicePurpose.NEW or subscription.state != SubscriptionState.PENDING:
+        return
+    subscriptions.start(subscription, invoice, link.payment)
+    events.publish("billing.PeriodGranted", invoice.pk, subscription_id=subscription.pk)
 
 
 def refunded(refund_id: UUID) -> None:
@@ -261,6 +280,11 @@ def failed(payment_id: UUID) -> None:
     link.save(update_fields=["failed"])
     if subscription and invoice.purpose == InvoicePurpose.CHANGE:
         changes.failed(subscription, invoice)
+    is_first = invoice.purpose == InvoicePurpose.NEW and invoice.state == InvoiceState.OPEN
+    if subscription and subscription.state in RUNNING and is_first and link.payment.is_two_stage:
+        # It had begun on a hold that nobody took, or that was let go.
+        invoices.void(invoice)
+        subscriptions.end(subscription, SubscriptionState.ENDED, "unpaid")
     is_renewal = invoice.purpose == InvoicePurpose.RENEWAL and invoice.state == InvoiceState.OPEN
     if subscription and subscription.state in RUNNING and is_renewal and link.payment.is_charge:
         dunning.failed(subscription, invoice, link.payment.decline_reason, link.payment.connection)

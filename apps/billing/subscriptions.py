@@ -14,6 +14,7 @@ from apps.billing import (
     bounds,
     discounts,
     facts,
+    held,
     invoices,
     letters,
     off_invoice,
@@ -214,6 +215,8 @@ def cancel(
         for one in family:
             _stop_charges(one)
             if not stays:
+                # Of money that was never taken nothing is given back.
+                held.let_go(one, actor=actor)
                 _give_back_unused(one, actor=actor)
             elif one is not subscription:
                 # What is taken up again is billed again, add-ons as well.
@@ -265,6 +268,7 @@ def end(subscription: Subscription, state: str, reason: str) -> None:
     """A locked subscription is over, its add-ons with it: nothing is planned any more, the product goes off."""
     for addon in locked_addons(subscription):
         end(addon, state, "parent")
+    held.let_go(subscription)
     drop_change(subscription)
     bounds.forget(subscription)
     subscription.state, subscription.end_reason, subscription.ended_at = state, reason, clock.now()

@@ -38,6 +38,7 @@ EXAMPLE = {
     "features": {"screens": 2, "downloads": True},
     "rules": {"min_age": None, "regions": [], "once_per_person": False, "companies_only": False},
     "payer": "charge",
+    "hold_first": False,
     "parts": [],
 }
 
@@ -114,6 +115,9 @@ class OfferSerializer(serializers.Serializer[Offer]):
     rules = OfferRules(source="tariff.product", help_text=_("Кому продаётся: declared заказа"))
     payer = serializers.CharField(
         help_text=_("Кто платит: charge, partner_reports, partner_charges, partner_pays")
+    )
+    hold_first = serializers.BooleanField(
+        help_text=_("true: первый платёж удерживается и списывается при выдаче")
     )
     parts = serializers.SerializerMethodField(help_text=_("Коды тарифов, из которых состоит пакет"))
 

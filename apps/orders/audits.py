@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.db import connection
 from django.db.models import Count, F, OuterRef, Q, Subquery
 
-from apps.billing import gifts, paying
+from apps.billing import gifts, held, paying
 from apps.billing.models import LIVE, RUNNING, Invoice, InvoiceLine, InvoiceState
 from apps.core import audit, clock, search
 from apps.core.models import Delivery, Due, WorkItem
@@ -139,8 +139,8 @@ def sold_as_ordered() -> Iterator[str]:
 @audit.rule("orders.service-within-paid")
 def service_within_paid() -> Iterator[str]:
     """No service runs longer than its subscription is paid."""
-    # Where others collect the money, a period is granted with its invoice.
-    granted = Q(invoice__state=InvoiceState.OPEN, invoice__collection__in=paying.GRANTED)
+    # Where others collect the money, a period is granted with its invoice; where it is held first, with the hold.
+    granted = Q(invoice__state=InvoiceState.OPEN, invoice__collection__in=paying.GRANTED) | held.ON_HOLD
     paid = InvoiceLine.objects.filter(
         granted | Q(invoice__state__in=[InvoiceState.PAID, InvoiceState.REFUNDED]),
         subscription=OuterRef("subscription"),

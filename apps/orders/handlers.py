@@ -15,6 +15,11 @@ def fulfil_what_was_paid(event: Event) -> None:
     services.invoice_paid(event.object_id)
 
 
+@events.on("orders.OrderDone")
+def take_what_is_held(event: Event) -> None:
+    services.order_done(event.object_id)
+
+
 @events.on("billing.InvoiceVoided")
 def cancel_what_was_not_paid(event: Event) -> None:
     if event.data.get("order_id"):

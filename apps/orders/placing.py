@@ -15,6 +15,7 @@ from apps.accounts.models import Customer
 from apps.billing import addons, collecting, discounts, invoices, promos, subscriptions, trials
 from apps.billing.models import Collection, Invoice, InvoicePurpose, Subscription
 from apps.catalog.models import Delivery, Offer, OfferQuerySet, TariffVersion
+from apps.catalog.models.offers import Payer
 from apps.core import clock, events, faults, search
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
@@ -262,6 +263,8 @@ def _agreed(offer: Offer, version: TariffVersion, parts: list[int], declared: De
     terms: dict[str, Any] = {"vat_code": version.vat_code, "deliver": parts}
     if documents := offer.tariff.product.documents_on(clock.today()):
         terms["documents"] = [one.pk for one in documents]
+    if offer.hold_first and offer.payer == Payer.CHARGE:
+        terms["hold"] = True
     if kept := declared.kept():
         terms["declared"] = kept
     return terms

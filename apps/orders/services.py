@@ -15,6 +15,7 @@ from apps.core.ids import uuid7
 from apps.orders import fulfilment, history
 from apps.orders.models import FulfilmentAction, Order, OrderState, Service, ServiceState
 from apps.orders.placing import place_order
+from apps.payments import payments
 
 __all__ = ["customer_erased", "expire_order", "invoice_paid", "place_order", "subscription_ended"]
 
@@ -51,7 +52,14 @@ def _deliver_order(order: Order, invoice: Invoice, subscription: Subscription) -
                 invoice=invoice,
                 period_end=until,
             )
-    history.change(order, OrderState.IN_PROGRESS, reason=_("Оплачен"))
+    history.change(order, OrderState.IN_PROGRESS, reason=_("Оплачен") if invoice.paid_at else "")
+
+
+def order_done(order_id: UUID) -> None:
+    """All of it was delivered: money that was held for it is taken."""
+    payment = Order.objects.get(pk=order_id).payment()
+    if payment is not None and payment.is_held and not payment.second_stage:
+        payments.capture(payment.pk, actor="delivery")
 
 
 def new_service(subscription: Subscription, version: TariffVersion) -> Service:

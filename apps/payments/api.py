@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from apps.journal.api import idempotent
-from apps.payments import methods, refund_api
+from apps.payments import hold_api, methods, refund_api
 from apps.payments.models import PaymentMethod, RefusalHow
 
 METHOD = {
@@ -117,4 +117,5 @@ class PaymentMethodsViewSet(
 def routes(router: SimpleRouter) -> None:
     """Adds this app's addresses to the API."""
     refund_api.routes(router)
+    hold_api.routes(router)
     router.register("payment-methods", PaymentMethodsViewSet, basename="paymentmethod")

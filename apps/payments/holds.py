@@ -25,13 +25,16 @@ def capture(payment_id: UUID, amount: Money | None = None, *, actor: str = "") -
     """Decides to take what is held: all of it, or `amount`; the rest is let go. Safe to repeat.
 
     Carried out right after the commit (`settle` does it at once). Raises Refused `not_held`, `already_decided`,
-    `capture_too_much` and `method_refused`.
+    `capture_too_much`, `capture_whole` (of what a subscription is paid by) and `method_refused`.
     """
     with transaction.atomic():
         payment = Payment.locked(payment_id)
         wanted = amount or payment.money
         if wanted.currency != payment.currency or not 0 < wanted.amount <= payment.amount:
             raise Refused("capture_too_much", _("Можно списать не больше %s") % payment.money)
+        if payment.subscription_id and wanted.amount != payment.amount:
+            # What was sold is paid or not: of a part its invoice would say nothing true.
+            raise Refused("capture_whole", _("Платёж за подписку списывают целиком или отпускают"))
         if payment.is_charge and payment.method and lock(payment.method).refused_at:
             raise Refused("method_refused", _("Клиент отозвал этот способ оплаты"))
         _decide(payment, SecondStage.CAPTURE, wanted.amount, actor=actor)

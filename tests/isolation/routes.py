@@ -103,6 +103,14 @@ PARTNER: dict[str, Route] = {
     "api/v1/^invoices/(?P<pk>[^/.]+)/dunning/$": Route("/api/v1/invoices/{invoice}/dunning/", KEY),
     # It is paid already.
     "api/v1/^invoices/(?P<pk>[^/.]+)/pay-link/$": Route("/api/v1/invoices/{invoice}/pay-link/", KEY, own=409),
+    "api/v1/^payments/$": Route("/api/v1/payments/", KEY),
+    "api/v1/^payments/(?P<pk>[^/.]+)/$": Route("/api/v1/payments/{payment}/", KEY),
+    "api/v1/^payments/(?P<pk>[^/.]+)/capture/$": Route(
+        "/api/v1/payments/{payment}/capture/", KEY, own=409, method="post", data={}
+    ),
+    "api/v1/^payments/(?P<pk>[^/.]+)/void/$": Route(
+        "/api/v1/payments/{payment}/void/", KEY, own=409, method="post", data={}
+    ),
     "api/v1/^payment-methods/$": Route("/api/v1/payment-methods/", KEY),
     "api/v1/^payment-methods/(?P<pk>[^/.]+)/$": Route("/api/v1/payment-methods/{method}/", KEY),
     "api/v1/^payment-methods/(?P<pk>[^/.]+)/refuse/$": Route(

@@ -32,6 +32,7 @@ class OfferAdmin(console.ConsoleAdmin, Exchanged):
         "on_sale_from",
         "on_sale_until",
         "payer",
+        "hold_first",
         "sort",
     )
     list_editable = ("is_on_sale", "sort")

@@ -82,6 +82,15 @@ class Offer(models.Model):
     on_sale_from = models.DateField(_("продаётся с"), null=True, blank=True)
     on_sale_until = models.DateField(_("продаётся по"), null=True, blank=True)
     payer = models.CharField(_("кто платит"), max_length=15, choices=Payer.choices, default=Payer.CHARGE)
+    hold_first = models.BooleanField(
+        _("сначала удержать"),
+        default=False,
+        db_default=False,
+        help_text=_(
+            "Первый платёж удерживается и списывается, когда товар выдан; не выдан — деньги вернутся. "
+            "Только картой, у шлюзов с двухстадийной оплатой"
+        ),
+    )
     sort = models.PositiveIntegerField(_("порядок"), default=100)
     # Counts changes: who saves what somebody changed meanwhile is refused.
     revision = models.PositiveIntegerField(default=1, editable=False)
