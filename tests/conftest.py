@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client
+from django.test import Client, override_settings
 from django.test.client import ClientHandler
 from django.utils import translation
 
@@ -37,7 +37,9 @@ LONGEST = (
     "isolation/test_routes.py",
     "isolation/test_threads.py",
     "demo/test_commands.py",
-    "billing/test_engine.py",
+    "payments/test_browser_gateways.py",
+    "payments/test_gateway_receipts.py",
+    "settlements/test_month.py",
     "test_crash_points.py",
 )
 """A file is one process's work (--dist loadfile): what takes minutes begins first, or all would wait for it at last."""
@@ -63,7 +65,13 @@ def django_db_setup() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
+    # A password is hashed slowly on purpose: half a second of each test in which somebody signs in.
+    hashers = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    with (
+        django_db_blocker.unblock(),
+        pytest.MonkeyPatch.context() as patch,
+        override_settings(PASSWORD_HASHERS=hashers),
+    ):
         patch.setattr(schemas, "build", recycled.build)
         patch.setattr(ClientHandler, "load_middleware", _load_once(ClientHandler.load_middleware))
         yield
@@ -202,8 +210,8 @@ def staff_client(client_for: Callable[..., Client]) -> Callable[..., Client]:
     return make
 
 
-def eventually(check: Callable[[], Any], *, seconds: float = 60) -> Any:
-    """Polls until `check()` is true and gives its value."""
+def eventually(check: Callable[[], Any], *, seconds: float = 60, pause: float = 0.05) -> Any:
+    """Polls until `check()` is true and gives its value; `pause` seconds lie between, more where a look costs much."""
     deadline = time.monotonic() + seconds
     while True:
         value = check()
@@ -211,7 +219,7 @@ def eventually(check: Callable[[], Any], *, seconds: float = 60) -> Any:
             return value
         if time.monotonic() > deadline:
             raise AssertionError("It did not happen in time")
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def _simulator(name: str, tmp: Any) -> Iterator[Simulator]:

@@ -62,7 +62,7 @@ def give_back(partner: Partner) -> None:
     with in_public():
         try:
             with transaction.atomic(), connection.cursor() as cursor:
-                if _shape(cursor, partner.schema_name) != _shape(cursor, schemas.TEMPLATE):
+                if _shape(cursor, partner.schema_name) != _shape_of_template():
                     return
                 # For superusers only: nobody asks what refers to a row, or who keeps it.
                 cursor.execute("SET LOCAL session_replication_role = replica; SET LOCAL lock_timeout = '3s'")
@@ -86,6 +86,12 @@ def _empty(cursor: Any, schema: str) -> None:
 def _shape(cursor: Any, schema: str) -> str:
     cursor.execute(_SHAPE, {"schema": schema})
     return str(cursor.fetchone()[0])
+
+
+@cache
+def _shape_of_template() -> str:
+    with connection.cursor() as cursor:
+        return _shape(cursor, schemas.TEMPLATE)
 
 
 @cache

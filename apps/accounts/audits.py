@@ -10,7 +10,7 @@ from apps.core.models import SearchKey
 from apps.core.tenancy import current_partner
 
 
-@audit.rule("accounts.erased-is-gone")
+@audit.rule("accounts.erased-is-gone", of=(Customer,))
 def erased_is_gone() -> Iterator[str]:
     """An erased customer has no contact, name, sign-in or search key left."""
     for customer in Customer.objects.exclude(erased_at=None).iterator():
@@ -25,7 +25,7 @@ def erased_is_gone() -> Iterator[str]:
             yield f"Customer {customer.pk} is erased but has {', '.join(left)}"
 
 
-@audit.rule("accounts.findable")
+@audit.rule("accounts.findable", of=(Customer,))
 def findable() -> Iterator[str]:
     """Every contact of a customer finds them in the search box; nothing else does."""
     known: dict[object, set[bytes]] = {}

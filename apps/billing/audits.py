@@ -55,7 +55,7 @@ WHERE one.period_start IS NOT NULL AND two.period_start IS NOT NULL
 """
 
 
-@audit.rule("billing.period-billed-once")
+@audit.rule("billing.period-billed-once", of=(InvoiceLine,))
 def period_billed_once() -> Iterator[str]:
     """No day of a subscription is billed twice."""
     with connection.cursor() as cursor:
@@ -64,7 +64,7 @@ def period_billed_once() -> Iterator[str]:
             yield f"Subscription {subscription}: lines {one} and {two} bill the same days"
 
 
-@audit.rule("billing.invoice-adds-up")
+@audit.rule("billing.invoice-adds-up", of=(Invoice,))
 def invoice_adds_up() -> Iterator[str]:
     """An invoice is the sum of its lines."""
     rows = Invoice.objects.annotate(lines_total=Sum("lines__amount"), lines_vat=Sum("lines__vat"))
@@ -72,7 +72,7 @@ def invoice_adds_up() -> Iterator[str]:
         yield f"Invoice {invoice.number or invoice.pk}: {invoice.total} is not {invoice.lines_total}"
 
 
-@audit.rule("billing.paid-means-paid")
+@audit.rule("billing.paid-means-paid", of=(Invoice,))
 def paid_means_paid() -> Iterator[str]:
     """A paid invoice has one payment of its amount that came; one that came pays its invoice or goes back."""
     links, told = InvoicePayment.objects.select_related("invoice", "payment"), set(_told())
@@ -150,7 +150,7 @@ def _credited() -> dict[UUID, Decimal]:
     return dict(mine.values_list("document_id").annotate(total=Sum("amount")))
 
 
-@audit.rule("billing.refund-credited")
+@audit.rule("billing.refund-credited", of=(Refund,))
 def refund_credited() -> Iterator[str]:
     """What went back of a paid invoice is taken off it, once; all of it gone, the invoice is refunded."""
     credited, told = _credited(), set(_told())
@@ -186,7 +186,7 @@ def _told() -> Iterable[UUID]:
     return waiting.values_list("event__object_id", flat=True)
 
 
-@audit.rule("billing.live-is-planned")
+@audit.rule("billing.live-is-planned", of=(Subscription,))
 def live_is_planned() -> Iterator[str]:
     """A live subscription is paid by its last period, and its next charge or end is planned or under way."""
     # Where others collect the money, a period is granted with its invoice; where it is held first, with the hold.
@@ -240,7 +240,7 @@ def _may_run_to(subscription: Any) -> set[date | None]:
     return fresh | {subscription.paid_until}
 
 
-@audit.rule("billing.nothing-after-cancellation")
+@audit.rule("billing.nothing-after-cancellation", of=(InvoicePayment,))
 def nothing_after_cancellation() -> Iterator[str]:
     """No charge that was started after a cancellation is kept."""
     late = InvoicePayment.objects.filter(
@@ -290,7 +290,7 @@ AND NOT EXISTS (
 """
 
 
-@audit.rule("billing.keeps-what-was-sold")
+@audit.rule("billing.keeps-what-was-sold", of=(Subscription,))
 def keeps_what_was_sold() -> Iterator[str]:
     """A subscription begins on the terms of its first invoice, and goes on by those of its phases alone."""
     for (key,) in _select(_AS_SOLD, {"today": clock.today()}):
@@ -332,7 +332,7 @@ WHERE NOT EXISTS (SELECT FROM planned WHERE planned.kind = wanted.kind AND plann
 """
 
 
-@audit.rule("billing.work-is-planned")
+@audit.rule("billing.work-is-planned", of=(Invoice, Subscription))
 def work_is_planned() -> Iterator[str]:
     """Notice, terms to come, end of trial and pause, expiry of what is unpaid and recognition are planned."""
     lead = timedelta(days=ChargeRules.of(current_partner().pk).notice_days)
@@ -355,7 +355,7 @@ GROUP BY i.id, l.id HAVING l.credited <> COALESCE(sum(c.amount), 0) OR COALESCE(
 """
 
 
-@audit.rule("billing.credit-note-adds-up")
+@audit.rule("billing.credit-note-adds-up", of=(CreditNote, InvoiceLine))
 def credit_note_adds_up() -> Iterator[str]:
     """A credit note is the sum of its lines, and an invoice's line knows what was credited of it."""
     for what, total, vat in _select(_CREDITED):
@@ -372,14 +372,14 @@ WHERE NOT link.failed AND i.state IN ('paid', 'refunded') AND t.owner IS DISTINC
 """
 
 
-@audit.rule("billing.owner-was-paid")
+@audit.rule("billing.owner-was-paid", of=(InvoicePayment,))
 def owner_was_paid() -> Iterator[str]:
     """An invoice is owed to whom its payment went: the operator, or the partner on a connection of its own."""
     for number, owed, paid in _select(_OWNERS, {"partner": current_partner_id()}):
         yield f"Invoice {number} is the money of {owed}, and was paid to {paid}"
 
 
-@audit.rule("billing.findable")
+@audit.rule("billing.findable", of=(Invoice,))
 def findable() -> Iterator[str]:
     """Every issued invoice is found by its number."""
     for invoice in search.unfindable(KIND_OF_INVOICE, Invoice.objects.exclude(number="")):

@@ -81,7 +81,7 @@ WHERE l.id IS NULL OR acted.total > l.amount OR acted.vat > l.vat
 """
 
 
-@audit.rule("billing.acts-and-receipts")
+@audit.rule("billing.acts-and-receipts", of=(Document,))
 def acts_and_receipts() -> Iterator[str]:
     """A document is the sum of its lines; no line of an invoice is acted for more than it is."""
     with connection.cursor() as cursor:

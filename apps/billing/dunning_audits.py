@@ -6,10 +6,13 @@ from typing import Any
 
 from django.db import connection
 
+from apps.billing.dunning_models import Dunning
+from apps.billing.models import InvoicePayment
 from apps.connectors.models import Connection
 from apps.core import audit, clock
 from apps.core.tenancy import current_partner, current_partner_id
 from apps.payments import declines
+from apps.payments.models import Payment
 from apps.policies.dunning_models import ChargeRules
 
 _STATES = """
@@ -28,7 +31,7 @@ WHERE d.subscription_id IS DISTINCT FROM i.subscription_id OR d.amount <> i.tota
 """
 
 
-@audit.rule("billing.dunning-follows-invoice")
+@audit.rule("billing.dunning-follows-invoice", of=(Dunning,))
 def dunning_follows_invoice() -> Iterator[str]:
     """A debt is chased while its invoice is open, for what is owed, and its subscription is in grace or rests."""
     for (text,) in _select(_STATES):
@@ -45,7 +48,7 @@ AND NOT EXISTS (SELECT FROM billing_chargerequest r WHERE r.invoice_id = d.invoi
 """
 
 
-@audit.rule("billing.dunning-is-planned")
+@audit.rule("billing.dunning-is-planned", of=(Dunning,))
 def dunning_is_planned() -> Iterator[str]:
     """The next step of every debt is planned, or money is under way."""
     for (key,) in _select(_PLANNED, {"partner": current_partner_id()}):
@@ -73,7 +76,7 @@ SELECT d.id FROM billing_dunning d LEFT JOIN policies_dunningversion v ON v.id =
 """
 
 
-@audit.rule("billing.dunning-has-policy")
+@audit.rule("billing.dunning-has-policy", of=(Dunning,))
 def dunning_has_policy() -> Iterator[str]:
     """Every debt goes by an edition of a policy that is there."""
     for (key,) in _select(_POLICY):
@@ -92,7 +95,7 @@ WHERE before.gateway_id <> ''
 """
 
 
-@audit.rule("billing.no-forbidden-retry")
+@audit.rule("billing.no-forbidden-retry", of=(InvoicePayment,))
 def no_forbidden_retry() -> Iterator[str]:
     """After a decline that forbids it, the same debt was not charged again by the same method."""
     rows = _select(_RETRIES)
@@ -143,7 +146,7 @@ WHERE NOT p.save_method AND p.method_id IS NOT NULL AND p.created_at >= %(since)
 """
 
 
-@audit.rule("billing.no-notice-no-charge")
+@audit.rule("billing.no-notice-no-charge", of=(Payment,))
 def no_notice_no_charge() -> Iterator[str]:
     """Where the rules ask for it, nothing was charged in the last day without a notice that was old enough."""
     rules = ChargeRules.of(current_partner().pk)

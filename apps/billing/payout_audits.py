@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db import connection
 
+from apps.billing.models import Invoice
 from apps.core import audit
 from apps.core.tenancy import current_partner_id
 
@@ -28,7 +29,7 @@ WHERE i.state IN ('paid', 'refunded') AND noted.total + refunded.total > i.total
 """
 
 
-@audit.rule("billing.given-back-once")
+@audit.rule("billing.given-back-once", of=(Invoice,))
 def given_back_once() -> Iterator[str]:
     """Notes and refunds, made or on their way, never take more of an invoice than it is."""
     for number, total, noted, refunded in _select(_TWICE):

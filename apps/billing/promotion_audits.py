@@ -13,7 +13,7 @@ from apps.core.tenancy import current_partner_id
 from apps.payments.models import Payment, PaymentState, Purpose
 
 
-@audit.rule("billing.binding-given-back")
+@audit.rule("billing.binding-given-back", of=(Payment,))
 def binding_given_back() -> Iterator[str]:
     """The rouble by which a card was saved goes back, as soon as the news has come here."""
     told = Delivery.objects.filter(partner_id=current_partner_id()).values_list("event__object_id", flat=True)
@@ -23,7 +23,7 @@ def binding_given_back() -> Iterator[str]:
         yield f"Payment {payment.pk} saved a card, and its {payment.money} was kept"
 
 
-@audit.rule("billing.trial-had-once")
+@audit.rule("billing.trial-had-once", of=(Subscription,))
 def trial_had_once() -> Iterator[str]:
     """Every trial that began is written down, so that nobody has another one of the product."""
     begun = Subscription.objects.filter(started_at__isnull=False, phases__kind=PhaseKind.TRIAL)
@@ -32,7 +32,7 @@ def trial_had_once() -> Iterator[str]:
         yield f"Subscription {subscription.pk} began with a trial, and nobody knows who had it"
 
 
-@audit.rule("billing.promo-within-limits")
+@audit.rule("billing.promo-within-limits", of=(Promotion, PromoRedemption))
 def promo_within_limits() -> Iterator[str]:
     """A promotion counts what was redeemed of it, and what was redeemed and bought has its discount."""
     held = Q(redemptions__state__in=[RedemptionState.RESERVED, RedemptionState.APPLIED])

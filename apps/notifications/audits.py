@@ -13,7 +13,7 @@ from apps.notifications.models import Message, State
 from apps.notifications.outbox import FOLLOW, SEND
 
 
-@audit.rule("notifications.on-its-way")
+@audit.rule("notifications.on-its-way", of=(Message,))
 def on_its_way() -> Iterator[str]:
     """What is not settled has planned work, or stands in the staff's queue."""
     partner_id = current_partner_id()
@@ -31,7 +31,7 @@ def on_its_way() -> Iterator[str]:
             yield f"Message {message.pk} is {message.state}, and nothing will move it"
 
 
-@audit.rule("notifications.sent-once")
+@audit.rule("notifications.sent-once", of=(Message,))
 def sent_once() -> Iterator[str]:
     """No two messages are the same one at the service."""
     twice = (
@@ -44,7 +44,7 @@ def sent_once() -> Iterator[str]:
         yield f"{row['count']} messages are {row['provider_id']} at connection {row['connection_id']}"
 
 
-@audit.rule("notifications.codes-are-gone")
+@audit.rule("notifications.codes-are-gone", of=(Message,))
 def codes_are_gone() -> Iterator[str]:
     """A sign-in code is not kept once it has left or is of no use."""
     secret = [code for code, _title in types.choices() if types.of(code).secret]

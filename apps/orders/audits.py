@@ -23,7 +23,7 @@ from apps.orders.models import (
 from apps.orders.placing import KIND
 
 
-@audit.rule("orders.paid-is-fulfilled")
+@audit.rule("orders.paid-is-fulfilled", of=(Order, Invoice))
 def paid_is_fulfilled() -> Iterator[str]:
     """Whatever was paid is being done or was done: an order's deliverables, a renewal's extensions."""
     told = set(
@@ -44,7 +44,7 @@ def paid_is_fulfilled() -> Iterator[str]:
             yield f"Renewal {invoice.number} is paid and extends nothing"
 
 
-@audit.rule("orders.open-is-planned")
+@audit.rule("orders.open-is-planned", of=(Fulfilment,))
 def open_is_planned() -> Iterator[str]:
     """A fulfilment that is not finished is planned, or stands in the staff's queue."""
     mine = current_partner_id()
@@ -60,7 +60,7 @@ def open_is_planned() -> Iterator[str]:
             yield f"Fulfilment {row.pk} is {row.state}, and nobody will do it"
 
 
-@audit.rule("orders.service-follows-money")
+@audit.rule("orders.service-follows-money", of=(Service,))
 def service_follows_money() -> Iterator[str]:
     """A service is on while its subscription lives, and off soon after it has ended."""
     told = set(
@@ -83,7 +83,7 @@ def service_follows_money() -> Iterator[str]:
         yield f"Service {service.pk} is {service.state} after its subscription has ended"
 
 
-@audit.rule("orders.awaiting-has-invoice")
+@audit.rule("orders.awaiting-has-invoice", of=(Order,))
 def awaiting_has_invoice() -> Iterator[str]:
     """An accepted order has a number and an invoice of its own amount; none waits for ever."""
     long_ago = clock.now() - timedelta(days=30)
@@ -94,7 +94,7 @@ def awaiting_has_invoice() -> Iterator[str]:
             yield f"Order {order.number} has waited for its payment for 30 days"
 
 
-@audit.rule("orders.erased-keep-no-key")
+@audit.rule("orders.erased-keep-no-key", of=(Service,))
 def erased_keep_no_key() -> Iterator[str]:
     """Nothing that opens a product is kept of an erased customer, once the news has come here."""
     told = set(
@@ -127,7 +127,7 @@ WHERE (o.price, o.total, o.quantity, o.currency, o.customer_id, o.legal_entity_i
 """
 
 
-@audit.rule("orders.sold-as-ordered")
+@audit.rule("orders.sold-as-ordered", of=(Order,))
 def sold_as_ordered() -> Iterator[str]:
     """An order says what was billed for it, at the price that its subscription began with."""
     with connection.cursor() as cursor:
@@ -136,7 +136,7 @@ def sold_as_ordered() -> Iterator[str]:
             yield f"Order {number or key} is not what was sold and billed"
 
 
-@audit.rule("orders.service-within-paid")
+@audit.rule("orders.service-within-paid", of=(Service,))
 def service_within_paid() -> Iterator[str]:
     """No service runs longer than its subscription is paid."""
     # Where others collect the money, a period is granted with its invoice; where it is held first, with the hold.
@@ -158,7 +158,7 @@ def service_within_paid() -> Iterator[str]:
         yield f"Service {service.pk} runs to {service.active_until}, paid is {service.paid_until}"
 
 
-@audit.rule("orders.findable")
+@audit.rule("orders.findable", of=(Order,))
 def findable() -> Iterator[str]:
     """Every order is found by its number."""
     for order in search.unfindable(KIND, Order.objects.exclude(number="")):

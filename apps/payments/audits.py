@@ -34,7 +34,7 @@ from apps.policies.fiscal import FiscalRule
 CAPTURED = [PaymentState.SUCCEEDED, PaymentState.REFUNDED]
 
 
-@audit.rule("payments.refunds-within-payment")
+@audit.rule("payments.refunds-within-payment", of=(Refund,))
 def refunds_within_payment() -> Iterator[str]:
     """Refunds that are made or may yet be never exceed the payment, and are of a payment that came."""
     for payment in (
@@ -45,7 +45,7 @@ def refunds_within_payment() -> Iterator[str]:
         yield f"Payment {payment.pk} ({payment.state}) of {payment.amount}: {payment.given_back()} given back"
 
 
-@audit.rule("payments.payment-posted")
+@audit.rule("payments.payment-posted", of=(Payment,))
 def payment_posted() -> Iterator[str]:
     """A payment that came stands in the ledger with its sum, and no other does."""
     posted = _transfers("payment", "paid").filter(amount=OuterRef("amount"), currency=OuterRef("currency"))
@@ -55,7 +55,7 @@ def payment_posted() -> Iterator[str]:
         yield f"Payment {payment.pk} is posted and is {payment.state}"
 
 
-@audit.rule("payments.refund-posted")
+@audit.rule("payments.refund-posted", of=(Refund,))
 def refund_posted() -> Iterator[str]:
     """A refund that was made stands in the ledger with its sum, and no other does."""
     posted = _transfers("refund", "refunded").filter(amount=OuterRef("amount"), currency=OuterRef("currency"))
@@ -74,7 +74,7 @@ def partner_money_apart() -> Iterator[str]:
         yield f"Transfer {transfer.pk} of a partner's connection touches the operator's clearing"
 
 
-@audit.rule("payments.refused-method-rests")
+@audit.rule("payments.refused-method-rests", of=(PaymentMethod,))
 def refused_method_rests() -> Iterator[str]:
     """No charge by a method was written or kept after the customer had refused the method."""
     charges = Payment.objects.filter(method__refused_at__isnull=False, save_method=False).select_related(
@@ -86,7 +86,7 @@ def refused_method_rests() -> Iterator[str]:
         yield f"Payment {payment.pk} was made after method {payment.method_id} had been refused"
 
 
-@audit.rule("payments.no-claim-after-refusal")
+@audit.rule("payments.no-claim-after-refusal", of=(PaymentMethod,))
 def no_claim_after_refusal() -> Iterator[str]:
     """No charge was claimed after its method was refused; of every refusal it is known when, how and by whom."""
     claimed = Payment.objects.filter(
@@ -101,7 +101,7 @@ def no_claim_after_refusal() -> Iterator[str]:
         yield f"Method {method.pk} was refused, and nothing tells how"
 
 
-@audit.rule("payments.in-flight-goes-back")
+@audit.rule("payments.in-flight-goes-back", of=(PaymentMethod,))
 def in_flight_goes_back() -> Iterator[str]:
     """What was on its way when its method was refused, and came, is being given back in full, or was."""
     # A sandbox's clock may stand still: what was captured after a refusal says so as well.
@@ -117,7 +117,7 @@ def in_flight_goes_back() -> Iterator[str]:
             yield f"Payment {payment.pk} came after its method was refused, {returned} goes back"
 
 
-@audit.rule("payments.erased-keep-no-method")
+@audit.rule("payments.erased-keep-no-method", of=(PaymentMethod,))
 def erased_keep_no_method() -> Iterator[str]:
     """What an erased customer paid by can neither be charged nor recognised, once the news has come here."""
     left = PaymentMethod.objects.filter(customer__erased_at__isnull=False)
@@ -125,7 +125,7 @@ def erased_keep_no_method() -> Iterator[str]:
         yield f"Method {method.pk} belongs to an erased customer and is {method}"
 
 
-@audit.rule("payments.unwanted-returned")
+@audit.rule("payments.unwanted-returned", of=(Payment,))
 def unwanted_returned() -> Iterator[str]:
     """What is called refunded is given back in full, or staff know that it could not be."""
     back = Sum("refunds__amount", filter=~Q(refunds__state=RefundState.FAILED), default=0)
@@ -137,7 +137,7 @@ def unwanted_returned() -> Iterator[str]:
             yield f"Payment {payment.pk} is called refunded, {returned} given back"
 
 
-@audit.rule("payments.open-is-watched")
+@audit.rule("payments.open-is-watched", of=(Payment, Refund))
 def open_is_watched() -> Iterator[str]:
     """Whatever is open has its next look planned; what is unknown for a day stands in the staff's queue."""
     yesterday = clock.wall() - timedelta(days=1)
@@ -161,7 +161,7 @@ def open_is_watched() -> Iterator[str]:
             yield f"{kind} {row.pk} is unknown since {row.claimed_at}, and staff do not know"
 
 
-@audit.rule("payments.reference-leads-back")
+@audit.rule("payments.reference-leads-back", of=(Payment, PaymentMethod))
 def reference_leads_back() -> Iterator[str]:
     """A payment's reference leads back to it, on a connection that suits its partner."""
     partner = current_partner()
@@ -179,7 +179,7 @@ def reference_leads_back() -> Iterator[str]:
         yield f"Method {method.pk}: connection {method.connection_id} does not exist"
 
 
-@audit.rule("payments.gateway-payment-once")
+@audit.rule("payments.gateway-payment-once", of=(Payment,))
 def gateway_payment_once() -> Iterator[str]:
     """One payment at the gateway is one payment here."""
     twins = Payment.objects.filter(
@@ -234,7 +234,7 @@ def posted_as_paid() -> Iterator[str]:
             yield f"{document} {key}, {posting}: {held} in the ledger, and {wanted} by the document"
 
 
-@audit.rule("payments.findable")
+@audit.rule("payments.findable", of=(Payment, Refund))
 def findable() -> Iterator[str]:
     """Payments and refunds are found by their numbers at the gateway."""
     for payment in search.unfindable("payments.payment", Payment.objects.exclude(gateway_id="")):
@@ -261,7 +261,7 @@ def _work(kind: str) -> QuerySet[WorkItem]:
     return WorkItem.objects.filter(partner_id=current_partner().pk, kind=kind)
 
 
-@audit.rule("payments.receipt-of-money")
+@audit.rule("payments.receipt-of-money", of=(Payment, Receipt, Refund))
 def receipt_of_money() -> Iterator[str]:
     """A receipt that counts is of money that came or went, of its sum and its way; no such money lacks one."""
     counting = Receipt.objects.filter(replaced_by=None).exclude(state__in=UNCOUNTED)
@@ -307,7 +307,7 @@ def _asked_for(receipts: QuerySet[Receipt]) -> Iterator[Payment]:
         yield from found
 
 
-@audit.rule("payments.receipt-adds-up")
+@audit.rule("payments.receipt-adds-up", of=(Receipt,))
 def receipt_adds_up() -> Iterator[str]:
     """The lines of a receipt are its total; what was settled of a prepayment and went back is no more than it."""
     for receipt in Receipt.objects.all():
@@ -320,7 +320,7 @@ def receipt_adds_up() -> Iterator[str]:
             yield f"Payment {row['payment']} of {row['whole']}: {row['done']} settled and given back by receipts"
 
 
-@audit.rule("payments.receipt-goes-on")
+@audit.rule("payments.receipt-goes-on", of=(Receipt,))
 def receipt_goes_on() -> Iterator[str]:
     """A receipt that is not registered yet is planned or waits for money, and staff know of one that failed."""
     partner = current_partner().pk

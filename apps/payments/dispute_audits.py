@@ -17,7 +17,7 @@ from apps.payments.models import Payment, Refund, RefundRoute, RefundState
 NOT_SENT = [RefundState.REQUESTED, RefundState.FAILED]
 
 
-@audit.rule("payments.refund-as-approved")
+@audit.rule("payments.refund-as-approved", of=(Refund,))
 def refund_as_approved() -> Iterator[str]:
     """What was above a limit went no further without a second person, and is of the very sum they agreed to."""
     for refund in Refund.objects.exclude(above="").exclude(state__in=NOT_SENT):
@@ -35,7 +35,7 @@ def refund_as_approved() -> Iterator[str]:
         yield f"Refund {refund.pk} waits for a second person, and nobody knows"
 
 
-@audit.rule("payments.payout-as-refund")
+@audit.rule("payments.payout-as-refund", of=(Refund, BankPayout))
 def payout_as_refund() -> Iterator[str]:
     """A refund by bank details has its payment order, of its sum; it is made when that is paid, not before."""
     by_bank = Refund.objects.filter(route=RefundRoute.BANK, state__in=["pending", "succeeded"])
@@ -91,7 +91,7 @@ def dispute_posted() -> Iterator[str]:
             yield f"Dispute {key}, {posting}: {held} in the ledger, and {wanted} by the dispute"
 
 
-@audit.rule("payments.disputed-not-refunded")
+@audit.rule("payments.disputed-not-refunded", of=(Dispute,))
 def disputed_not_refunded() -> Iterator[str]:
     """What a bank has taken is not given back as well: no refund of more than is left was begun after it."""
     taken = Dispute.objects.filter(is_taken=True).exclude(state=DisputeState.WON)
@@ -104,7 +104,7 @@ def disputed_not_refunded() -> Iterator[str]:
             yield f"Payment {payment.pk}: refunded after the bank had taken it"
 
 
-@audit.rule("payments.dispute-is-watched")
+@audit.rule("payments.dispute-is-watched", of=(Dispute, DisputeFile))
 def dispute_is_watched() -> Iterator[str]:
     """A dispute that needs an answer stands in the staff's queue; evidence is what it was when it was made."""
     waiting = Dispute.objects.filter(state=DisputeState.NEEDS_RESPONSE)

@@ -8,7 +8,7 @@ from apps.core import audit
 from apps.storefronts.models import Checkout
 
 
-@audit.rule("storefronts.sold-as-shown")
+@audit.rule("storefronts.sold-as-shown", of=(Checkout,))
 def sold_as_shown() -> Iterable[str]:
     """The order costs what stood on the page, and the consent to recurring charges is kept."""
     other = ~Q(order__price=F("price")) | ~Q(order__offer_id=F("offer_id")) | Q(order=None)

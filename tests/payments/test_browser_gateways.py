@@ -158,7 +158,7 @@ def arrive(page: Any, shop: Shop) -> None:
         work(shop)
         return bool(page.get_by_role("heading", name="Готово, спасибо!").count())
 
-    eventually(is_ready)
+    eventually(is_ready, pause=0.3)
 
 
 def enter_cabinet(page: Any, shop: Shop) -> None:
@@ -209,7 +209,7 @@ def give_back(page: Any, shop: Shop, payment: Payment, amount: str) -> None:
         work(shop)
         return not Refund.objects.exclude(state="succeeded").exists()
 
-    eventually(is_done)
+    eventually(is_done, pause=0.3)
 
 
 def refuse_card(page: Any, shop: Shop) -> None:
@@ -286,7 +286,7 @@ def test_refused_at_the_bank_s_page_then_left_and_paid_later(
         work(shop)
         return bool(page.get_by_role("heading", name="Оплата не прошла").count())
 
-    eventually(is_told)
+    eventually(is_told, pause=0.3)
     keep(page, f"{kind.name}-shop-refused")
     # Robokassa does not tell why.
     told = "банк отклонил" if kind is ROBOKASSA else "банк не подтвердил, что платите вы"

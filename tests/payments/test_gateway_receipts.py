@@ -101,6 +101,7 @@ class Books:
     till: Till
     kind: GatewayKind
     rule: FiscalRule
+    heard: int = 0
 
     @property
     def words(self) -> dict[str, Any]:
@@ -118,10 +119,11 @@ class Books:
         self.till.gateway.fault(kind, match=match, **fields)
 
     def hear(self) -> None:
-        """Whatever the gateway has told so far is here."""
-        for hook in self.till.gateway.webhooks():
-            if hook["shop"] == self.till.shop:
-                arrive(self.till, hook, self.kind)
+        """Whatever the gateway has told since is here."""
+        told = [hook for hook in self.till.gateway.webhooks() if hook["shop"] == self.till.shop]
+        for hook in told[self.heard :]:
+            arrive(self.till, hook, self.kind)
+        self.heard = len(told)
 
     def settled(self) -> None:
         """Receipts are asked about until nothing moves any more."""

@@ -1,7 +1,7 @@
 """A month of a sandbox that is paid through four gateways at once: bought, renewed, given back, receipted."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -207,11 +207,11 @@ class Month:
             loaded = statements.load(content, name="kl_to_1c.txt", actor="finance")
         assert (loaded.unidentified, loaded.matched) == (0, 0)
 
-    def reconcile(self, *only: str) -> set[tuple[str, str, str, str, str]]:
+    def reconcile(self, only: Iterable[str] | None = None) -> set[tuple[str, str, str, str, str]]:
         """All days of all gateways, or of some: (gateway, day, kind, what, number) of each difference that stands."""
         with in_public():
-            for name in only or self.counters:
-                self._check(self.counters[name])
+            for name in self.counters if only is None else only:
+                self.check(name)
             names = {one.connection.pk: name for name, one in self.counters.items()}
             return {
                 (names[row.day.connection_id], str(row.day.day), row.kind, row.entry, row.gateway_id)
@@ -235,7 +235,9 @@ class Month:
         kind = reconciliation.KIND
         return days & set(WorkItem.objects.filter(kind=kind).values_list("object_id", flat=True))
 
-    def _check(self, one: Counter) -> None:
+    def check(self, name: str, days: Iterable[date] = ()) -> None:
+        """All days of a gateway at once by its file; by its API day by day: all, or these."""
+        one = self.counters[name]
         if one.connection.connector_class.register_is_file:
             content = downloaded(one.connection, self.start, self.last)
             uploading.upload(
@@ -247,8 +249,8 @@ class Month:
                 actor="finance",
             )
             return
-        for number in range(self.days):
-            reconciliation.check(one.connection.pk, self.start + timedelta(days=number), actor="finance")
+        for day in days or [self.start + timedelta(days=number) for number in range(self.days)]:
+            reconciliation.check(one.connection.pk, day, actor="finance")
 
 
 def run(month: Month) -> None:

@@ -13,7 +13,7 @@ from apps.core.models import Due
 from apps.core.tenancy import current_partner_id
 
 
-@audit.rule("billing.moved-or-waits")
+@audit.rule("billing.moved-or-waits", of=(BaseRow,))
 def moved_or_waits() -> Iterator[str]:
     """What was moved is a subscription on its row's terms; what waits is none, and cannot be billed."""
     rows = BaseRow.objects.defer("person", "secrets")
@@ -36,7 +36,7 @@ def moved_or_waits() -> Iterator[str]:
         yield f"Subscription {subscription.pk} was moved in on other terms than its row says"
 
 
-@audit.rule("billing.batch-adds-up")
+@audit.rule("billing.batch-adds-up", of=(BaseBatch,))
 def batch_adds_up() -> Iterator[str]:
     """A batch has as many rows as it says, and one that is planned will be moved."""
     counted = BaseBatch.objects.filter(state=BatchState.DONE).annotate(
@@ -51,7 +51,7 @@ def batch_adds_up() -> Iterator[str]:
         yield f"Batch {waits.pk} is planned, and nothing will move it"
 
 
-@audit.rule("billing.mass-agreed")
+@audit.rule("billing.mass-agreed", of=(MassAction, MassRow))
 def mass_agreed() -> Iterator[str]:
     """Nothing of a mass action is done before somebody has agreed, and one that goes on will be gone on with."""
     done = MassRow.objects.filter(state=MassRowState.DONE, action__confirmed_at=None)
