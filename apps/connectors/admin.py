@@ -25,6 +25,7 @@ from apps.journal import reading
 from apps.partners.models import Partner
 
 STATES = {"new": "info", "done": "success", "unmatched": "warning", "rejected": "danger"}
+CHECK_AND_SAVE = "connectors_connection_check_and_save"
 HEALTH = {"ok": "success", "error": "danger", "off": "warning", "new": "info"}
 
 
@@ -48,6 +49,7 @@ class ConnectionAdmin(console.ConsoleAdmin):
         "next_try_at",
     )
     actions_detail = ("check_now", "close_breaker")
+    actions_submit_line = ("check_and_save",)
 
     @display(description=_("состояние"), label=HEALTH)
     def health(self, connection: Connection) -> tuple[str, Any]:
@@ -85,6 +87,39 @@ class ConnectionAdmin(console.ConsoleAdmin):
             breaker.close(connection, actor=request.user.get_username())
         return redirect("admin:connectors_connection_change", object_id)
 
+    @action(description=_("Проверить и сохранить"), permissions=["change"])
+    def check_and_save(self, request: HttpRequest, obj: Connection) -> None:
+        """A button of the form: settings that the service does not take are not saved (`changeform_view`)."""
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Any = None,
+    ) -> HttpResponse:
+        # Asked before the page's transaction begins: no call outside goes while one is open.
+        if object_id and request.method == "POST" and CHECK_AND_SAVE in request.POST:
+            self._try(request, object_id)
+        return cast(HttpResponse, super().changeform_view(request, object_id, form_url, extra_context))
+
+    def _try(self, request: HttpRequest, object_id: str) -> None:
+        """Asks the service with what was filled in; `request.refused` is why it does not take that."""
+        found = self.get_object(request, object_id)
+        if found is None or not self.has_change_permission(request, found):
+            return
+        form = self.get_form(request, found, change=True)(request.POST, request.FILES, instance=found)
+        if not form.is_valid():
+            return
+        found.config = form.settings_over(found.config)
+        try:
+            with breaker.by_hand():
+                said = found.reader().check()
+        except (ConnectorError, LookupError) as error:
+            request.refused = _("Не сохранено: с этими настройками не работает. %s") % error  # type: ignore[attr-defined]
+        else:
+            messages.success(request, _("Работает. %s") % said)
+
     @action(description=_("Закрыть предохранитель"), url_path="close-breaker", permissions=["change"])
     def close_breaker(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Staff knows that the service is back: calls go at once."""
@@ -109,7 +144,7 @@ class ConnectionAdmin(console.ConsoleAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         path, connector = _asked(request, obj)
-        kwargs["form"] = form_for(path, connector)
+        kwargs["form"] = form_for(path, connector, refused=getattr(request, "refused", ""))
         return super().get_form(request, obj, change, **kwargs)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:

@@ -32,6 +32,8 @@ class ConnectionForm(forms.ModelForm):
 
     connector_class: type[Connector]
     connector_path = ""
+    refused = ""
+    """Why the service does not take what was filled in, where it was asked."""
 
     class Meta:
         model = Connection
@@ -48,6 +50,11 @@ class ConnectionForm(forms.ModelForm):
                     box.help_text = _stored(stored, item.name)
             elif item.name in stored:
                 box.initial = stored[item.name]
+
+    def clean(self) -> dict[str, Any] | None:
+        if self.refused:
+            raise forms.ValidationError(self.refused)
+        return super().clean()
 
     def settings_over(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         """What was filled in over stored settings; an empty box of a secret leaves the stored one."""
@@ -67,11 +74,11 @@ class ConnectionForm(forms.ModelForm):
         return cast(Connection, super().save(commit))
 
 
-def form_for(path: str, connector: type[Connector]) -> type[ConnectionForm]:
-    """A form class for connections of this connector."""
+def form_for(path: str, connector: type[Connector], *, refused: str = "") -> type[ConnectionForm]:
+    """A form class for connections of this connector; `refused`: nothing of it is saved, and why."""
     types = get_type_hints(connector.Config)
     boxes = {PREFIX + item.name: _box(item, types[item.name]) for item in fields(connector.Config)}
-    members = {**boxes, "connector_class": connector, "connector_path": path}
+    members = {**boxes, "connector_class": connector, "connector_path": path, "refused": refused}
     return cast(type[ConnectionForm], type(f"{connector.__name__}Form", (ConnectionForm,), members))
 
 

@@ -19,7 +19,7 @@ from apps.payments.calling import _request
 from apps.payments.models import Payment
 from apps.sandbox.control import Control
 from tests.payments.conftest import Till, look
-from tests.payments.gateways import GATEWAYS, ROBOKASSA, YOOKASSA, GatewayKind
+from tests.payments.gateways import GATEWAYS, ROBOKASSA, TBANK, YOOKASSA, GatewayKind
 from tests.payments.test_gateways import agree
 
 PART = Money(Decimal("150.25"))
@@ -141,7 +141,7 @@ def test_what_the_gateway_will_not_take_is_decided_anew(counter: Till, kind: Gat
     agree(counter, kind)
 
 
-@pytest.mark.parametrize("kind", [YOOKASSA], ids=["yookassa"])
+@pytest.mark.parametrize("kind", [YOOKASSA, TBANK], ids=["yookassa", "tbank"])
 def test_what_nobody_took_for_a_week_is_let_go_by_the_gateway(counter: Till, kind: GatewayKind) -> None:
     payment = held(counter, kind)
     counter.gateway.set_clock(datetime.now(UTC) + timedelta(days=8))
@@ -149,7 +149,13 @@ def test_what_nobody_took_for_a_week_is_let_go_by_the_gateway(counter: Till, kin
         payment = look(payment)
     finally:
         counter.gateway.set_clock(None)
-    assert (payment.state, payment.decline_reason) == ("failed", "expired_on_capture")
+    # T-Bank calls it reversed, whoever let go of it.
+    word = "reversed" if kind is TBANK else "expired_on_capture"
+    assert (payment.state, payment.decline_reason) == ("failed", word)
+    assert counter.events(payment) == ["payments.PaymentAuthorized", "payments.PaymentFailed"]
+    assert not Transfer.objects.filter(document_id=payment.pk).exists()
+    with pytest.raises(Refused):
+        payments.capture(payment.pk)
     agree(counter, kind)
 
 
