@@ -16,7 +16,7 @@ from apps.core.models import Delivery, Due, WorkItem
 from apps.core.tenancy import current_partner
 from apps.ledger.ledger import Account
 from apps.ledger.models import Transfer
-from apps.payments.cash_register import Operation
+from apps.payments.cash_register import Method, Operation
 from apps.payments.methods import HIDDEN
 from apps.payments.models import (
     CONSENT_REVOKED,
@@ -309,15 +309,21 @@ def _asked_for(receipts: QuerySet[Receipt]) -> Iterator[Payment]:
 
 @audit.rule("payments.receipt-adds-up", of=(Receipt,))
 def receipt_adds_up() -> Iterator[str]:
-    """The lines of a receipt are its total; what was settled of a prepayment and went back is no more than it."""
+    """The lines of a receipt are its total; no more goes back than came, nor is a prepayment settled and given back."""
     for receipt in Receipt.objects.all():
         if sum(Decimal(line["amount"]) for line in receipt.lines) != receipt.total:
             yield f"Receipt {receipt.pk}: its lines are not {receipt.total}"
-    settled = Receipt.objects.filter(replaced_by=None).exclude(cause=ReceiptCause.PAYMENT)
-    settled = settled.exclude(state__in=UNCOUNTED)
-    for row in settled.values("payment").annotate(done=Sum("total"), whole=Max("payment__amount")):
-        if row["done"] > row["whole"]:
-            yield f"Payment {row['payment']} of {row['whole']}: {row['done']} settled and given back by receipts"
+    counting = Receipt.objects.filter(replaced_by=None).exclude(state__in=UNCOUNTED)
+    back = Q(cause=ReceiptCause.REFUND)
+    once = Q(cause=ReceiptCause.SETTLEMENT) | back & Q(
+        lines__contains=[{"method": Method.FULL_PREPAYMENT.value}]
+    )
+    for what, done in (("given back", back), ("settled and given back as a prepayment", once)):
+        sums = (
+            counting.filter(done).values("payment").annotate(done=Sum("total"), whole=Max("payment__amount"))
+        )
+        for row in sums.filter(done__gt=F("whole")):
+            yield f"Payment {row['payment']} of {row['whole']}: {row['done']} {what} by receipts"
 
 
 @audit.rule("payments.receipt-goes-on", of=(Receipt,))

@@ -224,12 +224,24 @@ def _of_refund(refund: Refund, sold: Receipt, way: str, *, waits: bool = False) 
         key=refund_key(refund),
         operation=Operation.SELL_REFUND,
         total=refund.amount,
-        lines=scaled(sold.lines, Money(refund.amount, refund.currency)),
+        lines=_given_back(refund, sold),
         contact=sold.contact,
         seller=sold.seller,
         refund=refund,
         waits=waits,
     )
+
+
+def _given_back(refund: Refund, sold: Receipt) -> list[dict[str, Any]]:
+    """What of the sold lines goes back; of a prepayment that is settled by now, what was settled."""
+    lines = scaled(sold.lines, Money(refund.amount, refund.currency))
+    if _standing(refund.payment, ReceiptCause.SETTLEMENT):
+        lines = _settled(lines)
+    return lines
+
+
+def _settled(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**line, "method": Method.FULL_PAYMENT.value} for line in lines]
 
 
 def close(payment_id: UUID) -> Receipt | None:
@@ -246,9 +258,6 @@ def close(payment_id: UUID) -> Receipt | None:
         left = Money(paid.total - back, paid.currency)
         if not left.amount:
             return None
-        lines = scaled(paid.lines, left)
-        for line in lines:
-            line["method"] = Method.FULL_PAYMENT.value
         return _write(
             payment,
             _again(payment, paid),
@@ -257,7 +266,7 @@ def close(payment_id: UUID) -> Receipt | None:
             operation=Operation.SELL,
             total=left.amount,
             prepaid=left.amount,
-            lines=lines,
+            lines=_settled(scaled(paid.lines, left)),
             contact=paid.contact,
             seller=paid.seller,
         )

@@ -178,6 +178,18 @@ def test_a_prepayment_is_settled_when_its_month_is_over(
     assert told["receipt"]["payments"] == [{"type": 2, "sum": 1000.0}]
     assert told["receipt"]["items"][0]["payment_method"] == "full_payment"
     assert clean(shop) == []
+    back = refunds.refund(payment=payment, amount=Money(D("122.00")), reason="ещё часть", actor="t")
+    shop.deliver()
+    settled(shop)
+    # What was a prepayment when the first part went back, is a settled sale now.
+    made = {row["external_id"]: row["receipt"]["items"][0] for row in registered()}
+    first, second = (
+        made[str(one.reference_id)] for one in Receipt.objects.filter(cause="refund").order_by("pk")
+    )
+    assert (first["payment_method"], first["vat"]["type"]) == ("full_prepayment", "vat122")
+    assert (second["payment_method"], second["vat"]["type"]) == ("full_payment", "vat22")
+    assert back.receipts.get().total == D("122.00")
+    assert clean(shop) == []
 
 
 def test_what_is_sold_for_a_provider_says_so(shop: Shop, registered: Any) -> None:
