@@ -24,6 +24,7 @@ from apps.partners.services import create_partner
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
 from tests import recycled
+from tests.crossing import thinned
 
 _numbers = itertools.count(1)
 pytest_plugins = ["tests.orders.fixtures"]
@@ -45,8 +46,10 @@ LONGEST = (
 """A file is one process's work (--dist loadfile): what takes minutes begins first, or all would wait for it at last."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest files first, without what is left to the soak."""
+    items[:], left = thinned(items)
+    config.hook.pytest_deselected(items=left)
     places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
 

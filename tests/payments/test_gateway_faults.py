@@ -83,6 +83,7 @@ def test_each_decline_has_its_class(counter: Till, kind: GatewayKind, word: str,
 
 
 @every
+@pytest.mark.crossed("kind")
 @pytest.mark.parametrize("fault", ["http_429", "http_503", "delay"])
 def test_a_gateway_that_is_busy_or_slow_charges_once(counter: Till, kind: GatewayKind, fault: str) -> None:
     method = counter.method(kind.good)

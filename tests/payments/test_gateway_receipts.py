@@ -390,6 +390,7 @@ def test_a_receipt_that_takes_its_time_is_waited_for(books: Books) -> None:
     clean(books)
 
 
+@pytest.mark.crossed("kind")
 @pytest.mark.parametrize(
     "point", ["payments.claimed-not-sent", "payments.charged-not-recorded", "payments.recorded"]
 )
@@ -404,6 +405,7 @@ def test_a_death_at_any_point_of_a_charge_makes_one_receipt(books: Books, point:
     clean(books)
 
 
+@pytest.mark.crossed("kind")
 @pytest.mark.parametrize("fault", ["drop_answer", "http_500"])
 def test_a_charge_whose_answer_is_lost_has_one_receipt(books: Books, fault: str) -> None:
     method = books.till.method()
@@ -416,6 +418,8 @@ def test_a_charge_whose_answer_is_lost_has_one_receipt(books: Books, fault: str)
     clean(books)
 
 
+# T-Bank meets the point after which nobody can tell.
+@pytest.mark.crossed("kind", shift=-1)
 @pytest.mark.parametrize("point", registering.FAULT_POINTS)
 def test_a_death_while_a_receipt_goes_apart_makes_one(books: Books, point: str) -> None:
     FiscalRule.objects.filter(pk=books.rule.pk).update(method=ReceiptMethod.PREPAYMENT)

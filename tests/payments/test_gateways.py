@@ -85,6 +85,7 @@ def test_what_the_bank_declines_costs_nothing_and_says_why(counter: Till, kind: 
     agree(counter, kind)
 
 
+@pytest.mark.crossed("kind")
 @pytest.mark.parametrize("fault", ["drop_answer", "http_500"])
 @pytest.mark.parametrize("committed", [False, True])
 def test_a_charge_whose_answer_is_lost_is_made_once(

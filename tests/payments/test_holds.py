@@ -85,6 +85,7 @@ def test_let_go(counter: Till, kind: GatewayKind) -> None:
     agree(counter, kind)
 
 
+@pytest.mark.crossed("kind")
 @pytest.mark.parametrize("fault", ["drop_answer", "http_500", "http_503"])
 def test_a_capture_whose_answer_is_lost_is_made_once(counter: Till, kind: GatewayKind, fault: str) -> None:
     payment = held(counter, kind)
