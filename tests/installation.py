@@ -77,6 +77,16 @@ class Installation:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def stop(self, part: str) -> None:
+        """Asks a part to end, as an operator who restarts it does: PostgreSQL breaks off what is under way."""
+        if part == "postgres":
+            self.server.stop()
+            return
+        process = self._running.pop(part)
+        process.terminate()
+        process.wait(60)
+        _end_group(process)
+
     def start(self, part: str) -> None:
         """Starts a part that is down; web and PostgreSQL answer when this returns."""
         if part == "postgres":

@@ -54,12 +54,11 @@ def test_postgres_dies_while_a_charge_is_under_way(site: Installation) -> None:
 def test_many_charges_in_a_storm(site: Installation) -> None:
     """Workers and PostgreSQL die, answers are lost, messages doubled, the gateway is off: no kopeck is."""
     storm = Storm(site, "storm")
-    storm.begin()
     storm.rage()
     storm.settles(seconds=300 + CHARGES / 5 + DOWN_SECONDS * 2)
+    logging.getLogger(__name__).info("%d charges: %s", CHARGES, storm.told())
     storm.holds()
-    logging.getLogger(__name__).info("%d charges: %s", CHARGES, "; ".join(storm.told()))
-    assert {"lanes killed", "worker killed", "postgres killed"} <= storm.seen.keys()
+    storm.was_one()
 
 
 Charge = tuple[str, Callable[[], None]]

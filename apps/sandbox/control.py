@@ -27,11 +27,11 @@ class Control:
         return self._call("GET", "/_control/health", params={"account": account} if account else None)
 
     def fault(self, kind: str, **fields: Any) -> dict[str, Any]:
-        """Plan a fault. Fields: times, match, seconds, reason, committed, before, copies, altered."""
+        """Plan a fault. Fields: times, match, seconds, reason, committed, before, copies, altered, every."""
         return self._call("POST", "/_control/faults", {"kind": kind, **fields})
 
     def faults(self) -> list[dict[str, Any]]:
-        """Faults planned and not used up yet."""
+        """Faults planned and not used up yet; `met`: by how many requests."""
         return self._call("GET", "/_control/faults")["items"]
 
     def clear(self) -> None:

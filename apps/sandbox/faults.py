@@ -10,7 +10,10 @@ _ids = count(1)
 
 @dataclass
 class Fault:
-    """One planned misbehaviour. `match` holds an operation ("any" for all), a metadata subset, or other facts."""
+    """One planned misbehaviour. `match` holds an operation ("any" for all), a metadata subset, or other facts.
+
+    `every`: of the requests that match only each so-many-th meets it; `met` counts those that did.
+    """
 
     kind: str
     times: int = 1
@@ -21,6 +24,9 @@ class Fault:
     before: bool = False
     copies: int = 2
     altered: dict[str, Any] = field(default_factory=dict)
+    every: int = 1
+    seen: int = field(default=0, init=False)
+    met: int = field(default=0, init=False)
     id: int = field(default_factory=lambda: next(_ids))
 
     def matches(self, facts: dict[str, Any]) -> bool:
@@ -75,6 +81,10 @@ class Faults:
                 continue
             if before is not None and fault.before != before:
                 continue
+            fault.seen += 1
+            if fault.seen % fault.every:
+                continue
+            fault.met += 1
             fault.times -= 1
             if fault.times <= 0:
                 self._planned.remove(fault)
