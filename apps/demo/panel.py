@@ -43,6 +43,7 @@ KINDS = {
     "payments.refund": _("Отправка возврата"),
     "payments.refund_sweep": _("Вопрос о возврате"),
     "payments.reconcile": _("Чтение возвратов"),
+    "payments.dispute_deadline": _("Напоминание о сроке спора"),
     "payments.receipt": _("Отправка чека"),
     "payments.receipt_sweep": _("Вопрос о чеке"),
     "payments.receipt_close": _("Зачёт предоплаты"),

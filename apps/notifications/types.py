@@ -1,4 +1,4 @@
-"""Every message to a customer, declared once: what it is called and what has to be put in."""
+"""Every message to a customer, or to staff, declared once: what it is called and what has to be put in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +31,8 @@ EXPLAINED = {
     "document_number": _("номер документа"),
     "document_date": _("дата документа"),
     "due_date": _("последний день оплаты"),
+    "headline": _("что случилось, одной строкой"),
+    "page_url": _("ссылка на страницу консоли"),
     "partner_name": _("название партнёра"),
     "colour": _("цвет партнёра"),
     "cabinet_url": _("ссылка на личный кабинет"),
@@ -150,6 +152,12 @@ for _type in (
         _("Подписка отменена"),
         ("product",),
         ("tariff", "period_end", "reason"),
+    ),
+    Type(
+        "staff_alert",
+        _("Сотрудникам: нужен ответ"),
+        ("headline", "page_url"),
+        ("reason", "amount", "deadline"),
     ),
 ):
     _types.declare(_type)

@@ -13,9 +13,10 @@ from django.db.models import Sum
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal
-from apps.core import clock, events, faults, search, work
+from apps.core import clock, due, events, faults, search, work
 from apps.core.errors import Refused
 from apps.core.money import Money
+from apps.payments import dispute_letters
 from apps.payments.dispute_models import OPEN_DISPUTES, Dispute, DisputeKind, DisputeState
 from apps.payments.models import Payment, PaymentState
 from apps.payments.postings import post_dispute
@@ -96,6 +97,12 @@ def _first_words(made: Dispute) -> str:
 
 def _watch(made: Dispute, told: str) -> None:
     work.open(KIND, made.pk, told, deadline_at=made.respond_by)
+    dispute_letters.plan(made)
+
+
+def _watch_no_more(made: Dispute) -> None:
+    work.close(KIND, made.pk)
+    due.cancel(dispute_letters.REMIND, made.pk)
 
 
 def answered(dispute_id: UUID, *, actor: str) -> Dispute:
@@ -107,7 +114,7 @@ def answered(dispute_id: UUID, *, actor: str) -> Dispute:
         made.move(DisputeState.UNDER_REVIEW)
         made.answered_at = clock.now()
         made.save(update_fields=["state", "answered_at"])
-        work.close(KIND, made.pk)
+        _watch_no_more(made)
         _note("dispute.answered", made, actor)
     return made
 
@@ -122,6 +129,7 @@ def ask_again(dispute_id: UUID, *, respond_by: datetime, reason: str, actor: str
         made.respond_by = respond_by
         made.save(update_fields=["state", "respond_by"])
         _watch(made, reason)
+        dispute_letters.asked_again(made)
         _note("dispute.asked-again", made, actor, reason=reason)
     return made
 
@@ -144,7 +152,7 @@ def decide(dispute_id: UUID, state: str, *, actor: str, comment: str = "") -> Di
         made.save(update_fields=["state", "decided_at", "decided_by", "comment"])
         if made.is_taken:
             post_dispute(made, "returned" if state == DisputeState.WON else "lost")
-        work.close(KIND, made.pk)
+        _watch_no_more(made)
         _note(f"dispute.{state}", made, actor, comment=comment)
         events.publish("payments.DisputeDecided", made.pk, payment_id=made.payment_id)
         faults.at("payments.dispute-decided")

@@ -9,6 +9,7 @@ from apps.connectors.models import GatewayReference
 from apps.core import clock, due, events, lanes
 from apps.core.models import Event
 from apps.payments import (
+    dispute_letters,
     gateway_receipts,
     methods,
     payments,
@@ -91,6 +92,17 @@ def sweep_receipt(object_id: UUID) -> None:
 def close_receipt(object_id: UUID) -> None:
     """Settles a prepayment that is earned by now."""
     receipts.close(object_id)
+
+
+@events.on("payments.DisputeOpened")
+def tell_staff_of_a_dispute(event: Event) -> None:
+    dispute_letters.opened(event.object_id)
+
+
+@due.task(dispute_letters.REMIND)
+def remind_of_a_dispute(object_id: UUID) -> None:
+    """Its deadline is near."""
+    dispute_letters.remind(object_id)
 
 
 @events.on("accounts.CustomerErased")

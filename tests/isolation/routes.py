@@ -550,6 +550,7 @@ DUE = {
     "payments.sweep": "payment",
     "payments.settle": "payment",
     "payments.reconcile": "payment",
+    "payments.dispute_deadline": "dispute",
     "payments.refund": "payment",
     "payments.refund_sweep": "payment",
     "payments.receipt": "receipt",

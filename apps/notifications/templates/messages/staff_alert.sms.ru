@@ -1,0 +1,1 @@
+{{ headline }}{% if deadline %}: {{ deadline }}{% endif %}. {{ page_url }}
