@@ -181,8 +181,7 @@ def claim(
     partner = ("" if partner_id is None else _OF_PARTNER) + ("" if lanes else " AND lane IS NULL")
     sql = _CLAIM.format(own_clock="" if until else "NOT", partner=partner)
     values = {"now": now, "until": until or now, "partner": partner_id, "limit": limit}
-    with in_public():
-        rows = list(models.Due.objects.raw(sql, {**values, "lease": uuid4(), "leased_until": now + LEASE}))
+    rows = list(models.Due.objects.raw(sql, {**values, "lease": uuid4(), "leased_until": now + LEASE}))
     # What an UPDATE returns has no order.
     return sorted(rows, key=lambda row: (row.due_at, row.pk))
 
@@ -301,7 +300,7 @@ def _more_like(row: models.Due) -> dict[int, UUID]:
         "limit": _batches[row.kind][1] - 1,
     }
     of_partner = "partner_id IS NULL" if row.partner_id is None else "partner_id = %(partner)s"
-    with in_public(), connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(_MORE.format(of_partner=of_partner), values)
         return dict(cursor.fetchall())
 
@@ -319,8 +318,7 @@ FROM ready WHERE core_due.id = ready.id RETURNING core_due.id, core_due.object_i
 
 
 def _renewed(row: models.Due) -> bool:
-    with in_public():
-        return bool(_held(row).update(leased_until=clock.wall() + LEASE))
+    return bool(_held(row).update(leased_until=clock.wall() + LEASE))
 
 
 def done(partner_id: int | None, lease: UUID | None, rows: Mapping[int, UUID]) -> None:
@@ -378,8 +376,7 @@ def claim_lane(lane: int, limit: int, lease: UUID) -> list[models.Due]:
     """
     now = clock.wall()
     values = {"lane": lane, "now": now, "lease": lease, "leased_until": now + LEASE, "limit": limit}
-    with in_public():
-        rows = list(models.Due.objects.raw(_CLAIM_LANE, values))
+    rows = list(models.Due.objects.raw(_CLAIM_LANE, values))
     return sorted(rows, key=lambda row: (row.due_at, row.pk))
 
 
