@@ -142,6 +142,8 @@ class EntryKind(StrEnum):
 
     PAYMENT = "payment"
     REFUND = "refund"
+    DISPUTE = "dispute"
+    """A chargeback: money that the payer's bank has taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,8 @@ class Dialect:
     """Of each field: what its column may be called."""
     refunds: tuple[str, ...] = ("возврат", "refund", "отмена")
     """How the kind of a refund begins; without a column of kinds, a negative sum is one."""
+    chargebacks: tuple[str, ...] = ("чарджб", "chargeback", "оспарив", "опротест")
+    """How the kind of a chargeback begins. [M]: check against the shop's own file."""
     done: tuple[str, ...] = ()
     """How states of lines begin that count; empty: all do."""
     zone: str = "Europe/Moscow"
@@ -273,12 +275,14 @@ def _entry(row: _Row, dialect: Dialect, currency: str) -> RegisterEntry:
         raise row.bad(name, _("нет номера платежа"))
     if not amount:
         raise row.bad("amount", _("сумма ноль"))
-    is_refund = amount < 0
-    if row.text("kind"):
-        is_refund = _begins(row.text("kind"), dialect.refunds)
+    kind = EntryKind.REFUND if amount < 0 else EntryKind.PAYMENT
+    if told := row.text("kind"):
+        goes_back = EntryKind.DISPUTE if _begins(told, dialect.chargebacks) else EntryKind.REFUND
+        is_back = _begins(told, (*dialect.refunds, *dialect.chargebacks))
+        kind = goes_back if is_back else EntryKind.PAYMENT
     return RegisterEntry(
-        kind=EntryKind.REFUND if is_refund else EntryKind.PAYMENT,
-        gateway_id=row.text("refund_id")[:100] if is_refund else number[:100],
+        kind=kind,
+        gateway_id=number[:100] if kind == EntryKind.PAYMENT else row.text("refund_id")[:100],
         payment_gateway_id=number[:100],
         amount=Money(abs(amount), currency),
         fee=abs(row.amount("fee")) if row.text("fee") else None,

@@ -21,6 +21,7 @@ from apps.core import clock
 from apps.core.ids import uuid7
 from apps.core.tenancy import in_partner
 from apps.partners.models import Partner
+from apps.payments.dispute_models import Dispute
 from apps.payments.gateway import EntryKind, RegisterEntry
 from apps.payments.models import Payment, PaymentState, Refund, RefundState
 from apps.payments.receipt_models import COUNTING, Receipt, ReceiptCause, ReceiptState
@@ -150,6 +151,9 @@ def _one(
         compared.add(DifferenceKind.DUPLICATE, one.kind, number, theirs=theirs, **ours.about)
         return
     line.own_fee = ours.fee or ZERO
+    if ours.kind == EntryKind.DISPUTE:
+        # Not every register tells of them: ours are counted where this one does.
+        compared.own_refunds += ours.amount
     before = len(compared.differences)
     if not ours.is_done:
         compared.add(DifferenceKind.STATE, one.kind, number, theirs=theirs, ours=ZERO, **ours.about)
@@ -184,7 +188,7 @@ class _Found:
             if ours.kind == EntryKind.PAYMENT:
                 self._payments[str(ours.reference)] = ours
             else:
-                if ours.gateway_id:
+                if ours.gateway_id and ours.kind == EntryKind.REFUND:
                     self._refunds[ours.gateway_id] = ours
                 self._of_payment[str(ours.reference)].append(ours)
 
@@ -208,11 +212,14 @@ class _Found:
         return str(known) if known else one.reference
 
     def _refund(self, one: RegisterEntry, reference: str) -> Ours | None:
-        if one.gateway_id and one.gateway_id in self._refunds:
+        if one.kind == EntryKind.REFUND and one.gateway_id and one.gateway_id in self._refunds:
             return self._refunds[one.gateway_id]
         # Ours may not know its number yet, or the register tells none.
         for ours in self._of_payment[reference]:
-            unnamed = not one.gateway_id or not ours.gateway_id
+            if ours.kind != one.kind:
+                continue
+            # A bank's number of a chargeback is not the register's: its sum tells.
+            unnamed = not one.gateway_id or not ours.gateway_id or one.kind == EntryKind.DISPUTE
             if unnamed and not self._taken[ours.object_id] and ours.amount == one.amount.amount:
                 return ours
         return None
@@ -245,6 +252,9 @@ def _known(connection: Connection, references: dict[str, int], tells_fee: bool) 
             refunds = Refund.objects.filter(payment__in=mine).exclude(state=RefundState.FAILED)
             for refund in refunds.select_related("payment").order_by("pk"):
                 yield _refund(partner_id, refund)
+            taken = Dispute.objects.filter(payment__in=mine, is_taken=True)
+            for dispute in taken.select_related("payment").order_by("pk"):
+                yield _dispute(partner_id, dispute)
 
 
 def _settled(connection: Connection, since: datetime, until: datetime) -> Iterator[Ours]:
@@ -293,6 +303,22 @@ def _refund(partner_id: int, row: Refund) -> Ours:
         None,
         row.state == RefundState.SUCCEEDED,
         row.created_at,
+    )
+
+
+def _dispute(partner_id: int, row: Dispute) -> Ours:
+    return Ours(
+        EntryKind.DISPUTE,
+        partner_id,
+        row.pk,
+        row.gateway_id,
+        row.payment.gateway_id,
+        row.payment.reference_id,
+        row.amount,
+        row.currency,
+        None,
+        is_done=True,
+        began_at=row.opened_at,
     )
 
 

@@ -19,7 +19,7 @@ from apps.core import clock, faults, work
 from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.payments.gateway import EntryKind, Gateway, RegisterEntry
-from apps.settlements import comparing, payouts
+from apps.settlements import chargebacks, comparing, payouts
 from apps.settlements.comparing import MARGIN, Compared, bounds
 from apps.settlements.models import (
     OF_PAYOUT,
@@ -55,6 +55,7 @@ def check(
     ask: comparing.Ask | None = None
     if entries is None:
         entries, ask, source = _read(connection, day)
+    chargebacks.open_cases(connection, entries, actor=actor)
     compared = comparing.compare(connection, day, entries, ask=ask)
     faults.at("settlements.register-read-not-kept")
     row = _keep(connection, day, compared, source, actor)
@@ -106,7 +107,8 @@ def _keep(connection: Connection, day: date, compared: Compared, source: str, ac
             raise Refused("day_closed", _("Этот день закрыт"))
         of = {kind: [one for one in compared.lines if one.entry == kind] for kind in EntryKind}
         row.payments = _sum(one.amount for one in of[EntryKind.PAYMENT])
-        row.refunds = _sum(one.amount for one in of[EntryKind.REFUND])
+        back = [*of[EntryKind.REFUND], *of[EntryKind.DISPUTE]]
+        row.refunds = _sum(one.amount for one in back)
         row.fees = _sum(one.own_fee if one.fee is None else one.fee for one in compared.lines)
         row.own_payments, row.own_refunds = compared.own_payments, compared.own_refunds
         row.matched, row.checked_at, row.source = compared.matched, clock.now(), source[:200]

@@ -32,8 +32,8 @@ from apps.settlements import calendar, comparing, reconciliation, uploading
 from apps.settlements.admin import OPERATOR, FinancePages
 from apps.settlements.models import Difference, GatewayDay
 
-MODELS = {"payment": "payments.Payment", "refund": "payments.Refund"}
-ENTRIES = {"payment": _("платёж"), "refund": _("возврат"), "payout": _("выплата")}
+MODELS = {"payment": "payments.Payment", "refund": "payments.Refund", "dispute": "payments.Dispute"}
+ENTRIES = {"payment": _("платёж"), "refund": _("возврат"), "dispute": _("чарджбэк"), "payout": _("выплата")}
 
 
 class DayForm(forms.Form):

@@ -18,7 +18,7 @@ SELECT d.day, d.connection_id, d.payments, d.refunds, d.fees, sums.payments, sum
 FROM settlements_gatewayday d
 CROSS JOIN LATERAL (
     SELECT COALESCE(sum(amount) FILTER (WHERE entry = 'payment'), 0) AS payments,
-        COALESCE(sum(amount) FILTER (WHERE entry = 'refund'), 0) AS refunds,
+        COALESCE(sum(amount) FILTER (WHERE entry IN ('refund', 'dispute')), 0) AS refunds,
         COALESCE(sum(COALESCE(fee, own_fee)), 0) AS fees
     FROM settlements_registerline WHERE day_id = d.id
 ) AS sums

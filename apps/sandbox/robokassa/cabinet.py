@@ -52,12 +52,26 @@ class Cabinet:
             for doc in self._store.table("refunds").values()
             if doc["_shop"] == shop
         ]
+        taken = [
+            (
+                doc["id"],
+                {
+                    "number": doc["payment_id"],
+                    "kind": "Чарджбэк",
+                    "word": "Исполнен",
+                    "created": doc["at"],
+                    **doc,
+                },
+            )
+            for doc in self._store.table("chargebacks").values()
+            if doc["shop"] == shop
+        ]
         words = {DONE: "Исполнен", 10: "Отменён"}
         paid = [
             (doc["number"], {**doc, "kind": "Оплата", "word": words.get(doc["state"], "Не завершён")})
             for doc in mine
         ]
-        return [_row(doc) for doc in self._lies.told([*paid, *back], _lying)]
+        return [_row(doc) for doc in self._lies.told([*paid, *back, *taken], _lying)]
 
 
 def fee_of(amount: Decimal) -> Decimal:
@@ -73,7 +87,7 @@ def _row(doc: Doc) -> list[Any]:
     amount = Decimal(doc["amount"])
     fee = Decimal(doc["fee"]) if doc.get("fee") else fee_of(amount)
     at = moment(doc.get("paid_at") or doc["created"]).astimezone(MOSCOW).replace(tzinfo=None)
-    is_refund = doc["kind"] == "Возврат"
+    is_refund = doc["kind"] != "Оплата"
     return [
         doc["number"],
         at,

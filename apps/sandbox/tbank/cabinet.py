@@ -63,6 +63,10 @@ class Cabinet:
             if doc["_shop"] == terminal:
                 told = {"Amount": -doc["Amount"], "kind": "Возврат", "when": doc["created_at"]}
                 back.append((doc["id"], {**payments[doc["payment_id"]], **told}))
+        for doc in self._store.table("chargebacks").values():
+            if doc["shop"] == terminal:
+                told = {"Amount": -int(Decimal(doc["amount"]) * 100), "kind": "Чарджбэк", "when": doc["at"]}
+                back.append((doc["id"], {**payments[doc["payment_id"]], **told}))
         return [_row(doc) for doc in self._lies.told([*taken, *back], _lying)]
 
 
