@@ -233,6 +233,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "SubscriptionStateEnum": "apps.billing.models.SubscriptionState",
+        "PaymentStateEnum": "apps.payments.models.PaymentState",
         "ParameterKindEnum": "apps.catalog.parameters.Kind",
         "MassActionKindEnum": "apps.billing.mass.models.MassKind",
     },
