@@ -282,7 +282,7 @@ PARTNER: dict[str, Route] = {
     ),
     # On to the gateway's page.
     "cabinet/subscriptions/<uuid:subscription_id>/card/": Route(
-        "/cabinet/subscriptions/{subscription}/card/", CUSTOMER, own=302, method="post"
+        "/cabinet/subscriptions/{subscription}/card/", CUSTOMER, method="post"
     ),
     # The products of the houses ask nothing when they are given out; tests/storefronts/test_manage.py has one.
     "cabinet/services/<uuid:service_id>/data/": Route("/cabinet/services/{service}/data/", CUSTOMER, own=404),
