@@ -1,11 +1,12 @@
 """Where the consoles show an object, given only its kind and id, and what its kind is called."""
 
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from django.apps import apps
 from django.db.models import Model
-from django.urls import NoReverseMatch, get_script_prefix, reverse
+from django.urls import NoReverseMatch, get_script_prefix, get_urlconf, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -71,9 +72,15 @@ def _reverse(model: type[Model], page: str, args: list[Any], slug: str) -> str:
     try:
         if slug:
             return _switched(slug, name, args)
-        return reverse(name, args=args)
+        return reverse(name, args=args) if args else get_script_prefix() + _known(name, get_urlconf())
     except NoReverseMatch:
         return ""
+
+
+@cache
+def _known(name: str, urlconf: str | None) -> str:
+    """An address without arguments, after the prefix; every page of a console leads to dozens of them."""
+    return reverse(name, urlconf=urlconf).removeprefix(get_script_prefix())
 
 
 def _switched(slug: str, name: str, args: list[Any]) -> str:

@@ -1,8 +1,9 @@
 """A crowd at two partners: 16 threads of HTTP and services, a web server and a worker, each over a small pool.
 
-    python -m tests.isolation --operations 4000 [--forgets] --gateway URL --provider URL --mailbox URL,PORT
+    python -m tests.isolation --operations 4000 --forgetful 800 --gateway URL --provider URL --mailbox URL,PORT
 
-It wants a database of its own (DATABASE_URL, BROKER_URL, ISOLATION_SEEN) and prints as JSON what was seen where:
+It wants a database of its own (DATABASE_URL, BROKER_URL, ISOLATION_SEEN) and prints as JSON what was seen where, of
+the product (`product`) and then, in the same houses, of the build that forgets whose data it is about (`control`):
 `right`, `leak`, a stranger `refused`, and connections that left a pool `clean` or `dirty`.
 """
 
@@ -53,7 +54,7 @@ class Crowd:
     """Two houses, the programs that serve them, and the threads."""
 
     def __init__(self, given: argparse.Namespace) -> None:
-        self.given, self.forgets = given, bool(given.forgets)
+        self.given, self.forgets = given, False
         self.gateway = Control(given.gateway.url)
         self.port = free_port()
         self.houses: list[House] = []
@@ -79,11 +80,12 @@ class Crowd:
         phone, email = f"+791611133{number:02d}", f"ivan{number}@example.ru"
         return register(phone=phone, email=email, external_id=f"A-{number}", name=f"Иван {marker} {number}")
 
-    def live(self) -> Counter[str]:
+    def live(self, operations: int) -> Counter[str]:
         """Sixteen threads share the operations; what all of them have seen."""
         seen: list[Counter[str]] = []
+        each = operations // THREADS
         threads = [
-            threading.Thread(target=self._visit, args=(random.Random(number), seen))
+            threading.Thread(target=self._visit, args=(random.Random(number), each, seen))
             for number in range(THREADS)
         ]
         for thread in threads:
@@ -97,12 +99,12 @@ class Crowd:
             total.update(counted)
         return total
 
-    def _visit(self, dice: random.Random, all_seen: list[Counter[str]]) -> None:
+    def _visit(self, dice: random.Random, operations: int, all_seen: list[Counter[str]]) -> None:
         """One thread, now at this house, now at that."""
         seen: Counter[str] = Counter()
         web = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
-            for _ in range(self.given.operations // THREADS):
+            for _ in range(operations):
                 own, other = dice.sample(self.houses, 2)
                 people = self.people[own.partner.pk]
                 self._act(Visit(own, other, people, self.gateway, web, dice, seen, self.forgets))
@@ -187,15 +189,22 @@ def running(crowd: Crowd) -> Iterator[None]:
     """The web server and the worker as `make run` starts them, watched."""
     web = [word.replace("armor.wsgi", "tests.isolation.programs") for word in web_program(crowd.port).command]
     worker = ["tests.isolation.programs" if word == "armor" else word for word in worker_program().command]
+    environment = os.environ | {"ISOLATION_FORGETS": str(int(crowd.forgets))}
     started = [
-        subprocess.Popen(command, stdout=sys.stderr, start_new_session=True, preexec_fn=die_with_parent(15))
+        subprocess.Popen(
+            command,
+            env=environment,
+            stdout=sys.stderr,
+            start_new_session=True,
+            preexec_fn=die_with_parent(15),
+        )
         for command in (web, worker)
     ]
     try:
         while not accepts(crowd.port):
             if started[0].poll() is not None:
                 raise RuntimeError("The web server has ended")
-            time.sleep(0.1)
+            time.sleep(0.05)
         yield
         assert all(process.poll() is None for process in started)
     finally:
@@ -205,10 +214,31 @@ def running(crowd: Crowd) -> Iterator[None]:
             process.wait(timeout=30)
 
 
+def lived(crowd: Crowd, operations: int) -> dict[str, Any]:
+    """Lets the crowd in for a while; what was seen by then."""
+    before = _words()
+    connections.close_all()
+    connection.close_pool()
+    with running(crowd):
+        began = time.monotonic()
+        seen = crowd.live(operations)
+        seconds = time.monotonic() - began
+        if not crowd.forgets:
+            crowd.quiet_down()
+    summary: dict[str, Any] = {**seen, **(_words() - before), "seconds": round(seconds, 1)}
+    summary["per_second"] = round(operations / seconds, 1)
+    return summary
+
+
+def _words() -> Counter[str]:
+    file = Path(os.environ["ISOLATION_SEEN"])
+    return Counter(file.read_text().split() if file.exists() else ())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--operations", type=int, default=4000)
-    parser.add_argument("--forgets", action="store_true")
+    parser.add_argument("--forgetful", type=int, default=800, help="operations of the control build")
     for name in ("gateway", "provider"):
         parser.add_argument(f"--{name}", type=Outside, required=True)
     parser.add_argument("--mailbox", required=True, help="address and SMTP port with a comma between")
@@ -217,18 +247,10 @@ def main() -> None:
     given.mailbox = Outside(url, int(smtp_port))
     crowd = Crowd(given)
     crowd.settle_in()
-    connections.close_all()
-    connection.close_pool()
     spied.start()
-    with running(crowd):
-        began = time.monotonic()
-        seen = crowd.live()
-        seconds = time.monotonic() - began
-        if not crowd.forgets:
-            crowd.quiet_down()
-    words = Counter(Path(os.environ["ISOLATION_SEEN"]).read_text().split())
-    summary: dict[str, Any] = {**seen, **words, "seconds": round(seconds, 1)}
-    summary["per_second"] = round(seen["operations"] / seconds, 1)
-    if not crowd.forgets:
-        summary |= crowd.left_behind()
-    sys.stdout.write(json.dumps(summary, ensure_ascii=False))
+    product = lived(crowd, given.operations)
+    product |= crowd.left_behind()
+    crowd.forgets = True
+    spied.forget_from_now()
+    control = lived(crowd, given.forgetful)
+    sys.stdout.write(json.dumps({"product": product, "control": control}, ensure_ascii=False))

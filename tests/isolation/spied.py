@@ -28,8 +28,13 @@ def start() -> None:
     ConnectionPool.getconn = take  # type: ignore[method-assign]
     due.task(PROBE)(probe)
     if os.environ.get("ISOLATION_FORGETS") == "1":
-        DatabaseWrapper.set_tenant = forget
-        settings.DATABASES["default"]["OPTIONS"]["pool"].pop("reset")
+        forget_from_now()
+
+
+def forget_from_now() -> None:
+    """Makes this process the control build; a pool that is open already goes on clearing."""
+    DatabaseWrapper.set_tenant = forget
+    settings.DATABASES["default"]["OPTIONS"]["pool"].pop("reset")
 
 
 @cache
