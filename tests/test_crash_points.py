@@ -183,7 +183,7 @@ def test_a_crash_is_made_good(shop: Shop, client_for: Any, point: str) -> None:
             crashes += 1
             connection.set_tenant(shop.partner)
         settle_down(shop)
-    for _ in range(3):
+    for _ in range(2):
         settle_down(shop)
         story.live()
     assert crashes > 0
