@@ -53,45 +53,34 @@ def store(
     content = b"\0".join([method.encode(), query.encode(), *signed, body])
     # Keyed: without the key nobody can tell from it what the message said.
     fingerprint = hmac.digest(settings.SEARCH_KEY.encode(), content, hashlib.sha256)
-    values = {
-        "lock": int.from_bytes(fingerprint[:8], "big", signed=True) ^ connection.pk,
-        "id": uuid7(),
-        "connection": connection.pk,
-        "now": clock.wall(),
-        "method": method,
-        "query": encrypt(query) if query else "",
-        "headers": encrypt(json.dumps(headers, ensure_ascii=False)),
+    values = [
+        _lock_of(connection.pk, fingerprint),
+        uuid7(),
+        connection.pk,
+        clock.wall(),
+        method,
+        encrypt(query) if query else "",
+        encrypt(json.dumps(headers, ensure_ascii=False)),
         # Bytes are kept as Latin-1 text: any byte goes there and back unchanged.
-        "body": encrypt(body.decode("latin-1")) if body else "",
-        "fingerprint": fingerprint,
-        "kind": TASK,
-    }
+        encrypt(body.decode("latin-1")) if body else "",
+        fingerprint,
+        TASK,
+    ]
     database.ensure_connection()
     # Not through Django's cursor, which asks for the search path first.
     with database.wrap_database_errors, database.connection.cursor() as cursor:
-        cursor.execute(_LOCK + _STORE, values)
-        cursor.nextset()
-        [(message_id,)] = cursor.fetchall()
+        cursor.execute(_STORE, values)
+        message_id: UUID = cursor.fetchone()[0]
     wake.after_commit()
-    return UUID(str(message_id))
+    return message_id
 
 
-# Two statements, for the second must see what the lock waited for. A unique index over partitions would have to hold
-# the month as well; the lock holds over all of them.
-_LOCK = "SELECT pg_advisory_xact_lock(%(lock)s);"
-_STORE = """
-WITH earlier AS (
-    UPDATE public.connectors_inboundmessage SET copies = copies + 1
-    WHERE connection_id = %(connection)s AND fingerprint = %(fingerprint)s RETURNING id, state
-), made AS (
-    INSERT INTO public.connectors_inboundmessage
-        (id, connection_id, received_at, method, query, headers, body, fingerprint, copies, state, error)
-    SELECT %(id)s, %(connection)s, %(now)s, %(method)s, %(query)s, %(headers)s, %(body)s, %(fingerprint)s, 0, 'new', ''
-    WHERE NOT EXISTS (SELECT FROM earlier)
-    RETURNING id
-), planned AS ({plan})
-SELECT id FROM made UNION ALL SELECT id FROM earlier
-""".format(plan=due.plan_from("SELECT id FROM made UNION ALL SELECT id FROM earlier WHERE state <> 'done'"))  # noqa: S608
+_STORE = "SELECT public.connectors_store(%s::bigint, %s::uuid, %s, %s, %s, %s, %s, %s, %s::bytea, %s)"
+
+
+def _lock_of(connection_id: int, fingerprint: bytes) -> int:
+    """What copies of a message wait for each other by."""
+    return int.from_bytes(fingerprint[:8], "big", signed=True) ^ connection_id
 
 
 def _signed_by(connection: Connection) -> tuple[str, ...]:

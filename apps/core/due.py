@@ -119,20 +119,6 @@ ON CONFLICT (partner_id, kind, object_id) DO UPDATE SET due_at = excluded.due_at
 """
 
 
-def plan_from(ids: str) -> str:
-    """SQL that plans platform work of %(kind)s at %(now)s for each id of a query, as a part of the caller's statement.
-
-    For what costs one round trip only; who runs it wakes a worker after commit.
-    """
-    return _PLAN_FROM.format(ids=ids)
-
-
-_PLAN_FROM = """INSERT INTO public.core_due AS due (kind, object_id, due_at, is_sandbox, attempts, error)
-SELECT %(kind)s, id, %(now)s, false, 0, '' FROM ({ids}) AS planned (id)
-ON CONFLICT (partner_id, kind, object_id) DO UPDATE SET due_at = excluded.due_at, lane = NULL,
-    is_sandbox = false, attempts = 0, error = '', lease = NULL, leased_until = NULL"""
-
-
 def schedule_new(
     kind: str, planned: Iterable[tuple[UUID, datetime]], *, wall: bool = False, lane: int | None = None
 ) -> None:

@@ -17,8 +17,12 @@ from apps.core.lane_slots import MOST, POLL_SECONDS, Piece, Slots, alike, place
 from apps.core.tenancy import in_partner, in_public
 
 log = logging.getLogger(__name__)
-LINGER_SECONDS = 0.02
-"""For which the first answer waits for others that are recorded with it."""
+LINGER_SECONDS, LONGEST_SECONDS = 0.02, 0.25
+"""For which the first answer waits for others that are recorded with it, at least and at most."""
+SHARE = 3
+"""In between it waits so many times as long as the last ones took to record: a busy lane records many at once."""
+MOMENT_SECONDS, LONGEST_MOMENT = 0.002, 0.01
+"""For which a slot that is free waits for others: one question about refusals is for all of them."""
 STALE_SECONDS = 15.0
 """What was claimed so long ago and not called yet is put back: its gateway has become slow."""
 FRESH_SECONDS = 5.0
@@ -53,12 +57,14 @@ class Runner:
         with self._holder.alive():
             recorder.start()
             try:
+                began = time.monotonic()
                 while self._turn(is_ending=self.stop.is_set() or time.monotonic() > until):
+                    moment = min(max(time.monotonic() - began, MOMENT_SECONDS), LONGEST_MOMENT)
                     is_calling = any(one.running for one in self._lanes.values())
                     self._freed.wait(POLL_SECONDS if is_calling else 0.01)
                     self._freed.clear()
-                    # A moment for others that end with it: one question about refusals is for all of them.
-                    time.sleep(0.002)
+                    time.sleep(moment)
+                    began = time.monotonic()
                 self._holder.let_go(list(self._lanes))
             finally:
                 for slots in self._lanes.values():
@@ -183,24 +189,27 @@ class Runner:
 
     def _record_all(self) -> None:
         try:
-            while pieces := self._gathered():
+            linger = LINGER_SECONDS
+            while pieces := self._gathered(linger):
+                began = time.monotonic()
                 for same in alike(pieces):
                     self._record(same)
                     for piece in same:
                         piece.slots.recorded(1)
                 self._freed.set()
+                linger = min(max(SHARE * (time.monotonic() - began), LINGER_SECONDS), LONGEST_SECONDS)
         except BaseException as error:
             self._failed.append(error)
             self._freed.set()
         finally:
             connection.close()
 
-    def _gathered(self) -> list[Piece]:
+    def _gathered(self, linger: float) -> list[Piece]:
         """Answers as they come, until there are enough or the first has waited long enough. Empty at the end."""
         first = self._answered.get()
         if first is None:
             return []
-        pieces, until = [first], time.monotonic() + LINGER_SECONDS
+        pieces, until = [first], time.monotonic() + linger
         while len(pieces) < MOST:
             try:
                 piece = self._answered.get(timeout=max(until - time.monotonic(), 0.0001))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils.translation import gettext_lazy as _
 
 from apps.connectors import departures, exchange, masking
@@ -157,8 +157,10 @@ def refused(asked: Sequence[Asked]) -> dict[int, Exception]:
     keys = {one.method_id for one in asked if one.method_id and (one.is_sending or one.may_repeat)}
     if not keys:
         return {}
-    gone = PaymentMethod.objects.filter(pk__in=bulk.these("uuid", keys), refused_at__isnull=False)
-    refused_now = set(gone.values_list("pk", flat=True))
+    # Asked as often as calls begin: the same by a queryset takes three times as long.
+    with connection.cursor() as cursor:
+        cursor.execute(_REFUSED, [bulk.array(keys)])
+        refused_now = {UUID(str(row[0])) for row in cursor.fetchall()}
     for one in asked:
         one.may_repeat = one.may_repeat and one.method_id not in refused_now
     return {
@@ -166,6 +168,9 @@ def refused(asked: Sequence[Asked]) -> dict[int, Exception]:
         for place, one in enumerate(asked)
         if one.is_sending and one.method_id in refused_now
     }
+
+
+_REFUSED = "SELECT id FROM payments_paymentmethod WHERE id = ANY(%s::uuid[]) AND refused_at IS NOT NULL"
 
 
 def call(asked: Asked) -> GatewayPayment | None:

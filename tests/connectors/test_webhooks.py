@@ -1,6 +1,7 @@
 """Incoming messages: stored raw, once, found their partner, can be processed again."""
 
 import json
+import secrets
 import threading
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -128,7 +129,7 @@ def test_copies_that_race_are_stored_once_because_of_the_lock(connection, monkey
     assert InboundMessage.objects.get(connection=connection).copies == 1
     InboundMessage.objects.filter(connection=connection).delete()
     # Without the lock neither sees the other.
-    monkeypatch.setattr(webhooks, "_LOCK", "SELECT 1;")
+    monkeypatch.setattr(webhooks, "_lock_of", lambda *_: secrets.randbits(62))
     assert racing_copies(connection) == 2
 
 
