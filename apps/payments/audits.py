@@ -11,9 +11,10 @@ from django.db import connection
 from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Sum
 
 from apps.connectors.models import Connection, GatewayReference
-from apps.core import audit, clock, search
+from apps.core import audit, clock, ids, search
 from apps.core.models import Delivery, Due, WorkItem
 from apps.core.tenancy import current_partner
+from apps.journal.models import Entry
 from apps.ledger.ledger import Account
 from apps.ledger.models import Transfer
 from apps.payments.cash_register import Method, Operation
@@ -177,6 +178,21 @@ def reference_leads_back() -> Iterator[str]:
     known = Connection.objects.filter(pk=OuterRef("connection_id"))
     for method in PaymentMethod.objects.filter(~Exists(known)):
         yield f"Method {method.pk}: connection {method.connection_id} does not exist"
+
+
+@audit.rule("payments.moved-before-sent", of=(Payment,))
+def moved_before_sent() -> Iterator[str]:
+    """A payment went to another gateway only before it was sent, never a charge, and is where it went last."""
+    moves = Entry.objects.filter(action="payments.moved").order_by("pk")
+    last = {UUID(one.object_id): one for one in moves}
+    for payment in Payment.objects.filter(pk__in=last):
+        entry = last[payment.pk]
+        if entry.data["to"] != payment.connection_id:
+            yield f"Payment {payment.pk} moved to {entry.data['to']}, and is at {payment.connection_id}"
+        if payment.is_charge:
+            yield f"Payment {payment.pk} is a charge by a saved method, and moved"
+        if payment.claimed_at and payment.claimed_at < ids.made_at(entry.pk):
+            yield f"Payment {payment.pk} moved after it had been sent at {payment.claimed_at}"
 
 
 @audit.rule("payments.gateway-payment-once", of=(Payment,))

@@ -62,7 +62,7 @@ def claim(payment_ids: Sequence[UUID], away: Collection[int] = ()) -> dict[UUID,
         mine = [one for one in locked(payment_ids) if one.state == PaymentState.CREATED]
         charged = [one.method_id for one in mine if one.is_charge and one.method_id]
         books.methods |= methods.lock_many(charged, with_tokens=True)
-        now, sent = clock.wall(), []
+        sent = []
         first: set[UUID] = set()
         for payment in mine:
             if payment.is_charge and books.is_refused(payment):
@@ -74,10 +74,11 @@ def claim(payment_ids: Sequence[UUID], away: Collection[int] = ()) -> dict[UUID,
             if payment.claimed_at is None:
                 first.add(payment.pk)
             payment.move(PaymentState.SENDING)
-            payment.claimed_at = now
+            # After it moved: by that the auditor sees that it did so unsent.
+            payment.claimed_at = clock.wall()
             books.change(payment)
             # Should we die from here on, this asks what became of it.
-            books.look(payment, now + timing.IN_FLIGHT)
+            books.look(payment, payment.claimed_at + timing.IN_FLIGHT)
             sent.append(payment)
         receipts.freeze_payments(sent)
     frozen = gateway_receipts.of_payments(sent)

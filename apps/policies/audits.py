@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 from django.apps import apps
+from django.core.exceptions import ValidationError
 from django.db import connection
 
 from apps.core import audit, clock
@@ -11,6 +12,7 @@ from apps.core.tenancy import current_partner
 from apps.policies import dunning, messages, numbering, vat
 from apps.policies.dunning_models import DunningPolicy
 from apps.policies.models import MessageTemplate
+from apps.policies.routes import PaymentRoute, check_shares
 
 audit.guarded("policies_vatrate", "policies_rate_begun", "policies_rate_kept")
 audit.guarded("policies_dunningversion", "policies_dunning_kept")
@@ -36,6 +38,20 @@ def dunning_is_allowed() -> Iterator[str]:
         if one.current is not None:
             for name, text in dunning.problems(dunning.loaded(one.current.timelines)):
                 yield f"Policy {one.name}, {name}: {text}"
+
+
+@audit.rule("policies.route-can-decide", scope="public")
+def route_can_decide() -> Iterator[str]:
+    """Rules of payments in force share out the whole among gateways of one owner, who may be used by its partner."""
+    for route in PaymentRoute.objects.filter(is_active=True).prefetch_related("shares__connection"):
+        shares = [(one.connection, one.percent) for one in route.shares.all()]
+        try:
+            check_shares(shares)
+        except ValidationError as error:
+            yield f"Route {route.pk}: {error.messages[0]}"
+        for to, _percent in shares:
+            if to.kind != "payment" or to.partner_id not in {None, route.partner_id}:
+                yield f"Route {route.pk} leads to connection {to.pk}, which is not for its payments"
 
 
 @audit.rule("policies.template-renders", scope="public")

@@ -23,8 +23,9 @@ from apps.payments.receipts import Sold
 from apps.policies.fiscal import FiscalRule, ReceiptMethod
 from apps.sandbox.control import Control
 from tests.payments.conftest import Till, later, look
-from tests.payments.gateways import GATEWAYS, GatewayKind
+from tests.payments.gateways import GATEWAYS, YOOKASSA, GatewayKind
 from tests.payments.test_gateways import arrive
+from tests.payments.test_routing import NOBODY, mend, open_breaker, route
 from tests.planted import execute, found
 from tests.staff import staff
 
@@ -217,6 +218,51 @@ def clean(books: Books) -> None:
     mine = sorted((one.operation, str(one.total), one.way == "after") for one in ours)
     assert sorted((one["operation"], one["total"], one["apart"]) for one in books.theirs()) == mine
     assert sorted(one.fiscal["document"] for one in ours) == sorted(one["fd"] for one in books.theirs())
+
+
+def test_a_payment_that_moves_takes_its_receipt_to_the_other_gateway(
+    books: Books, till_for: Callable[..., Till]
+) -> None:
+    till = books.till
+    spare = till_for(till.partner, kind=books.kind, control=till.gateway)
+    there = replace(books, till=spare)
+    made = route(till.partner, (till, 100), (spare, 0))
+    written = till.start()
+    open_breaker(till)
+    payment = payments.send(written.pk)
+    assert payment.connection == spare.connection
+    till.gateway.pay(payment.confirmation_url, card=books.kind.good)
+    assert payments.settle(payment.pk).is_paid
+    there.settled()
+    [receipt] = Receipt.objects.filter(payment=payment, cause="payment")
+    assert (receipt.state, receipt.connection) == ("registered", spare.connection)
+    assert (len(there.theirs()), books.theirs()) == (1, [])
+    with in_public():
+        made.delete()
+
+
+@pytest.mark.parametrize("kind", [YOOKASSA], ids=["yookassa"])
+def test_with_a_receipt_frozen_for_one_gateway_it_goes_to_no_other(
+    books: Books, till_for: Callable[..., Till]
+) -> None:
+    till, config = books.till, books.till.connection.config
+    spare = till_for(till.partner, kind=books.kind, control=till.gateway)
+    made = route(till.partner, (till, 100), (spare, 0))
+    mine = Connection.objects.filter(pk=till.connection.pk)
+    mine.update(config={**config, "base_url": NOBODY})
+    payment = payments.send(till.start().pk)
+    assert (payment.state, payment.connection) == ("created", till.connection)
+    [frozen] = Receipt.objects.filter(payment=payment)
+    open_breaker(till)
+    payment = look(payment)
+    assert (payment.state, payment.connection) == ("created", till.connection)
+    mine.update(config=config)
+    mend(till)
+    payment = look(payment)
+    assert (payment.state, payment.connection) == ("pending", till.connection)
+    assert Receipt.objects.get(payment=payment).pk == frozen.pk
+    with in_public():
+        made.delete()
 
 
 def test_a_prepayment_is_settled_by_a_receipt_of_its_own(books: Books) -> None:

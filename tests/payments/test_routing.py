@@ -25,6 +25,7 @@ from apps.payments.routing import Asked
 from apps.policies.routes import PaymentRoute
 from tests.conftest import make_partner
 from tests.payments.conftest import PRICE, Till, agreed, later
+from tests.planted import found
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -407,6 +408,48 @@ def test_a_crash_at_each_boundary_moves_nothing_that_was_sent(
     where = sent_to(till, spare, payment=written)
     assert len(where) == 1
     assert not sent or where == sent
+
+
+CORRUPTIONS: list[tuple[str, Callable[[Payment, PaymentRoute], Any]]] = [
+    ("payments.moved-before-sent", lambda moved, made: corrupt(moved, connection=None)),
+    ("payments.moved-before-sent", lambda moved, made: corrupt(moved, save_method=False, purpose="renewal")),
+    (
+        "payments.moved-before-sent",
+        lambda moved, made: corrupt(moved, claimed_at=clock.wall() - timedelta(minutes=5)),
+    ),
+    ("policies.route-can-decide", lambda moved, made: made.shares.all().delete()),
+    ("policies.route-can-decide", lambda moved, made: made.shares.update(percent=60)),
+    ("policies.route-can-decide", lambda moved, made: Connection.objects.update(kind="email")),
+    (
+        "policies.route-can-decide",
+        lambda moved, made: Connection.objects.filter(pk=moved.connection_id).update(partner=make_partner()),
+    ),
+]
+
+
+def corrupt(payment: Payment, **columns: Any) -> None:
+    if "connection" in columns:
+        entry = Entry.objects.get(action="payments.moved", object_id=str(payment.pk))
+        columns["connection"] = entry.data["from"]
+    if columns.get("purpose"):
+        columns["method"] = payment.method_id
+    Payment.objects.filter(pk=payment.pk).update(**columns)
+
+
+@pytest.mark.parametrize(("rule", "plant"), CORRUPTIONS)
+def test_the_auditor_finds_a_planted_corruption(
+    till: Till, spare: Till, rule: str, plant: Callable[[Payment, PaymentRoute], Any]
+) -> None:
+    made = route(till.partner, (till, 100), (spare, 0))
+    written = till.start()
+    open_breaker(till)
+    till.gateway.pay(payments.send(written.pk).confirmation_url)
+    moved = payments.settle(written.pk)
+    assert (moved.is_paid, moved.connection) == (True, spare.connection)
+    agreed(spare)
+    assert found(rule, lambda: plant(moved, made))
+    with in_public():
+        made.delete()
 
 
 @pytest.mark.parametrize("state", sorted(OPEN - {PaymentState.CREATED}))
