@@ -54,13 +54,14 @@ class ConnectionAdmin(console.ConsoleAdmin):
     @display(description=_("состояние"), label=HEALTH)
     def health(self, connection: Connection) -> tuple[str, Any]:
         if not connection.is_enabled:
-            return "off", _("Выключено")
+            return console.Label("off", _("Выключено"))
         if connection.opened_at:
-            return "error", _("Не отвечает, вызовы остановлены")
+            return console.Label("error", _("Не отвечает, вызовы остановлены"))
         ok_at, error_at = connection.last_ok_at, connection.last_error_at
         if error_at and (ok_at is None or error_at > ok_at):
-            return "error", _("Ошибка")
-        return ("ok", _("Работает")) if connection.last_ok_at else ("new", _("Не проверялось"))
+            return console.Label("error", _("Ошибка"))
+        worked = connection.last_ok_at is not None
+        return console.Label("ok", _("Работает")) if worked else console.Label("new", _("Не проверялось"))
 
     @display(description=_("адрес для уведомлений"))
     def hook(self, connection: Connection) -> Any:
