@@ -7,14 +7,14 @@ from django.db.models import Max
 
 from apps.billing import economics
 from apps.billing.models import InvoiceLine, InvoicePayment
-from apps.payments import receipts
+from apps.payments import receipt_lines, receipts
 from apps.payments.cash_register import Agent
 from apps.payments.models import Payment
-from apps.payments.receipts import Sold
+from apps.payments.receipt_lines import Sold
 from apps.providers.models import Provider
 
 
-@receipts.composer
+@receipt_lines.composer
 def of_payment(payment: Payment) -> Sequence[Sold]:
     """The lines of the invoice that a payment pays; nothing for a payment of no invoice."""
     link = InvoicePayment.objects.select_related("invoice").filter(payment=payment).first()

@@ -27,7 +27,7 @@ from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.core.money import Money
 from apps.journal import reading
-from apps.payments import payments, receipts, refunds, registering
+from apps.payments import payments, receipt_routes, receipts_apart, refunds, registering
 from apps.payments.admin_holds import HoldActions
 from apps.payments.models import Payment, PaymentMethod, Refund, RefundRoute, RefusalHow
 from apps.payments.money_pages import EXCHANGE_ROLES, MoneyAdmin
@@ -337,7 +337,7 @@ class ReceiptAdmin(MoneyAdmin):
             title = _("Пробить заново")
             return console.form_page(self, request, forms.Form(), title, notes=notes, press=title)
         try:
-            made = receipts.replace(row.pk, actor=request.user.get_username())
+            made = receipts_apart.replace(row.pk, actor=request.user.get_username())
         except Refused as refusal:
             messages.error(request, str(refusal.message))
             return redirect("admin:payments_receipt_change", object_id)
@@ -375,9 +375,9 @@ def _whither(row: Receipt) -> str:
     """Where a receipt goes when it is made anew."""
     if row.state != ReceiptState.FAILED:
         return ""
-    route = receipts.replacement(row)
+    route = receipt_routes.replacement(row)
     if route is None:
-        return str(receipts.NO_WAY)
+        return str(receipt_routes.NO_WAY)
     name = Connection.objects.get(pk=route.connection_id).name
     return str(_("Его пробьёт: %(who)s, подключение «%(name)s».")) % {
         "who": ReceiptWay(route.way).label,

@@ -1,7 +1,7 @@
 """What proves that a payment was rightly taken, collected by itself, and the PDF of it that goes to the bank.
 
 The apps above know what was agreed to, announced and delivered, this one does not know them: `source` is how each
-gives its part, in the way of `receipts.composer`.
+gives its part, in the way of `receipt_lines.composer`.
 """
 
 import hashlib

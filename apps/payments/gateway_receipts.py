@@ -15,12 +15,12 @@ from django.utils.translation import gettext_lazy as _
 from apps.connectors.base import ConnectorError
 from apps.core import clock, due
 from apps.core.money import Money
-from apps.payments import receipts, timing
+from apps.payments import receipt_lines, receipt_routes, timing
 from apps.payments.cash_register import ReceiptRequest, RegisteredReceipt
 from apps.payments.fiscal_gateway import FiscalGateway, GatewayReceipt
 from apps.payments.gateway import Status
 from apps.payments.models import Payment, Refund
-from apps.payments.receipt_models import UNCOUNTED, Receipt, ReceiptState, ReceiptWay
+from apps.payments.receipt_models import UNCOUNTED, Receipt, ReceiptState, ReceiptWay, payment_key, refund_key
 from apps.payments.receipts import SWEEP
 
 KEY_KEPT = timedelta(minutes=50)
@@ -32,7 +32,7 @@ def of_payments(asked: Sequence[Payment]) -> dict[UUID, ReceiptRequest]:
 
     Of money held, of which a part is to be taken: the lines in that proportion.
     """
-    keys = {receipts.payment_key(one): one for one in asked}
+    keys = {payment_key(one): one for one in asked}
     found = {}
     for made in Receipt.objects.filter(key__in=keys, way=ReceiptWay.INSIDE) if keys else ():
         payment = keys[made.key]
@@ -42,21 +42,21 @@ def of_payments(asked: Sequence[Payment]) -> dict[UUID, ReceiptRequest]:
 
 def of_refund(refund: Refund) -> ReceiptRequest | None:
     """The same of a refund."""
-    made = Receipt.objects.filter(key=receipts.refund_key(refund), way=ReceiptWay.INSIDE).first()
-    return receipts.request_of(made) if made else None
+    made = Receipt.objects.filter(key=refund_key(refund), way=ReceiptWay.INSIDE).first()
+    return receipt_lines.request_of(made) if made else None
 
 
 def _of(made: Receipt, amount: Decimal) -> ReceiptRequest:
     if made.total != amount:
-        made.lines, made.total = receipts.scaled(made.lines, Money(amount, made.currency)), amount
-    return receipts.request_of(made)
+        made.lines, made.total = receipt_lines.scaled(made.lines, Money(amount, made.currency)), amount
+    return receipt_lines.request_of(made)
 
 
 def hand_over(asked: GatewayReceipt, made: Receipt) -> RegisteredReceipt:
     """Sends a receipt apart from its money. Raises ConnectorError."""
     gateway = made.connection.open()
     if not isinstance(gateway, FiscalGateway) or asked.cause not in gateway.sends_after:
-        raise ConnectorError(str(receipts.NO_WAY))
+        raise ConnectorError(str(receipt_routes.NO_WAY))
     return gateway.send_receipt(asked)
 
 
@@ -91,7 +91,7 @@ def of_receipt(made: Receipt) -> GatewayReceipt:
         key=made.pk,
         cause=made.cause,
         is_inside=made.way == ReceiptWay.INSIDE,
-        receipt=receipts.request_of(made),
+        receipt=receipt_lines.request_of(made),
         payment_reference=payment.reference_id,
         payment_gateway_id=payment.gateway_id,
         refund_gateway_id=refund.gateway_id if refund else "",

@@ -14,6 +14,7 @@ from apps.payments import (
     methods,
     payments,
     receipts,
+    receipts_apart,
     refund_calls,
     refund_lists,
     refund_recording,
@@ -91,7 +92,7 @@ def sweep_receipt(object_id: UUID) -> None:
 @due.task(receipts.CLOSE)
 def close_receipt(object_id: UUID) -> None:
     """Settles a prepayment that is earned by now."""
-    receipts.close(object_id)
+    receipts_apart.close(object_id)
 
 
 @events.on("payments.DisputeOpened")

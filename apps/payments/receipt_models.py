@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.fields import EncryptedField, PublicReference
 from apps.core.money import Money, amount_field, currency_field
-from apps.payments.models import Moving
+from apps.payments.models import Moving, Payment, Refund, RefundRoute
 
 
 class ReceiptCause(models.TextChoices):
@@ -154,3 +154,14 @@ class Receipt(Moving):
     def is_open(self) -> bool:
         """Whether something still has to come of it."""
         return self.state in OPEN_RECEIPTS
+
+
+def payment_key(payment: Payment) -> str:
+    """What the first receipt of a payment is known by."""
+    return f"payment:{payment.pk}"
+
+
+def refund_key(refund: Refund) -> str:
+    """What the first receipt of a refund is known by."""
+    # A gateway's refusal ended the receipt that it would have made: this is another one.
+    return f"refund:{refund.pk}{':bank' if refund.route == RefundRoute.BANK else ''}"

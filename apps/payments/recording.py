@@ -19,6 +19,7 @@ from apps.payments.declines import class_of
 from apps.payments.gateway import GatewayPayment, Status
 from apps.payments.models import CONSENT_REVOKED, Payment, PaymentMethod, PaymentState, RefusalHow
 from apps.payments.postings import post_payments
+from apps.payments.receipt_models import payment_key
 from apps.policies.dunning import DeclineClass
 
 _CHANGING = (
@@ -112,7 +113,7 @@ class Books:
             post_payments(taken)
             receipts.plan_payments(taken)
         if self._failed:
-            receipts.drop([receipts.payment_key(one) for one in self._failed])
+            receipts.drop([payment_key(one) for one in self._failed])
         for payment, reason in self._returned:
             refunds.give_back_all(payment, reason=reason)
         if self._closed:

@@ -12,6 +12,7 @@ from apps.payments.bank_payout_models import BankPayout
 from apps.payments.gateway import CARD_CLOSED, GatewayRefund, Status
 from apps.payments.models import Payment, PaymentState, Refund, RefundRoute, RefundState
 from apps.payments.postings import post_refund
+from apps.payments.receipt_models import refund_key
 
 SWEEP = "payments.refund_sweep"
 DISPUTED = "disputed"
@@ -97,7 +98,7 @@ def end(made: Refund, reason: str) -> None:
     made.move(RefundState.FAILED)
     made.settled_at, made.decline_reason = clock.now(), reason
     made.save(update_fields=["state", "gateway_id", "settled_at", "decline_reason"])
-    receipts.drop([receipts.refund_key(made)])
+    receipts.drop([refund_key(made)])
     due.cancel(SWEEP, made.pk)
     events.publish("payments.RefundFailed", made.pk, payment_id=made.payment_id)
 
@@ -109,7 +110,7 @@ def _turn_to_bank(made: Refund, reason: str) -> None:
     """The card is closed and the money is still owed: it is the same refund, by a payment order from now on."""
     if made.state != RefundState.PENDING:
         made.move(RefundState.PENDING)
-    receipts.drop([receipts.refund_key(made)])
+    receipts.drop([refund_key(made)])
     made.route, made.decline_reason = RefundRoute.BANK, reason
     # The gateway's number was of an attempt that brought nothing.
     made.gateway_id = ""

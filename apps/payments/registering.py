@@ -17,7 +17,7 @@ from apps.connectors import exchange
 from apps.connectors.base import ConnectorError
 from apps.core import bulk, clock, due, faults, lanes, work
 from apps.core.errors import Refused
-from apps.payments import gateway_receipts, receipts, timing
+from apps.payments import gateway_receipts, receipt_lines, receipt_routes, receipts_apart, timing
 from apps.payments.cash_register import CashRegister, ReceiptRequest, RegisteredReceipt
 from apps.payments.fiscal_gateway import GatewayReceipt
 from apps.payments.gateway import Status
@@ -131,7 +131,7 @@ def _locked(receipt_ids: Iterable[UUID]) -> list[Receipt]:
 
 def _asked(made: Receipt, *, is_sending: bool) -> Asked:
     is_ours = made.way == ReceiptWay.OWN
-    request = receipts.request_of(made) if is_ours else gateway_receipts.of_receipt(made)
+    request = receipt_lines.request_of(made) if is_ours else gateway_receipts.of_receipt(made)
     return Asked(made, request, is_sending)
 
 
@@ -227,13 +227,12 @@ def _fail(made: Receipt, reason: str) -> None:
     made.reason, made.settled_at = reason[:300], clock.now()
     made.save(update_fields=["state", "gateway_id", "reason", "settled_at"])
     due.cancel(SWEEP, made.pk)
-    if made.way == ReceiptWay.INSIDE and receipts.replacement(made) is not None:
+    has_way = made.way == ReceiptWay.OWN or receipt_routes.replacement(made) is not None
+    if made.way == ReceiptWay.INSIDE and has_way:
         # Apart from its money it may go: asked once more that way, and only then are staff.
-        receipts.replace(made.pk, actor="")
+        receipts_apart.replace(made.pk, actor="")
         return
-    why = (
-        reason if made.way == ReceiptWay.OWN or receipts.replacement(made) else f"{reason}. {receipts.NO_WAY}"
-    )
+    why = reason if has_way else f"{reason}. {receipt_routes.NO_WAY}"
     work.open(KIND, made.pk, str(_("Чек не пробит: %s") % why))
 
 

@@ -15,11 +15,19 @@ from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.core.tenancy import in_public
 from apps.partners.models import LegalEntity, Partner
-from apps.payments import payments, receipts, refund_calls, refunds, registering
+from apps.payments import (
+    payments,
+    receipt_lines,
+    receipts,
+    receipts_apart,
+    refund_calls,
+    refunds,
+    registering,
+)
 from apps.payments.cash_register import Agent
 from apps.payments.models import Payment, Refund
+from apps.payments.receipt_lines import Sold
 from apps.payments.receipt_models import Receipt
-from apps.payments.receipts import Sold
 from apps.policies.fiscal import FiscalRule, ReceiptMethod
 from apps.sandbox.control import Control
 from tests.payments.conftest import Till, later, look
@@ -272,9 +280,9 @@ def test_a_prepayment_is_settled_by_a_receipt_of_its_own(books: Books) -> None:
     with transaction.atomic():
         receipts.earned(payment.pk, clock.today())
     books.settled()
-    closing = receipts.close(payment.pk)
+    closing = receipts_apart.close(payment.pk)
     assert closing is not None
-    assert receipts.close(payment.pk) == closing
+    assert receipts_apart.close(payment.pk) == closing
     registering.send(closing.pk)
     books.settled()
     closing.refresh_from_db()
@@ -358,7 +366,7 @@ def test_a_refused_receipt_is_made_anew_apart_from_the_money(books: Books) -> No
         assert made.state == "failed"
         assert "Отдельно от денег шлюз этот чек не пробьёт" in books.till.work(made)
         with pytest.raises(Refused):
-            receipts.replace(made.pk, actor="t")
+            receipts_apart.replace(made.pk, actor="t")
         assert [
             str(v) for v in audit.run([books.till.partner.pk]) if v.partner == books.till.partner.slug
         ] == []
@@ -373,7 +381,7 @@ def test_a_refused_receipt_is_made_anew_apart_from_the_money(books: Books) -> No
     again.refresh_from_db()
     assert again.state == "failed"
     assert "ФН исчерпан" in books.till.work(again) or "не пробила" in books.till.work(again)
-    third = receipts.replace(again.pk, actor="t")
+    third = receipts_apart.replace(again.pk, actor="t")
     registering.send(third.pk)
     books.settled()
     third.refresh_from_db()
@@ -471,7 +479,7 @@ def test_a_death_while_a_receipt_goes_apart_makes_one(books: Books, point: str) 
     FiscalRule.objects.filter(pk=books.rule.pk).update(method=ReceiptMethod.PREPAYMENT)
     payment = books.till.paid()
     books.settled()
-    closing = receipts.close(payment.pk)
+    closing = receipts_apart.close(payment.pk)
     assert closing is not None
     with faults.crash_at(point):
         try:
@@ -486,7 +494,7 @@ def test_a_death_while_a_receipt_goes_apart_makes_one(books: Books, point: str) 
         later(closing, timedelta(hours=1))
         assert registering.sweep(closing.pk).state == "unknown"
         registering.deny(closing.pk, actor="t")
-        registering.send(receipts.replace(closing.pk, actor="t").pk)
+        registering.send(receipts_apart.replace(closing.pk, actor="t").pk)
     books.settled()
     assert len([one for one in books.theirs() if one["apart"]]) == 1
     clean(books)
@@ -548,7 +556,7 @@ def test_the_simulator_refuses_a_receipt_as_the_real_one_would(
 ) -> None:
     """A receipt whose lines are not the sum: no money moves, the payment says why."""
     method = books.till.method()
-    right = receipts.request_of
+    right = receipt_lines.request_of
 
     def wrong(made: Receipt) -> Any:
         asked = right(made)

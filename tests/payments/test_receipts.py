@@ -21,7 +21,7 @@ from apps.core.models import Due, WorkItem
 from apps.core.money import Money
 from apps.core.tenancy import in_public
 from apps.partners.models import LegalEntity
-from apps.payments import receipts, refunds, registering
+from apps.payments import receipt_lines, receipts, receipts_apart, refunds, registering
 from apps.payments.models import Payment, Refund
 from apps.payments.receipt_models import Receipt, ReceiptState
 from apps.policies.fiscal import FiscalRule, ReceiptMethod
@@ -172,7 +172,7 @@ def test_a_prepayment_is_settled_when_its_month_is_over(
     settled(shop)
     [closing] = Receipt.objects.filter(cause="settlement")
     assert (closing.total, closing.prepaid) == (D("1000.00"), D("1000.00"))
-    receipts.close(payment.pk)
+    receipts_apart.close(payment.pk)
     assert Receipt.objects.filter(cause="settlement").count() == 1
     [told] = [row for row in registered() if row["external_id"] == str(closing.reference_id)]
     assert told["receipt"]["payments"] == [{"type": 2, "sum": 1000.0}]
@@ -295,7 +295,7 @@ def test_what_the_register_refuses_waits_for_staff_and_is_made_anew(
     assert not WorkItem.objects.filter(kind=receipts.KIND, object_id=failed.pk).exists()
     assert len(registered()) == 1
     with pytest.raises(Refused):
-        receipts.replace(failed.pk, actor="t")
+        receipts_apart.replace(failed.pk, actor="t")
     assert clean(shop) == []
 
 
@@ -358,7 +358,7 @@ def test_scaled_lines_add_up_and_each_is_price_by_quantity(rows: Any, total: Dec
         }
         for amount, quantity, rate in rows
     ]
-    scaled = receipts.scaled(lines, Money(total))
+    scaled = receipt_lines.scaled(lines, Money(total))
     assert sum(D(one["amount"]) for one in scaled) == total
     for one in scaled:
         assert D(one["price"]) * one["quantity"] == D(one["amount"]) > 0

@@ -12,7 +12,7 @@ import pytest
 from apps.core import clock
 from apps.core.tenancy import in_public
 from apps.partners.models import LegalEntity, Partner
-from apps.payments import payments, receipts, registering
+from apps.payments import payments, receipt_lines, receipts_apart, registering
 from apps.payments.models import Payment
 from apps.policies.fiscal import FiscalRule, ReceiptMethod
 from apps.sandbox.control import Control
@@ -61,11 +61,13 @@ def calls(books: Books, operation: str) -> list[dict[str, Any]]:
 
 
 def test_receipts_and_notifications_of_them_are_as_described(books: Books, sold: list[Any]) -> None:
-    sold[0] = receipts.Sold(sold[0].name, 3, sold[0].amount, sold[0].vat_rate, agent=AGENT, is_ahead=True)
+    sold[0] = receipt_lines.Sold(
+        sold[0].name, 3, sold[0].amount, sold[0].vat_rate, agent=AGENT, is_ahead=True
+    )
     payment: Payment = payments.settle(payments.send(books.till.charge(books.till.method()).pk).pk)
     give_back(payment, "99.00")
     books.settled()
-    closing = receipts.close(payment.pk)
+    closing = receipts_apart.close(payment.pk)
     assert closing is not None
     registering.send(closing.pk)
     books.settled()
