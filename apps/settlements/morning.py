@@ -16,7 +16,7 @@ from apps.connectors.models import Connection, GatewayReference
 from apps.core import clock, due, work
 from apps.core.tenancy import in_partner
 from apps.payments.models import Payment, Refund, RefundState
-from apps.settlements import payouts, reconciliation, uploading
+from apps.settlements import differences, gateway_terms, reconciliation, uploading
 from apps.settlements.comparing import TAKEN, bounds, served, today_of, zone_of
 from apps.settlements.models import OF_PAYOUT, GatewayDay, GatewayTerms
 
@@ -33,7 +33,7 @@ def plan() -> int:
     gateways = Connection.objects.filter(Exists(used), kind=Kind.PAYMENT, is_test=False, is_enabled=True)
     count = 0
     for connection in gateways.select_related("legal_entity"):
-        terms = payouts.terms_of(connection)
+        terms = gateway_terms.terms_of(connection)
         due.schedule(TASK, terms.pk, _next(connection), wall=True)
         count += 1
     return count
@@ -54,7 +54,7 @@ def look(terms_id: UUID) -> None:
     else:
         for day in _days(connection):
             reconciliation.check(connection.pk, day)
-    payouts.overdue(connection)
+    differences.overdue(connection)
 
 
 def _days(connection: Connection) -> Iterator[date]:

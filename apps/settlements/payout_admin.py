@@ -21,7 +21,7 @@ from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.payments import registers
 from apps.payments.registers import BadRegister
-from apps.settlements import payouts, uploading
+from apps.settlements import gateway_terms, payout_days, payouts, uploading
 from apps.settlements.admin import OPERATOR, BankLineAdmin, FinancePages
 from apps.settlements.models import BankLine, GatewayDay, GatewayPayout, GatewayTerms
 
@@ -47,7 +47,7 @@ def assign_payout(self: BankLineAdmin, request: HttpRequest, object_id: str) -> 
     """A person says which days a transfer pays out."""
     row = self._row(object_id)
     known = GatewayPayout.objects.filter(line=row, undone_at=None).first()
-    named = payouts.days_named(row.purpose, row.booked_date)
+    named = payout_days.days_named(row.purpose, row.booked_date)
     initial = {
         "connection": known.connection_id if known else None,
         "first": named.first if named else row.booked_date,
@@ -246,7 +246,7 @@ class GatewayTermsAdmin(FinancePages):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         # Each gateway has terms, also one that nobody has checked yet.
         for connection in Connection.objects.filter(kind=Kind.PAYMENT, settlement_terms=None):
-            payouts.terms_of(connection)
+            gateway_terms.terms_of(connection)
         return super().changelist_view(request, extra_context)
 
     def save_model(self, request: HttpRequest, obj: GatewayTerms, form: Any, change: bool) -> None:

@@ -2,63 +2,29 @@
 
 A transfer is known by its payer (and words of the purpose, where these are set) and given the days that its purpose
 names, or a run of days not paid out yet that comes to exactly its sum; never others by a guess. One that fits nothing
-waits for a person, without days. Locks in this order: line, the gateway's terms.
+waits for a person, without days (`payout_days`, `differences`). Locks in this order: line, the gateway's terms.
 """
 
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal
 from apps.connectors.models import Connection
 from apps.core import clock, work
 from apps.core.errors import Refused
-from apps.core.tenancy import in_partner
-from apps.ledger import ledger
-from apps.ledger.ledger import Account, Posting
-from apps.ledger.models import Transfer
-from apps.settlements.comparing import today_of
-from apps.settlements.models import (
-    OF_PAYOUT,
-    BankLine,
-    Difference,
-    DifferenceKind,
-    GatewayDay,
-    GatewayPayout,
-    GatewayTerms,
-    LineState,
-    RegisterLine,
-)
+from apps.settlements import payout_postings
+from apps.settlements.differences import refresh
+from apps.settlements.gateway_terms import lock, terms_of
+from apps.settlements.models import BankLine, GatewayDay, GatewayPayout, GatewayTerms, LineState
+from apps.settlements.payout_days import FARTHEST, days_named, run_of
 
-KIND, DAY, LINE = "settlements.GatewayPayout", "settlements.GatewayDay", "settlements.BankLine"
-DOCUMENT = "gateway_payout"
-FARTHEST = timedelta(days=45)
-"""How old a day may be that a transfer is taken to be for."""
-LONGEST = 15
-"""Days that one transfer pays out at most: holidays with their weekends."""
+KIND, LINE = "settlements.GatewayPayout", "settlements.BankLine"
 ZERO = Decimal("0.00")
-_DAY = re.compile(r"(?<!\d)(\d{2})\.(\d{2})\.(\d{4}|\d{2})(?!\d)")
-_FOR = re.compile(r"(?<!\w)за(?:\s+[^\W\d]+){0,3}\s*$", re.IGNORECASE)
-_RANGE = re.compile(r"^\s*(?:г\.?)?\s*(?:-|–|—|по)\s*$")
-
-
-def terms_of(connection: Connection) -> GatewayTerms:
-    """How a gateway settles, as far as anybody has said."""
-    return GatewayTerms.objects.get_or_create(connection=connection)[0]
-
-
-def lock(connection: Connection) -> GatewayTerms:
-    """The gateway's terms, locked to the end of the transaction: nobody else changes its days or payouts."""
-    terms_of(connection)
-    return GatewayTerms.objects.select_for_update().select_related(None).get(connection=connection)
 
 
 # -- the transfer on the statement -------------------------------------------------------------------
@@ -143,56 +109,11 @@ def _choose(terms: GatewayTerms, payout: GatewayPayout, actor: str) -> None:
         # Others that come to the same sum are not meant. Those not compared yet are waited for.
         days = said if is_exact or len(said) == named.length else []
     else:
-        days = said if said and is_exact else _run(free, payout.amount)
+        days = said if said and is_exact else run_of(free, payout.amount)
     if days:
         _give(terms, payout, days, actor)
     else:
         work.open_for(None, KIND, payout.pk, str(_("Выплата шлюза: не ясно, за какие дни")))
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """The days that a purpose names; `is_sure` where it says that it is for them, not only that a paper is of them."""
-
-    first: date
-    last: date
-    is_sure: bool
-
-    @property
-    def length(self) -> int:
-        return (self.last - self.first).days + 1
-
-
-def days_named(purpose: str, booked: date) -> Named | None:
-    """From which day to which a purpose says that it is: «за 05.11.2026», «с 05.11.2026 по 07.11.2026»."""
-    found: list[tuple[date, re.Match[str]]] = []
-    for match in _DAY.finditer(purpose):
-        day, month, year = (int(part) for part in match.groups())
-        try:
-            one = date(year if year > 99 else 2000 + year, month, day)
-        except ValueError:
-            continue
-        # A contract's own date is older than anything that is paid out.
-        if booked - FARTHEST <= one <= booked:
-            found.append((one, match))
-    if not found:
-        return None
-    (first, where) = found[0]
-    is_sure = bool(_FOR.search(purpose[: where.start()]))
-    if len(found) > 1 and _RANGE.match(purpose[where.end() : found[1][1].start()]) and found[1][0] >= first:
-        return Named(first, found[1][0], is_sure)
-    return Named(first, first, is_sure) if len(found) == 1 else None
-
-
-def _run(free: Sequence[GatewayDay], amount: Decimal) -> list[GatewayDay]:
-    """The oldest run of days one after another that comes to exactly an amount."""
-    for start in range(len(free)):
-        total = ZERO
-        for end in range(start, min(start + LONGEST, len(free))):
-            total += free[end].net.amount
-            if total == amount:
-                return list(free[start : end + 1])
-    return []
 
 
 # -- what a person decides ---------------------------------------------------------------------------
@@ -257,7 +178,7 @@ def undo(payout_id: UUID, *, actor: str) -> BankLine:
         days = _free(payout)
         payout.expected, payout.undone_by, payout.undone_at = ZERO, actor[:150], clock.now()
         payout.save(update_fields=["expected", "undone_by", "undone_at"])
-        _post(payout)
+        payout_postings.post(payout)
         line.state, line.reason = LineState.UNIDENTIFIED, str(_("Выплата шлюза снята: решите заново"))
         line.settled_by, line.settled_at = "", None
         line.save(update_fields=["state", "reason", "settled_by", "settled_at"])
@@ -290,177 +211,3 @@ def _give(terms: GatewayTerms, payout: GatewayPayout, days: Sequence[GatewayDay]
     journal.record("gateway-payout.assigned", KIND, payout.pk, actor=actor, data=data)
     for one in days:
         refresh(terms, one)
-
-
-# -- what differs ------------------------------------------------------------------------------------
-
-
-def refresh(terms: GatewayTerms, row: GatewayDay) -> None:
-    """What a payout must come to, and what differs in it, after one of its days has changed. Under the lock."""
-    payout = row.payout
-    if payout is None:
-        rewrite(row, OF_PAYOUT, _absent(terms, row))
-        return
-    days = list(payout.days.order_by("day"))
-    payout.expected = sum((one.net.amount for one in days), ZERO)
-    payout.save(update_fields=["expected"])
-    still_open = [one for one in days if one.state == GatewayDay.State.OPEN]
-    for one in still_open:
-        told = [_short(payout)] if one == still_open[-1] and payout.difference.amount else []
-        rewrite(one, OF_PAYOUT, told)
-    _post(payout)
-
-
-def _absent(terms: GatewayTerms, row: GatewayDay) -> list[Difference]:
-    if row.payout_id is not None or not _is_expected(terms, row) or row.net.amount <= 0:
-        return []
-    connection = Connection.objects.select_related("legal_entity").get(pk=row.connection_id)
-    if today_of(connection) <= row.day + timedelta(days=terms.payout_within_days):
-        return []
-    return [
-        Difference(
-            kind=DifferenceKind.PAYOUT_ABSENT, entry="payout", gateway_id=str(row.day), ours=row.net.amount
-        )
-    ]
-
-
-def _short(payout: GatewayPayout) -> Difference:
-    return Difference(
-        kind=DifferenceKind.PAYOUT_AMOUNT,
-        entry="payout",
-        gateway_id=payout.line.number or str(payout.pk),
-        ours=payout.expected,
-        theirs=payout.amount,
-    )
-
-
-def _is_expected(terms: GatewayTerms, row: GatewayDay) -> bool:
-    return bool(terms.payer_inn) and row.connection.partner_id is None
-
-
-def is_awaited(row: GatewayDay) -> bool:
-    """Whether money of a day is still to come, and nobody has said why it does not."""
-    if row.payout_id is not None or not row.net.amount or not _is_expected(terms_of(row.connection), row):
-        return False
-    said = row.differences.filter(kind=DifferenceKind.PAYOUT_ABSENT).exclude(explained_at=None)
-    return not said.exists()
-
-
-def overdue(connection: Connection) -> None:
-    """Says of which days no money has come in time."""
-    with transaction.atomic():
-        terms = lock(connection)
-        for row in _unpaid(connection, terms):
-            refresh(terms, row)
-            tell(row)
-
-
-def _unpaid(connection: Connection, terms: GatewayTerms) -> "QuerySet[GatewayDay]":
-    before = today_of(connection) - timedelta(days=terms.payout_within_days)
-    rows = GatewayDay.objects.filter(
-        connection=connection, state=GatewayDay.State.OPEN, payout=None, day__lt=before
-    )
-    return rows.exclude(differences__kind=DifferenceKind.PAYOUT_ABSENT).select_related("connection")
-
-
-def rewrite(row: GatewayDay, kinds: Iterable[str], found: Sequence[Difference]) -> None:
-    """Replaces a day's differences of some kinds; what is the same as before keeps its explanation."""
-    old = row.differences.filter(kind__in=list(kinds))
-    explained = {_same(one): one for one in old.exclude(explained_at=None)}
-    old.delete()
-    for one in found:
-        one.day = row
-        if known := explained.get(_same(one)):
-            one.note, one.explained_by, one.explained_at = (
-                known.note,
-                known.explained_by,
-                known.explained_at,
-            )
-    Difference.objects.bulk_create(found)
-    tell(row)
-
-
-def _same(one: Difference) -> tuple[object, ...]:
-    return one.kind, one.entry, one.gateway_id, one.ours, one.theirs
-
-
-def tell(row: GatewayDay) -> None:
-    """Staff look at a day while something of it is not explained."""
-    left = row.differences.filter(explained_at=None).count()
-    if left:
-        work.open_for(None, DAY, row.pk, str(_("Не сошлось со шлюзом: %d") % left))
-    else:
-        work.close_for(None, DAY, row.pk)
-
-
-# -- the ledger --------------------------------------------------------------------------------------
-
-
-def shares(payout: GatewayPayout) -> dict[int, tuple[Decimal, Decimal]]:
-    """By partner: what of a payout is theirs, and what of its fee was not posted with the payments.
-
-    What comes over or under what was expected stands with whoever has most of it: the bank account is to the kopeck.
-    """
-    bank: dict[int, Decimal] = defaultdict(lambda: ZERO)
-    fees: dict[int, Decimal] = defaultdict(lambda: ZERO)
-    for line in RegisterLine.objects.filter(day__payout=payout):
-        if line.partner_id is None:
-            continue
-        bank[line.partner_id] += line.net
-        fees[line.partner_id] += ZERO if line.fee is None else line.fee - line.own_fee
-    if bank:
-        most = max(sorted(bank), key=lambda partner_id: bank[partner_id])
-        bank[most] += payout.amount - sum(bank.values(), ZERO)
-    return {partner_id: (bank[partner_id], fees[partner_id]) for partner_id in bank}
-
-
-def _post(payout: GatewayPayout) -> None:
-    """Brings the ledger to what a payout is now; what was posted before is posted back where it no longer holds."""
-    wanted = shares(payout) if payout.undone_at is None else {}
-    rows = Transfer.objects.filter(document_kind=DOCUMENT, document_id=payout.pk)
-    posted = set(rows.values_list("partner_id", flat=True))
-    for partner_id in sorted(posted | set(wanted)):
-        bank, fee = wanted.get(partner_id, (ZERO, ZERO))
-        mine = list(rows.filter(partner_id=partner_id))
-        number = len(mine) + 1
-        made = [
-            *_moved(payout, mine, Account.BANK, bank, "payout", "payout-undone", number),
-            *_moved(payout, mine, Account.FEE, fee, "fee", "fee-undone", number),
-        ]
-        if made:
-            with in_partner(partner_id):
-                day = payout.line.booked_date
-                ledger.post(DOCUMENT, payout.pk, made, occurred_at=clock.now(), business_date=day)
-
-
-def _moved(
-    payout: GatewayPayout,
-    mine: Sequence[Transfer],
-    account: str,
-    wanted: Decimal,
-    name: str,
-    back: str,
-    number: int,
-) -> list[Posting]:
-    stands = sum(
-        (
-            one.amount if one.debit == account else -one.amount
-            for one in mine
-            if account in (one.debit, one.credit)
-        ),
-        ZERO,
-    )
-    if wanted == stands:
-        return []
-    sides = (account, Account.CLEARING) if wanted > stands else (Account.CLEARING, account)
-    return [
-        Posting(
-            name=f"{name if wanted > stands else back}-{number}",
-            debit=sides[0],
-            credit=sides[1],
-            amount=abs(wanted - stands),
-            currency=payout.currency,
-            seller_id=payout.connection.legal_entity_id,
-            connection_id=payout.connection_id,
-        )
-    ]

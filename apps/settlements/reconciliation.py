@@ -19,7 +19,7 @@ from apps.core import clock, faults, work
 from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.payments.gateway import EntryKind, Gateway, RegisterEntry
-from apps.settlements import chargebacks, comparing, payouts
+from apps.settlements import chargebacks, comparing, differences, gateway_terms, payouts
 from apps.settlements.comparing import MARGIN, Compared, bounds
 from apps.settlements.models import (
     OF_PAYOUT,
@@ -31,7 +31,7 @@ from apps.settlements.models import (
 
 __all__ = ["KIND", "MARGIN", "bounds", "check", "close", "explain", "stored"]
 
-KIND = payouts.DAY
+KIND = differences.DAY
 FAULT_POINTS = ("settlements.register-read-not-kept", "settlements.day-kept")
 ZERO = Decimal("0.00")
 
@@ -99,7 +99,7 @@ def stored(row: GatewayDay) -> list[RegisterEntry]:
 
 def _keep(connection: Connection, day: date, compared: Compared, source: str, actor: str) -> GatewayDay:
     with transaction.atomic():
-        terms = payouts.lock(connection)
+        terms = gateway_terms.lock(connection)
         row, _is_new = GatewayDay.objects.get_or_create(
             connection=connection, day=day, defaults={"checked_at": clock.now()}
         )
@@ -118,8 +118,8 @@ def _keep(connection: Connection, day: date, compared: Compared, source: str, ac
             line.day = row
         RegisterLine.objects.bulk_create(compared.lines, batch_size=1000)
         kinds = [kind for kind in DifferenceKind if kind not in OF_PAYOUT]
-        payouts.rewrite(row, kinds, compared.differences)
-        payouts.refresh(terms, row)
+        differences.rewrite(row, kinds, compared.differences)
+        differences.refresh(terms, row)
         data = {"day": str(day), "matched": row.matched, "differences": len(compared.differences)}
         journal.record("gateway-day.checked", KIND, row.pk, actor=actor, data=data)
     return row
@@ -135,7 +135,7 @@ def explain(difference_id: UUID, *, note: str, actor: str) -> Difference:
         one = Difference.objects.get(pk=difference_id)
         one.note, one.explained_by, one.explained_at = note.strip()[:200], actor[:150], clock.now()
         one.save(update_fields=["note", "explained_by", "explained_at"])
-        payouts.tell(row)
+        differences.tell(row)
         journal.record("gateway-day.explained", KIND, row.pk, actor=actor, data={"of": one.gateway_id})
     return one
 
@@ -150,7 +150,7 @@ def close(day_id: UUID, *, actor: str) -> GatewayDay:
         left = row.differences.filter(explained_at=None).count()
         if left:
             raise Refused("differs", _("Осталось объяснить расхождений: %d") % left, left=left)
-        if payouts.is_awaited(row):
+        if differences.is_awaited(row):
             raise Refused("no_payout", _("Выплата за этот день ещё не пришла: %s") % row.net)
         row.state, row.closed_by, row.closed_at = GatewayDay.State.CLOSED, actor[:150], clock.now()
         row.save(update_fields=["state", "closed_by", "closed_at"])
@@ -161,7 +161,7 @@ def close(day_id: UUID, *, actor: str) -> GatewayDay:
 
 def _open(day_id: UUID) -> GatewayDay:
     """A day under its gateway's lock. Raises Refused `day_closed`."""
-    payouts.lock(GatewayDay.objects.select_related("connection").get(pk=day_id).connection)
+    gateway_terms.lock(GatewayDay.objects.select_related("connection").get(pk=day_id).connection)
     row = GatewayDay.objects.select_related("connection").get(pk=day_id)
     if row.state == GatewayDay.State.CLOSED:
         raise Refused("day_closed", _("Этот день закрыт"))

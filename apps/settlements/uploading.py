@@ -13,7 +13,7 @@ from apps.core.errors import Refused
 from apps.payments import registers
 from apps.payments.gateway import RegisterEntry
 from apps.payments.registers import BadRegister
-from apps.settlements import payouts, reconciliation
+from apps.settlements import gateway_terms, reconciliation
 from apps.settlements.comparing import today_of, zone_of
 from apps.settlements.models import GatewayDay
 
@@ -59,9 +59,11 @@ def upload(
     _neighbours(connection, wanted, actor)
     for row in done.days:
         row.refresh_from_db()
-    work.close_for(None, KIND, payouts.terms_of(connection).pk)
+    work.close_for(None, KIND, gateway_terms.terms_of(connection).pk)
     data = {"lines": done.lines, "days": [str(day) for day in wanted]}
-    journal.record("gateway-register.loaded", KIND, payouts.terms_of(connection).pk, actor=actor, data=data)
+    journal.record(
+        "gateway-register.loaded", KIND, gateway_terms.terms_of(connection).pk, actor=actor, data=data
+    )
     return done
 
 
@@ -72,7 +74,7 @@ def _read(connection: Connection, content: bytes) -> list[RegisterEntry]:
     if len(content) > LARGEST:
         raise Refused("bad_register", _("Файл больше %d МБ") % (LARGEST // 2**20), status=400)
     try:
-        columns = registers.columns_of(payouts.terms_of(connection).columns)
+        columns = registers.columns_of(gateway_terms.terms_of(connection).columns)
         return registers.read(content, dialect, columns=columns)
     except BadRegister as error:
         raise Refused("bad_register", str(error), status=400) from error

@@ -22,7 +22,7 @@ from apps.payments import payments, refund_calls, refunds, registering
 from apps.payments.models import Payment, Refund
 from apps.payments.receipt_models import Receipt
 from apps.sandbox.control import Control
-from apps.settlements import payouts, reconciliation, statements, uploading
+from apps.settlements import gateway_terms, reconciliation, statements, uploading
 from apps.settlements.models import Difference, GatewayDay, GatewayTerms
 from tests.orders.shop import Shop
 from tests.payments.conftest import later
@@ -102,7 +102,7 @@ class Month:
                 legal_entity=self.operator,
                 is_test=True,
             )
-            terms = payouts.terms_of(connection)
+            terms = gateway_terms.terms_of(connection)
             inn = f"77000000{number:02d}"
             GatewayTerms.objects.filter(pk=terms.pk).update(payer_inn=inn)
         self.counters[kind.name] = Counter(kind, control, connection, name, inn)

@@ -12,7 +12,7 @@ import pytest
 from apps.core.money import Money
 from apps.core.tenancy import in_public
 from apps.payments.models import Payment
-from apps.settlements import payouts
+from apps.settlements import gateway_terms
 from apps.settlements.models import Difference, GatewayDay
 from tests.catalog.test_console_browser import keep
 from tests.payments.gateways import YOOKASSA, GatewayKind
@@ -66,7 +66,9 @@ def test_a_day_is_explained_and_closed(page: Any, site: str, desk_for: Callable[
     keep(page, "payout")
     page.goto(f"{site}/admin/settlements/gatewayday/upload/")
     keep(page, "register-upload")
-    page.goto(f"{site}/admin/settlements/gatewayterms/{payouts.terms_of(desk.till.connection).pk}/change/")
+    page.goto(
+        f"{site}/admin/settlements/gatewayterms/{gateway_terms.terms_of(desk.till.connection).pk}/change/"
+    )
     keep(page, "gateway-terms")
     page.goto(f"{site}/admin/settlements/bankline/?state__exact=unidentified")
     keep(page, "unidentified")

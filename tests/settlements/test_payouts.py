@@ -21,7 +21,16 @@ from apps.ledger.models import Transfer
 from apps.partners.models import LegalEntity, Partner
 from apps.payments import payments, refund_calls, refunds
 from apps.payments.models import Payment
-from apps.settlements import matching, morning, payouts, reconciliation, statements, uploading
+from apps.settlements import (
+    differences,
+    gateway_terms,
+    matching,
+    morning,
+    payouts,
+    reconciliation,
+    statements,
+    uploading,
+)
 from apps.settlements.models import (
     BankLine,
     BankStatement,
@@ -93,7 +102,7 @@ class Desk:
             return BankLine.objects.get(number=number, statement__account=self.account)
 
     def settles(self, **terms: Any) -> None:
-        payouts.terms_of(self.till.connection)
+        gateway_terms.terms_of(self.till.connection)
         GatewayTerms.objects.filter(connection=self.till.connection).update(**{"payer_inn": INN, **terms})
 
     def assign(self, line: BankLine, first: date | None = None, last: date | None = None) -> GatewayPayout:
@@ -289,9 +298,9 @@ def test_a_payout_that_does_not_come_is_told_in_the_morning(desk: Desk) -> None:
     earlier = row.day - timedelta(days=1)
     GatewayDay.objects.filter(pk=row.pk).update(day=earlier)
     with in_public():
-        payouts.overdue(desk.till.connection)
+        differences.overdue(desk.till.connection)
     assert desk.told() == {("payout_absent", "payout", str(earlier))}
-    assert WorkItem.objects.filter(kind=payouts.DAY, object_id=row.pk).exists()
+    assert WorkItem.objects.filter(kind=differences.DAY, object_id=row.pk).exists()
     with in_public():
         reconciliation.explain(Difference.objects.get(day=row).pk, note="Зачтено штрафом", actor="finance")
         reconciliation.close(row.pk, actor="finance")
@@ -325,9 +334,9 @@ def test_closing_against_comparing(desk: Desk, locked: bool, monkeypatch: pytest
     payment = pay(desk)
     row = desk.check()
     if not locked:
-        monkeypatch.setattr(payouts, "lock", payouts.terms_of)
+        monkeypatch.setattr(gateway_terms, "lock", gateway_terms.terms_of)
     seen, go_on = threading.Event(), threading.Event()
-    rewrite = payouts.rewrite
+    rewrite = differences.rewrite
 
     def held(*args: Any) -> None:
         if threading.current_thread() is comparing:
@@ -335,7 +344,7 @@ def test_closing_against_comparing(desk: Desk, locked: bool, monkeypatch: pytest
             go_on.wait(10)
         rewrite(*args)
 
-    monkeypatch.setattr(payouts, "rewrite", held)
+    monkeypatch.setattr(differences, "rewrite", held)
     outcomes: dict[str, str] = {}
     comparing = _thread(
         desk, outcomes, "check", lambda: reconciliation.check(desk.till.connection.pk, row.day)
@@ -379,7 +388,7 @@ def test_a_file_is_asked_for_after_some_days_and_the_same_one_changes_nothing(
     desk = desk_for(TBANK)
     payment = pay(desk)
     desk.settles(file_within_days=0)
-    terms = payouts.terms_of(desk.till.connection)
+    terms = gateway_terms.terms_of(desk.till.connection)
     with in_public():
         assert code(lambda: reconciliation.check(desk.till.connection.pk, desk.today)) == "no_register"
         morning.look(terms.pk)
@@ -472,14 +481,14 @@ def test_finance_works_with_payouts_in_the_console(
         payout = GatewayPayout.objects.get(line=line)
         page = client.post(f"{base}/gatewaypayout/{payout.pk}/undo/", follow=True).content.decode()
         assert "Выплата снята" in page
-        terms = payouts.terms_of(desk.till.connection)
+        terms = gateway_terms.terms_of(desk.till.connection)
         given = {"payer_inn": "12", "payout_within_days": 5, "file_within_days": 3, "columns": "x = y"}
         page = client.post(f"{base}/gatewayterms/{terms.pk}/change/", given).content.decode()
         assert "10 или 12 цифр" in page
         assert "поле = название" in page
         given |= {"payer_inn": INN, "columns": "fee = Комиссия банка"}
         client.post(f"{base}/gatewayterms/{terms.pk}/change/", given)
-        assert payouts.terms_of(desk.till.connection).columns == "fee = Комиссия банка"
+        assert gateway_terms.terms_of(desk.till.connection).columns == "fee = Комиссия банка"
         assert staff(None, "support").get(f"{base}/gatewaypayout/").status_code == 403
 
 
