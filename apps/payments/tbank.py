@@ -4,7 +4,6 @@ It keeps no idempotence keys. What stands in for them: OrderId is the number of 
 CheckOrder; Init takes no money; Charge takes it once, of one PaymentId; Cancel knows our ExternalRequestId.
 """
 
-import hashlib
 import hmac
 import json
 from collections.abc import Mapping
@@ -32,50 +31,24 @@ from apps.payments.gateway import (
 )
 from apps.payments.tbank_links import Bindings, Sbp, card_of
 from apps.payments.tbank_receipts import TBankReceipts
-from apps.policies.dunning import DeclineClass
+from apps.payments.tbank_words import (
+    BAD_KEYS,
+    DECLINES,
+    LOST,
+    NEVER_BY_THIS,
+    ORDER_NOT_FOUND,
+    PAID,
+    REFUNDS,
+    body_of,
+    kopecks,
+    reason_of,
+    refusal,
+    said,
+    sign,
+    status_of,
+)
 
 TIMEOUT_SECONDS = 20.0
-PAID = {"CONFIRMED", "REFUNDING", "ASYNC_REFUNDING", "PARTIAL_REFUNDED", "REFUNDED"}
-LOST = {
-    "CANCELED",
-    "DEADLINE_EXPIRED",
-    "ATTEMPTS_EXPIRED",
-    "REJECTED",
-    "AUTH_FAIL",
-    "REVERSED",
-    "PARTIAL_REVERSED",
-}
-"""Statuses that are final and without money; every other one but `PAID` is under way."""
-REFUNDS = {"REFUNDED", "PARTIAL_REFUNDED", "ASYNC_REFUNDING"}
-DECLINES = {
-    "103": DeclineClass.FUNDS,
-    "116": DeclineClass.FUNDS,
-    "1051": DeclineClass.FUNDS,
-    "1061": DeclineClass.FUNDS,
-    "1065": DeclineClass.FUNDS,
-    "9": DeclineClass.TECHNICAL,
-    "1091": DeclineClass.TECHNICAL,
-    "1096": DeclineClass.TECHNICAL,
-    "3040": DeclineClass.TECHNICAL,
-    # Recurrent charges are not for this account, or it has refused too many: only another method helps.
-    "3013": DeclineClass.CARD,
-    "3041": DeclineClass.CARD,
-    "101": DeclineClass.CARD,
-    "107": DeclineClass.CARD,
-    "1014": DeclineClass.CARD,
-    "1033": DeclineClass.CARD,
-    "1054": DeclineClass.CARD,
-    "1041": DeclineClass.FRAUD,
-    "1043": DeclineClass.FRAUD,
-    "1034": DeclineClass.FRAUD,
-    "3015": DeclineClass.REVOKED,
-}
-"""`ErrorCode` (reference/payments.md, 1.3); 99, 119 and 3037 tell nothing."""
-NEVER_BY_THIS = {"3013", "3015", "3041"}
-"""`ErrorCode` of ChargeQr that leaves the session open, though nothing can come of it."""
-BAD_KEYS = {"202", "204", "205", "501"}
-"""`ErrorCode` of a terminal that is unknown or blocked, and of a wrong signature."""
-ORDER_NOT_FOUND = "255"
 
 
 @dataclass(frozen=True)
@@ -121,7 +94,7 @@ class TBank(TBankReceipts, Gateway):
         """Asks for an order that is not there: a wrong terminal or password is told before that."""
         answer = self._call("CheckOrder", {"OrderId": "0"})
         if answer.get("ErrorCode") not in {"0", ORDER_NOT_FOUND} and not answer.get("Payments"):
-            raise _refused(answer)
+            raise refusal(answer)
         return str(_("Терминал %s отвечает")) % self.config.terminal_key
 
     def create_payment(self, request: PaymentRequest) -> GatewayPayment:
@@ -170,7 +143,7 @@ class TBank(TBankReceipts, Gateway):
         return nobody_paid(request) if ended else seen
 
     def capture(self, request: PaymentRequest, amount: Money) -> GatewayPayment:
-        body: dict[str, Any] = {"Amount": _kopecks(amount)}
+        body: dict[str, Any] = {"Amount": kopecks(amount)}
         if request.receipt:
             body["Receipt"] = self.receipt_of(request.receipt)
         return self._second_stage(request, "Confirm", body)
@@ -181,11 +154,11 @@ class TBank(TBankReceipts, Gateway):
     def _second_stage(self, request: PaymentRequest, method: str, body: Mapping[str, Any]) -> GatewayPayment:
         answer = self._call(method, {"PaymentId": request.gateway_id, **body})
         if answer.get("ErrorCode") in BAD_KEYS:
-            raise _refused(answer)
+            raise refusal(answer)
         # Whatever it says of this call: done now, or done before, stands in the order.
         found = self._of_order(request)
         if found is None or found["Status"] == "AUTHORIZED":
-            raise _refused(answer)
+            raise refusal(answer)
         return self._seen(request, found)
 
     def find(self, request: PaymentRequest, *, since: datetime | None) -> GatewayPayment | None:
@@ -201,7 +174,7 @@ class TBank(TBankReceipts, Gateway):
         """Money back; asked again with the same key, it is the same refund."""
         body: dict[str, Any] = {
             "PaymentId": request.payment_gateway_id,
-            "Amount": _kopecks(request.amount),
+            "Amount": kopecks(request.amount),
             "ExternalRequestId": str(request.key),
         }
         if request.receipt:
@@ -209,7 +182,7 @@ class TBank(TBankReceipts, Gateway):
         answer = self._call("Cancel", body)
         status = str(answer.get("Status", ""))
         if not answer.get("Success") or status not in PAID:
-            raise _refused(answer)
+            raise refusal(answer)
         return GatewayRefund(
             gateway_id=str(request.key),
             payment_gateway_id=request.payment_gateway_id,
@@ -278,12 +251,12 @@ class TBank(TBankReceipts, Gateway):
     # -- calls ---------------------------------------------------------------------------------------
 
     def _init(self, request: PaymentRequest) -> dict[str, Any]:
-        body = _body(request)
+        body = body_of(request)
         if request.receipt:
             body["Receipt"] = self.receipt_of(request.receipt)
         answer = self._call("Init", body)
         if not answer.get("Success"):
-            raise _refused(answer)
+            raise refusal(answer)
         return answer
 
     def _charge(self, request: PaymentRequest, payment_id: str) -> GatewayPayment:
@@ -294,14 +267,14 @@ class TBank(TBankReceipts, Gateway):
         if answer.get("Success") or answer.get("Status") in LOST:
             return self._seen(request, answer)
         if answer.get("ErrorCode") in BAD_KEYS:
-            raise _refused(answer)
+            raise refusal(answer)
         # It says that it did not do this: whether it had done it before stands in the order.
         found = self._of_order(request)
         code = str(answer.get("ErrorCode", ""))
         if found is not None and found["Status"] == "NEW" and code in NEVER_BY_THIS:
             return replace(self._call_off(request, found), reason=code)
         if found is None or found["Status"] == "NEW":
-            raise ConnectorError(_said(answer), unknown=True, code=code)
+            raise ConnectorError(said(answer), unknown=True, code=code)
         return self._seen(request, found)
 
     def _of_order(self, request: PaymentRequest) -> dict[str, Any] | None:
@@ -310,7 +283,7 @@ class TBank(TBankReceipts, Gateway):
         if not payments:
             if answer.get("Success") or answer.get("ErrorCode") == ORDER_NOT_FOUND:
                 return None
-            raise _refused(answer)
+            raise refusal(answer)
         known = [one for one in payments if request.gateway_id in ("", str(one.get("PaymentId")))]
         paid = [one for one in known if one.get("Status") in PAID]
         found: dict[str, Any] = (paid or known or payments)[-1]
@@ -321,7 +294,7 @@ class TBank(TBankReceipts, Gateway):
         answer = self._call("Cancel", {"PaymentId": str(found["PaymentId"])})
         again = self._of_order(request)
         if again is None or again["Status"] == "NEW":
-            raise ConnectorError(_said(answer), unknown=True)
+            raise ConnectorError(said(answer), unknown=True)
         return self._seen(request, again)
 
     def _seen(self, request: PaymentRequest, found: Mapping[str, Any]) -> GatewayPayment:
@@ -338,12 +311,12 @@ class TBank(TBankReceipts, Gateway):
             card = self._card(request) if status in PAID | {"AUTHORIZED"} and request.save_method else {}
         seen = GatewayPayment(
             gateway_id=payment_id,
-            status=_status(status),
+            status=status_of(status),
             amount=Money(amount.quantize(Decimal("0.01")), request.amount.currency),
             reference=str(found["OrderId"]),
             key=str(request.key) if is_ours else "",
             partner_id=str(request.partner_id) if is_ours else "",
-            reason=_reason(found) if status in LOST else "",
+            reason=reason_of(found) if status in LOST else "",
             confirmation_url=str(found.get("PaymentURL") or ""),
             method_token=str(card.get("RebillId") or ""),
             method_title=f"•• {str(card.get('Pan', ''))[-4:]}" if card else "",
@@ -381,66 +354,3 @@ class TBank(TBankReceipts, Gateway):
         if answer.status_code != 200 or not isinstance(content, dict):
             raise ConnectorError(f"HTTP {answer.status_code}", unknown=True)
         return content
-
-
-def sign(fields: Mapping[str, Any], password: str) -> str:
-    """The Token: SHA-256 of the root scalars' values with the password, in the order of their names."""
-    parts = {**fields, "Password": password}
-    kept = sorted(
-        (name, value)
-        for name, value in parts.items()
-        if name != "Token" and value is not None and not isinstance(value, dict | list)
-    )
-    return hashlib.sha256("".join(_word(value) for _name, value in kept).encode()).hexdigest()
-
-
-def _word(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _body(request: PaymentRequest) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "Amount": _kopecks(request.amount),
-        "OrderId": str(request.reference),
-        "Description": request.description[:140],
-        "PayType": "T" if request.two_stage else "O",
-        "DATA": {"OperationInitiatorType": "R" if request.method_token else "0"},
-    }
-    if request.return_url:
-        body |= {"SuccessURL": request.return_url, "FailURL": request.return_url}
-    if request.save_method:
-        # A key of its own: the card saved with this payment is then the only one under it.
-        body |= {"Recurrent": "Y", "CustomerKey": str(request.key), "DATA": {"OperationInitiatorType": "1"}}
-    if request.instrument == Instrument.SBP:
-        body["DATA"] = {"QR": "true"}
-        if request.method_token:
-            # As it was linked: for an account this says that it is charged again, not that it is saved.
-            body |= {"Recurrent": "Y", "CustomerKey": str(request.key)}
-    return body
-
-
-def _kopecks(money: Money) -> int:
-    return int(money.amount * 100)
-
-
-def _status(word: str) -> Status:
-    if word in PAID:
-        return Status.SUCCEEDED
-    if word == "AUTHORIZED":
-        return Status.AUTHORIZED
-    return Status.CANCELED if word in LOST else Status.PENDING
-
-
-def _reason(found: Mapping[str, Any]) -> str:
-    code = str(found.get("ErrorCode") or "")
-    return (code if code not in {"", "0"} else str(found["Status"]).lower())[:60]
-
-
-def _said(answer: Mapping[str, Any]) -> str:
-    parts = (str(answer.get(name) or "") for name in ("ErrorCode", "Message", "Details"))
-    return " ".join(part for part in parts if part)
-
-
-def _refused(answer: Mapping[str, Any]) -> ConnectorError:
-    code = str(answer.get("ErrorCode", ""))
-    return ConnectorError(_said(answer), code="invalid_credentials" if code in BAD_KEYS else code)
