@@ -5,6 +5,7 @@ until the gateway has told what became of it.
 """
 
 from collections.abc import Collection
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -78,33 +79,29 @@ def start(
     gateway saves a method without a payment. The ids are dimensions of the ledger. Raises Refused for a refused
     method, where no gateway is connected, and for what the gateway does not offer.
     """
-    if method is not None and not method.is_active:
-        raise Refused("method_refused", _("Клиент отозвал этот способ оплаты"))
+    if method is not None:
+        if not method.is_active:
+            raise Refused("method_refused", _("Клиент отозвал этот способ оплаты"))
+        instrument = method.instrument
+    payment_id = uuid7()
     with transaction.atomic():
-        payment_id = uuid7()
-        instrument = method.instrument if method else instrument
-        if method is not None:
-            connection = _connection(method)
-        else:
-            wanted = routing.Asked(
-                partner=current_partner(),
-                money=amount,
-                product_id=product_id,
-                tariff_version_id=tariff_version_id,
-                instrument=instrument,
-                two_stage=not capture,
-            )
-            connection = routing.choose(wanted, payment_id).connection
+        wanted = routing.Asked(
+            partner=current_partner(),
+            money=amount,
+            product_id=product_id,
+            tariff_version_id=tariff_version_id,
+            instrument=instrument,
+            two_stage=not capture,
+        )
+        connection = _connection(method) if method else routing.choose(wanted, payment_id).connection
         binds = purpose == Purpose.BINDING and method is None
         amount = offers.checked(connection, amount, instrument, binds=binds, capture=capture)
-        payment = Payment.objects.create(
-            id=payment_id,
+        return _write(
+            payment_id,
+            connection,
+            amount,
             customer=customer,
             method=method,
-            connection=connection,
-            reference=GatewayReference.allot(connection, "payments.payment", payment_id),
-            amount=amount.amount,
-            currency=amount.currency,
             purpose=purpose,
             description=description[:128],
             save_method=save_method and method is None,
@@ -115,9 +112,21 @@ def start(
             subscription_id=subscription_id,
             product_id=product_id,
             tariff_version_id=tariff_version_id,
-            created_at=clock.now(),
         )
-        due.schedule(SEND, payment.pk, clock.wall(), wall=True, lane=connection.pk)
+
+
+def _write(payment_id: UUID, connection: Connection, amount: Money, **columns: Any) -> Payment:
+    """Writes a payment, and plans to send it."""
+    payment = Payment.objects.create(
+        id=payment_id,
+        connection=connection,
+        reference=GatewayReference.allot(connection, "payments.payment", payment_id),
+        amount=amount.amount,
+        currency=amount.currency,
+        created_at=clock.now(),
+        **columns,
+    )
+    due.schedule(SEND, payment.pk, clock.wall(), wall=True, lane=connection.pk)
     return payment
 
 
