@@ -399,9 +399,3 @@ def _line(line: dict[str, Any], currency: str) -> str:
         if agent
         else told
     )
-
-
-import apps.payments.dispute_admin  # noqa: E402 - more pages of this app
-import apps.payments.payout_admin  # noqa: E402 - and more
-import apps.payments.refund_admin  # noqa: E402 - and more
-import apps.payments.routing_admin  # noqa: E402, F401 - more pages of this app

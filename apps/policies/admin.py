@@ -116,9 +116,6 @@ class NumberSequenceAdmin(console.ReadOnlyAdmin):
         return str(DOCUMENTS.get(sequence.kind, sequence.kind))
 
 
-import apps.policies.dunning_admin  # noqa: E402, F401 - more pages of this app
-
-
 @console.register(FiscalRule, sites=(console.operator_site,))
 class FiscalRuleAdmin(Journalled):
     """Who makes the receipts of a seller, from a day on: one that has begun stands for good."""

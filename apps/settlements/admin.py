@@ -340,8 +340,3 @@ def _shown(amount: Any, currency: str) -> SafeString:
     return format_html(
         '<span class="armor-sum">{}</span>', "—" if amount is None else Money(amount, currency)
     )
-
-
-# More pages of this app.
-import apps.settlements.payout_admin  # noqa: E402
-import apps.settlements.reconciliation_admin  # noqa: E402, F401
