@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing import balances, credits, facts, invoices, postings, returnable, terms
+from apps.billing import balances, credits, facts, given_back, invoices, returnable, terms
 from apps.billing.engine import Charge, Credit, Difference
 from apps.billing.facts import Facts
 from apps.billing.models import (
@@ -104,7 +104,7 @@ def _within(invoice: Invoice, parts: Iterable[_Part]) -> list[_Part]:
     """No more than is left of an invoice and its lines after what went back of it already."""
     if invoice.state not in {InvoiceState.OPEN, InvoiceState.PAID}:
         return []
-    of_lines = postings.left_of_lines(invoice, invoice.lines.all())
+    of_lines = given_back.left_of_lines(invoice, invoice.lines.all())
     left, kept = returnable.left(invoice), []
     for part in parts:
         amount = min(part.amount, of_lines[part.line], left)

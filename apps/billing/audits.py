@@ -34,7 +34,7 @@ from apps.billing.models import (
     SubscriptionPhase,
 )
 from apps.billing.payout_models import BalancePayout
-from apps.billing.postings import CREDIT, KIND
+from apps.billing.posting_parts import CREDIT, KIND
 from apps.core import audit, clock, search
 from apps.core.models import Delivery, Due, WorkItem
 from apps.core.tenancy import current_partner, current_partner_id

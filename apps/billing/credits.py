@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing import balances, invoices, mailing, money_in, postings, returnable
+from apps.billing import balances, crediting, given_back, invoices, mailing, money_in, returnable
 from apps.billing.models import (
     CreditNote,
     CreditNoteLine,
@@ -63,7 +63,7 @@ def issue(
     lines = {line.pk: line for line in invoice.lines.select_for_update(no_key=True).order_by("pk")}
     note = _write(invoice, lines, parts, reason=reason, key=key, actor=actor)
     _give(note, invoice, to_card=to_card)
-    postings.note(note)
+    crediting.note(note)
     [note.number] = numbering.allot(
         "credit_note",
         legal_entity_id=note.legal_entity_id,
@@ -100,7 +100,7 @@ def _write(
     if invoice.state == InvoiceState.OPEN:
         _check_debt(invoice, total)
     _check_lines(invoice, lines, parts)
-    taken = postings.taken_of(invoice, lines.values())
+    taken = given_back.taken_of(invoice, lines.values())
     taxes = [taken[part.line].take(lines[part.line], part.amount) for part in parts]
     note = CreditNote.objects.create(
         invoice=invoice,
@@ -132,7 +132,7 @@ def _write(
 
 def _check_lines(invoice: Invoice, lines: dict[UUID, InvoiceLine], parts: Sequence[Part]) -> None:
     """What refunds took of a line is gone as well; those on their way are not of any line yet."""
-    left = postings.left_of_lines(invoice, lines.values())
+    left = given_back.left_of_lines(invoice, lines.values())
     for part in parts:
         if part.amount > left[part.line]:
             raise Refused("credit_too_much", _("По этой строке счёта столько уже не вернуть"))

@@ -9,7 +9,10 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.billing import (
     balances,
+    crediting,
     dunning_results,
+    earning,
+    given_back,
     mailing,
     money_in,
     parties,
@@ -239,14 +242,14 @@ def take_back(invoice: Invoice, refunds: Iterable[Refund]) -> None:
     counted = set(CreditNote.objects.filter(pk__in=keys).values_list("pk", flat=True))
     counted |= set(BalancePayout.objects.filter(pk__in=keys).values_list("pk", flat=True))
     for made in refunds:
-        if made.pk not in counted and not postings.is_credited(made):
+        if made.pk not in counted and not crediting.is_credited(made):
             catch_up(invoice)
             _take_back(invoice, made)
     noted = sum((line.credited for line in invoice.lines.all()), Decimal(0))
     # What cost nothing has nothing to give back.
     if not invoice.total or invoice.state != InvoiceState.PAID:
         return
-    if postings.credited_so_far(invoice) + noted < invoice.total:
+    if given_back.credited_so_far(invoice) + noted < invoice.total:
         return
     invoice.state, invoice.closed_at = InvoiceState.REFUNDED, clock.now()
     invoice.save(update_fields=["state", "closed_at"])
@@ -256,9 +259,9 @@ def take_back(invoice: Invoice, refunds: Iterable[Refund]) -> None:
 
 def _take_back(invoice: Invoice, made: Refund) -> None:
     """What is more than the invoice has left, as only the gateway's cabinet can send, comes off the balance."""
-    left = sum(postings.left_of_lines(invoice, invoice.lines.all()).values(), Decimal(0))
+    left = sum(given_back.left_of_lines(invoice, invoice.lines.all()).values(), Decimal(0))
     if fits := min(made.amount, left):
-        postings.credited(invoice, fits, document_id=made.pk)
+        crediting.credited(invoice, fits, document_id=made.pk)
     if fits < made.amount:
         payouts.unasked(made, invoice, made.amount - fits)
 
@@ -275,7 +278,7 @@ def catch_up(invoice: Invoice) -> None:
     nothing.
     """
     if invoice.state == InvoiceState.PAID:
-        postings.recognised(invoice, clock.today())
+        earning.recognised(invoice, clock.today())
         plan_recognition(invoice, after=clock.today())
 
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps import journal
 from apps.accounts import customers
-from apps.billing import balances, postings
+from apps.billing import balances, crediting, postings
 from apps.billing.models import (
     CreditNote,
     Invoice,
@@ -209,9 +209,9 @@ def refund_failed(refund_id: UUID) -> None:
             balances.add(payout.customer_id, payout.money)
         return
     note = CreditNote.objects.filter(pk=refund_id).first()
-    if note is not None and not postings.is_note_returned(note):
+    if note is not None and not crediting.is_note_returned(note):
         balances.lock(note.customer_id, note.currency)
-        postings.note_returned(note)
+        crediting.note_returned(note)
         balances.add(note.customer_id, Money(note.to_refund, note.currency))
 
 

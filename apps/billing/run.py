@@ -21,6 +21,7 @@ from apps.billing import (
     parties,
     paying,
     phases,
+    posting_parts,
     postings,
     subscriptions,
     terms,
@@ -164,7 +165,7 @@ def write(bills: Sequence[Bill]) -> None:
     _move_on(bills)
     day, now = clock.today(), clock.now()
     ledger.post_many(
-        postings.KIND,
+        posting_parts.KIND,
         [(bill.id, one) for bill in bills for one in postings.of_bill(bill)],
         occurred_at=now,
         business_date=day,

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.billing import changes, credits, gifts, invoices, postings, returnable
+from apps.billing import changes, credits, gifts, given_back, invoices, returnable
 from apps.billing.mass.models import MassAction, MassKind
 from apps.billing.models import (
     CreditReason,
@@ -66,7 +66,7 @@ def _parts(subscription: Subscription, percent: Decimal) -> tuple[Invoice, list[
     invoice = paid.order_by("-paid_at", "-pk").first()
     if invoice is None:
         raise Refused("nothing_paid", _("Оплаченных счетов нет"))
-    left, of_lines = returnable.left(invoice), postings.left_of_lines(invoice, invoice.lines.all())
+    left, of_lines = returnable.left(invoice), given_back.left_of_lines(invoice, invoice.lines.all())
     parts = []
     for line in invoice.lines.filter(subscription=subscription).order_by("position"):
         amount = min(rounded(line.amount * percent / 100), of_lines[line.pk], left)
