@@ -2,7 +2,9 @@
 # The virtual environment and all data live in this folder (.venv/, var/); nothing outside it is touched.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The first that can make environments. A system's own is built with all optimizations, which is a fifth of the time.
+PYTHON ?= $(or $(shell for one in /usr/bin/python3.11 python3.11 python3; do \
+  "$$one" -c 'import ensurepip, venv' 2>/dev/null && command -v "$$one" && break; done),python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
