@@ -78,7 +78,7 @@ BARE = {
     "apps/catalog/periods.py": "periods as the price list writes them",
     "apps/catalog/price_list.py": "headings of the price list",
     "apps/settlements/exchange_1c.py": "words of the format of banks",
-    "apps/settlements/payouts.py": "words by which a bank's purpose names days",
+    "apps/settlements/payout_days.py": "words by which a bank's purpose names days",
     "apps/settlements/refund_orders.py": "the purpose of a payment order, a Russian file",
     "apps/payments/payment_orders.py": "words of the format of banks",
     "apps/payments/refund_api.py": "example answers",

@@ -198,7 +198,7 @@ def test_a_gateways_limit_holds_over_two_workers(
 ) -> None:
     """By the gateway's own log. Without the lease each worker would use the whole limit for itself."""
     if not is_held:
-        monkeypatch.setattr(lane_leases, "_take", lambda numbers, holder: list(numbers))
+        monkeypatch.setattr(lane_leases, "_take", _taken_by_both())
     charges(till, 60)
     limit(till, 6)
     slow(till, 0.4)
@@ -213,6 +213,19 @@ def test_a_gateways_limit_holds_over_two_workers(
     if is_held:
         assert states(till) == {"succeeded"}
         agreed(till)
+
+
+def _taken_by_both() -> Callable[[list[int], object], list[int]]:
+    """What takes lanes as if no other held them; two workers begin at the same moment."""
+    begin, begun = threading.Barrier(2), set[int]()
+
+    def take(numbers: list[int], _holder: object) -> list[int]:
+        if threading.get_ident() not in begun:
+            begun.add(threading.get_ident())
+            begin.wait(60)
+        return list(numbers)
+
+    return take
 
 
 @pytest.mark.parametrize(
