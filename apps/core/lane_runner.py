@@ -98,7 +98,9 @@ class Runner:
         if not is_ending:
             self._find()
         for slots in list(self._lanes.values()):
-            if is_ending or not self._holder.is_safe:
+            if is_ending:
+                self._leave(slots)
+            elif not self._holder.is_safe:
                 self._put_back(slots)
             else:
                 slots.limits = lanes.limits_of(slots.number)
@@ -111,7 +113,7 @@ class Runner:
         for number in self._holder.renew(self._lanes):
             log.warning("Lane %d was taken over by another process", number)
             slots = self._lanes.pop(number)
-            self._put_back(slots)
+            self._leave(slots)
             slots.close()
             # What it has begun is recorded all the same.
             self._lost.append(slots)
@@ -132,7 +134,8 @@ class Runner:
         if not wanted or time.monotonic() - slots.looked < POLL_SECONDS:
             return
         rows = due.claim_lane(slots.number, wanted, self._holder.lease)
-        if len(rows) < wanted:
+        slots.has_more = len(rows) == wanted
+        if not slots.has_more:
             slots.looked = time.monotonic()
         for (_partner, kind), same in groupby(sorted(rows, key=place), key=place):
             self._claim(slots, kind, list(same))
@@ -179,6 +182,11 @@ class Runner:
         for number, why in refused.items():
             slots.skip(pieces[number], why)
         return [one for number, one in enumerate(pieces) if number not in refused]
+
+    def _leave(self, slots: Slots) -> None:
+        """Nothing more of this lane is for us: what it still has is another's."""
+        slots.has_more = False
+        self._put_back(slots)
 
     def _put_back(self, slots: Slots) -> None:
         ready: deque[Piece] = slots.ready

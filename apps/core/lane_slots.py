@@ -45,6 +45,8 @@ class Slots:
         self.limits = Limits()
         self.ready: deque[Piece] = deque()
         self.running = self.unrecorded = 0
+        self.has_more = True
+        """Whether the last look for work found as much as it asked for: a lane that is taken has some."""
         self.looked = 0.0
         self._pace, self._begun, self._counted = 0.0, 0, time.monotonic()
         self._tokens, self._filled = 1.0, time.monotonic()
@@ -54,7 +56,7 @@ class Slots:
 
     @property
     def is_idle(self) -> bool:
-        return not (self.ready or self.running or self.unrecorded)
+        return not (self.has_more or self.ready or self.running or self.unrecorded)
 
     def wanted(self) -> int:
         """How many more to claim: the slots, and as many again so that none waits for the database."""

@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 
 from apps.accounts import sign_in
-from apps.billing import changes, credits, gifts, pauses, payouts, postings, subscriptions
+from apps.billing import changes, crediting, credits, gifts, pauses, payouts, subscriptions
 from apps.billing.models import CreditNote, CreditReason, InvoiceState, Subscription, SubscriptionState
 from apps.billing.payout_models import BalancePayout
 from apps.channels.models import ApiKey, Channel
@@ -127,7 +127,7 @@ def races(shop: Shop, patch: pytest.MonkeyPatch, *, refund_first: bool) -> tuple
     if refund_first:
         done = race(patch, shop.partner, refund, (refunds, "_write"), give)
     else:
-        done = race(patch, shop.partner, give, (postings, "note"), refund)
+        done = race(patch, shop.partner, give, (crediting, "note"), refund)
     return done.first, done.second, done.overtook
 
 

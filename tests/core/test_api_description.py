@@ -76,6 +76,8 @@ def test_every_operation_has_errors_and_repeatable_ones_say_so(described: dict[s
         "/api/v1/base-imports/",
         "/api/v1/base-imports/{id}/load/",
         "/api/v1/refunds/",
+        "/api/v1/payments/{id}/capture/",
+        "/api/v1/payments/{id}/void/",
         "/api/v1/shadow-runs/",
         "/api/v1/base-batches/",
         "/api/v1/base-batches/{id}/undo/",

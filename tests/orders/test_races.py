@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 
 from apps.accounts import customers
 from apps.accounts.models import Customer
-from apps.billing import invoices, renewals, subscriptions
+from apps.billing import earning, invoices, renewals, subscriptions
 from apps.billing import run as billing_run
 from apps.billing.models import Invoice, InvoicePayment, InvoiceState, Subscription
 from apps.billing.moving.models import BaseRow
@@ -106,7 +106,7 @@ def test_giving_back_what_is_being_earned(shop: Shop, run: Runner, locked: bool)
     jump(shop, subscription.current_period_end)
     done = run(
         atomic(renewals.refunded, made.pk),
-        (invoices.postings, "_post"),
+        (earning, "post"),
         atomic(invoices.recognise, invoice.pk),
         Invoice,
     )

@@ -157,7 +157,7 @@ def kind(request: pytest.FixtureRequest) -> GatewayKind:
 def sold(monkeypatch: pytest.MonkeyPatch) -> list[Sold]:
     """What every payment here was for; a test may change it."""
     lines = list(PLAIN)
-    monkeypatch.setattr(receipts, "_composers", [lambda payment: lines])
+    monkeypatch.setattr(receipt_lines, "_composers", [lambda payment: lines])
     return lines
 
 
@@ -563,12 +563,12 @@ def test_the_simulator_refuses_a_receipt_as_the_real_one_would(
         line = replace(asked.lines[0], amount=asked.lines[0].amount + 3, price=asked.lines[0].price + 1)
         return replace(asked, lines=(line, *asked.lines[1:]))
 
-    monkeypatch.setattr(receipts, "request_of", wrong)
+    monkeypatch.setattr(receipt_lines, "request_of", wrong)
     charge = books.till.charge(method)
     payments.send(charge.pk)
     charge = look(charge)
     assert not charge.is_paid
-    monkeypatch.setattr(receipts, "request_of", right)
+    monkeypatch.setattr(receipt_lines, "request_of", right)
     taken = [one for one in books.till.register()[0] if one["status"] == "succeeded"]
     assert len(taken) == 1
 

@@ -215,6 +215,22 @@ def test_a_gateways_limit_holds_over_two_workers(
         agreed(till)
 
 
+def test_work_that_needs_no_call_does_not_end_the_run(till: Till) -> None:
+    """A whole batch of it, in front of charges that wait: a runner ends when nothing is left, not before."""
+    made = charges(till, 20)
+    limit(till, 2)
+    for one in made[:12]:
+        payments.call_off(one.pk)
+        models.Due.objects.filter(object_id=one.pk).update(due_at="2020-01-01T00:00Z")
+    run(till)
+    assert not Payment.objects.filter(state=PaymentState.CREATED).exists()
+    assert (
+        Payment.objects.filter(state=PaymentState.SUCCEEDED, pk__in=[one.pk for one in made[12:]]).count()
+        == 8
+    )
+    agreed(till)
+
+
 def _taken_by_both() -> Callable[[list[int], object], list[int]]:
     """What takes lanes as if no other held them; two workers begin at the same moment."""
     begin, begun = threading.Barrier(2), set[int]()

@@ -72,7 +72,8 @@ def test_a_link_is_paid_on_a_phone(page: Any, site: str, shop: Shop) -> None:
     assert page.get_by_text("Ссылка не подходит").is_visible()
     keep(page, "pay-link-forged")
     page.goto(link)
-    page.get_by_role("button", name="Оплатить картой или СБП").click()
+    page.get_by_text("СБП", exact=True).wait_for()
+    page.get_by_role("button", name="Оплатить 149").click()
     page.wait_for_url(re.compile(re.escape(shop.gateway.base_url)))
     shop.gateway.pay(page.url, card=GOOD)
     from apps.payments import payments
