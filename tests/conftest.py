@@ -23,7 +23,7 @@ from apps.partners.models import LegalEntity, Partner, StaffRole
 from apps.partners.services import create_partner
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
-from tests import recycled
+from tests import browser, recycled
 from tests.crossing import thinned
 
 _numbers = itertools.count(1)
@@ -104,6 +104,13 @@ def make_partner(**options: Any) -> Partner:
     number = next(_numbers)
     slug = options.pop("slug", f"partner-{number}")
     return create_partner(slug=slug, name=options.pop("name", f"Партнёр {number}"), **options)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A headless browser."""
+    with browser.chromium() as found:
+        yield found
 
 
 @pytest.fixture

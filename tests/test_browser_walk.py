@@ -1,9 +1,7 @@
 """The story of ARMOR in a real browser: price list → partner → storefront → card → key → a month on → report."""
 
 import io
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -52,26 +50,12 @@ def site(settings: Any, yookassa: Control) -> Iterator[str]:
 
 
 @pytest.fixture
-def page() -> Iterator[Any]:
-    """A page of a headless Chromium: the one that `make test` found, else the machine's."""
-    if os.environ.get("ARMOR_NO_BROWSER") == "1":
-        pytest.skip("NO CHROMIUM WANTED: THE SCREENS WERE NOT TESTED")
-    from playwright.sync_api import sync_playwright
-
-    found = os.environ.get("ARMOR_CHROMIUM") or shutil.which("chromium")
-    assert found, "No Chromium: set ARMOR_CHROMIUM, or ARMOR_NO_BROWSER=1 to go without"
-    arguments = ["--no-sandbox", "--host-resolver-rules=MAP *.localhost 127.0.0.1"]
-    # Playwright keeps an event loop in this thread; Django would take every query of the test for a blunder.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-    try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=found, args=arguments)
-            context = browser.new_context(locale="ru-RU", viewport={"width": 1280, "height": 900})
-            context.set_default_timeout(SECONDS)
-            yield context.new_page()
-            browser.close()
-    finally:
-        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+def page(chromium: Any) -> Iterator[Any]:
+    """A page of a headless Chromium."""
+    context = chromium.new_context(locale="ru-RU", viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(SECONDS)
+    yield context.new_page()
+    context.close()
 
 
 def test_from_the_price_list_to_the_report(

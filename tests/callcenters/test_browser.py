@@ -10,9 +10,9 @@ from apps.core.tenancy import in_public
 from apps.partners.models import StaffRole
 from tests.callcenters.test_calls import call, call_centre
 from tests.staff import PASSWORD
-from tests.storefronts.conftest import chromium, site
+from tests.storefronts.conftest import site
 
-__all__ = ["call_centre", "chromium", "site"]
+__all__ = ["call_centre", "site"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 

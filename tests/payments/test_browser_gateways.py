@@ -5,7 +5,6 @@ With ARMOR_SHOTS set to a folder, the screens are kept there to be looked at.
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
@@ -48,27 +47,6 @@ def site(_database: None) -> Iterator[str]:
     with override_settings(PUBLIC_PORT=str(server.port)):
         yield f"http://localhost:{server.port}"
     server.terminate()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A headless Chromium: the one that `make test` found, else the machine's."""
-    if os.environ.get("ARMOR_NO_BROWSER") == "1":
-        pytest.skip("NO CHROMIUM WANTED: THE SCREENS WERE NOT TESTED")
-    from playwright.sync_api import sync_playwright
-
-    found = os.environ.get("ARMOR_CHROMIUM") or shutil.which("chromium")
-    assert found, "No Chromium: set ARMOR_CHROMIUM, or ARMOR_NO_BROWSER=1 to go without"
-    arguments = ["--no-sandbox", "--host-resolver-rules=MAP *.localhost 127.0.0.1"]
-    # Playwright keeps an event loop in this thread; Django would take every query of the test for a blunder.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-    try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=found, args=arguments)
-            yield browser
-            browser.close()
-    finally:
-        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture

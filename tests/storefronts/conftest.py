@@ -1,8 +1,6 @@
 """A partner that sells two products through its storefront: keys from a pool, paid at the YooKassa simulator."""
 
 import itertools
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from types import SimpleNamespace
@@ -121,22 +119,3 @@ def site() -> Iterator[Callable[[Partner], str]]:
     assert not server.error, server.error
     yield lambda partner: f"http://{partner.host}:{server.port}"
     server.terminate()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A headless Chromium: the one that `make test` found, else the machine's."""
-    api = pytest.importorskip("playwright.sync_api")
-    names = (os.environ.get("ARMOR_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-    found = next((path for name in names if name and (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip("NO CHROMIUM HERE: THE SCREENS WERE NOT TESTED")
-    # Playwright keeps an event loop in this thread; Django would take every query of the test for a blunder.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-    try:
-        with api.sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-            yield browser
-            browser.close()
-    finally:
-        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
