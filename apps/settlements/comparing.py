@@ -291,24 +291,19 @@ def _payment(partner_id: int, row: Payment, tells_fee: bool) -> Ours:
 
 
 def _refund(partner_id: int, row: Refund) -> Ours:
-    return Ours(
-        EntryKind.REFUND,
-        partner_id,
-        row.pk,
-        row.gateway_id,
-        row.payment.gateway_id,
-        row.payment.reference_id,
-        row.amount,
-        row.currency,
-        None,
-        row.state == RefundState.SUCCEEDED,
-        row.created_at,
-    )
+    return _given_back(EntryKind.REFUND, partner_id, row, row.state == RefundState.SUCCEEDED, row.created_at)
 
 
 def _dispute(partner_id: int, row: Dispute) -> Ours:
+    return _given_back(EntryKind.DISPUTE, partner_id, row, True, row.opened_at)
+
+
+def _given_back(
+    kind: EntryKind, partner_id: int, row: Refund | Dispute, is_done: bool, began_at: datetime
+) -> Ours:
+    """What went back of a payment, by us or by the payer's bank."""
     return Ours(
-        EntryKind.DISPUTE,
+        kind,
         partner_id,
         row.pk,
         row.gateway_id,
@@ -317,8 +312,8 @@ def _dispute(partner_id: int, row: Dispute) -> Ours:
         row.amount,
         row.currency,
         None,
-        is_done=True,
-        began_at=row.opened_at,
+        is_done,
+        began_at,
     )
 
 
