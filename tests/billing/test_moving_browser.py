@@ -118,6 +118,7 @@ def test_a_base_moves_in_and_out(page: Any, site: str, shop: Shop, tmp_path: Pat
     page.locator("[name=count]").fill("5")
     keep(page, "base-plan")
     page.get_by_role("button", name="Перенести").click()
+    page.locator("#result_list tbody a").first.wait_for()
     with in_partner(shop.partner):
         shop.deliver()
         assert Subscription.objects.filter(state=SubscriptionState.ACTIVE).count() == 5

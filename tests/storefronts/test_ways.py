@@ -173,8 +173,8 @@ def test_chosen_on_a_phone(shop, gateway, phone_bill, site, chromium, deliver):
         page.get_by_label(re.compile(CARD)).check()
         page.get_by_label(re.compile("СБП")).first.check()
         assert page.get_by_label(re.compile(SBP)).is_checked() is False
-        assert page.get_by_text(re.compile(SBP)).is_visible()
-        assert not page.get_by_text(re.compile(CARD)).is_visible()
+        page.get_by_text(re.compile(SBP)).wait_for()
+        page.get_by_text(re.compile(CARD)).wait_for(state="hidden")
         page.get_by_label(re.compile(SBP)).check()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         keep(page, name)
