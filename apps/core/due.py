@@ -2,16 +2,24 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef
 
 from apps.core import bulk, clock, faults, models, wake, work
 from apps.core.events import PATIENCE, backoff
-from apps.core.tenancy import current_partner, current_partner_id, in_partner, in_public
+from apps.core.tenancy import (
+    current_partner,
+    current_partner_id,
+    in_partner,
+    in_public,
+    partners,
+    plain_cursor,
+)
 
 log = logging.getLogger(__name__)
 Task = Callable[[UUID], None]
@@ -146,7 +154,7 @@ def cancel_many(kind: str, object_ids: Iterable[UUID]) -> None:
     failed = [row for row in models.Due.objects.raw(_CANCEL, given) if row.attempts >= PATIENCE]
     if failed:
         # Staff need not look any more at what failed and is not to be done.
-        _close(failed[0].partner_id, [row.object_id for row in failed])
+        done(failed[0].partner_id, None, {row.pk: row.object_id for row in failed})
 
 
 _CANCEL = """
@@ -187,9 +195,7 @@ _OF_PARTNER = "AND partner_id = %(partner)s"
 
 def waiting(*alive: str) -> bool:
     """Whether anything is due or to be delivered by the wall clock; says which parts are alive. One round trip."""
-    connection.ensure_connection()
-    # Not through Django's cursor, which asks for the search path first.
-    with connection.wrap_database_errors, connection.connection.cursor() as cursor:
+    with plain_cursor() as cursor:
         cursor.execute(_WAITING, {"now": clock.wall(), "alive": list(alive)})
         return bool(cursor.fetchone()[0])
 
@@ -217,18 +223,28 @@ def run(row: models.Due) -> bool:
     anew.
     """
     faults.at("core.due-claimed")
-    if not _renewed(row):
+    where = _renewed(row)
+    if where is None:
         return False
-    # What failed before is done alone, so as not to break the others' batch again.
-    if row.kind not in _batches or row.attempts:
-        return _run_one(row)
-    with in_public() if row.partner_id is None else in_partner(row.partner_id):
+    with where:
+        # What failed before is done alone, so as not to break the others' batch again.
+        if row.kind not in _batches or row.attempts:
+            return _run_one(row)
         more = _more_like(row)
         if _run_batch(row, more):
             return True
-    others = models.Due.objects.filter(pk__in=bulk.these("bigint", more), lease=row.lease)
-    alone = {one.pk: _run_one(one) for one in [row, *others.order_by("due_at", "pk")] if _renewed(one)}
-    return alone.get(row.pk, False)
+        others = models.Due.objects.filter(pk__in=bulk.these("bigint", more), lease=row.lease)
+        alone = [row, *others.order_by("due_at", "pk")]
+    tried = [_run_alone(one) for one in alone]
+    return tried[0]
+
+
+def _run_alone(row: models.Due) -> bool:
+    where = _renewed(row)
+    if where is None:
+        return False
+    with where:
+        return _run_one(row)
 
 
 def _run_batch(row: models.Due, more: dict[int, UUID]) -> bool:
@@ -246,13 +262,7 @@ def _run_batch(row: models.Due, more: dict[int, UUID]) -> bool:
 
 
 def _run_one(row: models.Due) -> bool:
-    return finish(row, lambda: do(row))
-
-
-def do(row: models.Due) -> None:
-    """The work of one row itself, where it belongs. Raises what its task raises."""
-    with in_public() if row.partner_id is None else in_partner(row.partner_id):
-        _tasks[row.kind](row.object_id)
+    return finish(row, lambda: _tasks[row.kind](row.object_id))
 
 
 def finish(row: models.Due, work: Callable[[], object]) -> bool:
@@ -303,30 +313,52 @@ FROM ready WHERE core_due.id = ready.id RETURNING core_due.id, core_due.object_i
 """
 
 
-def _renewed(row: models.Due) -> bool:
-    return bool(_held(row).update(leased_until=clock.wall() + LEASE))
+def _renewed(row: models.Due) -> AbstractContextManager[Any] | None:
+    """Where a row is done, its lease counted from now on; None where it is no longer ours."""
+    given = [clock.wall() + LEASE, row.pk, row.lease]
+    for partner in partners().raw(_RENEW, given):
+        return in_public() if partner.pk is None else in_partner(partner)
+    return None
+
+
+# A row of a partner that is gone is nobody's.
+_RENEW = """
+WITH held AS (
+    UPDATE public.core_due SET leased_until = %s WHERE id = %s AND lease IS NOT DISTINCT FROM %s RETURNING partner_id
+)
+SELECT partner.* FROM held LEFT JOIN public.partners_partner partner ON partner.id = held.partner_id
+WHERE held.partner_id IS NULL OR partner.id IS NOT NULL
+"""
 
 
 def done(partner_id: int | None, lease: UUID | None, rows: Mapping[int, UUID]) -> None:
     """Takes done rows of a claim away, objects by row. What was planned anew meanwhile has no lease, and stays."""
-    # Not by the queryset: it reads what it deletes.
-    with connection.cursor() as cursor:
-        cursor.execute(_TAKE_AWAY, [bulk.array(rows), lease])
-    _close(partner_id, list(rows.values()))
+    values = {
+        "ids": bulk.array(rows),
+        "lease": lease,
+        "partner": partner_id,
+        "objects": bulk.array(rows.values()),
+        "patience": PATIENCE,
+    }
+    of_partner = "partner_id IS NULL" if partner_id is None else "partner_id = %(partner)s"
+    with plain_cursor() as cursor:
+        cursor.execute(_DONE.format(of_partner=of_partner), values)
 
 
-_TAKE_AWAY = "DELETE FROM public.core_due WHERE id = ANY(%s::bigint[]) AND lease IS NOT DISTINCT FROM %s"
-
-
-def _close(partner_id: int | None, object_ids: list[UUID]) -> None:
-    """Where nothing of an object fails any more, staff need not look. Other work of it may still."""
-    failing = models.Due.objects.filter(
-        partner_id=partner_id, object_id=OuterRef("object_id"), attempts__gte=PATIENCE
-    )
-    items = models.WorkItem.objects.filter(
-        partner_id=partner_id, kind="core.due", object_id__in=bulk.these("uuid", object_ids)
-    )
-    items.exclude(Exists(failing)).delete()
+# Where nothing of an object fails any more, staff need not look. Other work of it may still; what is taken away here
+# is still seen by the rest of the statement.
+_DONE = """
+WITH gone AS (
+    DELETE FROM public.core_due WHERE id = ANY(%(ids)s::bigint[]) AND lease IS NOT DISTINCT FROM %(lease)s
+    RETURNING id
+)
+DELETE FROM public.core_workitem item
+WHERE {of_partner} AND kind = 'core.due' AND object_id = ANY(%(objects)s::uuid[]) AND NOT EXISTS (
+    SELECT FROM public.core_due
+    WHERE {of_partner} AND object_id = item.object_id AND attempts >= %(patience)s
+        AND id NOT IN (SELECT id FROM gone)
+)
+"""
 
 
 def _held(row: models.Due) -> "models.models.QuerySet[models.Due]":

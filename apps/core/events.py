@@ -85,68 +85,70 @@ class Claimed:
 
 def deliver_one(partner_id: int | None = None) -> Claimed | None:
     """Delivers one waiting event, its handler's writes and *done* in one commit. None where nothing waits."""
+    of_partner = "" if partner_id is None else "AND partner_id = %(partner)s"
+    taking = _TAKE.format(of_partner=of_partner)
     with in_public():
-        waiting = models.Delivery.objects.filter(next_at__lte=clock.wall())
-        if partner_id is not None:
-            waiting = waiting.filter(partner_id=partner_id)
-        delivery: models.Delivery | None = None
+        taken: Any = None
         try:
             with transaction.atomic():
-                delivery = (
-                    waiting.select_for_update(skip_locked=True, of=("self",))
-                    .select_related("event")
-                    .order_by("next_at")
-                    .first()
-                )
-                if delivery is None:
-                    return None
-                _run(delivery)
-                faults.at("core.handled-not-committed")
+                for taken in Event.objects.raw(taking, {"now": clock.wall(), "partner": partner_id}):
+                    _run(taken)
+                    faults.at("core.handled-not-committed")
         except Exception as error:
-            if delivery is None:
+            if taken is None:
                 raise
-            log.exception("Delivery of %s to %s failed", delivery.event.type, delivery.handler)
-            _postpone(delivery, error)
-            return Claimed(delivery.handler, done=False)
-        return Claimed(delivery.handler, done=True)
+            log.exception("Delivery of %s to %s failed", taken.type, taken.handler)
+            _postpone(taken, error)
+            return Claimed(taken.handler, done=False)
+        return Claimed(taken.handler, done=True) if taken else None
 
 
-def _run(delivery: models.Delivery) -> None:
-    handler = _handlers.get(delivery.event.type, {}).get(delivery.handler)
+# Taken away as it is taken: what fails brings it back.
+_TAKE = """
+WITH first AS MATERIALIZED (
+    SELECT id FROM public.core_delivery WHERE next_at <= %(now)s {of_partner}
+    ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED
+), taken AS (
+    DELETE FROM public.core_delivery USING first WHERE core_delivery.id = first.id RETURNING core_delivery.*
+)
+SELECT event.*, taken.id AS delivery_id, taken.handler, taken.attempts
+FROM taken JOIN public.core_event event ON event.id = taken.event_id
+"""
+
+
+def _run(taken: Any) -> None:
+    handler = _handlers.get(taken.type, {}).get(taken.handler)
     if handler is None:
-        raise LookupError(f"No handler {delivery.handler}")
-    if delivery.partner_id is None:
-        handler(delivery.event)
+        raise LookupError(f"No handler {taken.handler}")
+    if taken.partner_id is None:
+        handler(taken)
     else:
-        with in_partner(delivery.partner_id):
-            handler(delivery.event)
-    delivery.delete()
-    if delivery.attempts >= PATIENCE:
-        _close(delivery)
+        with in_partner(taken.partner_id):
+            handler(taken)
+    if taken.attempts >= PATIENCE:
+        _close(taken)
 
 
-def _close(delivery: models.Delivery) -> None:
+def _close(taken: Any) -> None:
     """Staff need not look at an event any more, unless another handler of it still fails."""
     from apps.core import work
 
-    if not models.Delivery.objects.filter(event=delivery.event_id, attempts__gte=PATIENCE).exists():
-        work.close_for(delivery.partner_id, "core.delivery", delivery.event_id)
+    if not models.Delivery.objects.filter(event=taken.pk, attempts__gte=PATIENCE).exists():
+        work.close_for(taken.partner_id, "core.delivery", taken.pk)
 
 
-def _postpone(delivery: models.Delivery, error: Exception) -> None:
+def _postpone(taken: Any, error: Exception) -> None:
     from apps.core import work
 
-    delivery.attempts += 1
+    attempts = taken.attempts + 1
     with transaction.atomic():
-        models.Delivery.objects.filter(pk=delivery.pk).update(
-            attempts=delivery.attempts,
+        models.Delivery.objects.filter(pk=taken.delivery_id).update(
+            attempts=attempts,
             error=repr(error)[:2000],
-            next_at=clock.wall() + backoff(delivery.attempts),
+            next_at=clock.wall() + backoff(attempts),
         )
-        if delivery.attempts == PATIENCE:
-            work.open_for(
-                delivery.partner_id, "core.delivery", delivery.event_id, f"{delivery.handler}: {error}"
-            )
+        if attempts == PATIENCE:
+            work.open_for(taken.partner_id, "core.delivery", taken.pk, f"{taken.handler}: {error}")
 
 
 def backoff(attempts: int) -> timedelta:

@@ -32,13 +32,18 @@ def current_partner() -> "Partner":
     return partner
 
 
+def partners() -> Any:
+    """All partners: core knows of them, though their app stands above it."""
+    return apps.get_model("partners.Partner").objects
+
+
 @contextmanager
 def in_partner(partner: "Partner | int") -> Iterator["Partner"]:
     """Works in a partner's schema (given the partner or its id), and goes back to where it was."""
     before = connection.tenant
     if isinstance(partner, int):
         # The public schema is in everybody's search path: going there first would cost a round trip.
-        found: Partner = apps.get_model("partners.Partner").objects.get(pk=partner)
+        found: Partner = partners().get(pk=partner)
     else:
         found = partner
     connection.set_tenant(found)
@@ -57,6 +62,14 @@ def in_public() -> Iterator[None]:
         yield
     finally:
         connection.set_tenant(before)
+
+
+@contextmanager
+def plain_cursor() -> Iterator[Any]:
+    """The driver's own cursor, which asks for no search path first: for statements that name their schema."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors, connection.connection.cursor() as cursor:
+        yield cursor
 
 
 def forget_partner() -> None:

@@ -88,7 +88,9 @@ class YooKassa(YooKassaReceipts, Gateway):
     def check(self) -> str:
         """Asks who we are there."""
         me = self._call("GET", "me")
-        return f"{_('Магазин')} {me['account_id']}: {me.get('status', '')}"
+        is_on = me.get("status") in {None, "enabled"}
+        told = _("Магазин %s отвечает") if is_on else _("Магазин %s отключён у ЮKassa")
+        return str(told) % me["account_id"]
 
     def create_payment(self, request: PaymentRequest) -> GatewayPayment:
         return _payment(self._call("POST", "payments", _body(request), key=str(request.key)))
