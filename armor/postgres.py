@@ -54,6 +54,9 @@ NOT_DURABLE = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "full_page_writes": "off",
     "checkpoint_timeout": "30min",
 }
 

@@ -1,4 +1,4 @@
-"""Tests of every gateway in every case: each gateway meets a case, and each case a gateway; all of them in the soak."""
+"""What the suite leaves to the soak: of gateways in cases, all but one each; and what is marked `soak`."""
 
 import os
 from collections import defaultdict
@@ -10,8 +10,9 @@ import pytest
 def thinned(items: list[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
     """Those that are made and those that are left out, in their order: none with CROSSED=all.
 
-    Of a test that is marked `crossed(name, shift=0)` the n-th value of that parameter meets the n-th of all others
-    together, `shift` further on; the shorter row begins again.
+    Left out is what is marked `soak`: one more of what others show already. Of a test that is marked
+    `crossed(name, shift=0)` the n-th value of that parameter meets the n-th of all others together, `shift` further
+    on; the shorter row begins again.
     """
     if os.environ.get("CROSSED") == "all":
         return items, []
@@ -20,6 +21,7 @@ def thinned(items: list[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.It
         if item.get_closest_marker("crossed"):
             crossed[str(item.path), getattr(item, "originalname", item.name)].append(item)
     left = {id(item) for group in crossed.values() for item in _unmet(group)}
+    left |= {id(item) for item in items if item.get_closest_marker("soak")}
     return [one for one in items if id(one) not in left], [one for one in items if id(one) in left]
 
 

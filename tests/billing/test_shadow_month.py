@@ -1,7 +1,7 @@
 """Thousands of subscriptions of an old system: what we would have charged in a month, beside what it did.
 
 The old system of this test computes by plain calendar arithmetic of its own, not by our engine. BASE_ROWS says how
-many they are (2,000 where it is not set).
+many they are (1,000 where it is not set).
 """
 
 import calendar
@@ -27,7 +27,7 @@ from apps.payments.models import Payment, PaymentMethod
 from tests.billing.bases import as_csv, gateway, load, look, move, old_csv
 from tests.orders.shop import Shop
 
-SIZE = int(os.environ.get("BASE_ROWS", 2_000))
+SIZE = int(os.environ.get("BASE_ROWS", 1_000))
 PERIODS = [(1, "month"), (3, "month"), (1, "year"), (2, "week"), (10, "day")]
 
 

@@ -28,7 +28,7 @@ from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
 from tests.conftest import eventually
 from tests.orders.shop import Shop, open_shop
-from tests.payments.gateways import GATEWAYS, ROBOKASSA, GatewayKind
+from tests.payments.gateways import CLOUDPAYMENTS, GATEWAYS, ROBOKASSA, TBANK, YOOKASSA, GatewayKind
 from tests.test_crash_points import hurry_public
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -248,6 +248,12 @@ def test_bought_saved_renewed_given_back_and_refused(page: Any, shop: Shop, kind
     assert [str(found) for found in audit.run([shop.partner.pk])] == []
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [YOOKASSA, ROBOKASSA, *(pytest.param(one, marks=pytest.mark.soak) for one in (TBANK, CLOUDPAYMENTS))],
+    ids=lambda one: one.name,
+    indirect=True,
+)
 def test_refused_at_the_bank_s_page_then_left_and_paid_later(
     page: Any, shop: Shop, kind: GatewayKind
 ) -> None:

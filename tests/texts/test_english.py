@@ -59,7 +59,7 @@ def russian_in_console(client: Client, site: console.Console, start: str, data: 
                 yield list(russian(client, link, data))
 
 
-@pytest.mark.parametrize("whose", ["operator", "switched", "partner"])
+@pytest.mark.parametrize("whose", ["operator", "partner", pytest.param("switched", marks=pytest.mark.soak)])
 def test_console(sold: Shop, staff: Callable[..., Any], whose: str) -> None:
     data = stored()
     client = staff(sold.partner if whose == "partner" else None)
