@@ -56,7 +56,6 @@ NOT_DURABLE = {
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
-    "full_page_writes": "off",
     "checkpoint_timeout": "30min",
 }
 
