@@ -7,7 +7,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from armor import env, pool
+from armor import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("ARMOR_VAR", BASE_DIR / "var"))
@@ -88,7 +88,7 @@ SHOW_PUBLIC_IF_NO_TENANT_FOUND = False
 ROOT_URLCONF = "armor.urls_partner"
 PUBLIC_SCHEMA_URLCONF = "armor.urls_public"
 # The path is set once after it changed, not before each query. A rollback takes SET back: the backend then sets it anew
-# (tests/partners/test_search_path.py), and the pool clears it.
+# (tests/partners/test_search_path.py), and it is cleared on the way back to the pool.
 TENANT_LIMIT_SET_CALLS = True
 
 MIDDLEWARE = [
@@ -127,7 +127,7 @@ DATABASE_URL = os.environ.get("DATABASE_URL", "postgresql://postgres@127.0.0.1:5
 _database = env.database(DATABASE_URL)
 DATABASES = {
     "default": {
-        "ENGINE": "django_tenants.postgresql_backend",
+        "ENGINE": "armor.database",
         **_database,
         "CONN_MAX_AGE": 0,
         "ATOMIC_REQUESTS": False,
@@ -140,7 +140,6 @@ DATABASES = {
                 "max_size": env.number("ARMOR_DB_POOL", 12),
                 "max_lifetime": env.number("ARMOR_DB_MAX_LIFETIME", 900),
                 "timeout": 30,
-                "reset": pool.forget_schema,
             },
         },
         "TEST": {"MIGRATE": True},

@@ -26,6 +26,7 @@ from apps.payments import charging, payments
 from apps.payments.models import Payment, PaymentMethod
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
+from bench import spent
 from bench.cases import new_partner
 from bench.worker import run_lanes
 
@@ -55,7 +56,12 @@ def _charging(in_flight: int, count: int) -> dict[str, float]:
         for name, each in (("warm", WARM // PARTNERS), ("measured", count // PARTNERS)):
             for till in tills:
                 till.write(each)
+            parts = {"lanes": charger.process.pid, "simulator": simulator.process.pid}
+            parts |= {"postgres": spent.postgres()} if "CPU" in os.environ else {}
+            before = spent.seconds(parts)
             seconds[name] = charger.charge()
+            if "CPU" in os.environ:
+                spent.tell(before, spent.seconds(parts), each * PARTNERS)
             check(tills)
         took, least = seconds["measured"], LATENCY / in_flight * (count // PARTNERS * PARTNERS)
         return {
@@ -74,8 +80,8 @@ class Charger:
         context = multiprocessing.get_context("spawn")
         self.memory = 0.0
         self._go, self._done = context.Queue(), context.Queue()
-        self._process = context.Process(target=run_lanes, args=(self._go, self._done))
-        self._process.start()
+        self.process = context.Process(target=run_lanes, args=(self._go, self._done))
+        self.process.start()
         self._done.get()
         return self
 
@@ -88,7 +94,7 @@ class Charger:
 
     def __exit__(self, *_error: object) -> None:
         self._go.put(None)
-        self._process.join(10)
+        self.process.join(10)
 
 
 class Till:

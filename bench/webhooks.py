@@ -11,9 +11,12 @@ import os
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
+
+import httpx
 
 from apps.core import clock, models
 from apps.core.tenancy import in_partner
@@ -23,7 +26,7 @@ from apps.sandbox.process import Simulator
 from armor.ports import free_port
 from armor.programs import accepts
 from armor.supervisor import web_program
-from bench import worker
+from bench import spent, worker
 from bench.charging import Charger, Till, check, tills_at
 
 PER_SECOND = 300
@@ -39,7 +42,7 @@ def webhook_intake() -> dict[str, float]:
         simulator = stack.enter_context(Simulator("yookassa", state=folder))
         tills = tills_at(Control(simulator.url), 30, latency=0)
         bodies = _pending(tills, count)
-        port = _web(stack)
+        port, web = _web(stack)
         context = multiprocessing.get_context("spawn")
         stop, answered = context.Event(), context.Queue()
         url = f"http://localhost:{port}/hooks/{tills[0].connection.pk}/"
@@ -54,11 +57,21 @@ def webhook_intake() -> dict[str, float]:
             one.start()
         for _ in workers:
             ready.get(timeout=PATIENCE)
+        parts = {
+            "web": web,
+            "reader": workers[0].pid,
+            "lanes": workers[1].pid,
+            "simulator": simulator.process.pid,
+        }
+        parts |= {"postgres": spent.postgres()} if "CPU" in os.environ else {}
+        before = spent.seconds(parts)
         poster = context.Process(target=worker.tell, args=(url, bodies, PER_SECOND, answered))
         poster.start()
         began, ended, accepted, wait = answered.get(timeout=PATIENCE)
         _until_settled(tills)
         took, told = time.time() - began, ended - began
+        if "CPU" in os.environ:
+            spent.tell(before, spent.seconds(parts), len(bodies))
         poster.join(20)
         if accepted != len(bodies):
             raise RuntimeError(f"{accepted} of {len(bodies)} were accepted")
@@ -96,18 +109,26 @@ def _pending(tills: list[Till], count: int) -> list[bytes]:
     return bodies
 
 
-def _web(stack: ExitStack) -> int:
+def _web(stack: ExitStack) -> tuple[int, int]:
     port = free_port()
     env = os.environ | {"ARMOR_PORT": str(port)}
     process = subprocess.Popen(list(web_program(port).command), env=env, cwd=Path(__file__).parent.parent)
     stack.callback(lambda: process.wait(20))
     stack.callback(process.terminate)
     until = time.monotonic() + 60
-    while not accepts(port):
+    while not (accepts(port) and _have_answered(process.pid, port)):
         if time.monotonic() > until or process.poll() is not None:
             raise RuntimeError("The web server did not start")
         time.sleep(0.1)
-    return port
+    return port, process.pid
+
+
+def _have_answered(master: int, port: int) -> bool:
+    """Whether each of its processes has: the first loads the product before it, and has threads from then on."""
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda _: httpx.get(f"http://localhost:{port}/admin/login/"), range(16)))
+    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    return all(len(os.listdir(f"/proc/{one}/task")) > 1 for one in children)
 
 
 def _until_settled(tills: list[Till]) -> None:

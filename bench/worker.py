@@ -66,9 +66,10 @@ def read_messages(ready: Any, stop: Any) -> None:
     due.waiting()
     ready.put("reader")
     while not stop.is_set():
-        rows = due.claim(20, lanes=False)
+        rows, along = due.claim(20, lanes=False), set[int]()
         for row in rows:
-            due.run(row)
+            if row.pk not in along:
+                due.run(row, along)
         if not rows:
             stop.wait(0.02)
 

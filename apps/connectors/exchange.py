@@ -11,7 +11,6 @@ import httpx
 from apps.connectors import masking, notes
 from apps.connectors.models import Connection
 from apps.core import clock
-from apps.journal.models import Exchange
 
 _about: ContextVar[UUID | None] = ContextVar("about", default=None)
 
@@ -55,16 +54,16 @@ def note(
 ) -> None:
     """Writes the line of a call in any protocol."""
     notes.later(
-        Exchange(
-            at=clock.wall(),
-            about=_about.get(),
-            connection_id=connection.pk,
-            method=method,
-            url=masking.url(url)[:500],
-            request=masking.body(request).replace("\0", ""),
-            status=status,
-            response=masking.body(response).replace("\0", ""),
-            error=masking.text(error)[:200],
-            milliseconds=int((time.monotonic() - started) * 1000),
-        )
+        {
+            "at": clock.wall(),
+            "about": _about.get(),
+            "connection_id": connection.pk,
+            "method": method,
+            "url": masking.url(url)[:500],
+            "request": masking.body(request).replace("\0", ""),
+            "status": status,
+            "response": masking.body(response).replace("\0", ""),
+            "error": masking.text(error)[:200],
+            "milliseconds": int((time.monotonic() - started) * 1000),
+        }
     )

@@ -7,11 +7,13 @@ from typing import Any
 
 from django.db import transaction
 
-from apps.core import bulk
+from apps.core import bulk, ids
 from apps.journal.models import Exchange
 
 _kept = threading.local()
-Note = Exchange | Callable[[], Any]
+Line = dict[str, Any]
+"""Of the journal, by column, all of them: as a model each would take longer to make than to write."""
+Note = Line | Callable[[], Any]
 
 
 def later(note: Note) -> None:
@@ -19,8 +21,8 @@ def later(note: Note) -> None:
     kept: list[Note] | None = getattr(_kept, "notes", None)
     if kept is not None:
         kept.append(note)
-    elif isinstance(note, Exchange):
-        note.save(force_insert=True)
+    elif isinstance(note, dict):
+        Exchange(**note).save(force_insert=True)
     else:
         note()
 
@@ -43,8 +45,12 @@ def keeping() -> Iterator[list[Note]]:
 
 def write(notes: list[Note]) -> None:
     """Writes what was kept, in the caller's transaction and the schema that the calls were made for."""
-    bulk.copy_objects(Exchange, [one for one in notes if isinstance(one, Exchange)])
+    lines = [one for one in notes if isinstance(one, dict)]
+    if lines:
+        keys = ids.at([one["at"] for one in lines])
+        rows = [(key, *one.values()) for key, one in zip(keys, lines, strict=True)]
+        bulk.copy(Exchange, ["id", *lines[0]], rows)
     for one in notes:
-        if not isinstance(one, Exchange):
+        if not isinstance(one, dict):
             # A connection's row is everybody's: it is not held for as long as the payments are.
             transaction.on_commit(one, robust=True)

@@ -111,7 +111,9 @@ def schedule_many(kind: str, planned: Iterable[tuple[UUID, datetime, int | None]
         return
     keys, moments, lanes = zip(*rows, strict=True)
     with connection.cursor() as cursor:
-        cursor.execute(_SCHEDULE, [partner_id, kind, bulk.array(keys), list(moments), list(lanes)])
+        cursor.execute(
+            _SCHEDULE, [partner_id, kind, bulk.array(keys), bulk.array(moments), bulk.array(lanes)]
+        )
     now = clock.wall()
     for is_lane in {lane is not None for _key, at, lane in rows if at <= now}:
         wake.after_commit(is_lane)
@@ -215,12 +217,12 @@ SELECT EXISTS (
 """
 
 
-def run(row: models.Due) -> bool:
+def run(row: models.Due, along: set[int] | None = None) -> bool:
     """Does one claimed row; True where it was done. A failure is put off, and stands in the queue in the end.
 
-    With one of a kind that is done in batches it claims and does more of the same partner. False as well where the
-    row is no longer ours: those before it took longer than the lease or had it in their batch, or it was planned
-    anew.
+    With one of a kind that is done in batches it claims and does more of the same partner: `along` gets their keys,
+    they need not be asked about any more. False as well where the row is no longer ours: those before it took longer
+    than the lease or had it in their batch, or it was planned anew.
     """
     faults.at("core.due-claimed")
     where = _renewed(row)
@@ -231,6 +233,8 @@ def run(row: models.Due) -> bool:
         if row.kind not in _batches or row.attempts:
             return _run_one(row)
         more = _more_like(row)
+        if along is not None:
+            along.update(more)
         if _run_batch(row, more):
             return True
         others = models.Due.objects.filter(pk__in=bulk.these("bigint", more), lease=row.lease)

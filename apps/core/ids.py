@@ -3,6 +3,7 @@
 import os
 import time
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 _MARKS = 0x7 << 76 | 0x2 << 62
@@ -22,6 +23,17 @@ def many(count: int) -> list[uuid.UUID]:
     return [
         uuid.UUID(int=known | number(random[at : at + 10], "big") & _RANDOM)
         for at in range(0, 10 * count, 10)
+    ]
+
+
+def at(moments: Sequence[datetime]) -> list[uuid.UUID]:
+    """A key of each moment, to the millisecond: in one go what would have been made one after another."""
+    random, number = os.urandom(10 * len(moments)), int.from_bytes
+    return [
+        uuid.UUID(
+            int=floor(moment).int | _MARKS | number(random[10 * place : 10 * place + 10], "big") & _RANDOM
+        )
+        for place, moment in enumerate(moments)
     ]
 
 

@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 LINGER_SECONDS, LONGEST_SECONDS = 0.02, 0.25
 """For which the first answer waits for others that are recorded with it, at least and at most."""
 SHARE = 3
-"""In between it waits so many times as long as the last ones took to record: a busy lane records many at once."""
+"""In between it waits so many times as long as the last ones took to record, and so it is with looks for new work:
+a busy lane does many at once."""
 MOMENT_SECONDS, LONGEST_MOMENT = 0.002, 0.01
 """For which a slot that is free waits for others: one question about refusals is for all of them."""
 STALE_SECONDS = 15.0
@@ -131,14 +132,16 @@ class Runner:
 
     def _fill(self, slots: Slots) -> None:
         wanted = slots.wanted()
-        if not wanted or time.monotonic() - slots.looked < POLL_SECONDS:
+        began = time.monotonic()
+        if not wanted or began < slots.look_at:
             return
         rows = due.claim_lane(slots.number, wanted, self._holder.lease)
         slots.has_more = len(rows) == wanted
-        if not slots.has_more:
-            slots.looked = time.monotonic()
         for (_partner, kind), same in groupby(sorted(rows, key=place), key=place):
             self._claim(slots, kind, list(same))
+        if not slots.has_more:
+            now = time.monotonic()
+            slots.look_at = now + min(max(SHARE * (now - began), POLL_SECONDS), LONGEST_SECONDS)
 
     def _claim(self, slots: Slots, kind: str, rows: list[models.Due]) -> None:
         """Claims rows of one partner and kind; where that fails each by itself."""

@@ -47,7 +47,8 @@ class Slots:
         self.running = self.unrecorded = 0
         self.has_more = True
         """Whether the last look for work found as much as it asked for: a lane that is taken has some."""
-        self.looked = 0.0
+        self.look_at = 0.0
+        """When to look again after a look that found less than it asked for."""
         self._pace, self._begun, self._counted = 0.0, 0, time.monotonic()
         self._tokens, self._filled = 1.0, time.monotonic()
         self._calls: queue.SimpleQueue[Piece | None] = queue.SimpleQueue()
@@ -119,7 +120,8 @@ class Slots:
             with self._lock:
                 self.running -= 1
             self._answered.put(piece)
-            self._freed.set()
+            if not self._freed.is_set():
+                self._freed.set()
 
 
 def alike(pieces: Iterable[Piece]) -> list[list[Piece]]:

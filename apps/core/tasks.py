@@ -38,8 +38,10 @@ def run_once(*, partner_id: int | None = None, limit: int = 20, lanes: bool = Tr
     while tried < limit and events.deliver_one(partner_id) is not None:
         tried += 1
     rows = due.claim(limit, partner_id=partner_id, lanes=lanes)
+    along: set[int] = set()
     for row in rows:
-        due.run(row)
+        if row.pk not in along:
+            due.run(row, along)
     return tried + len(rows)
 
 

@@ -1,7 +1,7 @@
 """A spy in a process of the product: each connection that leaves the pool must be about nobody.
 
 `ISOLATION_SEEN` is the file that says what was seen, a word a line. With `ISOLATION_FORGETS=1` the process is the
-control build: half of the time it forgets to say whose data a unit of work is about, and its pool clears nothing.
+control build: half of the time it forgets to say whose data a unit of work is about, and so do its connections.
 """
 
 import os
@@ -10,11 +10,11 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django_tenants.postgresql_backend.base import DatabaseWrapper
 from psycopg_pool import ConnectionPool
 
 from apps.core import due
+from armor.database import base
 
 CLEAN = '"$user", public'
 PROBE = "isolation.probe"
@@ -32,9 +32,9 @@ def start() -> None:
 
 
 def forget_from_now() -> None:
-    """Makes this process the control build; a pool that is open already goes on clearing."""
+    """Makes this process the control build."""
     DatabaseWrapper.set_tenant = forget
-    settings.DATABASES["default"]["OPTIONS"]["pool"].pop("reset")
+    base.forget_schema = lambda _connection: None
 
 
 @cache
