@@ -27,6 +27,7 @@ from tests import browser, recycled
 from tests.crossing import thinned
 
 _numbers = itertools.count(1)
+_made: list[Partner] = []
 pytest_plugins = ["tests.orders.fixtures"]
 
 
@@ -82,11 +83,17 @@ def _database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _public() -> Iterator[None]:
-    """Every test starts in the public schema, in Russian: a page for an English reader leaves its language behind."""
+    """Every test starts in the public schema, in Russian: a page for an English reader leaves its language behind.
+
+    Partners that it makes are given back; those of a module's fixtures are made before, and stay.
+    """
     connection.set_schema_to_public()
     translation.activate("ru")
+    before = len(_made)
     yield
     connection.set_schema_to_public()
+    while len(_made) > before:
+        recycled.give_back(_made.pop())
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +110,9 @@ def make_partner(**options: Any) -> Partner:
     """A new partner with a name of its own; with `slug`, where another process makes partners as well."""
     number = next(_numbers)
     slug = options.pop("slug", f"partner-{number}")
-    return create_partner(slug=slug, name=options.pop("name", f"Партнёр {number}"), **options)
+    made = create_partner(slug=slug, name=options.pop("name", f"Партнёр {number}"), **options)
+    _made.append(made)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +127,6 @@ def partner(operator: LegalEntity) -> Iterator[Partner]:
     """A fresh partner, current for the test."""
     with in_partner(make_partner()) as made:
         yield made
-    recycled.give_back(made)
 
 
 @pytest.fixture
@@ -126,7 +134,6 @@ def sandbox_partner(operator: LegalEntity) -> Iterator[Partner]:
     """A fresh sandbox partner with a clock of its own, current for the test."""
     with in_partner(make_partner(is_sandbox=True)) as made:
         yield made
-    recycled.give_back(made)
 
 
 @pytest.fixture

@@ -22,15 +22,15 @@ from apps.catalog.models import (
     TariffRelation,
 )
 from apps.core import clock
+from apps.partners.models import Partner
 from tests.catalog.conftest import read, run
-from tests.conftest import make_partner
 
 
 @pytest.fixture
-def filled(catalogue: None, operator: Any) -> None:
+def filled(partner: Partner, catalogue: None, operator: Any) -> None:
     """Something in every table."""
     run(read("price-list.csv"))
-    offers.put_on_sale(partner_id=make_partner().pk, tariffs=Tariff.objects.filter(code__startswith="KINO"))
+    offers.put_on_sale(partner_id=partner.pk, tariffs=Tariff.objects.filter(code__startswith="KINO"))
     kino = Tariff.objects.get(code="KINO-M")
     Offer.objects.filter(tariff=kino).update(price="349.50", on_sale_until=date(2027, 1, 31))
     Product.objects.filter(code="KINO").update(
@@ -62,6 +62,7 @@ TABLES = [
 ]
 
 
+@pytest.mark.crossed("format")
 @pytest.mark.parametrize("format", [PriceListCSV, PriceListXLSX])
 @pytest.mark.parametrize(("table", "model"), TABLES)
 def test_what_goes_out_comes_back_without_change(filled: None, table: Any, model: Any, format: Any) -> None:
