@@ -11,6 +11,8 @@ from apps.partners import schemas
 from apps.partners.models import Partner
 
 _free: list[str] = []
+_lent: dict[str, str] = {}
+"""What each schema was called before it was a partner's: it is again where that was rolled back."""
 
 # Whatever a test did to a schema: only one that is like the template is used again.
 _SHAPE = """
@@ -53,7 +55,7 @@ def build(schema: str, anew: Callable[[str], None] = schemas.build) -> None:
         return
     with connection.cursor() as cursor:
         cursor.execute(f'ALTER SCHEMA "{_free[-1]}" RENAME TO "{schema}"')
-    _free.pop()
+    _lent[schema] = _free.pop()
 
 
 def give_back(partner: Partner) -> None:
@@ -63,6 +65,7 @@ def give_back(partner: Partner) -> None:
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 if _shape(cursor, partner.schema_name) != _shape_of_template():
+                    _take_again(cursor, partner.schema_name)
                     return
                 # For superusers only: nobody asks what refers to a row, or who keeps it.
                 cursor.execute("SET LOCAL session_replication_role = replica; SET LOCAL lock_timeout = '3s'")
@@ -72,6 +75,14 @@ def give_back(partner: Partner) -> None:
         except DatabaseError:
             return  # Somebody still works with it, or this server's user may not: it stays where it is.
         _free.append(free)
+
+
+def _take_again(cursor: Any, schema: str) -> None:
+    """Of a partner whose making was rolled back: its schema is as it was lent."""
+    lent = _lent.pop(schema, None)
+    cursor.execute("SELECT to_regnamespace(%s) IS NULL AND to_regnamespace(%s) IS NOT NULL", [schema, lent])
+    if lent and cursor.fetchone()[0]:
+        _free.append(lent)
 
 
 def _empty(cursor: Any, schema: str) -> None:
