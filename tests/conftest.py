@@ -115,10 +115,17 @@ def make_partner(**options: Any) -> Partner:
     return made
 
 
+@pytest.fixture(scope="session")
+def _browser() -> Iterator[browser.Kept]:
+    kept = browser.Kept()
+    yield kept
+    kept.close()
+
+
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
+def chromium(_browser: browser.Kept) -> Iterator[Any]:
     """A headless browser."""
-    with browser.chromium() as found:
+    with _browser.lent() as found:
         yield found
 
 
