@@ -48,12 +48,8 @@ def freeze_payments(sent: Iterable[Payment]) -> None:
         if rule is None or rule.maker != ReceiptMaker.GATEWAY or payment.only_binds:
             continue
         if receipt_routes.goes_inside(payment, receipt_lines.sold(payment)):
-            made = _of_payment(payment, Route(rule, payment.connection_id, ReceiptWay.INSIDE), waits=True)
-            if made.connection_id != payment.connection_id:
-                # The payment has moved to another gateway, unsent: its receipt goes with it.
-                made.connection = payment.connection
-                made.reference = GatewayReference.allot(payment.connection, KIND, made.pk)
-                made.save(update_fields=["connection", "reference"])
+            # From now on the payment goes to no other gateway (`calling`).
+            _of_payment(payment, Route(rule, payment.connection_id, ReceiptWay.INSIDE), waits=True)
 
 
 def is_frozen(payment: Payment) -> bool:
