@@ -282,6 +282,7 @@ class OfferTable(Table):
     begins = column("on_sale_from", "Продаётся с", Day())
     ends = column("on_sale_until", "Продаётся по", Day())
     payer = column("payer", "Кто платит", Chosen(Offer._meta.get_field("payer").choices))
+    holds = column("hold_first", "Сначала удержать", YesNo())
     sort = column("sort", "Порядок", Whole())
 
     class Meta(Table.Meta):
@@ -289,7 +290,7 @@ class OfferTable(Table):
         name = _("Предложения партнёрам")
         import_id_fields = ("partner", "tariff", "channel")
         fields = (
-            "partner", "tariff", "channel", "is_on_sale", "price", "begins", "ends", "payer", "sort"
+            "partner", "tariff", "channel", "is_on_sale", "price", "begins", "ends", "payer", "holds", "sort"
         )  # fmt: skip
 
     def before_save_instance(self, instance: Offer, row: Any, **options: Any) -> None:

@@ -32,7 +32,7 @@ def filled(partner: Partner, catalogue: None, operator: Any) -> None:
     run(read("price-list.csv"))
     offers.put_on_sale(partner_id=partner.pk, tariffs=Tariff.objects.filter(code__startswith="KINO"))
     kino = Tariff.objects.get(code="KINO-M")
-    Offer.objects.filter(tariff=kino).update(price="349.50", on_sale_until=date(2027, 1, 31))
+    Offer.objects.filter(tariff=kino).update(price="349.50", on_sale_until=date(2027, 1, 31), hold_first=True)
     Product.objects.filter(code="KINO").update(
         min_age=18, regions=["77", "50"], short={"ru": "Кино", "en": "Films"}
     )
