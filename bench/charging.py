@@ -56,12 +56,8 @@ def _charging(in_flight: int, count: int) -> dict[str, float]:
         for name, each in (("warm", WARM // PARTNERS), ("measured", count // PARTNERS)):
             for till in tills:
                 till.write(each)
-            parts = {"lanes": charger.process.pid, "simulator": simulator.process.pid}
-            parts |= {"postgres": spent.postgres()} if "CPU" in os.environ else {}
-            before = spent.seconds(parts)
-            seconds[name] = charger.charge()
-            if "CPU" in os.environ:
-                spent.tell(before, spent.seconds(parts), each * PARTNERS)
+            with spent.told(each * PARTNERS, lanes=charger.pid, simulator=simulator.pid):
+                seconds[name] = charger.charge()
             check(tills)
         took, least = seconds["measured"], LATENCY / in_flight * (count // PARTNERS * PARTNERS)
         return {
@@ -80,10 +76,14 @@ class Charger:
         context = multiprocessing.get_context("spawn")
         self.memory = 0.0
         self._go, self._done = context.Queue(), context.Queue()
-        self.process = context.Process(target=run_lanes, args=(self._go, self._done))
-        self.process.start()
+        self._process = context.Process(target=run_lanes, args=(self._go, self._done))
+        self._process.start()
         self._done.get()
         return self
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
 
     def charge(self) -> float:
         """Seconds until nothing is left to be charged."""
@@ -94,7 +94,7 @@ class Charger:
 
     def __exit__(self, *_error: object) -> None:
         self._go.put(None)
-        self.process.join(10)
+        self._process.join(10)
 
 
 class Till:

@@ -45,11 +45,7 @@ def run_lanes(go: Any, done: Any) -> None:
     while go.get() is not None:
         if profile:
             profile.enable()
-        before = resource.getrusage(resource.RUSAGE_SELF)
         lane_runner.Runner().run()
-        after = resource.getrusage(resource.RUSAGE_SELF)
-        if "CPU" in os.environ:
-            print("cpu", after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime, flush=True)
         if profile:
             profile.disable()
             profile.dump_stats(os.environ["PROFILE"])
@@ -61,17 +57,17 @@ def read_messages(ready: Any, stop: Any) -> None:
     import django
 
     django.setup()
-    from apps.core import due
+    from apps.core import due, tasks
 
     due.waiting()
     ready.put("reader")
     while not stop.is_set():
-        rows, along = due.claim(20, lanes=False), set[int]()
+        rows, along = due.claim(tasks.ROUND, lanes=False), set[int]()
         for row in rows:
             if row.pk not in along:
                 due.run(row, along)
-        if not rows:
-            stop.wait(0.02)
+        if len(rows) < tasks.ROUND:
+            stop.wait(tasks.PAUSE_SECONDS)
 
 
 def keep_lanes(ready: Any, stop: Any) -> None:

@@ -142,9 +142,14 @@ def connector_class(path: str) -> type[Connector]:
     return found
 
 
+@cache
+def _names(config: type[Any]) -> frozenset[str]:
+    return frozenset(item.name for item in fields(config))
+
+
 def configured(connector: type[Connector], values: Mapping[str, Any]) -> Any:
     """A Config of stored values, without names it does not know. Raises ConnectorError if one lacks."""
-    known = {item.name for item in fields(connector.Config)}
+    known = _names(connector.Config)
     try:
         return connector.Config(**{name: value for name, value in values.items() if name in known})
     except TypeError as error:

@@ -154,9 +154,21 @@ def instances(rows: models.QuerySet[_Model]) -> list[_Model]:
 
     No signal is sent, no relation is fetched along; what was left out is read when it is asked for, as ever.
     """
-    columns, model = _columns(rows), rows.model
+    columns = _columns(rows)
+    return _made(rows.model, columns, rows.values_list(*columns))
+
+
+def raw(model: type[_Model], statement: str, given: Mapping[str, Any]) -> list[_Model]:
+    """The same of what a statement returns: all columns of a model whose fields take values as the driver has them."""
+    names = {one.column: one.attname for one in model._meta.concrete_fields}
+    with connection.cursor() as cursor:
+        cursor.execute(statement, given)
+        return _made(model, [names[one.name] for one in cursor.description], cursor.fetchall())
+
+
+def _made(model: type[_Model], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[_Model]:
     found = []
-    for values in rows.values_list(*columns):
+    for values in rows:
         one = model.__new__(model)
         one.__dict__ = dict(zip(columns, values, strict=True))
         one._state = state = ModelState()

@@ -152,16 +152,22 @@ def cancel(kind: str, object_id: UUID) -> None:
 
 def cancel_many(kind: str, object_ids: Iterable[UUID]) -> None:
     """`cancel` for many objects at once."""
-    given = [current_partner_id(), kind, bulk.array(object_ids)]
-    failed = [row for row in models.Due.objects.raw(_CANCEL, given) if row.attempts >= PATIENCE]
+    partner_id = current_partner_id()
+    with connection.cursor() as cursor:
+        cursor.execute(_CANCEL, [partner_id, kind, bulk.array(object_ids), PATIENCE])
+        failed = dict(cursor.fetchall())
     if failed:
         # Staff need not look any more at what failed and is not to be done.
-        done(failed[0].partner_id, None, {row.pk: row.object_id for row in failed})
+        done(partner_id, None, failed)
 
 
 _CANCEL = """
-DELETE FROM core_due WHERE partner_id IS NOT DISTINCT FROM %s AND kind = %s AND object_id = ANY(%s::uuid[])
-RETURNING *
+WITH gone AS (
+    DELETE FROM public.core_due
+    WHERE partner_id IS NOT DISTINCT FROM %s AND kind = %s AND object_id = ANY(%s::uuid[])
+    RETURNING id, object_id, attempts
+)
+SELECT id, object_id FROM gone WHERE attempts >= %s
 """
 
 
@@ -177,7 +183,7 @@ def claim(
     partner = ("" if partner_id is None else _OF_PARTNER) + ("" if lanes else " AND lane IS NULL")
     sql = _CLAIM.format(own_clock="" if until else "NOT", partner=partner)
     values = {"now": now, "until": until or now, "partner": partner_id, "limit": limit}
-    rows = list(models.Due.objects.raw(sql, {**values, "lease": uuid4(), "leased_until": now + LEASE}))
+    rows = bulk.raw(models.Due, sql, {**values, "lease": uuid4(), "leased_until": now + LEASE})
     # What an UPDATE returns has no order.
     return sorted(rows, key=lambda row: (row.due_at, row.pk))
 
@@ -398,7 +404,7 @@ def claim_lane(lane: int, limit: int, lease: UUID) -> list[models.Due]:
     """
     now = clock.wall()
     values = {"lane": lane, "now": now, "lease": lease, "leased_until": now + LEASE, "limit": limit}
-    rows = list(models.Due.objects.raw(_CLAIM_LANE, values))
+    rows = bulk.raw(models.Due, _CLAIM_LANE, values)
     return sorted(rows, key=lambda row: (row.due_at, row.pk))
 
 

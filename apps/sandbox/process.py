@@ -29,6 +29,11 @@ class Simulator:
         """Base address, without a slash at the end. Valid after `start`."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int | None:
+        """Of the running process."""
+        return self.process.pid if self.process else None
+
     def start(self) -> str:
         """Return the base address once it answers. RuntimeError if the process ends before that."""
         self.state.mkdir(parents=True, exist_ok=True)

@@ -3,19 +3,38 @@
 Not by the pool's own `reset`: that hands every connection to a thread of the pool's, a third of a short request's time.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 from django_tenants.postgresql_backend import base
 from psycopg.pq import TransactionStatus
+from psycopg.types.datetime import TimestamptzLoader
 
 
-class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
+class _Moments(TimestamptzLoader):
+    timezone = UTC
+    """What Django looks for, to know whether the reader is for its zone; the connection's own is the same."""
+
+    def load(self, data: Any) -> datetime:
+        try:
+            return datetime.fromisoformat(str(data, "ascii"))
+        except ValueError:
+            return super().load(data)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
     """Whoever gets it next and forgets to say whose data is wanted finds nobody's."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._has_schema = False
         super().__init__(*args, **options)
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """Django's, with a reader of moments that takes a third of the time of its own."""
+        params: dict[str, Any] = super().get_connection_params()
+        params["context"].adapters.register_loader("timestamptz", _Moments)
+        return params
 
     def _handle_search_path(self, cursor: Any = None) -> None:
         self._has_schema = True
