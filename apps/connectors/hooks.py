@@ -73,7 +73,10 @@ def hook(request: HttpRequest, connection: int) -> HttpResponse:
         text, content_type = owner.connector_class.acknowledge(message)
     except LookupError:
         text, content_type = Connector.acknowledge(message)
-    return HttpResponse(text, content_type=content_type)
+    answer = HttpResponse(text, content_type=content_type)
+    # The middleware that would set it is passed by, and in chunks it takes longer.
+    answer["Content-Length"] = str(len(answer.content))
+    return answer
 
 
 def _length(request: HttpRequest) -> int:

@@ -17,7 +17,7 @@ from apps.core.lane_slots import MOST, POLL_SECONDS, Piece, Slots, alike, place
 from apps.core.tenancy import in_partner, in_public
 
 log = logging.getLogger(__name__)
-LINGER_SECONDS, LONGEST_SECONDS = 0.02, 0.25
+LINGER_SECONDS, LONGEST_SECONDS = 0.02, 0.5
 """For which the first answer waits for others that are recorded with it, at least and at most."""
 SHARE = 3
 """In between it waits so many times as long as the last ones took to record, and so it is with looks for new work:

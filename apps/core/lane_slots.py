@@ -13,9 +13,9 @@ from apps.core.lanes import Limits, Steps
 
 POLL_SECONDS = 0.1
 """Between two looks for new work, of a lane or for lanes."""
-MOST = 200
+MOST = 400
 """So many answers at most are recorded at once."""
-AHEAD_SECONDS = 0.5
+AHEAD_SECONDS = 2
 """Calls are claimed so long ahead of a fast service: the more at a time, the less each costs."""
 
 
