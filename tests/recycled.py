@@ -48,10 +48,14 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NO
 """
 
 
-def build(schema: str, anew: Callable[[str], None] = schemas.build) -> None:
+ANEW: Callable[[str], None] = schemas.build
+"""As the product makes a schema."""
+
+
+def build(schema: str) -> None:
     """In place of `schemas.build`: a schema that was given back, or else a new one."""
     if not _free:
-        anew(schema)
+        ANEW(schema)
         return
     with connection.cursor() as cursor:
         cursor.execute(f'ALTER SCHEMA "{_free[-1]}" RENAME TO "{schema}"')

@@ -370,12 +370,15 @@ def test_a_build_that_moves_the_unknown_is_caught(
     monkeypatch.setattr(calling, "_unknown", careless)
     route(till.partner, (till, 60), (spare, 40))
 
-    def run() -> None:
-        for seed in range(12):
+    def is_asked_for_twice(seed: int) -> bool:
+        try:
             Fate(till, spare, random.Random(seed)).live()
+        except AssertionError as error:
+            # Such a build may fail in other ways as well; where shares lead it depends on the payment's id.
+            return "asked for at" in str(error)
+        return False
 
-    with pytest.raises(AssertionError, match="asked for at"):
-        run()
+    assert any(is_asked_for_twice(seed) for seed in range(60))
 
 
 @pytest.mark.crossed("point")
