@@ -1,8 +1,14 @@
-"""A connection as a lane: what its service allows now."""
+"""A connection as a lane: what its service allows now, and work that calls through it."""
 
 import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from apps.connectors import breaker
+from django.db import transaction
+
+from apps.connectors import breaker, notes
 from apps.connectors.models import Connection
 from apps.core import lanes
 
@@ -26,3 +32,36 @@ def limits(lane: int) -> lanes.Limits:
         _kept[lane] = time.monotonic(), found
     places = breaker.places(lane)
     return found if places is None else lanes.Limits(min(places, found.in_flight), found.per_second)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An answer, and what its call has to leave in the database."""
+
+    answer: Any
+    notes: list[notes.Note]
+
+
+class Calls(lanes.Steps):
+    """Calls that leave lines of the journal and notes about their connection: those are written with the answers."""
+
+    @abstractmethod
+    def go_out(self, plan: Any) -> Any:
+        """The call itself, without the database."""
+
+    @abstractmethod
+    def conclude(self, answers: Sequence[tuple[Any, Any]]) -> object:
+        """Writes down (plan, answer or Exception) each, in the caller's transaction."""
+
+    def call(self, plan: Any) -> _Told:
+        with notes.keeping() as kept:
+            try:
+                return _Told(self.go_out(plan), kept)
+            except Exception as error:
+                return _Told(error, kept)
+
+    def record(self, answers: Sequence[tuple[Any, Any]]) -> None:
+        told = [(plan, one if isinstance(one, _Told) else _Told(one, [])) for plan, one in answers]
+        with transaction.atomic():
+            self.conclude([(plan, one.answer) for plan, one in told])
+            notes.write([note for _plan, one in told for note in one.notes])

@@ -2,11 +2,13 @@
 
 from uuid import UUID
 
-from apps.core import due, events
+from apps.core import due, events, lanes
 from apps.core.models import Event
-from apps.orders import evidence, fitting, fulfilment, moving, services  # noqa: F401 - evidence registers itself
+from apps.orders import evidence, fitting, moving, provisioning, services  # noqa: F401 - evidence registers itself
+from apps.orders.fulfilment import FULFIL
 
-due.task(fulfilment.FULFIL)(fulfilment.fulfil)
+due.task(FULFIL)(provisioning.fulfil)
+lanes.steps(FULFIL, provisioning.Provisioning())
 
 
 @events.on("billing.InvoicePaid")

@@ -195,6 +195,11 @@ class Fulfilment(UUIDModel):
     )
     service = models.ForeignKey(Service, models.PROTECT, related_name="fulfilments", verbose_name=_("услуга"))
     action = models.CharField(_("что сделать"), max_length=10, choices=FulfilmentAction.choices)
+    provider = PublicReference("providers.Provider", null=True, blank=True, verbose_name=_("поставщик"))
+    # The lane that it is done in; None where nobody outside is asked.
+    connection = PublicReference(
+        "connectors.Connection", null=True, blank=True, verbose_name=_("подключение")
+    )
     state = models.CharField(
         _("состояние"), max_length=12, choices=FulfilmentState.choices, default=FulfilmentState.QUEUED
     )

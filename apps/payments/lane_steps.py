@@ -2,47 +2,10 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
-from apps.connectors import notes
-from apps.core import lanes
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """An answer, and what its call has to leave in the database."""
-
-    answer: Any
-    notes: list[notes.Note]
-
-
-class Calls(lanes.Steps):
-    """Calls that leave lines of the journal and notes about their connection: those are written with the answers."""
-
-    @abstractmethod
-    def go_out(self, plan: Any) -> Any:
-        """The call itself, without the database."""
-
-    @abstractmethod
-    def conclude(self, answers: Sequence[tuple[Any, Any]]) -> object:
-        """Writes down (plan, answer or Exception) each, in the caller's transaction."""
-
-    def call(self, plan: Any) -> _Told:
-        with notes.keeping() as kept:
-            try:
-                return _Told(self.go_out(plan), kept)
-            except Exception as error:
-                return _Told(error, kept)
-
-    def record(self, answers: Sequence[tuple[Any, Any]]) -> None:
-        told = [(plan, one if isinstance(one, _Told) else _Told(one, [])) for plan, one in answers]
-        with transaction.atomic():
-            self.conclude([(plan, one.answer) for plan, one in told])
-            notes.write([note for _plan, one in told for note in one.notes])
+from apps.connectors.lanes import Calls
 
 
 class Sending(Calls):

@@ -9,11 +9,11 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from apps.connectors import exchange
+from apps.connectors.lanes import Calls
 from apps.connectors.models import Connection
 from apps.core import clock, due, faults, lanes
 from apps.payments import calling, timing
 from apps.payments.gateway import Gateway, GatewayRefund, Status
-from apps.payments.lane_steps import Calls
 from apps.payments.models import Payment, PaymentState, Refund, RefundState
 from apps.payments.refund_recording import judge, locked, post
 

@@ -31,23 +31,39 @@ def ensure(name: str, *, code: str = "", contact: str = "") -> Provider:
     return found
 
 
-def connector_for(product: Supplied) -> ProviderConnector:
-    """The connector that supplies `product` to the current partner: a sandbox one gets test connections only.
+def connection_for(product: Supplied) -> Connection | None:
+    """The connection through which `product` is supplied to the current partner; None where nobody outside is asked.
 
-    Without a connection, keys come from our own pools, and everything else is done by staff.
-    Raises ValueError for a bundle (its parts are supplied one by one), ConnectorError where the connection is
-    switched off.
+    A sandbox partner gets test connections only. Raises ValueError for a bundle: its parts are supplied one by one.
     """
     if product.delivery == "bundle" or product.provider is None:
         raise ValueError("A bundle has no provider: its parts have")
-    partner, provider = current_partner(), product.provider
-    connection = provider.test_connection if partner.is_sandbox else provider.connection
-    if product.delivery != "manual" and connection is not None:
-        connector: ProviderConnector = connection.open()
-        return connector
+    if product.delivery == "manual":
+        return None
+    provider = product.provider
+    connection: Connection | None = (
+        provider.test_connection if current_partner().is_sandbox else provider.connection
+    )
+    return connection
+
+
+def local_connector(product: Supplied) -> ProviderConnector:
+    """Who supplies `product` without a connection: our own pools, or else staff. It needs the database."""
     local: type[ProviderConnector] = KeyPool if product.delivery == "key" else Manual
     path = f"{local.__module__}.{local.__name__}"
     unsaved = Connection(
-        kind=Kind.PROVIDER, connector=path, name=str(local.title), is_test=partner.is_sandbox
+        kind=Kind.PROVIDER, connector=path, name=str(local.title), is_test=current_partner().is_sandbox
     )
     return local(local.Config(), unsaved)
+
+
+def connector_for(product: Supplied) -> ProviderConnector:
+    """The connector that supplies `product` to the current partner.
+
+    Raises what `connection_for` raises, and ConnectorError where the connection is switched off.
+    """
+    connection = connection_for(product)
+    if connection is None:
+        return local_connector(product)
+    connector: ProviderConnector = connection.open()
+    return connector

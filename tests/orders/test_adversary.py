@@ -17,7 +17,7 @@ from apps.core.money import Money
 from apps.core.tenancy import in_partner
 from apps.ledger.models import Transfer
 from apps.notifications.models import Message
-from apps.orders import fulfilment
+from apps.orders import fulfilment, provisioning
 from apps.orders.models import Fulfilment, Service, ServiceState
 from apps.payments import handlers, payments, refund_calls
 from apps.payments.models import Payment, Refund
@@ -171,7 +171,7 @@ def test_the_provider_answers_after_the_end(shop: Shop, provider_sim: Control, h
     [row] = Fulfilment.objects.all()
     due.cancel(fulfilment.FULFIL, row.pk)
     provider_sim.fault("delay", seconds=4, match={"operation": "activate"})
-    worker = in_thread(shop, lambda: fulfilment.fulfil(row.pk))
+    worker = in_thread(shop, lambda: provisioning.fulfil(row.pk))
     eventually(lambda: provider_sim.log(operation="activate", request_id=str(row.pk)))
     if how == "cancelled":
         subscriptions.cancel(Subscription.objects.get(), at_period_end=False, actor="staff")

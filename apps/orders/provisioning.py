@@ -1,0 +1,182 @@
+"""Providers are asked, for one fulfilment or many at once: claimed in a batch, called one by one, concluded in a batch.
+
+The id of the request is one for ever: any number may ask at once and be killed anywhere.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from apps.catalog.models import Product, ProductParameter, TariffVersion
+from apps.catalog.parameters import AskedAt
+from apps.connectors import exchange
+from apps.connectors.base import ConnectorError
+from apps.connectors.lanes import Calls
+from apps.connectors.models import Connection
+from apps.core import clock, faults, lanes
+from apps.orders import fulfilment as outcomes
+from apps.orders import history
+from apps.orders.models import Fulfilment, FulfilmentAction, FulfilmentState, Order, Service, ServiceState
+from apps.providers.base import ProviderConnector, Provisioned, ProvisionRequest
+from apps.providers.services import connection_for, local_connector
+
+_A, _F, _S = FulfilmentAction, FulfilmentState, ServiceState
+SOON = timedelta(seconds=5)
+"""After which what was claimed and not called is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """All that a call about a fulfilment needs of the database."""
+
+    fulfilment: Fulfilment
+    """As it was claimed, its service at hand."""
+    request: ProvisionRequest
+    product: Product
+    connection: Connection | None
+    """None: our own pools, or staff. Those are asked with the database at hand, never in a lane."""
+    is_repeated: bool
+    """Whether an earlier request of it may have arrived."""
+
+
+def fulfil(fulfilment_id: UUID) -> None:
+    """Does one thing at its provider, at once."""
+    asked = claim([fulfilment_id]).get(fulfilment_id)
+    if asked is None:
+        return
+    faults.at("orders.claimed-not-called")
+    answer: Provisioned | Exception
+    try:
+        answer = call(asked)
+        faults.at("orders.called-not-recorded")
+    except ConnectorError as error:
+        answer = error
+    with transaction.atomic():
+        conclude([(asked, answer)])
+        faults.at("orders.recorded-not-committed")
+    faults.at("orders.recorded")
+
+
+def claim(fulfilment_ids: Sequence[UUID]) -> dict[UUID, Asked]:
+    """Commits that these are being asked for, and gives what to ask; what is missing needs no call."""
+    with transaction.atomic():
+        found = [one for one in outcomes.locked(fulfilment_ids) if one.state in _OPEN]
+        products = Product.objects.select_related(
+            "provider__connection", "provider__test_connection"
+        ).in_bulk({one.service.product_id for one in found})
+        asked = {}
+        for one in found:
+            if plan := _claim(one, products[one.service.product_id]):
+                asked[one.pk] = plan
+    return asked
+
+
+_OPEN = {_F.QUEUED, _F.RETRY, _F.UNKNOWN, _F.IN_PROGRESS}
+
+
+def _claim(fulfilment: Fulfilment, product: Product) -> Asked | None:
+    connection = connection_for(product)
+    if (connection and connection.pk) != fulfilment.connection_id:
+        # Its provider is reached in another way since: it goes on in that lane.
+        fulfilment.connection = connection
+        outcomes.later(fulfilment, fulfilment.state, timedelta(0), "")
+        return None
+    if fulfilment.action == _A.EXTEND and fulfilment.service.state == _S.PENDING:
+        # What is not there yet is not extended: the first request goes first.
+        outcomes.later(fulfilment, _F.RETRY, timedelta(minutes=10), _("Ждёт подключения услуги"))
+        return None
+    if fulfilment.action == _A.PROVISION and (lacking := _lacking(fulfilment.service)):
+        outcomes.call_staff(fulfilment, _("Нужны данные: {names}").format(names=", ".join(lacking)))
+        return None
+    if _is_overtaken(fulfilment):
+        outcomes.close(fulfilment, _F.DONE, reason=_("Уже продлено на больший срок"))
+        return None
+    is_repeated = fulfilment.state in {_F.UNKNOWN, _F.IN_PROGRESS}
+    history.change(fulfilment, _F.IN_PROGRESS, attempts=fulfilment.attempts + 1)
+    return Asked(fulfilment, _request(fulfilment), product, connection, is_repeated)
+
+
+def _lacking(service: Service) -> list[str]:
+    """Names of what has to be known before it can be given out, and is not yet."""
+    asked = ProductParameter.objects.filter(
+        product=service.product_id, asked_at=AskedAt.FULFILMENT, is_required=True
+    )
+    return [str(one.name) for one in asked if one.code not in service.answers]
+
+
+def _is_overtaken(fulfilment: Fulfilment) -> bool:
+    """A later renewal was done first: to extend now would shorten what the customer has paid for."""
+    until, wanted = fulfilment.service.active_until, fulfilment.period_end
+    return fulfilment.action == _A.EXTEND and bool(until and wanted and wanted < until)
+
+
+def _request(fulfilment: Fulfilment) -> ProvisionRequest:
+    service = fulfilment.service
+    version = TariffVersion.objects.select_related("tariff").get(pk=service.tariff_version_id)
+    order = Order.objects.filter(subscription=service.subscription_id).first()
+    # What was answered for it: at the order and since.
+    answers = {**(order.answers if order else {}), **service.answers}
+    return ProvisionRequest(
+        request_id=service.request_id,
+        sku=version.tariff.code,
+        customer_ref=str(service.customer_id),
+        # To take back there is no period to name.
+        period_end=fulfilment.period_end or clock.today(),
+        parameters={**version.parameters, **answers},
+    )
+
+
+def call(asked: Asked) -> Provisioned:
+    """Asks the provider. Raises ConnectorError."""
+    with exchange.about(asked.fulfilment.pk):
+        connector = asked.connection.open() if asked.connection else local_connector(asked.product)
+        return _called(connector, asked)
+
+
+def _called(connector: ProviderConnector, asked: Asked) -> Provisioned:
+    request, action = asked.request, asked.fulfilment.action
+    if action == _A.CANCEL:
+        return connector.cancel(request.request_id)
+    if asked.fulfilment.period_end is None:
+        raise ConnectorError("No period is paid")
+    if action == _A.EXTEND:
+        # Named by its own id: repeated, it is the same extension.
+        return connector.extend(
+            request.request_id, extension_id=asked.fulfilment.pk, period_end=request.period_end
+        )
+    if asked.is_repeated and (found := connector.fetch(request.request_id)) is not None:
+        return found
+    return connector.provision(request)
+
+
+def conclude(answers: Sequence[tuple[Asked, Any]]) -> None:
+    """Writes down what came of it, in the caller's transaction. Raises what is no answer of a provider."""
+    given = {asked.fulfilment.pk: (asked, answer) for asked, answer in answers}
+    for fulfilment in outcomes.locked(given):
+        asked, answer = given[fulfilment.pk]
+        if isinstance(answer, Provisioned):
+            outcomes.answered(fulfilment, answer)
+        elif isinstance(answer, ConnectorError):
+            outcomes.failed(fulfilment, answer, is_repeated=asked.is_repeated)
+        elif isinstance(answer, lanes.PutBack):
+            outcomes.put_back(fulfilment, SOON, is_repeated=asked.is_repeated)
+        else:
+            raise answer
+
+
+class Provisioning(Calls):
+    """Fulfilments in the lane of their provider."""
+
+    def claim(self, object_ids: Sequence[UUID]) -> dict[UUID, Asked]:
+        return claim(object_ids)
+
+    def go_out(self, plan: Asked) -> Provisioned:
+        return call(plan)
+
+    def conclude(self, answers: Sequence[tuple[Asked, Any]]) -> None:
+        conclude(answers)
