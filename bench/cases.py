@@ -141,6 +141,13 @@ def webhook_intake() -> dict[str, float]:
     return webhooks.webhook_intake()
 
 
+def order_to_key() -> dict[str, float]:
+    """Twenty customers a second who have paid, for a minute, until each has the key; the floor is a second."""
+    from bench import fulfilment
+
+    return fulfilment.order_to_key()
+
+
 def idle_tick_1000() -> dict[str, float]:
     """A tick over 1,000 partners with nothing due; the floor is one bare SELECT."""
     at_least(1000)
@@ -162,6 +169,7 @@ CASES: dict[str, Callable[[], dict[str, float]]] = {
     "charging_30": charging_30,
     "charging_200": charging_200,
     "webhook_intake": webhook_intake,
+    "order_to_key": order_to_key,
     "invoice_pdf": invoice_pdf,
     "partner_create": partner_create,
     "migrate_column_200": migrate_column_200,

@@ -8,25 +8,18 @@ floor is the pace at which they come: a ratio of 1 means that the last is settle
 import json
 import multiprocessing
 import os
-import subprocess
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-
-import httpx
 
 from apps.core import clock, models
 from apps.core.tenancy import in_partner
 from apps.payments.models import Payment
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
-from armor.ports import free_port
-from armor.programs import accepts
-from armor.supervisor import web_program
-from bench import spent, worker
+from bench import programs, spent, worker
 from bench.charging import Charger, Till, check, tills_at
 
 PER_SECOND = 300
@@ -42,23 +35,12 @@ def webhook_intake() -> dict[str, float]:
         simulator = stack.enter_context(Simulator("yookassa", state=folder))
         tills = tills_at(Control(simulator.url), 30, latency=0)
         bodies = _pending(tills, count)
-        port, web = _web(stack)
-        context = multiprocessing.get_context("spawn")
-        stop, answered = context.Event(), context.Queue()
+        port, web = programs.web(stack)
         url = f"http://localhost:{port}/hooks/{tills[0].connection.pk}/"
-        ready = context.Queue()
-        workers = [
-            context.Process(target=one, args=(ready, stop))
-            for one in (worker.read_messages, worker.keep_lanes)
-        ]
-        stack.callback(lambda: [one.join(20) for one in workers])
-        stack.callback(stop.set)
-        for one in workers:
-            one.start()
-        for _ in workers:
-            ready.get(timeout=PATIENCE)
+        reader, lanes = programs.workers(stack, worker.read_messages, worker.keep_lanes)
+        context = multiprocessing.get_context("spawn")
+        answered = context.Queue()
         poster = context.Process(target=worker.tell, args=(url, bodies, PER_SECOND, answered))
-        reader, lanes = (one.pid for one in workers)
         with spent.told(len(bodies), web=web, reader=reader, lanes=lanes, simulator=simulator.pid):
             poster.start()
             began, ended, accepted, wait = answered.get(timeout=PATIENCE)
@@ -99,28 +81,6 @@ def _pending(tills: list[Till], count: int) -> list[bytes]:
     # Nobody is to find out by looking.
     models.Due.objects.filter(kind="payments.sweep").update(due_at=clock.wall() + timedelta(hours=1))
     return bodies
-
-
-def _web(stack: ExitStack) -> tuple[int, int]:
-    port = free_port()
-    env = os.environ | {"ARMOR_PORT": str(port)}
-    process = subprocess.Popen(list(web_program(port).command), env=env, cwd=Path(__file__).parent.parent)
-    stack.callback(lambda: process.wait(20))
-    stack.callback(process.terminate)
-    until = time.monotonic() + 60
-    while not (accepts(port) and _have_answered(process.pid, port)):
-        if time.monotonic() > until or process.poll() is not None:
-            raise RuntimeError("The web server did not start")
-        time.sleep(0.1)
-    return port, process.pid
-
-
-def _have_answered(master: int, port: int) -> bool:
-    """Whether each of its processes has: the first loads the product before it, and has threads from then on."""
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda _: httpx.get(f"http://localhost:{port}/admin/login/", timeout=60), range(16)))
-    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    return all(len(os.listdir(f"/proc/{one}/task")) > 1 for one in children)
 
 
 def _until_settled(tills: list[Till]) -> None:

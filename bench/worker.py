@@ -70,6 +70,20 @@ def read_messages(ready: Any, stop: Any) -> None:
             stop.wait(tasks.PAUSE_SECONDS)
 
 
+def work_off(ready: Any, stop: Any) -> None:
+    """A general worker that does whatever comes until it is stopped, but for the lanes' work."""
+    import django
+
+    django.setup()
+    from apps.core import due, tasks
+
+    due.waiting()
+    ready.put("worker")
+    while not stop.is_set():
+        tasks._work()
+        stop.wait(0.02)
+
+
 def keep_lanes(ready: Any, stop: Any) -> None:
     """Does the lanes' work until it is stopped, as Celery's process of them is woken."""
     import django
