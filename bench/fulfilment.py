@@ -1,4 +1,4 @@
-"""The bench of fulfilment: from the moment a customer has paid to the key in their cabinet, with a provider that answers.
+"""The bench of fulfilment: from the moment a customer has paid to the key in their cabinet.
 
 Twenty customers a second come back from the gateway, for a minute. The web server takes the gateway's message, a
 general worker reads it and delivers what follows, the lanes' process asks the gateway and then the provider, who both

@@ -93,21 +93,23 @@ def lock(fulfilment_id: UUID) -> Fulfilment:
     return found[0]
 
 
-def answered(fulfilment: Fulfilment, answer: Provisioned) -> None:
-    """What the provider of a locked fulfilment has said."""
+def answered(fulfilment: Fulfilment, answer: Provisioned) -> UUID | None:
+    """What the provider of a locked fulfilment has said; gives the order that this may have been the last of."""
     if fulfilment.state == _F.REVOKED and fulfilment.action == _A.PROVISION:
         _take_back_again(fulfilment)
     if fulfilment.state != _F.IN_PROGRESS:
-        return
+        return None
     if fulfilment.action == _A.CANCEL and answer.status in {Status.CANCELED, Status.ACTIVE}:
         close(fulfilment, _F.REVOKED)
     elif answer.status == Status.ACTIVE:
         _deliver(fulfilment, answer)
+        return fulfilment.order_id
     elif answer.status == Status.PENDING:
         later(fulfilment, _F.IN_PROGRESS, backoff(fulfilment.attempts), "")
     else:
         reason = _("Выдать вручную") if answer.status == Status.MANUAL else _("Поставщик отозвал услугу")
         call_staff(fulfilment, reason)
+    return None
 
 
 def _take_back_again(provision: Fulfilment) -> None:
@@ -135,11 +137,10 @@ def _deliver(fulfilment: Fulfilment, answer: Provisioned, *, actor: str = "") ->
     if has_news:
         letters.delivered(service, fulfilment)
     events.publish("orders.ServiceActivated" if has_news else "orders.ServiceExtended", service.pk)
-    if fulfilment.order_id:
-        _finish_order(fulfilment.order_id, actor=actor)
 
 
-def _finish_order(order_id: UUID, *, actor: str) -> None:
+def finish_order(order_id: UUID, *, actor: str = "") -> None:
+    """An order whose last piece was delivered is done."""
     order = Order.objects.select_for_update(no_key=True).get(pk=order_id)
     is_whole = not order.fulfilments.exclude(state=_F.DONE).exists()
     if is_whole and order.state == OrderState.IN_PROGRESS:
@@ -216,6 +217,8 @@ def hand_over(
             raise Refused("nothing_given", _("Укажите ключ, ссылку или инструкцию"), status=400)
         answer = Provisioned(Status.ACTIVE, key=key, url=url, instructions=instructions)
         _deliver(fulfilment, answer, actor=actor)
+        if fulfilment.order_id:
+            finish_order(fulfilment.order_id, actor=actor)
 
 
 def revoke_open(service: Service) -> bool:

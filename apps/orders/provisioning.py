@@ -157,16 +157,21 @@ def _called(connector: ProviderConnector, asked: Asked) -> Provisioned:
 def conclude(answers: Sequence[tuple[Asked, Any]]) -> None:
     """Writes down what came of it, in the caller's transaction. Raises what is no answer of a provider."""
     given = {asked.fulfilment.pk: (asked, answer) for asked, answer in answers}
+    touched: set[UUID] = set()
     for fulfilment in outcomes.locked(given):
         asked, answer = given[fulfilment.pk]
         if isinstance(answer, Provisioned):
-            outcomes.answered(fulfilment, answer)
+            if order_id := outcomes.answered(fulfilment, answer):
+                touched.add(order_id)
         elif isinstance(answer, ConnectorError):
             outcomes.failed(fulfilment, answer, is_repeated=asked.is_repeated)
         elif isinstance(answer, lanes.PutBack):
             outcomes.put_back(fulfilment, SOON, is_repeated=asked.is_repeated)
         else:
             raise answer
+    # In their order: pieces of one order are delivered in several lanes.
+    for order_id in sorted(touched):
+        outcomes.finish_order(order_id)
 
 
 class Provisioning(Calls):
