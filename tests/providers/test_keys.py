@@ -1,5 +1,6 @@
 """A key is loaded once and sold once, whoever asks at the same time."""
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -54,12 +55,18 @@ def in_threads(count: int, partner, act) -> list:
 
 
 def test_sixteen_buyers_at_once_get_sixteen_keys(partner):
-    pool = pool_of(150)
-    taken = in_threads(16, partner, lambda _n: [keys.take(pool=pool, request_id=uuid4()) for _ in range(10)])
-    sold = [key.pk for batch in taken for key in batch if key]
-    assert len(sold) == len(set(sold)) == 150
-    assert sum(key is None for batch in taken for key in batch) == 10
+    """KEYS says how many there are; the soak sells 10,000."""
+    count = int(os.environ.get("KEYS", "150"))
+    pool = pool_of(count)
+
+    def buy_while_there_are_any(_number):
+        return list(iter(lambda: keys.take(pool=pool, request_id=uuid4()), None))
+
+    taken = in_threads(16, partner, buy_while_there_are_any)
+    sold = [key.pk for batch in taken for key in batch]
+    assert len(sold) == len(set(sold)) == count
     assert set(pool.keys.values_list("state", "partner_id")) == {(SOLD, partner.pk)}
+    assert len(set(pool.keys.values_list("request_id", flat=True))) == count
     assert list(audits.key_sold_once()) == list(audits.test_keys_apart()) == []
 
 
