@@ -57,12 +57,15 @@ class HttpProvider(ProviderConnector):
 
     def cancel(self, request_id: UUID) -> Provisioned:
         try:
-            self._call("POST", f"/v1/activations/{request_id}/cancel", {})
+            answer = _provisioned(self._call("POST", f"/v1/activations/{request_id}/cancel", {}))
         except ConnectorError as error:
             # A request that never arrived has nothing to take back.
             if error.code != "not_found":
                 raise
-        return Provisioned(Status.CANCELED)
+            return Provisioned(Status.CANCELED)
+        if answer.status != Status.CANCELED:
+            raise ConnectorError(str(_("Поставщик не сказал, что услуга отозвана")), unknown=True)
+        return answer
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         answer = http.request(

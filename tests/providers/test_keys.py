@@ -59,8 +59,15 @@ def test_sixteen_buyers_at_once_get_sixteen_keys(partner):
     count = int(os.environ.get("KEYS", "150"))
     pool = pool_of(count)
 
+    def buy():
+        try:
+            return keys.take(pool=pool, request_id=uuid4())
+        finally:
+            # As a worker after each task: there are fewer connections than buyers.
+            connection.close()
+
     def buy_while_there_are_any(_number):
-        return list(iter(lambda: keys.take(pool=pool, request_id=uuid4()), None))
+        return list(iter(buy, None))
 
     taken = in_threads(16, partner, buy_while_there_are_any)
     sold = [key.pk for batch in taken for key in batch]

@@ -24,7 +24,7 @@ class Provider(Service):
     """Activations by the caller's request id: asked twice, made once."""
 
     name = "provider"
-    fault_kinds = ("pending", "out_of_stock", "failed", "refuse")
+    fault_kinds = ("pending", "out_of_stock", "failed", "refuse", "lie")
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -67,7 +67,12 @@ class Provider(Service):
                 kind, _, token = request.headers.get("Authorization", "").partition(" ")
                 if kind.lower() != "bearer" or not token or token not in (self.options.token or [token]):
                     return error(401, "unauthorized", "Unknown token")
-                return act(key, body | {"_facts": facts})
+                # A lie is a success with an error inside: of what was done, or of what was not.
+                if self.faults.take(["lie"], facts, committed=False):
+                    return web.json_response({"error": "try later"})
+                made = act(key, body | {"_facts": facts})
+                lied = made.status < 400 and self.faults.take(["lie"], facts, committed=True)
+                return web.json_response({"error": "try later"}) if lied else made
 
             return await self.serve(request, facts, answer)
 
