@@ -15,6 +15,8 @@ from django.db import connection
 from django.test import Client, override_settings
 from django.test.client import ClientHandler
 from django.utils import translation
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis
 
 from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner, in_public
@@ -29,6 +31,9 @@ from tests.crossing import thinned
 _numbers = itertools.count(1)
 _made: list[Partner] = []
 pytest_plugins = ["tests.orders.fixtures"]
+# A busy machine may be slow for a second: no test is about that.
+hypothesis.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis.load_profile("suite")
 
 
 LONGEST = (
