@@ -55,15 +55,3 @@ def local_connector(product: Supplied) -> ProviderConnector:
         kind=Kind.PROVIDER, connector=path, name=str(local.title), is_test=current_partner().is_sandbox
     )
     return local(local.Config(), unsaved)
-
-
-def connector_for(product: Supplied) -> ProviderConnector:
-    """The connector that supplies `product` to the current partner.
-
-    Raises what `connection_for` raises, and ConnectorError where the connection is switched off.
-    """
-    connection = connection_for(product)
-    if connection is None:
-        return local_connector(product)
-    connector: ProviderConnector = connection.open()
-    return connector

@@ -12,6 +12,7 @@ from apps.core.tenancy import in_public
 from apps.providers import services
 from apps.providers.base import ProvisionRequest, Status
 from apps.providers.models import Provider
+from tests.providers import connector_for
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def connector(partner, provider_sim):
         provider = services.ensure(f"Поставщик {uuid4()}")
         Provider.objects.filter(pk=provider.pk).update(connection=connection)
         provider.refresh_from_db()
-    return services.connector_for(SimpleNamespace(delivery="account", provider=provider))
+    return connector_for(SimpleNamespace(delivery="account", provider=provider))
 
 
 def asked() -> ProvisionRequest:
@@ -103,11 +104,11 @@ def test_refusals_are_told_apart(connector, provider_sim):
 def test_staff_are_needed_where_nobody_else_can(connector, sandbox_partner):
     provider = SimpleNamespace(connection=None, test_connection=None)
     for delivery in ("manual", "account", "deeplink"):
-        manual = services.connector_for(SimpleNamespace(delivery=delivery, provider=provider))
+        manual = connector_for(SimpleNamespace(delivery=delivery, provider=provider))
         request = asked()
         assert manual.provision(request).status == manual.fetch(request.request_id).status == Status.MANUAL
     with pytest.raises(ValueError, match="bundle"):
-        services.connector_for(SimpleNamespace(delivery="bundle", provider=None))
+        connector_for(SimpleNamespace(delivery="bundle", provider=None))
     # A sandbox partner is never led to the real provider.
     real = SimpleNamespace(connection=connector.connection, test_connection=None)
-    assert services.connector_for(SimpleNamespace(delivery="account", provider=real)).title != connector.title
+    assert connector_for(SimpleNamespace(delivery="account", provider=real)).title != connector.title

@@ -17,6 +17,7 @@ from apps.core.tenancy import in_partner, in_public
 from apps.providers import audits, keys, services
 from apps.providers.base import ProvisionRequest, Status
 from apps.providers.models import ActivationKey, KeyPool, fingerprint
+from tests.providers import connector_for
 
 FREE, SOLD = ActivationKey.State.FREE, ActivationKey.State.SOLD
 
@@ -104,7 +105,7 @@ def test_without_the_lock_two_buyers_choose_the_same_key_and_the_database_refuse
 
 def test_pool_supplies_renews_and_warns(partner):
     pool = pool_of(4, instructions={"ru": "Введите ключ в программе"})
-    connector = services.connector_for(product(pool))
+    connector = connector_for(product(pool))
     asked = request_for(pool)
     given = connector.provision(asked)
     assert (given.status, given.instructions) == (Status.ACTIVE, "Введите ключ в программе")
@@ -137,7 +138,7 @@ def test_pool_supplies_renews_and_warns(partner):
 
 def test_sandbox_takes_test_keys_only(sandbox_partner):
     real = pool_of(3)
-    connector = services.connector_for(product(real))
+    connector = connector_for(product(real))
     with pytest.raises(ConnectorError, match="Нет свободных ключей"):
         connector.provision(request_for(real))
     with in_public():
