@@ -129,6 +129,16 @@ class Control:
         """Pays, or links, behind a QR as the payer's bank would; without `agree` the payer declines there."""
         return self._client.post(confirmation_url, data={"action": "confirm" if agree else "fail"})
 
+    # -- providers -----------------------------------------------------------------------------------
+
+    def mode(self, account: str, name: str = "synchronous", **options: Any) -> dict[str, Any]:
+        """How the provider behaves towards an account from now on. Options: those of the mode, `callback_url`."""
+        return self._call("PUT", "/_control/modes", {"account": account, "mode": name, **options})
+
+    def told(self, account: str) -> list[dict[str, Any]]:
+        """Callbacks that were sent to an account, with what it answered."""
+        return self._call("GET", "/_control/modes", params={"account": account})["told"]
+
     # -- SMS Aero and mailbox ------------------------------------------------------------------------
 
     def messages(self, **query: str) -> list[dict[str, Any]]:

@@ -42,6 +42,17 @@ FAULTS = (
     ("failed", {"reason": "unknown_sku"}),
     ("refuse", {"reason": "blocked"}),
 )
+MODES = (
+    ("synchronous", {}),
+    ("asynchronous", {"seconds": 0.2}),
+    ("slow", {"seconds": 0.05}),
+    ("flapping", {"up": 0.05, "down": 0.05}),
+    ("lying", {}),
+    ("duplicating", {}),
+    ("losing", {}),
+    ("rate_limiting", {"per_second": 2}),
+)
+"""How the provider is from one round to the next, whatever it does to single requests besides."""
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +65,9 @@ class Misfortune:
 
     def __init__(self, shop: Shop, provider: Control, chance: random.Random) -> None:
         self.shop, self.provider, self.chance = shop, provider, chance
+        # An account of its own: what it meets there nobody else does.
+        there = {"base_url": provider.base_url, "token": shop.partner.slug}
+        Connection.objects.filter(pk=lane_of(shop)).update(config=there)
         bought(shop, *[shop.offer()] * MANY)
         self.keys = [str(one) for one in Fulfilment.objects.values_list("pk", flat=True)]
         for key in self.keys:
@@ -65,6 +79,8 @@ class Misfortune:
 
     def live(self) -> None:
         for _round in range(MOST_ROUNDS):
+            mode, options = self.chance.choice(MODES)
+            self.provider.mode(self.shop.partner.slug, mode, **options)
             try:
                 with faults.crash_at(self.chance.choice(POINTS) or "nowhere"):
                     run(lane_of(self.shop))

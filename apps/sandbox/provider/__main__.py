@@ -1,6 +1,7 @@
 """Run the provider simulator: `python -m apps.sandbox.provider --port 9103 --state var/sandbox`."""
 
 import argparse
+import asyncio
 import json
 import time
 import uuid
@@ -12,7 +13,8 @@ from aiohttp import web
 
 from apps.sandbox.access import Entry
 from apps.sandbox.clock import stamp
-from apps.sandbox.faults import Fault
+from apps.sandbox.provider.callbacks import Callbacks
+from apps.sandbox.provider.modes import Modes
 from apps.sandbox.service import Service, json_body
 from apps.sandbox.store import Doc
 
@@ -25,6 +27,11 @@ class Provider(Service):
 
     name = "provider"
     fault_kinds = ("pending", "out_of_stock", "failed", "refuse", "lie")
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        super().__init__(options)
+        self.modes = Modes(self.store)
+        self.callbacks = Callbacks()
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -40,14 +47,51 @@ class Provider(Service):
             "/v1/ping", self._endpoint("ping", lambda key, body: web.json_response({"status": "ok"}))
         )
         router.add_post("/_control/activations/{request_id}/finish", self.finish)
+        router.add_put("/_control/modes", self._put_mode)
+        router.add_get("/_control/modes", self._show_mode)
 
     def refusal(self, status: int) -> web.Response:
-        return error(
-            status, {503: "unavailable", 429: "too_many_requests"}.get(status, "internal"), TEXTS[status]
-        )
+        code = {503: "unavailable", 429: "too_many_requests"}.get(status, "internal")
+        refused = error(status, code, TEXTS[status])
+        if status == 429:
+            refused.headers["Retry-After"] = "1"
+        return refused
 
     def register(self, query: dict[str, str]) -> dict[str, Any]:
-        return {"activations": [self._settled(key) for key in self.store.table("activations")]}
+        """Activations; with `account` those of one token."""
+        rows = [self._settled(key) for key in self.store.table("activations")]
+        account = query.get("account")
+        return {"activations": [one for one in rows if account in (None, one.get("_account"))]}
+
+    # -- modes ---------------------------------------------------------------------------------------
+
+    async def _before(self, entry: Entry, facts: dict[str, Any]) -> web.Response | None:
+        account = facts["account"]
+        if pause := self.modes.pause(account):
+            entry.fault = "slow"
+            await asyncio.sleep(pause)
+        if status := self.modes.refusal(account):
+            entry.fault = f"http_{status}"
+            return self.refusal(status)
+        return await super()._before(entry, facts)
+
+    async def _after(
+        self, request: web.Request, entry: Entry, facts: dict[str, Any], response: web.Response
+    ) -> web.Response:
+        if self.modes.strikes(facts["account"], "losing") and request.transport is not None:
+            entry.fault, entry.state = "losing", "dropped"
+            request.transport.abort()
+            return response
+        return await super()._after(request, entry, facts, response)
+
+    async def _put_mode(self, request: web.Request) -> web.Response:
+        given = await json_body(request)
+        return web.json_response(self.modes.put(str(given.pop("account", "")), given))
+
+    async def _show_mode(self, request: web.Request) -> web.Response:
+        account = request.query.get("account", "")
+        told = [one for one in self.callbacks.told if one["url"] == self.modes.callback_url(account)]
+        return web.json_response({**self.modes.of(account), "told": told})
 
     # -- the API -------------------------------------------------------------------------------------
 
@@ -68,11 +112,13 @@ class Provider(Service):
                 if kind.lower() != "bearer" or not token or token not in (self.options.token or [token]):
                     return error(401, "unauthorized", "Unknown token")
                 # A lie is a success with an error inside: of what was done, or of what was not.
-                if self.faults.take(["lie"], facts, committed=False):
+                stroke = self.modes.strikes(token, "lying")
+                if stroke % 2 or self.faults.take(["lie"], facts, committed=False):
                     return web.json_response({"error": "try later"})
-                made = act(key, body | {"_facts": facts})
-                lied = made.status < 400 and self.faults.take(["lie"], facts, committed=True)
-                return web.json_response({"error": "try later"}) if lied else made
+                for _ in range(self.modes.copies(token)):
+                    made = act(key, body | {"_facts": facts})
+                lied = stroke or self.faults.take(["lie"], facts, committed=True)
+                return web.json_response({"error": "try later"}) if lied and made.status < 400 else made
 
             return await self.serve(request, facts, answer)
 
@@ -92,14 +138,34 @@ class Provider(Service):
             return error(409, "out_of_stock", "No keys left for this sku")
         if fault := self.faults.take(["refuse"], facts):
             return error(422, fault.reason or "refused", "The activation is refused")
-        planned = self.faults.take(["pending", "failed"], facts)
-        activation = self._new(key, body, planned)
+        activation = self._new(key, body) | {"_account": facts["account"]} | self._open_end(facts)
         self.store.put("activations", key, activation)
+        self._call_back(activation)
         return web.json_response(public(activation), status=201)
 
-    def _new(self, key: str, body: Doc, planned: Fault | None) -> Doc:
+    def _open_end(self, facts: Doc) -> Doc:
+        """What is not so of a new activation yet, or never will be."""
+        if planned := self.faults.take(["failed"], facts):
+            return {"status": "failed", "reason": planned.reason or "rejected"}
+        pending = self.faults.take(["pending"], facts)
+        seconds = pending.seconds if pending else self.modes.pending(facts["account"])
+        if pending is None and seconds is None:
+            return {}
+        return {"status": "pending"} | ({} if seconds is None else {"_active_at": time.time() + seconds})
+
+    def _call_back(self, activation: Doc) -> None:
+        """Tells its account of an activation, when it is there, wherever there is an address for it."""
+        token = activation.get("_account", "")
+        if (url := self.modes.callback_url(token)) and activation["status"] != "pending":
+            self.callbacks.tell(url, token, public(activation), copies=self.modes.copies(token))
+        elif url and (at := activation.get("_active_at")):
+            done = public(activation | {"status": "active"})
+            copies = self.modes.copies(token)
+            self.callbacks.tell(url, token, done, copies=copies, after=max(at - time.time(), 0.0))
+
+    def _new(self, key: str, body: Doc) -> Doc:
         code = uuid.uuid4().hex[:16].upper()
-        activation = {
+        return {
             "id": str(uuid.uuid4()),
             "request_id": key,
             "status": "active",
@@ -114,13 +180,6 @@ class Provider(Service):
             "extensions": [],
             "_body": json.dumps(body, sort_keys=True),
         }
-        if planned is not None:
-            activation["status"] = planned.kind
-            if planned.kind == "failed":
-                activation["reason"] = planned.reason or "rejected"
-            elif planned.seconds is not None:
-                activation["_active_at"] = time.time() + planned.seconds
-        return activation
 
     def _get(self, key: str, body: Doc) -> web.Response:
         if self.store.get("activations", key) is None:
@@ -177,6 +236,7 @@ class Provider(Service):
         if body.get("reason"):
             activation["reason"] = body["reason"]
         self.store.put("activations", key, activation)
+        self._call_back(activation)
         return web.json_response(public(activation))
 
 
