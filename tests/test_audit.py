@@ -264,6 +264,12 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
     ("billing.findable", unfindable("billing.Invoice")),
     ("orders.paid-is-fulfilled", "DELETE FROM orders_fulfilment WHERE action = 'provision'"),
     ("orders.open-is-planned", unplanned("orders.fulfil")),
+    ("orders.open-is-on-the-board", f"DELETE FROM providers_openrequest WHERE partner_id = {PARTNER}"),
+    (
+        "orders.open-is-on-the-board",
+        f"UPDATE providers_openrequest SET state = 'nowhere' WHERE partner_id = {PARTNER}",
+    ),
+    ("orders.open-is-on-the-board", "UPDATE orders_fulfilment SET state = 'done', next_at = NULL"),
     ("orders.service-follows-money", "UPDATE orders_service SET state = 'off' WHERE state = 'active'"),
     ("orders.awaiting-has-invoice", "UPDATE orders_order SET total = 1 WHERE state = 'awaiting_payment'"),
     ("orders.erased-keep-no-key", "UPDATE accounts_customer SET erased_at = now()"),

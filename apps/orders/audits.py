@@ -11,6 +11,7 @@ from apps.billing.models import LIVE, RUNNING, Invoice, InvoiceLine, InvoiceStat
 from apps.core import audit, clock, search
 from apps.core.models import Delivery, Due, WorkItem
 from apps.core.tenancy import current_partner_id
+from apps.orders.control import standing
 from apps.orders.models import (
     OPEN_STATES,
     Fulfilment,
@@ -21,6 +22,7 @@ from apps.orders.models import (
     ServiceState,
 )
 from apps.orders.placing import KIND
+from apps.providers.models import OpenRequest
 
 
 @audit.rule("orders.paid-is-fulfilled", of=(Order, Invoice))
@@ -58,6 +60,22 @@ def open_is_planned() -> Iterator[str]:
         waits = queued if row.state == FulfilmentState.NEEDS_STAFF else planned
         if row.pk not in waits:
             yield f"Fulfilment {row.pk} is {row.state}, and nobody will do it"
+
+
+@audit.rule("orders.open-is-on-the-board")
+def open_is_on_the_board() -> Iterator[str]:
+    """The public table says what the fulfilments do: nothing hangs unseen, nothing settled stays."""
+    held = OpenRequest.objects.filter(partner_id=current_partner_id())
+    columns = ("request_id", "state", "connection_id", "attempts", "next_at", "amount")
+    shown = {row[0]: row for row in held.values_list(*columns)}
+    wanted = {row[0]: row for row in standing.derived()}
+    for key in wanted.keys() | shown.keys():
+        if key not in shown:
+            yield f"Fulfilment {key} is {wanted[key][1]}, and the board does not show it"
+        elif key not in wanted:
+            yield f"Fulfilment {key} is settled, and the board still shows it"
+        elif wanted[key] != shown[key]:
+            yield f"Fulfilment {key} is not as the board shows it"
 
 
 @audit.rule("orders.service-follows-money", of=(Service,))

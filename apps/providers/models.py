@@ -10,6 +10,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.fields import EncryptedField, TranslatedField
+from apps.core.money import amount_field, currency_field
 
 
 class Provider(models.Model):
@@ -132,6 +133,45 @@ class ActivationKey(models.Model):
 
     def __str__(self) -> str:
         return f"№ {self.pk}"
+
+
+class OpenRequest(models.Model):
+    """A request that was not settled at once: put off, unknown, held or with staff. Gone when it is settled.
+
+    One table over all partners, of what is open and never of what was done. Who owns the request keeps it in the
+    transaction that changes the request; what it says all stands in the partner's own data (ids, no personal data).
+    """
+
+    partner_id = models.BigIntegerField(_("партнёр"))
+    request_id = models.UUIDField(_("запрос"))
+    order_id = models.UUIDField(_("заказ"), null=True)
+    invoice_id = models.UUIDField(_("счёт"), null=True)
+    number = models.CharField(_("номер"), max_length=40, blank=True)
+    action = models.CharField(_("что сделать"), max_length=10)
+    state = models.CharField(_("состояние"), max_length=16)
+    provider_id = models.BigIntegerField(_("поставщик"), null=True)
+    connection_id = models.BigIntegerField(_("подключение"), null=True)
+    product_id = models.BigIntegerField(_("продукт"), null=True)
+    attempts = models.PositiveSmallIntegerField(_("попыток"), default=0)
+    # Masked as an exchange is: it may be what the other side said.
+    reason = models.CharField(_("причина"), max_length=200, blank=True)
+    # What was paid for all of the invoice: pieces of one share it.
+    amount = amount_field(_("сумма"))
+    currency = currency_field()
+    opened_at = models.DateTimeField(_("с какого времени"))
+    since = models.DateTimeField(_("в этом состоянии"))
+    next_at = models.DateTimeField(_("следующая попытка"), null=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("незавершённое исполнение"), _("пульт исполнения")
+        ordering = ["opened_at", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["partner_id", "request_id"], name="providers_openrequest_once")
+        ]
+        indexes = [models.Index(fields=["opened_at"], name="providers_open_oldest")]
+
+    def __str__(self) -> str:
+        return self.number or str(self.request_id)
 
 
 def fingerprint(value: str) -> bytes:

@@ -1,0 +1,1 @@
+"""«Пульт исполнения»: what is not settled over all partners, an order's way, and what staff do about it."""
