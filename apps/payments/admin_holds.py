@@ -1,6 +1,5 @@
 """Console: «Списать» and «Отпустить» on the page of a payment whose money is held."""
 
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -11,10 +10,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
-from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
 from apps.core import console
 from apps.core.errors import Refused
+from apps.core.forms import MoneyField
 from apps.core.money import Money
 from apps.payments import payments
 from apps.payments.models import Payment
@@ -23,14 +22,7 @@ from apps.payments.models import Payment
 class CaptureForm(forms.Form):
     """How much of what is held is taken; the rest is let go."""
 
-    amount = forms.DecimalField(
-        label=_("Сумма"),
-        max_digits=14,
-        decimal_places=2,
-        min_value=Decimal("0.01"),
-        localize=True,
-        widget=UnfoldAdminDecimalFieldWidget,
-    )
+    amount = MoneyField(label=_("Сумма"))
 
 
 class HoldActions:

@@ -126,7 +126,20 @@ class RefundAdmin(MoneyAdmin):
             return f"{row.due_date:%d.%m.%Y}"
         return days_left(timing.deadline(row.due_date))
 
-    @action(description=_("Подтвердить"), url_path="approve", permissions=["money"])
+    def has_second_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Money people, and only where a second person is waited for."""
+        return self._may(request, object_id, RefundState.REQUESTED)
+
+    def has_again_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Money people, and only where the gateway has not sent it."""
+        return self._may(request, object_id, RefundState.FAILED)
+
+    def _may(self, request: HttpRequest, object_id: Any, state: str) -> bool:
+        if not self.has_money_permission(request):
+            return False
+        return object_id is None or Refund.objects.filter(pk=object_id, state=state).exists()
+
+    @action(description=_("Подтвердить"), url_path="approve", permissions=["second"])
     def approve(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         row = self._row(request, object_id)
         form = ApproveForm(request.POST or None)
@@ -137,7 +150,7 @@ class RefundAdmin(MoneyAdmin):
         title = _("Подтвердить возврат %s") % row.money
         return console.form_page(self, request, form, title, notes=notes_of(row), press=_("Подтвердить"))
 
-    @action(description=_("Отклонить"), url_path="decline", permissions=["money"])
+    @action(description=_("Отклонить"), url_path="decline", permissions=["second"])
     def decline(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         row = self._row(request, object_id)
         form = DeclineForm(request.POST or None)
@@ -157,7 +170,7 @@ class RefundAdmin(MoneyAdmin):
             messages.success(request, done)
         return redirect("admin:payments_refund_change", row.pk)
 
-    @action(description=_("Вернуть по реквизитам"), url_path="by-bank", permissions=["money"])
+    @action(description=_("Вернуть по реквизитам"), url_path="by-bank", permissions=["again"])
     def by_bank(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         """What a gateway would not send goes by a payment order, as a refund of its own."""
         row = self._row(request, object_id)

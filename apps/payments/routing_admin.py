@@ -1,6 +1,5 @@
 """Console: which gateway takes a new payment, as a table of rules, and a page that says who would take one and why."""
 
-from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -8,12 +7,13 @@ from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from apps import journal
 from apps.catalog.models import Product, Tariff
 from apps.core import console
 from apps.core.errors import Refused
+from apps.core.forms import MoneyField
 from apps.core.ids import uuid7
 from apps.core.money import Money
 from apps.core.tenancy import in_public
@@ -106,14 +106,7 @@ class TryForm(forms.Form):
     product_id = _choice(_("Продукт"), ANY)
     tariff_id = _choice(_("Тариф"), ANY)
     instrument = _choice(_("Чем платят"), INSTRUMENTS[0][1], INSTRUMENTS[1:], str)
-    amount = forms.DecimalField(
-        label=_("Сумма, ₽"),
-        max_digits=14,
-        decimal_places=2,
-        min_value=Decimal("0.01"),
-        localize=True,
-        widget=UnfoldAdminDecimalFieldWidget,
-    )
+    amount = MoneyField(label=_("Сумма, ₽"))
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -257,6 +257,13 @@ def test_pages_of_asking_and_deciding(
     support = staff_client(till.partner, role="support", of=till.partner)
     assert {support.post(page, {"comment": "-"}).status_code for page in pages.values()} == {403}
     admin = staff_client(till.partner, role="admin", of=till.partner)
+    page = reverse("admin:payments_refund_change", args=[refund.pk], **URLS)
+
+    def offered() -> set[str]:
+        shown = admin.get(page).content.decode()
+        return {name for name in ("approve", "decline", "by-bank") if f"/{refund.pk}/{name}" in shown}
+
+    assert offered() == {"approve", "decline"}
     shown = admin.get(pages["approve"]).content.decode()
     assert "Клиент отказался от услуги" in shown
     assert "Больше лимита одного возврата" in shown
@@ -264,4 +271,5 @@ def test_pages_of_asking_and_deciding(
     deliver()
     refund.refresh_from_db()
     assert (refund.state, refund.comment) == ("succeeded", "да")
+    assert offered() == set()
     agreed(till)
