@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.db import connection, transaction
 
-from apps.core import bulk, clock, faults, models, wake, work
+from apps.core import bulk, clock, faults, gather, models, wake, work
 from apps.core.events import PATIENCE, backoff
 from apps.core.tenancy import (
     current_partner,
@@ -80,52 +80,47 @@ def schedule(
         raise LookupError(f"No due task {kind}")
     partner_id = current_partner_id()
     on_own_clock = not wall and partner_id is not None and current_partner().is_sandbox
-    models.Due.objects.bulk_create(
-        [
-            models.Due(
-                partner_id=partner_id,
-                kind=kind,
-                object_id=object_id,
-                due_at=at,
-                is_sandbox=on_own_clock,
-                lane=lane,
-            )
-        ],
-        update_conflicts=True,
-        unique_fields=["partner_id", "kind", "object_id"],
-        update_fields=_PLAN,
-    )
-    if not on_own_clock and at <= clock.wall():
-        wake.after_commit(lane is not None)
-
-
-_PLAN = ["due_at", "is_sandbox", "lane", "attempts", "error", "lease", "leased_until"]
+    gather.at_end(_write, [(partner_id, kind, object_id, (at, on_own_clock, lane))])
 
 
 def schedule_many(kind: str, planned: Iterable[tuple[UUID, datetime, int | None]]) -> None:
     """`schedule` for many objects at once by the wall clock: (object id, moment, lane) each."""
     if kind not in _tasks:
         raise LookupError(f"No due task {kind}")
-    partner_id, rows = current_partner_id(), list(planned)
-    if not rows:
+    partner_id = current_partner_id()
+    gather.at_end(_write, [(partner_id, kind, key, (at, False, lane)) for key, at, lane in planned])
+
+
+_Plan = tuple[datetime, bool, int | None]
+
+
+def _write(wanted: Sequence[tuple[int | None, str, UUID, _Plan | None]]) -> None:
+    """Plans, or that there is none any more; of several for the same object the last one holds."""
+    last = {(partner, kind, object_id): plan for partner, kind, object_id, plan in wanted}
+    for partner_id in {partner for (partner, *_key), plan in last.items() if plan is None}:
+        over = [key[1:] for key, plan in last.items() if plan is None and key[0] == partner_id]
+        _take_back(partner_id, over)
+    planned = [(*key, *plan) for key, plan in last.items() if plan is not None]
+    if not planned:
         return
-    keys, moments, lanes = zip(*rows, strict=True)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _SCHEDULE, [partner_id, kind, bulk.array(keys), bulk.array(moments), bulk.array(lanes)]
-        )
+    with plain_cursor() as cursor:
+        cursor.execute(_SCHEDULE, [bulk.array(column) for column in zip(*planned, strict=True)])
     now = clock.wall()
-    for is_lane in {lane is not None for _key, at, lane in rows if at <= now}:
+    for is_lane in {
+        lane is not None for *_key, at, own_clock, lane in planned if at <= now and not own_clock
+    }:
         wake.after_commit(is_lane)
 
 
 # In the order of the keys: two who plan the same at once would wait for each other.
 _SCHEDULE = """
-INSERT INTO public.core_due AS due (partner_id, kind, object_id, due_at, lane, is_sandbox, attempts, error)
-SELECT %s, %s, object_id, due_at, lane, false, 0, ''
-FROM unnest(%s::uuid[], %s::timestamptz[], %s::bigint[]) AS planned (object_id, due_at, lane) ORDER BY object_id
+INSERT INTO public.core_due AS due (partner_id, kind, object_id, due_at, is_sandbox, lane, attempts, error)
+SELECT planned.*, 0, ''
+FROM unnest(%s::bigint[], %s::text[], %s::uuid[], %s::timestamptz[], %s::boolean[], %s::bigint[])
+    AS planned (partner_id, kind, object_id, due_at, is_sandbox, lane)
+ORDER BY object_id, kind
 ON CONFLICT (partner_id, kind, object_id) DO UPDATE SET due_at = excluded.due_at, lane = excluded.lane,
-    is_sandbox = false, attempts = 0, error = '', lease = NULL, leased_until = NULL
+    is_sandbox = excluded.is_sandbox, attempts = 0, error = '', lease = NULL, leased_until = NULL
 """
 
 
@@ -153,8 +148,20 @@ def cancel(kind: str, object_id: UUID) -> None:
 def cancel_many(kind: str, object_ids: Iterable[UUID]) -> None:
     """`cancel` for many objects at once."""
     partner_id = current_partner_id()
-    with connection.cursor() as cursor:
-        cursor.execute(_CANCEL, [partner_id, kind, bulk.array(object_ids), PATIENCE])
+    gather.at_end(_write, [(partner_id, kind, key, None) for key in object_ids])
+
+
+def _take_back(partner_id: int | None, plans: Iterable[tuple[str, UUID]]) -> None:
+    kinds, keys = zip(*plans, strict=True)
+    of_partner = "IS NULL" if partner_id is None else "= %(partner)s"
+    given = {
+        "partner": partner_id,
+        "kinds": bulk.array(kinds),
+        "keys": bulk.array(keys),
+        "patience": PATIENCE,
+    }
+    with plain_cursor() as cursor:
+        cursor.execute(_CANCEL.format(of_partner=of_partner), given)
         failed = dict(cursor.fetchall())
     if failed:
         # Staff need not look any more at what failed and is not to be done.
@@ -163,11 +170,11 @@ def cancel_many(kind: str, object_ids: Iterable[UUID]) -> None:
 
 _CANCEL = """
 WITH gone AS (
-    DELETE FROM public.core_due
-    WHERE partner_id IS NOT DISTINCT FROM %s AND kind = %s AND object_id = ANY(%s::uuid[])
-    RETURNING id, object_id, attempts
+    DELETE FROM public.core_due USING unnest(%(kinds)s::text[], %(keys)s::uuid[]) AS over (kind, object_id)
+    WHERE partner_id {of_partner} AND core_due.kind = over.kind AND core_due.object_id = over.object_id
+    RETURNING id, core_due.object_id, attempts
 )
-SELECT id, object_id FROM gone WHERE attempts >= %s
+SELECT id, object_id FROM gone WHERE attempts >= %(patience)s
 """
 
 

@@ -2,22 +2,26 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
-from apps.core import bulk, clock, faults, models, wake
-from apps.core.ids import many
+from apps.core import bulk, clock, faults, gather, models, wake
+from apps.core.ids import many, uuid7
 from apps.core.models import Event
-from apps.core.tenancy import current_partner_id, in_partner, in_public
+from apps.core.tenancy import current_partner_id, in_partner, in_public, plain_cursor
 
 log = logging.getLogger(__name__)
 Handler = Callable[[Event], None]
+Many = Callable[[Sequence[Event]], None]
 _handlers: dict[str, dict[str, Handler]] = {}
+_of_many: dict[str, Many] = {}
+MOST, NEAR = 50, 300
+"""So many events at most go to a handler at once, found among so many that wait longest."""
 PATIENCE = 10
 """Attempts after which a delivery also stands in the staff's queue."""
 
@@ -35,24 +39,50 @@ def on(event_type: str) -> Callable[[Handler], Handler]:
     return register
 
 
-def publish(event_type: str, object_id: UUID, **data: Any) -> Event:
+def on_many(event_type: str) -> Callable[[Many], Many]:
+    """Registers a handler of many events of one partner at once, in one transaction with all their *done*.
+
+    They come in the order of their objects' ids, so that two who lock them do not wait for each other. What it
+    writes through `gather` is written for all at once. Where it raises, each comes by itself: one that fails delays
+    nobody.
+    """
+
+    def register(handler: Many) -> Many:
+        name = f"{handler.__module__}.{handler.__qualname__}"
+        _handlers.setdefault(event_type, {})[name] = lambda event: handler([event])
+        _of_many[name] = handler
+        return handler
+
+    return register
+
+
+def publish(event_type: str, object_id: UUID, **data: Any) -> None:
     """Writes an event and a delivery per handler into the caller's transaction; `data` holds ids only."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError(f"{event_type} must be published in the transaction that made it true")
-    partner_id = current_partner_id()
-    event = Event.objects.create(
-        partner_id=partner_id,
-        type=event_type,
-        object_id=object_id,
-        data={key: value if value is None else str(value) for key, value in data.items()},
-        occurred_at=clock.now(),
-    )
-    models.Delivery.objects.bulk_create(
-        models.Delivery(event=event, partner_id=partner_id, handler=name, next_at=clock.wall())
-        for name in _handlers.get(event_type, {})
-    )
+    text = json.dumps({key: value if value is None else str(value) for key, value in data.items()})
+    gather.at_end(_write, [(uuid7(), current_partner_id(), event_type, object_id, text, clock.now())])
+
+
+def _write(events: Sequence[tuple[UUID, int | None, str, UUID, str, datetime]]) -> None:
+    """Events and their deliveries, in one round trip."""
+    handlers = [(key, partner, name) for key, partner, type, *_ in events for name in _handlers.get(type, {})]
+    made = [bulk.array(column) for column in zip(*events, strict=True)]
+    given = [bulk.array(column) for column in zip(*handlers, strict=True)] or ["{}"] * 3
+    with plain_cursor() as cursor:
+        cursor.execute(_WRITE, [*made, clock.wall(), *given])
     wake.after_commit()
-    return event
+
+
+_WRITE = """
+WITH made AS (
+    INSERT INTO public.core_event (id, partner_id, type, object_id, data, occurred_at)
+    SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::uuid[], %s::jsonb[], %s::timestamptz[])
+)
+INSERT INTO public.core_delivery (event_id, partner_id, handler, next_at, attempts, error)
+SELECT event_id, partner_id, handler, %s, 0, ''
+FROM unnest(%s::uuid[], %s::bigint[], %s::text[]) AS given (event_id, partner_id, handler)
+"""
 
 
 def publish_many(event_type: str, published: Iterable[tuple[UUID, dict[str, Any]]]) -> None:
@@ -75,80 +105,145 @@ def publish_many(event_type: str, published: Iterable[tuple[UUID, dict[str, Any]
     wake.after_commit()
 
 
-@dataclass(frozen=True)
-class Claimed:
-    """The name of a delivery that was tried, and whether it was done."""
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A delivery that is taken away, with its event."""
 
+    event: Event
+    id: int
     handler: str
-    done: bool
+    attempts: int
 
 
-def deliver_one(partner_id: int | None = None) -> Claimed | None:
-    """Delivers one waiting event, its handler's writes and *done* in one commit. None where nothing waits."""
+def deliver_one(partner_id: int | None = None) -> bool:
+    """Delivers one waiting event, its handler's writes and *done* in one commit; whether any waited."""
+    return deliver(partner_id, limit=1) > 0
+
+
+def deliver(partner_id: int | None = None, *, limit: int = MOST) -> int:
+    """Delivers the event that waits longest, and with it others of its partner and handler; how many were tried.
+
+    Their writes and their *done* are one commit, or each its own where they fail together.
+    """
     of_partner = "" if partner_id is None else "AND partner_id = %(partner)s"
-    taking = _TAKE.format(of_partner=of_partner)
+    taking = _TAKE.format(of_partner=of_partner, told=_TOLD)
+    taken, is_over = _deliver(taking, {"partner": partner_id, "limit": min(limit, MOST) - 1})
+    if not is_over:
+        for one in taken:
+            _deliver(_TAKE_ALONE.format(told=_TOLD), {"id": one.id})
+    return len(taken)
+
+
+def _deliver(taking: str, given: Mapping[str, Any]) -> tuple[list[_Taken], bool]:
+    """What was taken, and whether it is done; one alone that fails is put off."""
+    taken: list[_Taken] = []
     with in_public():
-        taken: Any = None
         try:
             with transaction.atomic():
-                for taken in Event.objects.raw(taking, {"now": clock.wall(), "partner": partner_id}):
+                taken = _take(taking, given)
+                if taken:
                     _run(taken)
                     faults.at("core.handled-not-committed")
         except Exception as error:
-            if taken is None:
+            if not taken:
                 raise
-            log.exception("Delivery of %s to %s failed", taken.type, taken.handler)
-            _postpone(taken, error)
-            return Claimed(taken.handler, done=False)
-        return Claimed(taken.handler, done=True) if taken else None
+            if len(taken) > 1:
+                log.warning("%d for %s come one by one: %r", len(taken), taken[0].handler, error)
+                return taken, False
+            log.exception("Delivery of %s to %s failed", taken[0].event.type, taken[0].handler)
+            _postpone(taken[0], error)
+    return taken, True
 
 
-# Taken away as it is taken: what fails brings it back.
+def _take(statement: str, given: Mapping[str, Any]) -> list[_Taken]:
+    values = {"now": clock.wall(), "near": NEAR, "of_many": list(_of_many), **given}
+    with plain_cursor() as cursor:
+        cursor.execute(statement, values)
+        rows = cursor.fetchall()
+    taken = [
+        _Taken(
+            Event(id=key, partner_id=partner, type=type, object_id=of, data=json.loads(data), occurred_at=at),
+            *delivery,
+        )
+        for key, partner, type, of, data, at, *delivery in rows
+    ]
+    return sorted(taken, key=lambda one: one.event.object_id)
+
+
+# Taken away as it is taken: what fails brings it back. What failed before comes alone: it would break a batch again.
 _TAKE = """
 WITH first AS MATERIALIZED (
-    SELECT id FROM public.core_delivery WHERE next_at <= %(now)s {of_partner}
+    SELECT * FROM public.core_delivery WHERE next_at <= %(now)s {of_partner}
     ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED
+), near AS MATERIALIZED (
+    SELECT id FROM public.core_delivery WHERE next_at <= %(now)s {of_partner} ORDER BY next_at LIMIT %(near)s
+), more AS MATERIALIZED (
+    SELECT one.id FROM first, public.core_delivery one
+    WHERE one.id IN (SELECT id FROM near) AND one.id <> first.id AND one.attempts = 0 AND first.attempts = 0
+        AND one.handler = first.handler AND first.handler = ANY(%(of_many)s::text[])
+        AND one.partner_id IS NOT DISTINCT FROM first.partner_id
+    LIMIT %(limit)s FOR UPDATE OF one SKIP LOCKED
+), chosen AS (
+    SELECT id FROM first UNION ALL SELECT id FROM more
+), taken AS (
+    DELETE FROM public.core_delivery USING chosen WHERE core_delivery.id = chosen.id
+    RETURNING core_delivery.*
+)
+{told}
+"""
+_TAKE_ALONE = """
+WITH first AS MATERIALIZED (
+    SELECT id FROM public.core_delivery WHERE id = %(id)s AND next_at <= %(now)s FOR UPDATE SKIP LOCKED
 ), taken AS (
     DELETE FROM public.core_delivery USING first WHERE core_delivery.id = first.id RETURNING core_delivery.*
 )
-SELECT event.*, taken.id AS delivery_id, taken.handler, taken.attempts
+{told}
+"""
+_TOLD = """
+SELECT event.id, event.partner_id, event.type, event.object_id, event.data, event.occurred_at,
+    taken.id, taken.handler, taken.attempts
 FROM taken JOIN public.core_event event ON event.id = taken.event_id
 """
 
 
-def _run(taken: Any) -> None:
-    handler = _handlers.get(taken.type, {}).get(taken.handler)
-    if handler is None:
-        raise LookupError(f"No handler {taken.handler}")
-    if taken.partner_id is None:
-        handler(taken)
-    else:
-        with in_partner(taken.partner_id):
-            handler(taken)
-    if taken.attempts >= PATIENCE:
-        _close(taken)
+def _run(taken: Sequence[_Taken]) -> None:
+    events, name = [one.event for one in taken], taken[0].handler
+    handlers = [_handlers.get(one.type, {}).get(name) for one in events]
+    if None in handlers:
+        raise LookupError(f"No handler {name}")
+    partner_id = events[0].partner_id
+    with in_public() if partner_id is None else in_partner(partner_id):
+        if name in _of_many:
+            with gather.gathering():
+                _of_many[name](events)
+        else:
+            handlers[0](events[0])  # type: ignore[misc]
+    if taken[0].attempts >= PATIENCE:
+        _close(taken[0])
 
 
-def _close(taken: Any) -> None:
+def _close(taken: _Taken) -> None:
     """Staff need not look at an event any more, unless another handler of it still fails."""
     from apps.core import work
 
-    if not models.Delivery.objects.filter(event=taken.pk, attempts__gte=PATIENCE).exists():
-        work.close_for(taken.partner_id, "core.delivery", taken.pk)
+    if not models.Delivery.objects.filter(event=taken.event.pk, attempts__gte=PATIENCE).exists():
+        work.close_for(taken.event.partner_id, "core.delivery", taken.event.pk)
 
 
-def _postpone(taken: Any, error: Exception) -> None:
+def _postpone(taken: _Taken, error: Exception) -> None:
     from apps.core import work
 
     attempts = taken.attempts + 1
     with transaction.atomic():
-        models.Delivery.objects.filter(pk=taken.delivery_id).update(
+        models.Delivery.objects.filter(pk=taken.id).update(
             attempts=attempts,
             error=repr(error)[:2000],
             next_at=clock.wall() + backoff(attempts),
         )
         if attempts == PATIENCE:
-            work.open_for(taken.partner_id, "core.delivery", taken.pk, f"{taken.handler}: {error}")
+            work.open_for(
+                taken.event.partner_id, "core.delivery", taken.event.pk, f"{taken.handler}: {error}"
+            )
 
 
 def backoff(attempts: int) -> timedelta:

@@ -8,12 +8,11 @@ from typing import TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Exists, Model, OuterRef, QuerySet
 
-from apps.core import bulk
+from apps.core import bulk, gather
 from apps.core.models import SearchKey
-from apps.core.tenancy import current_partner
+from apps.core.tenancy import current_partner, plain_cursor
 
 _M = TypeVar("_M", bound=Model)
 _LIKE_A_PHONE = re.compile(r"[+\d\s()\-]{10,20}")
@@ -38,27 +37,30 @@ def digest(text: str) -> bytes:
 
 def index(kind: str, object_id: UUID, values: Iterable[str]) -> None:
     """Makes the current partner's object findable by each non-empty value."""
-    SearchKey.objects.bulk_create(
-        [
-            SearchKey(digest=digest(value), partner_id=current_partner().pk, kind=kind, object_id=object_id)
-            for value in {normalised(value): value for value in values if value and value.strip()}.values()
-        ],
-        ignore_conflicts=True,
-    )
+    named = {normalised(value): value for value in values if value and value.strip()}
+    partner_id = current_partner().pk
+    gather.at_end(_write, [(digest(value), partner_id, kind, object_id) for value in named.values()])
 
 
 def index_many(kind: str, found_by: Sequence[tuple[UUID, str]]) -> None:
     """`index` for many objects at once, by one value each."""
-    given = [(digest(value), object_id) for object_id, value in found_by if value.strip()]
-    if given:
-        digests, keys = zip(*given, strict=True)
-        with connection.cursor() as cursor:
-            cursor.execute(_INDEX, [current_partner().pk, kind, list(digests), bulk.array(keys)])
+    partner_id = current_partner().pk
+    gather.at_end(
+        _write,
+        [(digest(value), partner_id, kind, object_id) for object_id, value in found_by if value.strip()],
+    )
 
 
+def _write(keys: Sequence[tuple[bytes, int, str, UUID]]) -> None:
+    digests, *others = zip(*sorted(keys), strict=True)
+    with plain_cursor() as cursor:
+        cursor.execute(_INDEX, [list(digests), *(bulk.array(column) for column in others)])
+
+
+# In the order of the digests: two who index the same at once would wait for each other.
 _INDEX = """
-INSERT INTO public.core_searchkey (partner_id, kind, digest, object_id)
-SELECT %s, %s, digest, object_id FROM unnest(%s::bytea[], %s::uuid[]) AS given (digest, object_id)
+INSERT INTO public.core_searchkey (digest, partner_id, kind, object_id)
+SELECT * FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::uuid[])
 ON CONFLICT DO NOTHING
 """
 

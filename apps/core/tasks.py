@@ -38,8 +38,8 @@ def run_once(*, partner_id: int | None = None, limit: int = ROUND, lanes: bool =
     Called by hand it does the lanes' work as well, one after another.
     """
     tried = 0
-    while tried < limit and events.deliver_one(partner_id) is not None:
-        tried += 1
+    while tried < limit and (delivered := events.deliver(partner_id)):
+        tried += delivered
     rows = due.claim(limit, partner_id=partner_id, lanes=lanes)
     along: set[int] = set()
     for row in rows:

@@ -65,7 +65,7 @@ class Past:
         """Delivers and sends until nothing is left."""
         self._tell_time()
         while True:
-            while events.deliver_one(self.partner.pk) is not None:
+            while events.deliver(self.partner.pk):
                 continue
             # For the moment the wall clock leaves alone what belongs to this partner's past.
             self._mine().filter(kind__startswith=ABOUT_MONEY, is_sandbox=False).update(is_sandbox=True)

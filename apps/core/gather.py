@@ -1,0 +1,73 @@
+"""Within a batch of like work: what is read once for all of it, and what is written for all of it at the end.
+
+Outside of one, each reads and writes for itself at once. So a service says what it writes, and need not know how many
+do it together.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from django.db import transaction
+
+_T = TypeVar("_T")
+Write = Callable[[Sequence[Any]], object]
+
+
+class _Batch:
+    def __init__(self) -> None:
+        self.read: dict[Any, Any] = {}
+        self.rows: dict[Write, list[Any]] = {}
+
+
+class _Current(threading.local):
+    batch: _Batch | None = None
+
+
+_current = _Current()
+
+
+@contextmanager
+def gathering() -> Iterator[None]:
+    """A batch, in the caller's transaction and for one partner; within another it is part of that.
+
+    What was gathered is written when it ends; where it raises, nothing of it. What it has gathered it must not read
+    again, and a savepoint that it rolls back takes nothing of it along. RuntimeError outside a transaction.
+    """
+    if _current.batch is not None:
+        yield
+        return
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("What a batch gathers is written in its transaction")
+    batch = _current.batch = _Batch()
+    try:
+        yield
+        # What is written may lead to more.
+        while batch.rows:
+            write = next(iter(batch.rows))
+            write(batch.rows.pop(write))
+    finally:
+        _current.batch = None
+
+
+def once(key: Any, read: Callable[[], _T]) -> _T:
+    """What `read` gives, the same for all of a batch that ask for `key`: for what the batch itself does not change."""
+    if _current.batch is None:
+        return read()
+    known = _current.batch.read
+    if key not in known:
+        known[key] = read()
+    found: _T = known[key]
+    return found
+
+
+def at_end(write: Write, rows: Iterable[Any]) -> None:
+    """Has `write`, a function of a module, called with all rows that the batch gave for it, in their order.
+
+    A row says whose it is: the current partner may be another by then.
+    """
+    if _current.batch is not None:
+        _current.batch.rows.setdefault(write, []).extend(rows)
+    elif given := list(rows):
+        write(given)
