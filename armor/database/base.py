@@ -28,6 +28,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._has_schema = False
+        self._reached: list[str] | None = None
         super().__init__(*args, **options)
 
     def get_connection_params(self) -> dict[str, Any]:
@@ -36,9 +37,33 @@ class DatabaseWrapper(base.DatabaseWrapper):
         params["context"].adapters.register_loader("timestamptz", _Moments)
         return params
 
+    def set_tenant(self, tenant: Any, include_public: bool = True) -> None:
+        """The backend's, without asking for a path that the connection has: back from where nothing was asked."""
+        super().set_tenant(tenant, include_public)
+        if self._reached is not None and self._reached == self._get_cursor_search_paths():
+            self.search_path_set_schemas = self._reached
+
     def _handle_search_path(self, cursor: Any = None) -> None:
         self._has_schema = True
         super()._handle_search_path(cursor)
+        self._reached = self.search_path_set_schemas
+
+    def rollback(self) -> None:
+        """Takes the search path back as well."""
+        self._reached = None
+        super().rollback()
+
+    def savepoint_rollback(self, sid: str) -> None:
+        """Takes the search path back as well."""
+        try:
+            super().savepoint_rollback(sid)
+        finally:
+            self._reached = None
+
+    def close(self) -> None:
+        """The next one has no path."""
+        self._reached = None
+        super().close()
 
     def _close(self) -> None:
         if self.connection is not None and self._has_schema:

@@ -116,3 +116,12 @@ def test_the_path_is_set_once(partners: list[Partner], alone: None) -> None:
             Customer.objects.count()
     assert sum("search_path" in query["sql"] for query in asked) == 1
     assert len(asked) == 6
+
+
+def test_nothing_is_asked_on_the_way_there_and_back(partners: list[Partner], alone: None) -> None:
+    with in_partner(partners[0]), CaptureQueriesContext(connection) as asked:
+        live([("ask",)], partners)
+        with in_public(), in_partner(partners[0]):
+            live([("ask",)], partners)
+        live([("ask",)], partners)
+    assert sum("SET search_path" in query["sql"] for query in asked) == 1
