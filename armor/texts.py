@@ -95,6 +95,7 @@ BARE = {
     "apps/core/codes.py": "the alphabet",
     "apps/orders/api.py:ANSWER": "an example answer",
     "apps/orders/api.py:SERVICE": "an example answer",
+    "apps/orders/inventory_api.py:EXAMPLE": "an example answer",
     "apps/providers/keys.py:_HEADINGS": "headings of a file of keys",
     "apps/storefronts/words.py:_ROOTS": "roots by which a category gets its picture",
     "armor/texts.py": "this alphabet",

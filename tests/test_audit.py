@@ -270,7 +270,10 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
         f"UPDATE providers_openrequest SET state = 'nowhere' WHERE partner_id = {PARTNER}",
     ),
     ("orders.open-is-on-the-board", "UPDATE orders_fulfilment SET state = 'done', next_at = NULL"),
-    ("orders.service-follows-money", "UPDATE orders_service SET state = 'off' WHERE state = 'active'"),
+    ("orders.service-states", "UPDATE orders_service SET state = 'suspended' WHERE state = 'active'"),
+    ("orders.service-states", "UPDATE orders_service SET off_at = now() WHERE state = 'active'"),
+    ("orders.service-states", "DELETE FROM orders_history WHERE became = 'active'"),
+    ("orders.service-follows-money", "UPDATE orders_service SET state = 'terminated' WHERE state = 'active'"),
     ("orders.awaiting-has-invoice", "UPDATE orders_order SET total = 1 WHERE state = 'awaiting_payment'"),
     ("orders.erased-keep-no-key", "UPDATE accounts_customer SET erased_at = now()"),
     *(

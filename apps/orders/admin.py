@@ -41,7 +41,16 @@ FULFILMENT_COLOURS = {
     "needs_staff": "danger",
     "revoked": "info",
 }
-SERVICE_COLOURS = {"pending": "info", "active": "success", "suspended": "warning", "off": "danger"}
+SERVICE_COLOURS = {
+    "created": "info",
+    "pending_active": "info",
+    "active": "success",
+    "suspended": "warning",
+    "pending_terminate": "warning",
+    "terminated": "danger",
+    "cancelled": "info",
+    "aborted": "danger",
+}
 
 
 class FulfilmentInline(Documents):

@@ -12,7 +12,7 @@ from apps.catalog import parameters
 from apps.catalog.models import ProductParameter
 from apps.core.errors import Refused
 from apps.orders import fulfilment
-from apps.orders.models import FulfilmentAction, FulfilmentState, Service, ServiceState
+from apps.orders.models import FulfilmentAction, FulfilmentState, Service
 
 KIND = "orders.Service"
 
@@ -29,7 +29,7 @@ def tell(service: Service, given: Mapping[str, Any], *, actor: str = "") -> Serv
     """Keeps the answers, encrypted; what waited for them goes on. Raises Refused: `bad_answers`, `service_off`."""
     with transaction.atomic():
         service = Service.objects.select_for_update(no_key=True).get(pk=service.pk)
-        if service.state == ServiceState.OFF:
+        if service.is_over:
             raise Refused("service_off", _("Эта услуга уже отключена"))
         try:
             told = parameters.answers(questions(service), given)

@@ -13,6 +13,7 @@ from apps.core.models import Delivery, Due, WorkItem
 from apps.core.tenancy import current_partner_id
 from apps.orders.control import standing
 from apps.orders.models import (
+    ENDED_STATES,
     OPEN_STATES,
     Fulfilment,
     FulfilmentState,
@@ -42,7 +43,7 @@ def paid_is_fulfilled() -> Iterator[str]:
             yield f"Order {order.number} is done, and one of its fulfilments is not"
     renewals = Invoice.objects.filter(state="paid", purpose="renewal", subscription__state__in=LIVE)
     for invoice in renewals.exclude(pk__in=told).filter(fulfilments=None):
-        if invoice.subscription and invoice.subscription.services.exclude(state=ServiceState.OFF).exists():
+        if invoice.subscription and invoice.subscription.services.exclude(state__in=ENDED_STATES).exists():
             yield f"Renewal {invoice.number} is paid and extends nothing"
 
 
@@ -89,16 +90,36 @@ def service_follows_money() -> Iterator[str]:
     counts = (
         rows.filter(subscription__state__in=LIVE)
         .values("subscription", "subscription__quantity")
-        .annotate(on=Count("pk", filter=~Q(state=ServiceState.OFF)))
+        .annotate(on=Count("pk", filter=~Q(state__in=ENDED_STATES)))
     )
     for row in counts.order_by():
         if not row["on"] or row["on"] % row["subscription__quantity"]:
             yield f"Subscription {row['subscription']} lives, and {row['on']} of its services are on"
     for service in rows.filter(state=ServiceState.ACTIVE, subscription__state="paused"):
         yield f"Service {service.pk} is active while its subscription is paused"
-    over = rows.exclude(state=ServiceState.OFF).exclude(subscription__state__in=[*RUNNING, "pending"])
+    over = rows.exclude(state__in=ENDED_STATES).exclude(subscription__state__in=[*RUNNING, "pending"])
     for service in over:
         yield f"Service {service.pk} is {service.state} after its subscription has ended"
+
+
+_UNTOLD = """
+SELECT s.id, s.state, h.became FROM orders_service s LEFT JOIN LATERAL (
+    SELECT became FROM orders_history WHERE object_id = s.id ORDER BY id DESC LIMIT 1) h ON true
+WHERE s.state IS DISTINCT FROM h.became
+    OR s.state IN ('active', 'suspended') AND (s.activated_at IS NULL OR s.off_at IS NOT NULL)
+    OR s.state IN ('pending_terminate', 'terminated', 'cancelled', 'aborted') AND s.off_at IS NULL
+    OR s.state = 'pending_terminate' AND NOT EXISTS (SELECT FROM orders_fulfilment f
+        WHERE f.service_id = s.id AND f.action = 'cancel' AND f.state <> 'revoked')
+"""
+
+
+@audit.rule("orders.service-states", of=(Service,))
+def service_states() -> Iterator[str]:
+    """A service's state is what its history says last, has its dates, and what is to be taken back is asked for."""
+    with connection.cursor() as cursor:
+        cursor.execute(_UNTOLD)
+        for key, state, told in cursor.fetchall():
+            yield f"Service {key} is {state}, its history says {told}, or its dates or its cancellation lack"
 
 
 @audit.rule("orders.awaiting-has-invoice", of=(Order,))

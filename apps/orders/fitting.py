@@ -7,9 +7,8 @@ from django.utils.translation import gettext_lazy as _
 from apps.billing import subscriptions
 from apps.billing.models import Subscription, SubscriptionState
 from apps.catalog.models import Delivery, TariffVersion
-from apps.core import events
-from apps.orders import fulfilment, history
-from apps.orders.models import FulfilmentAction, Service, ServiceState
+from apps.orders import fulfilment, resting
+from apps.orders.models import ENDED_STATES, FulfilmentAction, Service, ServiceState
 from apps.orders.services import new_service, switch_off
 
 
@@ -23,7 +22,7 @@ def fit(subscription_id: UUID) -> None:
         return
     versions = _delivered(subscription)
     mine = Service.objects.select_for_update(no_key=True).filter(subscription=subscription)
-    alive = list(mine.exclude(state=ServiceState.OFF).select_related("tariff_version").order_by("pk"))
+    alive = list(mine.exclude(state__in=ENDED_STATES).select_related("tariff_version").order_by("pk"))
     if not alive:
         # Nothing was delivered yet: what comes first comes with the order.
         return
@@ -41,18 +40,22 @@ def fit(subscription_id: UUID) -> None:
 
 
 def rest(subscription_id: UUID) -> None:
-    """The subscription is paused, or waits to be paid: its services rest. Providers know no pause; they go on to the
-    day that is paid."""
+    """The subscription is paused, or waits to be paid: its services rest, at the provider too where it knows that."""
     subscription = subscriptions.locked(subscription_id)
     if subscription.state in {SubscriptionState.PAUSED, SubscriptionState.SUSPENDED}:
-        _move(subscription, ServiceState.ACTIVE, ServiceState.SUSPENDED, "orders.ServiceSuspended")
+        reason = (
+            _("Не оплачена") if subscription.state == SubscriptionState.SUSPENDED else _("Пауза подписки")
+        )
+        for service in _of(subscription, ServiceState.ACTIVE):
+            resting.rest(service, reason)
 
 
 def wake(subscription_id: UUID) -> None:
     """The subscription goes on: its services do."""
     subscription = subscriptions.locked(subscription_id)
     if subscription.is_live:
-        _move(subscription, ServiceState.SUSPENDED, ServiceState.ACTIVE, "orders.ServiceResumed")
+        for service in _of(subscription, ServiceState.SUSPENDED):
+            resting.wake(service, _("Подписка продолжается"))
 
 
 def transfer(subscription_id: UUID) -> None:
@@ -64,11 +67,9 @@ def transfer(subscription_id: UUID) -> None:
         service.save(update_fields=["customer"])
 
 
-def _move(subscription: Subscription, was: str, becomes: str, event: str) -> None:
-    mine = Service.objects.select_for_update(no_key=True).filter(subscription=subscription, state=was)
-    for service in mine.order_by("pk"):
-        history.change(service, becomes, reason=_("Пауза подписки"))
-        events.publish(event, service.pk)
+def _of(subscription: Subscription, state: str) -> list[Service]:
+    mine = Service.objects.select_for_update(no_key=True).filter(subscription=subscription, state=state)
+    return list(mine.order_by("pk"))
 
 
 def _delivered(subscription: Subscription) -> list[TariffVersion]:

@@ -13,10 +13,11 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.catalog.models import Product
 from apps.connectors.base import ConnectorError
+from apps.connectors.models import Connection
 from apps.core import bulk, clock, due, events, work
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
-from apps.orders import history, letters
+from apps.orders import history, inventory, letters
 from apps.orders.models import (
     OPEN_STATES,
     Fulfilment,
@@ -27,7 +28,7 @@ from apps.orders.models import (
     Service,
     ServiceState,
 )
-from apps.providers.base import Provisioned, Status
+from apps.providers.base import NOT_SUPPORTED, Provisioned, Status
 from apps.providers.services import connection_for
 
 KIND = "orders.Fulfilment"
@@ -44,13 +45,13 @@ FAULT_POINTS = (
 )
 """Every commit and call boundary of ordering and fulfilling."""
 _A, _F, _S = FulfilmentAction, FulfilmentState, ServiceState
+PAIR = (_A.SUSPEND, _A.RESUME)
+"""What gives the customer nothing and takes nothing for good."""
 
 
 def add(service: Service, action: str, **fields: Any) -> Fulfilment:
     """Writes down one thing to be done for a service, and plans it at once in the lane of who does it."""
-    product = Product.objects.select_related("provider__connection", "provider__test_connection").get(
-        pk=service.product_id
-    )
+    product = _supplied(service)
     fulfilment = Fulfilment.objects.create(
         pk=service.request_id if action == _A.PROVISION else uuid7(),
         service=service,
@@ -63,6 +64,16 @@ def add(service: Service, action: str, **fields: Any) -> Fulfilment:
     history.record(fulfilment, "", _F.QUEUED)
     plan(fulfilment, clock.wall())
     return fulfilment
+
+
+def connection_of(service: Service) -> Connection | None:
+    """Through which its provider is reached; None where nobody outside is asked."""
+    return connection_for(_supplied(service))
+
+
+def _supplied(service: Service) -> Product:
+    found = Product.objects.select_related("provider__connection", "provider__test_connection")
+    return found.get(pk=service.product_id)
 
 
 def plan(fulfilment: Fulfilment, at: datetime) -> None:
@@ -100,7 +111,9 @@ def answered(fulfilment: Fulfilment, answer: Provisioned) -> UUID | None:
     if fulfilment.state != _F.IN_PROGRESS:
         return None
     if fulfilment.action == _A.CANCEL and answer.status in {Status.CANCELED, Status.ACTIVE}:
-        close(fulfilment, _F.REVOKED)
+        _taken_back(fulfilment)
+    elif fulfilment.action in PAIR and answer.status == Status.ACTIVE:
+        close(fulfilment, _F.DONE)
     elif answer.status == Status.ACTIVE:
         _deliver(fulfilment, answer)
         return fulfilment.order_id
@@ -110,6 +123,11 @@ def answered(fulfilment: Fulfilment, answer: Provisioned) -> UUID | None:
         reason = _("Выдать вручную") if answer.status == Status.MANUAL else _("Поставщик отозвал услугу")
         call_staff(fulfilment, reason)
     return None
+
+
+def _taken_back(cancellation: Fulfilment, *, actor: str = "") -> None:
+    close(cancellation, _F.REVOKED, actor=actor)
+    inventory.taken_back(cancellation.service)
 
 
 def _take_back_again(provision: Fulfilment) -> None:
@@ -123,7 +141,8 @@ def _take_back_again(provision: Fulfilment) -> None:
 
 
 def _deliver(fulfilment: Fulfilment, answer: Provisioned, *, actor: str = "") -> None:
-    service = Service.objects.select_for_update(no_key=True, of=("self",)).get(pk=fulfilment.service_id)
+    held = Service.objects.select_for_update(no_key=True, of=("self",))
+    service = held.select_related("customer", "subscription").get(pk=fulfilment.service_id)
     has_news = bool(answer.key and answer.key != service.key) or fulfilment.action == _A.PROVISION
     if not service.customer.erased_at:
         service.key = answer.key or service.key
@@ -132,8 +151,11 @@ def _deliver(fulfilment: Fulfilment, answer: Provisioned, *, actor: str = "") ->
     # Extensions come in any order: none of them shortens.
     service.active_until = max(filter(None, (service.active_until, fulfilment.period_end)), default=None)
     service.activated_at = service.activated_at or clock.now()
-    history.change(service, _S.ACTIVE, actor=actor)
+    # What rests is prolonged and goes on resting: its subscription wakes it.
+    inventory.move(service, service.state if service.state == _S.SUSPENDED else _S.ACTIVE, actor=actor)
     close(fulfilment, _F.DONE, actor=actor)
+    if not service.subscription.is_live:
+        events.publish("orders.ServiceToRest", service.subscription_id)
     if has_news:
         letters.delivered(service, fulfilment)
     events.publish("orders.ServiceActivated" if has_news else "orders.ServiceExtended", service.pk)
@@ -162,6 +184,8 @@ def failed(fulfilment: Fulfilment, error: ConnectorError, *, is_repeated: bool) 
             work.open(KIND, fulfilment.pk, str(_("Поставщик не отвечает: {error}")).format(error=error))
     elif error.retry and not is_spent:
         later(fulfilment, _F.RETRY, backoff(fulfilment.attempts), error)
+    elif error.code == NOT_SUPPORTED and fulfilment.action in PAIR:
+        close(fulfilment, _F.DONE, reason=_("Поставщик не знает паузы"))
     else:
         call_staff(fulfilment, error)
 
@@ -211,7 +235,10 @@ def hand_over(
         if fulfilment.state != _F.NEEDS_STAFF:
             raise Refused("not_waiting", _("Выдать можно только то, что ждёт сотрудника"))
         if fulfilment.action == _A.CANCEL:
-            close(fulfilment, _F.REVOKED, actor=actor)
+            _taken_back(fulfilment, actor=actor)
+            return
+        if fulfilment.action in PAIR:
+            close(fulfilment, _F.DONE, actor=actor)
             return
         if fulfilment.action == _A.PROVISION and not (key or url or instructions):
             raise Refused("nothing_given", _("Укажите ключ, ссылку или инструкцию"), status=400)

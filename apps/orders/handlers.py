@@ -38,6 +38,7 @@ def fit_services(event: Event) -> None:
     fitting.fit(event.object_id)
 
 
+@events.on("orders.ServiceToRest")
 @events.on("billing.SubscriptionPaused")
 @events.on("billing.SubscriptionSuspended")
 def rest_services(event: Event) -> None:

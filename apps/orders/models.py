@@ -102,10 +102,25 @@ class Order(UUIDModel):
 
 
 class ServiceState(models.TextChoices):
-    PENDING = "pending", _("Подключается")
+    """TMF637's ProductStatusType. Which may follow which: `inventory.TRANSITIONS`."""
+
+    CREATED = "created", _("Заведена")
+    PENDING_ACTIVE = "pending_active", _("Подключается")
     ACTIVE = "active", _("Действует")
     SUSPENDED = "suspended", _("Приостановлена")
-    OFF = "off", _("Отключена")
+    PENDING_TERMINATE = "pending_terminate", _("Отключается")
+    TERMINATED = "terminated", _("Отключена")
+    CANCELLED = "cancelled", _("Отменена")
+    ABORTED = "aborted", _("Не подключена")
+
+
+ENDED_STATES = (
+    ServiceState.PENDING_TERMINATE,
+    ServiceState.TERMINATED,
+    ServiceState.CANCELLED,
+    ServiceState.ABORTED,
+)
+"""Of a service that the customer has no more, or never had; the provider may have it yet."""
 
 
 class Service(UUIDModel):
@@ -123,7 +138,7 @@ class Service(UUIDModel):
     tariff_version = PublicReference("catalog.TariffVersion", verbose_name=_("редакция тарифа"))
     name = models.CharField(_("название"), max_length=300)
     state = models.CharField(
-        _("состояние"), max_length=10, choices=ServiceState.choices, default=ServiceState.PENDING
+        _("состояние"), max_length=20, choices=ServiceState.choices, default=ServiceState.PENDING_ACTIVE
     )
     key = EncryptedField(_("ключ"), blank=True)
     url = models.URLField(_("ссылка"), max_length=500, blank=True)
@@ -145,6 +160,11 @@ class Service(UUIDModel):
         return self.name
 
     @property
+    def is_over(self) -> bool:
+        """Whether the customer has it no more, or never had it."""
+        return self.state in ENDED_STATES
+
+    @property
     def answers(self) -> dict[str, Any]:
         """What was told of it when it was given out, by code."""
         found: dict[str, Any] = json.loads(self.answers_text) if self.answers_text else {}
@@ -164,6 +184,8 @@ class FulfilmentState(models.TextChoices):
 class FulfilmentAction(models.TextChoices):
     PROVISION = "provision", _("Подключить")
     EXTEND = "extend", _("Продлить")
+    SUSPEND = "suspend", _("Приостановить")
+    RESUME = "resume", _("Возобновить")
     CANCEL = "cancel", _("Отключить")
 
 
@@ -229,8 +251,8 @@ class History(UUIDModel):
     """A change of state of an order, fulfilment or service: when, by whom and why."""
 
     object_id = models.UUIDField(_("объект"))
-    was = models.CharField(_("было"), max_length=16, blank=True)
-    became = models.CharField(_("стало"), max_length=16)
+    was = models.CharField(_("было"), max_length=24, blank=True)
+    became = models.CharField(_("стало"), max_length=24)
     at = models.DateTimeField(_("когда"))
     actor = models.CharField(_("кто"), max_length=100, blank=True)
     reason = models.CharField(_("почему"), max_length=500, blank=True)

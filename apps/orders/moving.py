@@ -12,8 +12,8 @@ from apps.billing.moving.models import BaseRow, BaseRowState
 from apps.catalog.models import Delivery, TariffVersion
 from apps.core import bulk, clock
 from apps.core.ids import uuid7
-from apps.orders import history
-from apps.orders.models import History, Service, ServiceState
+from apps.orders import inventory
+from apps.orders.models import ENDED_STATES, History, Service, ServiceState
 from apps.providers import keys as keys_module
 
 
@@ -94,11 +94,11 @@ def _again(rows: list[BaseRow]) -> None:
     """Moved back and moved again: what went off here was on with the customer all the time."""
     until = {row.subscription_id: row.next_charge_date for row in rows}
     mine = Service.objects.select_for_update(no_key=True).filter(
-        subscription__in=bulk.these("uuid", until), state=ServiceState.OFF
+        subscription__in=bulk.these("uuid", until), state=ServiceState.TERMINATED
     )
     for service in mine.order_by("pk"):
         day = until[service.subscription_id]
-        history.change(
+        inventory.move(
             service, ServiceState.ACTIVE, reason=_("Перенесена снова"), active_until=day, off_at=None
         )
 
@@ -107,7 +107,5 @@ def give_back(subscription_id: UUID) -> None:
     """The batch was undone: the services are the old system's again, and no provider takes anything back."""
     mine = Service.objects.select_for_update(no_key=True).filter(subscription=subscription_id)
     if Subscription.objects.filter(pk=subscription_id, end_reason=batches.BACK).exists():
-        for service in mine.exclude(state=ServiceState.OFF).order_by("pk"):
-            history.change(
-                service, ServiceState.OFF, reason=_("Возвращена прежней системе"), off_at=clock.now()
-            )
+        for service in mine.exclude(state__in=ENDED_STATES).order_by("pk"):
+            inventory.end(service, is_at_provider=False, reason=_("Возвращена прежней системе"))

@@ -20,12 +20,12 @@ from apps.connectors.lanes import Calls
 from apps.connectors.models import Connection
 from apps.core import clock, faults, lanes
 from apps.orders import fulfilment as outcomes
-from apps.orders import history
-from apps.orders.models import Fulfilment, FulfilmentAction, FulfilmentState, Order, Service, ServiceState
+from apps.orders import history, resting
+from apps.orders.models import Fulfilment, FulfilmentAction, FulfilmentState, Order, Service
 from apps.providers.base import ProviderConnector, Provisioned, ProvisionRequest
 from apps.providers.services import connection_for, local_connector
 
-_A, _F, _S = FulfilmentAction, FulfilmentState, ServiceState
+_A, _F = FulfilmentAction, FulfilmentState
 SOON = timedelta(seconds=5)
 """After which what was claimed and not called is tried again."""
 
@@ -86,12 +86,18 @@ def _claim(fulfilment: Fulfilment, product: Product) -> Asked | None:
         fulfilment.connection = connection
         outcomes.later(fulfilment, fulfilment.state, timedelta(0), "")
         return None
-    if fulfilment.action == _A.EXTEND and fulfilment.service.state == _S.PENDING:
+    if fulfilment.action == _A.EXTEND and fulfilment.service.activated_at is None:
         # What is not there yet is not extended: the first request goes first.
         outcomes.later(fulfilment, _F.RETRY, timedelta(minutes=10), _("Ждёт подключения услуги"))
         return None
     if fulfilment.action == _A.PROVISION and (lacking := _lacking(fulfilment.service)):
         outcomes.call_staff(fulfilment, _("Нужны данные: {names}").format(names=", ".join(lacking)))
+        return None
+    if fulfilment.action in outcomes.PAIR and not resting.is_wanted(fulfilment):
+        outcomes.close(fulfilment, _F.DONE, reason=_("Уже не нужно"))
+        return None
+    if fulfilment.action in outcomes.PAIR and resting.waits(fulfilment):
+        outcomes.later(fulfilment, fulfilment.state, SOON, "")
         return None
     if _is_overtaken(fulfilment):
         outcomes.close(fulfilment, _F.DONE, reason=_("Уже продлено на больший срок"))
@@ -142,6 +148,10 @@ def _called(connector: ProviderConnector, asked: Asked) -> Provisioned:
     request, action = asked.request, asked.fulfilment.action
     if action == _A.CANCEL:
         return connector.cancel(request.request_id)
+    if action == _A.SUSPEND:
+        return connector.suspend(request.request_id)
+    if action == _A.RESUME:
+        return connector.resume(request.request_id)
     if asked.fulfilment.period_end is None:
         raise ConnectorError("No period is paid")
     if action == _A.EXTEND:

@@ -12,8 +12,8 @@ from apps.billing.models import LIVE, RUNNING, Invoice, InvoicePurpose, Subscrip
 from apps.catalog.models import TariffVersion
 from apps.core import clock, events
 from apps.core.ids import uuid7
-from apps.orders import fulfilment, history
-from apps.orders.models import FulfilmentAction, Order, OrderState, Service, ServiceState
+from apps.orders import fulfilment, history, inventory
+from apps.orders.models import ENDED_STATES, FulfilmentAction, Order, OrderState, Service
 from apps.orders.placing import place_order
 from apps.payments import payments
 
@@ -75,7 +75,7 @@ def new_service(subscription: Subscription, version: TariffVersion) -> Service:
         created_at=clock.now(),
     )
     service.save(force_insert=True)
-    history.record(service, "", ServiceState.PENDING)
+    history.record(service, "", service.state)
     return service
 
 
@@ -86,7 +86,7 @@ def _extend_services(subscription: Subscription, invoice: Invoice) -> None:
     alive = Service.objects.select_for_update(no_key=True, of=("self",)).filter(
         subscription__in=[key for key in until if key], subscription__state__in=LIVE
     )
-    for service in alive.exclude(state=ServiceState.OFF).order_by("pk"):
+    for service in alive.exclude(state__in=ENDED_STATES).order_by("pk"):
         if not service.fulfilments.filter(invoice=invoice, action=FulfilmentAction.EXTEND).exists():
             fulfilment.add(
                 service,
@@ -102,7 +102,7 @@ def days_given(subscription_id: UUID) -> None:
     if not subscription.is_live:
         return
     mine = Service.objects.select_for_update(no_key=True).filter(subscription=subscription)
-    for service in mine.exclude(state=ServiceState.OFF).order_by("pk"):
+    for service in mine.exclude(state__in=ENDED_STATES).order_by("pk"):
         fulfilment.add(service, FulfilmentAction.EXTEND, period_end=subscription.current_period_end)
 
 
@@ -111,7 +111,7 @@ def subscription_ended(subscription_id: UUID) -> None:
     if subscriptions.locked(subscription_id).state in RUNNING:
         return
     mine = Service.objects.select_for_update(no_key=True).filter(subscription_id=subscription_id)
-    for service in mine.exclude(state=ServiceState.OFF).order_by("pk"):
+    for service in mine.exclude(state__in=ENDED_STATES).order_by("pk"):
         switch_off(service, _("Подписка завершена"))
     order = Order.objects.select_for_update(no_key=True).filter(subscription_id=subscription_id).first()
     if order is not None and order.state == OrderState.IN_PROGRESS:
@@ -120,9 +120,9 @@ def subscription_ended(subscription_id: UUID) -> None:
 
 def switch_off(service: Service, reason: Any) -> None:
     """A locked service is over; what the provider gave or may have given is taken back there."""
-    was_given = service.state != ServiceState.PENDING
+    was_given = service.activated_at is not None
     was_asked = fulfilment.revoke_open(service)
-    history.change(service, ServiceState.OFF, reason=reason, off_at=clock.now())
+    inventory.end(service, is_at_provider=was_given or was_asked, reason=reason)
     events.publish("orders.ServiceOff", service.pk)
     if was_given or was_asked:
         fulfilment.add(service, FulfilmentAction.CANCEL)

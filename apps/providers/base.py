@@ -9,7 +9,10 @@ from uuid import UUID
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from apps.connectors.base import Connector, Kind
+from apps.connectors.base import Connector, ConnectorError, Kind
+
+NOT_SUPPORTED = "not_supported"
+"""Code of the refusal of what a provider has no word for."""
 
 
 class Status(models.TextChoices):
@@ -70,3 +73,11 @@ class ProviderConnector(Connector):
     def cancel(self, request_id: UUID) -> Provisioned:
         """Takes the product back. Safe to repeat."""
         raise NotImplementedError
+
+    def suspend(self, request_id: UUID) -> Provisioned:
+        """Shuts the product for a while; all that belongs to it is kept. Safe to repeat. Optional."""
+        raise ConnectorError(str(_("Поставщик не знает паузы")), code=NOT_SUPPORTED)
+
+    def resume(self, request_id: UUID) -> Provisioned:
+        """Opens what was suspended. Safe to repeat. Optional, as `suspend`."""
+        raise ConnectorError(str(_("Поставщик не знает паузы")), code=NOT_SUPPORTED)

@@ -67,6 +67,12 @@ class HttpProvider(ProviderConnector):
             raise ConnectorError(str(_("Поставщик не сказал, что услуга отозвана")), unknown=True)
         return answer
 
+    def suspend(self, request_id: UUID) -> Provisioned:
+        return _provisioned(self._call("POST", f"/v1/activations/{request_id}/suspend", {}))
+
+    def resume(self, request_id: UUID) -> Provisioned:
+        return _provisioned(self._call("POST", f"/v1/activations/{request_id}/resume", {}))
+
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         answer = http.request(
             self.connection,

@@ -17,7 +17,7 @@ from apps.catalog.models import Offer
 from apps.channels.models import Channel
 from apps.core import clock
 from apps.core.errors import Refused
-from apps.orders.models import Order, OrderState, Service, ServiceState
+from apps.orders.models import ENDED_STATES, Order, OrderState, Service
 from apps.orders.placing import place_order
 from apps.orders.rules import Declared
 from apps.payments.models import Payment
@@ -171,7 +171,7 @@ def progress(order: Order) -> Progress:
 def services_of(order: Order) -> list[Service]:
     """What the buyer got."""
     return list(
-        Service.objects.filter(subscription=order.subscription).exclude(state=ServiceState.OFF).order_by("id")
+        Service.objects.filter(subscription=order.subscription).exclude(state__in=ENDED_STATES).order_by("id")
     )
 
 

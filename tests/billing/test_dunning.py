@@ -136,7 +136,7 @@ def test_it_ends_by_its_policy_and_is_reported(shop: Shop, policy: Any) -> None:
     shop.until(end + timedelta(days=4))
     subscription.refresh_from_db()
     assert (subscription.state, subscription.end_reason) == (SubscriptionState.ENDED, "unpaid")
-    assert shop.service(subscription).state == ServiceState.OFF
+    assert shop.service(subscription).is_over
     assert charges(subscription) == 2
     result = DunningResult.objects.get(partner_id=shop.partner.pk)
     assert (result.state, result.version_id, result.decline_class) == ("lost", version.pk, "funds")

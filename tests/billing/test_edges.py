@@ -155,7 +155,7 @@ def test_an_addon_that_is_to_end_does_not_outlive_a_pause(shop: Shop) -> None:
     shop.until(clock.today() + timedelta(days=40))
     addon.refresh_from_db()
     # It went on for nothing: billed no more, and never ended.
-    assert (addon.state, addon.end_reason, shop.service(addon).state) == (_S.ENDED, "cancelled", "off")
+    assert (addon.state, addon.end_reason, shop.service(addon).state) == (_S.ENDED, "cancelled", "terminated")
     assert is_clean(shop)
 
 
@@ -179,7 +179,7 @@ def test_an_addon_that_is_to_end_ends_after_the_days_it_was_given(shop: Shop) ->
     assert addon.state == _S.ACTIVE
     shop.until(parent.current_period_end)
     addon.refresh_from_db()
-    assert (addon.state, shop.service(addon).state) == (_S.ENDED, "off")
+    assert (addon.state, shop.service(addon).state) == (_S.ENDED, "terminated")
     assert is_clean(shop)
 
 

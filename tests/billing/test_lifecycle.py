@@ -22,7 +22,7 @@ from apps.catalog.models import Offer, Tariff
 from apps.core import audit, clock
 from apps.core.errors import Refused
 from apps.core.tenancy import in_partner
-from apps.orders.models import Service, ServiceState
+from apps.orders.models import ENDED_STATES, Service, ServiceState
 from apps.payments import payments
 from apps.payments.models import Payment, Refund
 from tests.billing.test_renewals import balance
@@ -74,7 +74,7 @@ def test_cancelled_now_gives_the_unused_days_back_to_the_card(shop: Shop) -> Non
     note, refund = CreditNote.objects.get(), Refund.objects.get()
     wanted = part_of("149.00", left, days)
     assert (note.total, note.to_refund, refund.amount, refund.state) == (wanted, wanted, wanted, "succeeded")
-    assert shop.service(subscription).state == ServiceState.OFF
+    assert shop.service(subscription).is_over
     assert shop.invoices(subscription)[0].state == InvoiceState.PAID
     shop.until(clock.today() + timedelta(days=60))
     assert (len(shop.charges()), balance(shop, "receivable"), balance(shop, "deferred")) == (1, 0, 0)
@@ -116,7 +116,7 @@ def test_a_dearer_tariff_now_costs_the_difference_and_holds_when_it_is_paid(shop
         seen.due,
     )
     assert (CreditNote.objects.get().total, on_balance(subscription)) == (seen.credited, 0)
-    names = list(Service.objects.exclude(state=ServiceState.OFF).values_list("tariff_version_id", flat=True))
+    names = list(Service.objects.exclude(state__in=ENDED_STATES).values_list("tariff_version_id", flat=True))
     assert names == [subscription.tariff_version_id]
     assert faults_of(shop) == []
     shop.until(end)

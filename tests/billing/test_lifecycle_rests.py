@@ -72,7 +72,7 @@ def test_a_pause_is_ended_by_hand_or_by_cancelling(shop: Shop) -> None:
     shop.deliver()
     subscription.refresh_from_db()
     assert subscription.state == SubscriptionState.CANCELLED
-    assert shop.service(subscription).state == ServiceState.OFF
+    assert shop.service(subscription).is_over
     assert faults_of(shop) == []
 
 
@@ -132,7 +132,7 @@ def test_an_addon_is_charged_to_its_parents_bill_date_and_with_it_from_then_on(s
     addon.refresh_from_db()
     assert (addon.state, addon.end_reason) == (SubscriptionState.CANCELLED, "parent")
     assert CreditNote.objects.count() == 2
-    assert shop.service(addon).state == ServiceState.OFF
+    assert shop.service(addon).is_over
     shop.until(clock.today() + timedelta(days=40))
     assert balance(shop, "deferred") == 0
     assert faults_of(shop) == []
@@ -165,7 +165,7 @@ def test_a_term_of_two_periods_is_over_after_them(shop: Shop) -> None:
     subscription.refresh_from_db()
     assert (subscription.state, subscription.end_reason) == (SubscriptionState.ENDED, "expired")
     assert len(shop.charges()) == 2
-    assert shop.service(subscription).state == ServiceState.OFF
+    assert shop.service(subscription).is_over
     assert faults_of(shop) == []
 
 

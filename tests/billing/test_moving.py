@@ -325,7 +325,7 @@ def test_undone_it_waits_again_and_moves_again_as_itself(shop: Shop) -> None:
     shop.deliver()
     one.refresh_from_db()
     assert (one.state, one.end_reason) == (SubscriptionState.ENDED, batches.BACK)
-    assert shop.service(one).state == ServiceState.OFF
+    assert shop.service(one).is_over
     assert not Fulfilment.objects.exists(), "the customer's key works on in the old system"
     assert not Due.objects.filter(partner_id=shop.partner.pk, object_id=one.pk).exists()
     assert violations(shop) == []

@@ -61,7 +61,7 @@ def test_all_given_back_in_the_console_ends_what_was_paid_for(
     [invoice] = shop.invoices(subscription)
     assert (invoice.state, subscription.state) == (InvoiceState.REFUNDED, SubscriptionState.CANCELLED)
     assert invoice.closed_at
-    assert shop.service(subscription).state == ServiceState.OFF
+    assert shop.service(subscription).is_over
     assert books(shop) == {}
     assert letters("subscription_cancelled") == 1
     assert Event.objects.filter(object_id=invoice.pk, type="billing.InvoiceRefunded").count() == 1

@@ -127,7 +127,7 @@ def test_a_failing_card_is_tried_on_days_1_3_and_5_and_then_it_ends(shop: Shop) 
         InvoiceState.PAID,
         InvoiceState.VOID,
     ]
-    assert shop.service(subscription).state == ServiceState.OFF
+    assert shop.service(subscription).is_over
     assert (letters("renewal_failed"), len(shop.charges())) == (4, 1)
     shop.until(end + timedelta(days=70))
     assert (len(shop.invoices(subscription)), balance(shop, "receivable")) == (2, 0)
@@ -164,7 +164,7 @@ def test_cancelled_at_period_end_and_taken_up_again(shop: Shop) -> None:
     subscription.refresh_from_db()
     assert (subscription.state, subscription.end_reason) == (SubscriptionState.ENDED, "cancelled")
     assert subscription.ended_at == midnight(end)
-    assert shop.service(subscription).state == ServiceState.OFF
+    assert shop.service(subscription).is_over
     assert (len(shop.charges()), letters("renewal_ahead"), letters("subscription_cancelled")) == (1, 0, 1)
     assert is_clean(shop)
 

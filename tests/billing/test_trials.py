@@ -95,7 +95,7 @@ def test_a_trial_cancelled_leaves_no_charge_and_may_be_taken_up_again(shop: Shop
         one.refresh_from_db()
     assert (kept.state, left.state) == (_S.ACTIVE, _S.ENDED)
     assert charged(shop) == ["1.00", "1.00", "149.00"]
-    assert shop.service(left).state == ServiceState.OFF
+    assert shop.service(left).is_over
     assert faults_of(shop) == []
 
 

@@ -37,6 +37,8 @@ PARTNER: dict[str, Route] = {
     "api/v1/^orders/$": Route("/api/v1/orders/", KEY, tells=True),
     "api/v1/^orders/instruments/$": Route("/api/v1/orders/instruments/?offer={offer}", KEY),
     "api/v1/^orders/(?P<pk>[^/.]+)/$": Route("/api/v1/orders/{order}/", KEY, tells=True),
+    "api/v1/^services/$": Route("/api/v1/services/", KEY, tells=True),
+    "api/v1/^services/(?P<pk>[^/.]+)/$": Route("/api/v1/services/{service}/", KEY, tells=True),
     "api/v1/^subscriptions/$": Route("/api/v1/subscriptions/", KEY, tells=True),
     "api/v1/^subscriptions/(?P<pk>[^/.]+)/$": Route("/api/v1/subscriptions/{subscription}/", KEY, tells=True),
     "api/v1/^subscriptions/(?P<pk>[^/.]+)/preview/$": Route(

@@ -105,7 +105,7 @@ def test_news_reversed_and_doubled_changes_nothing(shop: Shop) -> None:
     assert counted(shop) == before
     subscription.refresh_from_db()
     assert (subscription.state, shop.invoices(subscription)[1].state) == ("cancelled", "refunded")
-    assert shop.service(subscription).state == ServiceState.OFF
+    assert shop.service(subscription).is_over
     assert is_clean(shop)
 
 
@@ -115,7 +115,7 @@ def test_staff_end_now_what_the_customer_cancelled_for_later(shop: Shop) -> None
     subscription = subscriptions.cancel(subscription, at_period_end=False, actor="staff")
     shop.deliver()
     assert subscription.state == SubscriptionState.CANCELLED
-    assert shop.service(subscription).state == ServiceState.OFF
+    assert shop.service(subscription).is_over
     assert is_clean(shop)
 
 
@@ -178,13 +178,13 @@ def test_the_provider_answers_after_the_end(shop: Shop, provider_sim: Control, h
     else:
         refund_calls.send(payments.refund(payment=payment, reason="-", actor="finance").pk)
     shop.deliver()
-    assert Service.objects.get().state == ServiceState.OFF
+    assert Service.objects.get().is_over
     assert Fulfilment.objects.get(action="cancel").state == "revoked"
     worker.join()
     shop.deliver()
     [made] = [a for a in provider_sim.register()["activations"] if a["request_id"] == str(row.pk)]
     assert made["status"] == "canceled"
-    assert (Service.objects.get().state, Service.objects.get().key) == (ServiceState.OFF, "")
+    assert (Service.objects.get().state, Service.objects.get().key) == (ServiceState.CANCELLED, "")
     assert not Message.objects.filter(type="key_delivered").exists()
     assert is_clean(shop)
 

@@ -127,7 +127,7 @@ def test_what_ends_while_it_is_provided_is_taken_back(shop: Shop, provider_sim: 
     shop.deliver()
     shop.hurry()
     service = shop.service(subscription)
-    assert service.state == ServiceState.OFF
+    assert service.is_over
     assert activations(provider_sim, service)[0]["status"] == "canceled"
     assert Order.objects.get().state == OrderState.CANCELLED
     assert list(audit.run([shop.partner.pk])) == []

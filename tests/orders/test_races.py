@@ -279,7 +279,7 @@ def test_an_answer_and_an_end_do_not_wait_for_each_other(shop: Shop, monkeypatch
         atomic(services.subscription_ended, subscription.pk),
     )
     assert (done.first, done.second) == (None, None)
-    assert shop.service(subscription).state == "off"
+    assert shop.service(subscription).is_over
 
 
 def _then(first: Callable[[], Any], second: Callable[[], Any]) -> Callable[[], Any]:

@@ -43,6 +43,8 @@ class Provider(Service):
         router.add_get(one, self._endpoint("get_activation", self._get))
         router.add_post(f"{one}/extend", self._endpoint("extend", self._extend))
         router.add_post(f"{one}/cancel", self._endpoint("cancel", self._cancel))
+        router.add_post(f"{one}/suspend", self._endpoint("suspend", self._suspend))
+        router.add_post(f"{one}/resume", self._endpoint("resume", self._resume))
         router.add_get(
             "/v1/ping", self._endpoint("ping", lambda key, body: web.json_response({"status": "ok"}))
         )
@@ -215,6 +217,23 @@ class Provider(Service):
             return error(404, "not_found", "This request_id was never received")
         if activation["status"] != "canceled":
             activation = {**activation, "status": "canceled", "canceled_at": stamp(self.clock.now())}
+            self.store.put("activations", key, activation)
+        return web.json_response(public(activation))
+
+    def _suspend(self, key: str, body: Doc) -> web.Response:
+        return self._pause(key, is_suspended=True)
+
+    def _resume(self, key: str, body: Doc) -> web.Response:
+        return self._pause(key, is_suspended=False)
+
+    def _pause(self, key: str, *, is_suspended: bool) -> web.Response:
+        if self.store.get("activations", key) is None:
+            return error(404, "not_found", "This request_id was never received")
+        activation = self._settled(key)
+        if activation["status"] != "active":
+            return error(409, "not_active", f"The activation is {activation['status']}")
+        if activation.get("suspended", False) != is_suspended:
+            activation = {**activation, "suspended": is_suspended}
             self.store.put("activations", key, activation)
         return web.json_response(public(activation))
 

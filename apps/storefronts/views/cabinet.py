@@ -28,7 +28,6 @@ from apps.billing.models import (
 from apps.core import addresses, clock
 from apps.core.errors import Refused
 from apps.core.money import Money
-from apps.orders.models import ServiceState
 from apps.payments import methods
 from apps.payments.models import Payment, PaymentMethod, RefusalHow
 from apps.storefronts import ways
@@ -142,7 +141,7 @@ def shown(subscription: Any) -> Any:
     subscription.mark = "warn" if ending else MARKS.get(subscription.state, "")
     subscription.asks = trials.waits(subscription)
     subscription.shown_services = [
-        one for one in subscription.services.all() if one.state != ServiceState.OFF
+        one for one in subscription.services.all() if not one.is_over
     ]
     return subscription
 

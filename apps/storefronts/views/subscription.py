@@ -23,7 +23,7 @@ from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.core.tenancy import current_partner
 from apps.orders import asking
-from apps.orders.models import Service, ServiceState
+from apps.orders.models import ENDED_STATES, Service
 from apps.storefronts import addon_offers, ways
 from apps.storefronts.cabinet_forms import (
     AskedForm,
@@ -359,7 +359,7 @@ def addon(request: Any, subscription_id: UUID, offer_id: int) -> HttpResponse:
 @own
 def asked(request: Any, service_id: UUID) -> HttpResponse:
     """What a product needs to know before, or after, it is given out."""
-    service = get_object_or_404(Service.objects.exclude(state=ServiceState.OFF), **mine(request, service_id))
+    service = get_object_or_404(Service.objects.exclude(state__in=ENDED_STATES), **mine(request, service_id))
     form = AskedForm(service, posted(request))
     if not form.fields:
         raise Refused("nothing_asked", _("Здесь ничего не спрашивают"), status=404)
