@@ -118,7 +118,7 @@ def _sell(past: Past, gateway: Control, offer: Offer) -> Subscription:
     gateway.pay(payment.confirmation_url)
     payments.settle(payment.pk)
     past.settle()
-    subscription = Order.objects.get(pk=order.pk).subscription
+    subscription = Order.objects.get(pk=order.pk).item.subscription
     assert subscription is not None
     return subscription
 

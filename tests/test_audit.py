@@ -25,6 +25,7 @@ from tests.planted import corrupted_rules, execute, found
 
 ONE = "(SELECT min(id::text)::uuid FROM billing_subscription WHERE state = 'active')"
 """The shop's first subscription: its first month is over and earned, of its second a part went back."""
+ORDERED = f"(SELECT order_id FROM orders_orderitem WHERE subscription_id = {ONE})"
 FIRST = f"(SELECT id FROM billing_invoice WHERE purpose = 'new' AND subscription_id = {ONE})"
 SECOND = f"(SELECT id FROM billing_invoice WHERE purpose = 'renewal' AND subscription_id = {ONE})"
 
@@ -100,7 +101,8 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
     *(
         ("core.reference-exists", f"UPDATE {table} SET {column}_id = 987654321")
         for table, columns in (
-            ("orders_order", ("offer", "product", "tariff_version", "legal_entity")),
+            ("orders_order", ("legal_entity",)),
+            ("orders_orderitem", ("offer", "product", "tariff_version")),
             ("orders_service", ("product", "tariff_version")),
             ("billing_subscription", ("offer", "product", "tariff_version", "legal_entity")),
             ("billing_invoice", ("legal_entity",)),
@@ -127,7 +129,7 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
     ("policies.numbers-without-gap", sequence("last = last + 1", "invoice")),
     ("policies.numbers-without-gap", sequence("last = last - 1", "order")),
     ("policies.numbers-without-gap", sequence("kind = 'settlement'", "order")),
-    ("policies.numbers-without-gap", f"UPDATE orders_order SET number = '' WHERE subscription_id = {ONE}"),
+    ("policies.numbers-without-gap", f"UPDATE orders_order SET number = '' WHERE id = {ORDERED}"),
     (
         "policies.numbers-without-gap",
         f"UPDATE billing_invoice SET number = replace(number, '0001', '0099') WHERE id = {FIRST}",
@@ -274,10 +276,10 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
     ("orders.service-states", "UPDATE orders_service SET off_at = now() WHERE state = 'active'"),
     ("orders.service-states", "DELETE FROM orders_history WHERE became = 'active'"),
     ("orders.service-follows-money", "UPDATE orders_service SET state = 'terminated' WHERE state = 'active'"),
-    ("orders.awaiting-has-invoice", "UPDATE orders_order SET total = 1 WHERE state = 'awaiting_payment'"),
+    ("orders.awaiting-has-invoice", "UPDATE orders_order SET total = 1 WHERE state = 'pending'"),
     ("orders.erased-keep-no-key", "UPDATE accounts_customer SET erased_at = now()"),
     *(
-        ("orders.sold-as-ordered", f"UPDATE orders_order SET {change} WHERE subscription_id = {ONE}")
+        ("orders.sold-as-ordered", f"UPDATE orders_orderitem SET {change} WHERE subscription_id = {ONE}")
         for change in (
             "price = price + 1",
             "price = price + 1, total = total + 1",
@@ -285,8 +287,20 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
             "tariff_version_id = tariff_version_id + 1",
             "offer_id = offer_id + 1",
             "product_id = product_id + 1",
-            "customer_id = gen_random_uuid()",
         )
+    ),
+    (
+        "orders.sold-as-ordered",
+        f"UPDATE orders_order SET customer_id = gen_random_uuid() WHERE id = {ORDERED}",
+    ),
+    ("orders.items-add-up", f"UPDATE orders_order SET total = total + 1 WHERE id = {ORDERED}"),
+    ("orders.items-add-up", f"UPDATE orders_orderitem SET total = total - 1 WHERE order_id = {ORDERED}"),
+    ("orders.items-add-up", f"DELETE FROM orders_orderitem WHERE order_id = {ORDERED}"),
+    ("orders.items-agree", f"UPDATE orders_orderitem SET state = 'cancelled' WHERE order_id = {ORDERED}"),
+    ("orders.items-agree", f"UPDATE orders_order SET state = 'partial' WHERE id = {ORDERED}"),
+    (
+        "orders.items-agree",
+        "UPDATE orders_fulfilment SET state = 'queued' WHERE state = 'done' AND item_id IS NOT NULL",
     ),
     (
         "orders.service-within-paid",

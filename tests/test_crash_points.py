@@ -194,7 +194,7 @@ def _whole(shop: Shop) -> None:
     """One order, two periods, each charged once, delivered once; the gateway agrees, the auditor finds nothing."""
     with in_partner(shop.partner):
         order, subscription = Order.objects.get(), Subscription.objects.get()
-        assert (order.state, subscription.state) == (OrderState.DONE, SubscriptionState.ACTIVE)
+        assert (order.state, subscription.state) == (OrderState.COMPLETED, SubscriptionState.ACTIVE)
         assert len(shop.invoices(subscription)) == 2
         ours = {(str(row.pk), str(row.amount)) for row in Payment.objects.filter(state="succeeded")}
         theirs = {(row["metadata"]["payment"], row["amount"]) for row in shop.charges()}

@@ -197,7 +197,7 @@ class Shop:
             SELECT (SELECT count(*) FROM {self.schema}.payments_payment
                     WHERE state NOT IN ('succeeded', 'failed', 'refunded'))
                  + (SELECT count(*) FROM {self.schema}.billing_invoice WHERE state <> 'paid')
-                 + (SELECT count(*) FROM {self.schema}.orders_order WHERE state <> 'done')
+                 + (SELECT count(*) FROM {self.schema}.orders_order WHERE state <> 'completed')
                  + (SELECT count(*) FROM {self.schema}.orders_service WHERE state <> 'active')
                  + (SELECT abs(count(*) - {len(self.renewals) * 2 + len(self.offers)})
                     FROM {self.schema}.billing_invoice)

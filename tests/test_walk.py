@@ -95,7 +95,7 @@ def the_story(shop: Shop, tariff: Tariff, mailbox: Any, client_for: Any) -> None
     answer = api.post("/api/v1/orders/", order, "application/json", headers={"Idempotency-Key": "anna-1"})
     assert answer.status_code == 201, answer.content.decode()
     placed = answer.json()
-    assert placed["state"] == "awaiting_payment"
+    assert placed["state"] == "pending"
     assert Customer.objects.get().external_id == "bank-client-1042"
 
     # Her bank's system repeats the request: nothing is ordered twice.
@@ -110,7 +110,7 @@ def the_story(shop: Shop, tariff: Tariff, mailbox: Any, client_for: Any) -> None
     # The key is hers, in the API and in her letter.
     bought = api.get(f"/api/v1/orders/{placed['id']}/").json()
     key = bought["services"][0]["key"]
-    assert bought["state"] == "done"
+    assert bought["state"] == "completed"
     assert key.startswith("SHIT-")
     letters = mailbox.messages(to=order["customer"]["email"])
     assert any(key in str(letter) for letter in letters)

@@ -71,7 +71,7 @@ class Lives:
         order = self.orders.get("company")
         if order is None:
             return
-        for invoice in Invoice.objects.filter(subscription=order.subscription, state=InvoiceState.OPEN):
+        for invoice in Invoice.objects.filter(subscription=order.item.subscription, state=InvoiceState.OPEN):
             outside.receive(
                 invoice_id=invoice.pk,
                 source=MoneySource.BANK,

@@ -22,14 +22,20 @@ from apps.catalog import parameters
 from apps.core import clock, console
 from apps.core.errors import Refused
 from apps.orders import asking, fulfilment, history
-from apps.orders.models import Fulfilment, Order, Service
+from apps.orders.models import Fulfilment, Order, OrderItem, Service
 
 ORDER_COLOURS = {
-    "accepted": "info",
-    "awaiting_payment": "warning",
+    "draft": "info",
+    "acknowledged": "info",
+    "pending": "warning",
+    "held": "warning",
     "in_progress": "info",
-    "done": "success",
+    "assessing_cancellation": "warning",
+    "pending_cancellation": "warning",
+    "completed": "success",
+    "partial": "warning",
     "failed": "danger",
+    "rejected": "danger",
     "cancelled": "danger",
 }
 FULFILMENT_COLOURS = {
@@ -51,6 +57,12 @@ SERVICE_COLOURS = {
     "cancelled": "info",
     "aborted": "danger",
 }
+
+
+class ItemInline(Documents):
+    model = OrderItem
+    fields = ("position", "action", "name", "quantity", "price", "total", "state", "subscription")
+    verbose_name_plural = _("Позиции")
 
 
 class FulfilmentInline(Documents):
@@ -88,8 +100,16 @@ class HistoryAdmin(console.ReadOnlyAdmin):
 class OrderAdmin(HistoryAdmin):
     """What was ordered, what became of it."""
 
-    list_display = ("number", "created_at", "customer", "name", "shown_total", "shown_state", "channel_code")
-    list_filter = ("state", "channel_code", "created_at")
+    list_display = (
+        "number",
+        "created_at",
+        "customer",
+        "shown_name",
+        "shown_total",
+        "shown_state",
+        "channel_code",
+    )
+    list_filter = ("state", "kind", "channel_code", "created_at")
     list_select_related = ("customer",)
     search_fields = (
         "number",
@@ -98,9 +118,16 @@ class OrderAdmin(HistoryAdmin):
         "customer__external_id",
         "customer__name",
     )
-    inlines = (FulfilmentInline,)
-    exclude = ("terms", "channel_id", "legal_entity", "request_key")
+    inlines = (ItemInline, FulfilmentInline)
+    exclude = ("channel_id", "legal_entity", "request_key")
     readonly_fields = ("shown_history",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
+        return super().get_queryset(request).prefetch_related("items")
+
+    @display(description=_("что заказано"))
+    def shown_name(self, row: Order) -> str:
+        return row.name
 
     @display(description=_("состояние"), label=ORDER_COLOURS, ordering="state")
     def shown_state(self, row: Order) -> tuple[str, Any]:
@@ -249,8 +276,13 @@ class ServiceAdmin(HistoryAdmin):
 
 class OrdersOfCustomer(console.Belongings):
     model = Order
-    fields = ("number", "created_at", "name", "total", "state", "channel_code")
+    fields = ("number", "created_at", "shown_name", "total", "state", "channel_code")
+    readonly_fields = ("shown_name",)
     verbose_name_plural = _("Заказы")
+
+    @display(description=_("что заказано"))
+    def shown_name(self, row: Order) -> str:
+        return row.name
 
 
 class ServicesOfCustomer(console.Belongings):

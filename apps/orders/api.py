@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.generics import get_object_or_404
@@ -24,7 +24,7 @@ from apps.billing.models import Subscription
 from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.journal.api import idempotent
-from apps.orders.models import Order, OrderState, Service
+from apps.orders.models import Order, OrderItem, OrderState, Service
 from apps.orders.placing import LIMIT, open_payment_page, place_order
 from apps.orders.rules import Declared
 from apps.payments.models import Payment
@@ -37,10 +37,23 @@ ORDER = {
     "expected_price": "99.00",
     "return_url": "https://bank.example/thanks?order={order}",
 }
+ITEM = {
+    "id": "01938e2a-7b0f-7a90-bb21-0c4d5e6f7a90",
+    "action": "add",
+    "state": "pending",
+    "offer": 17,
+    "tariff": "CLOUD-100",
+    "name": "Облако, 100 ГБ",
+    "quantity": 1,
+    "price": "99.00",
+    "total": "99.00",
+    "subscription": "01938e2a-7b10-7c55-8f0e-5a2f1f0b6c01",
+}
 ANSWER = {
     "id": "01938e2a-7b0f-7a90-bb21-0c4d5e6f7a81",
     "number": numbering.example("order"),
-    "state": "awaiting_payment",
+    "kind": "new",
+    "state": "pending",
     "customer": "01938e2a-5c1f-7b3e-9a51-2f6f0c9d4e11",
     "offer": 17,
     "tariff": "CLOUD-100",
@@ -61,8 +74,10 @@ ANSWER = {
         "confirmation_url": "https://yoomoney.ru/checkout/payments/v2/contract?orderId=2c85…",
         "decline_reason": "",
     },
+    "items": [ITEM],
     "services": [],
     "created_at": "2026-11-27T09:15:00Z",
+    "scheduled_at": None,
 }
 SERVICE = {
     "id": "01938e2b-0c22-7e10-9d55-7f8a9b0c1d2e",
@@ -182,17 +197,41 @@ class ServiceSerializer(serializers.ModelSerializer[Service]):
         read_only_fields = fields
 
 
-class OrderSerializer(serializers.ModelSerializer[Order]):
-    """An order with its payment and what it has brought."""
+class ItemSerializer(serializers.ModelSerializer[OrderItem]):
+    """One product of an order."""
 
-    customer = serializers.UUIDField(source="customer_id")
     offer = serializers.IntegerField(source="offer_id")
     tariff = serializers.CharField(source="tariff_version.tariff.code")
-    channel = serializers.CharField(source="channel_code")
     subscription = serializers.UUIDField(source="subscription_id", allow_null=True)
+
+    class Meta:
+        model = OrderItem
+        fields = tuple(ITEM)
+        read_only_fields = fields
+
+
+class OrderSerializer(serializers.ModelSerializer[Order]):
+    """An order with its payment and what it has brought; what is of one product is that of its first item."""
+
+    customer = serializers.UUIDField(source="customer_id")
+    offer = serializers.IntegerField(source="item.offer_id")
+    tariff = serializers.CharField(source="item.tariff_version.tariff.code")
+    name = serializers.CharField(source="item.name")
+    quantity = serializers.IntegerField(source="item.quantity")
+    price = serializers.DecimalField(14, 2, source="item.price")
+    channel = serializers.CharField(source="channel_code")
+    subscription = serializers.UUIDField(source="item.subscription_id", allow_null=True)
     invoice = serializers.UUIDField(source="invoice_id", allow_null=True)
     payment = PaymentSerializer(allow_null=True)
-    services = ServiceSerializer(source="subscription.services", many=True)
+    items = ItemSerializer(many=True)
+    services = serializers.SerializerMethodField()
+
+    @extend_schema_field(ServiceSerializer(many=True))
+    def get_services(self, order: Order) -> Any:
+        """Of all its items."""
+        begun = [one.subscription for one in order.items.all() if one.subscription]
+        mine = [service for subscription in begun for service in subscription.services.all()]
+        return ServiceSerializer(mine, many=True).data
 
     class Meta:
         model = Order
@@ -227,7 +266,7 @@ class OrderFilter(filters.FilterSet):
             OpenApiExample(
                 "completed",
                 summary=_("Исполненный заказ"),
-                value={**ANSWER, "state": "done", "services": [SERVICE]},
+                value={**ANSWER, "state": "completed", "services": [SERVICE]},
                 response_only=True,
             )
         ],
@@ -243,9 +282,9 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     required_scopes = {"GET": "orders:read", "POST": "orders:write"}
 
     def get_queryset(self) -> QuerySet[Order]:
-        return Order.objects.select_related(
-            "tariff_version__tariff", "invoice", "subscription"
-        ).prefetch_related("invoice__payments__payment", "subscription__services")
+        return Order.objects.select_related("invoice").prefetch_related(
+            "invoice__payments__payment", "items__tariff_version__tariff", "items__subscription__services"
+        )
 
     @extend_schema(
         summary=_("Оформить заказ"),

@@ -4,26 +4,35 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from django.db import connection
-from django.db.models import Count, F, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
 
 from apps.billing import gifts, held, paying
 from apps.billing.models import LIVE, RUNNING, Invoice, InvoiceLine, InvoiceState
 from apps.core import audit, clock, search
 from apps.core.models import Delivery, Due, WorkItem
 from apps.core.tenancy import current_partner_id
+from apps.orders import states
 from apps.orders.control import standing
 from apps.orders.models import (
     ENDED_STATES,
     OPEN_STATES,
     Fulfilment,
     FulfilmentState,
+    ItemAction,
     Order,
+    OrderItem,
+    OrderKind,
     OrderState,
     Service,
     ServiceState,
 )
 from apps.orders.placing import KIND
 from apps.providers.models import OpenRequest
+
+NOT_BEGUN = (OrderState.DRAFT, OrderState.ACKNOWLEDGED, OrderState.PENDING, OrderState.REJECTED)
+NOT_DELIVERED = (OrderState.CANCELLED, OrderState.FAILED, OrderState.REJECTED)
+UNBILLED = (OrderState.DRAFT, OrderState.REJECTED)
+"""States of an order that has no invoice yet, or never had one."""
 
 
 @audit.rule("orders.paid-is-fulfilled", of=(Order, Invoice))
@@ -33,12 +42,13 @@ def paid_is_fulfilled() -> Iterator[str]:
         Delivery.objects.filter(partner_id=current_partner_id()).values_list("event__object_id", flat=True)
     )
     paid = Order.objects.filter(invoice__state="paid").exclude(state=OrderState.CANCELLED)
-    for order in paid.exclude(invoice__in=told):
-        wanted = order.quantity * len(order.terms.get("deliver", []))
-        found = order.fulfilments.filter(action="provision").count()
+    of_paid = OrderItem.objects.filter(order__in=paid.exclude(invoice__in=told), action=ItemAction.ADD)
+    for item in of_paid.exclude(state__in=NOT_DELIVERED).select_related("order"):
+        wanted = item.quantity * len(item.terms.get("deliver", []))
+        found = item.fulfilments.filter(action="provision").count()
         if found != wanted:
-            yield f"Order {order.number} is paid for {wanted} deliverables and has {found}"
-    for order in Order.objects.filter(state=OrderState.DONE):
+            yield f"Order {item.order.number} is paid for {wanted} deliverables and has {found}"
+    for order in Order.objects.filter(state=OrderState.COMPLETED):
         if order.fulfilments.exclude(state__in=[FulfilmentState.DONE, FulfilmentState.REVOKED]).exists():
             yield f"Order {order.number} is done, and one of its fulfilments is not"
     renewals = Invoice.objects.filter(state="paid", purpose="renewal", subscription__state__in=LIVE)
@@ -126,10 +136,12 @@ def service_states() -> Iterator[str]:
 def awaiting_has_invoice() -> Iterator[str]:
     """An accepted order has a number and an invoice of its own amount; none waits for ever."""
     long_ago = clock.now() - timedelta(days=30)
-    for order in Order.objects.select_related("invoice"):
+    for order in (
+        Order.objects.filter(kind=OrderKind.NEW).exclude(state__in=UNBILLED).select_related("invoice")
+    ):
         if order.invoice is None or not order.number or order.invoice.total != order.total:
             yield f"Order {order.pk} has no invoice of {order.money}"
-        elif order.state == OrderState.AWAITING_PAYMENT and order.created_at < long_ago:
+        elif order.state == OrderState.PENDING and order.created_at < long_ago:
             yield f"Order {order.number} has waited for its payment for 30 days"
 
 
@@ -150,29 +162,73 @@ def erased_keep_no_key() -> Iterator[str]:
 _SOLD = """
 SELECT o.number, o.id
 FROM orders_order o
+JOIN orders_orderitem e ON e.order_id = o.id AND e.action = 'add'
 LEFT JOIN billing_invoice i ON i.id = o.invoice_id
-LEFT JOIN billing_invoiceline l ON l.invoice_id = i.id AND l.position = 1
-LEFT JOIN public.catalog_tariffversion v ON v.id = o.tariff_version_id
+LEFT JOIN LATERAL (
+    SELECT * FROM billing_invoiceline n WHERE n.invoice_id = i.id AND n.subscription_id = e.subscription_id
+    ORDER BY n.position LIMIT 1
+) l ON true
+LEFT JOIN public.catalog_tariffversion v ON v.id = e.tariff_version_id
 LEFT JOIN public.catalog_tariff t ON t.id = v.tariff_id
-LEFT JOIN public.catalog_offer f ON f.id = o.offer_id
-LEFT JOIN billing_subscription s ON s.id = o.subscription_id
+LEFT JOIN public.catalog_offer f ON f.id = e.offer_id
+LEFT JOIN billing_subscription s ON s.id = e.subscription_id
 LEFT JOIN billing_subscriptionphase p ON p.id = l.phase_id
-WHERE (o.price, o.total, o.quantity, o.currency, o.customer_id, o.legal_entity_id, o.tariff_version_id, o.product_id,
-    t.id, o.terms ->> 'vat_code')
-    IS DISTINCT FROM (COALESCE(p.price, s.price), i.total, l.quantity, i.currency, i.customer_id, i.legal_entity_id,
+WHERE o.invoice_id IS NOT NULL AND (
+    (e.price, e.quantity, o.currency, o.customer_id, o.legal_entity_id, e.tariff_version_id, e.product_id,
+    t.id, e.terms ->> 'vat_code')
+    IS DISTINCT FROM (COALESCE(p.price, s.price), l.quantity, i.currency, i.customer_id, i.legal_entity_id,
     l.tariff_version_id, t.product_id, f.tariff_id, v.vat_code)
-    OR s.parent_id IS NULL AND o.total <> o.price * o.quantity - l.discount OR l.product_id <> o.product_id
-    OR i.order_id IS DISTINCT FROM o.id OR i.subscription_id IS DISTINCT FROM o.subscription_id
+    OR s.parent_id IS NULL AND e.total <> e.price * e.quantity - l.discount OR l.product_id <> e.product_id
+    OR e.total IS DISTINCT FROM (
+        SELECT sum(n.amount) FROM billing_invoiceline n
+        WHERE n.invoice_id = i.id AND n.subscription_id = e.subscription_id)
+    OR i.order_id IS DISTINCT FROM o.id)
+"""
+_SUMS = """
+SELECT o.number, o.id FROM orders_order o
+LEFT JOIN billing_invoice i ON i.id = o.invoice_id
+WHERE o.kind = 'new' AND (
+    o.total IS DISTINCT FROM (SELECT sum(e.total) FROM orders_orderitem e WHERE e.order_id = o.id)
+    OR i.id IS NOT NULL AND i.total <> o.total)
 """
 
 
 @audit.rule("orders.sold-as-ordered", of=(Order,))
 def sold_as_ordered() -> Iterator[str]:
-    """An order says what was billed for it, at the price that its subscription began with."""
+    """An order's items say what was billed for them, at the price that their subscriptions began with."""
     with connection.cursor() as cursor:
         cursor.execute(_SOLD)
         for number, key in cursor.fetchall():
             yield f"Order {number or key} is not what was sold and billed"
+
+
+@audit.rule("orders.items-add-up", of=(Order,))
+def items_add_up() -> Iterator[str]:
+    """The sums of the items are the order's, and that is its invoice's."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SUMS)
+        for number, key in cursor.fetchall():
+            yield f"Order {number or key} is of another sum than its items"
+
+
+@audit.rule("orders.items-agree", of=(OrderItem,))
+def items_agree() -> Iterator[str]:
+    """What is delivered of an item is what its state says, and the states of all items are the order's."""
+    told = Delivery.objects.filter(partner_id=current_partner_id()).values("event__object_id")
+    mine = Fulfilment.objects.filter(item=OuterRef("pk"), action="provision")
+    items = OrderItem.objects.filter(action=ItemAction.ADD).exclude(order__in=told)
+    open_yet = Exists(mine.exclude(state__in=[FulfilmentState.DONE, FulfilmentState.REVOKED]))
+    items = items.annotate(is_open=open_yet, is_begun=Exists(mine))
+    wrong = Q(is_open=True, state__in=states.CLOSED) | Q(is_begun=True, state__in=NOT_BEGUN)
+    for item in items.filter(wrong):
+        yield f"Item {item.pk} is {item.state}, and its fulfilments are not"
+    by_order: dict[Order, list[str]] = {}
+    for one in OrderItem.objects.filter(order__kind=OrderKind.NEW).select_related("order"):
+        by_order.setdefault(one.order, []).append(one.state)
+    for order, found in by_order.items():
+        whole = states.of_items(found)
+        if (whole or order.state) != order.state or (order.state in states.CLOSED and whole is None):
+            yield f"Order {order.number or order.pk} is {order.state}, its items are {', '.join(sorted(found))}"
 
 
 @audit.rule("orders.service-within-paid", of=(Service,))

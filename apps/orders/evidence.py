@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from apps.billing.models import InvoiceLine, InvoicePayment
 from apps.core.money import Money
-from apps.orders.models import Fulfilment, FulfilmentState, Order, Service
+from apps.orders.models import Fulfilment, FulfilmentState, Order, OrderItem, Service
 from apps.payments import evidence
 from apps.payments.evidence import Fact, Section
 from apps.payments.models import Payment
@@ -21,7 +21,8 @@ def of_orders(payment: Payment) -> Iterable[Section]:
         return
     lines = InvoiceLine.objects.filter(invoice=link.invoice_id).exclude(subscription=None)
     subscriptions = set(lines.values_list("subscription_id", flat=True))
-    orders = Order.objects.filter(Q(invoice=link.invoice_id) | Q(subscription__in=subscriptions))
+    begun = OrderItem.objects.filter(subscription__in=subscriptions).values("order")
+    orders = Order.objects.filter(Q(invoice=link.invoice_id) | Q(pk__in=begun)).prefetch_related("items")
     services = Service.objects.filter(subscription__in=subscriptions).order_by("pk")
     made = Fulfilment.objects.filter(service__in=services).select_related("service").order_by("pk")
     yield Section(

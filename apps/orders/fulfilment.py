@@ -3,12 +3,13 @@
 `provisioning` asks the providers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
 from apps.catalog.models import Product
@@ -17,13 +18,14 @@ from apps.connectors.models import Connection
 from apps.core import bulk, clock, due, events, work
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
-from apps.orders import history, inventory, letters
+from apps.orders import history, inventory, letters, states
 from apps.orders.models import (
     OPEN_STATES,
     Fulfilment,
     FulfilmentAction,
     FulfilmentState,
     Order,
+    OrderItem,
     OrderState,
     Service,
     ServiceState,
@@ -162,12 +164,35 @@ def _deliver(fulfilment: Fulfilment, answer: Provisioned, *, actor: str = "") ->
 
 
 def finish_order(order_id: UUID, *, actor: str = "") -> None:
-    """An order whose last piece was delivered is done."""
+    """Items whose last piece was delivered are completed, and the order with the last of its items."""
     order = Order.objects.select_for_update(no_key=True).get(pk=order_id)
-    is_whole = not order.fulfilments.exclude(state=_F.DONE).exists()
-    if is_whole and order.state == OrderState.IN_PROGRESS:
-        history.change(order, OrderState.DONE, actor=actor, closed_at=clock.now())
-        events.publish("orders.OrderDone", order.pk, customer_id=order.customer_id)
+    if order.state != OrderState.IN_PROGRESS:
+        return
+    unfinished = order.fulfilments.filter(item=OuterRef("pk")).exclude(state=_F.DONE)
+    items = list(order.items.annotate(is_unfinished=Exists(unfinished)))
+    whole = [one for one in items if one.state == OrderState.IN_PROGRESS and not one.is_unfinished]
+    if whole:
+        close_items(order, items, whole, OrderState.COMPLETED, actor=actor)
+
+
+def close_items(
+    order: Order,
+    items: Sequence[OrderItem],
+    closed: Sequence[OrderItem],
+    state: str,
+    *,
+    reason: Any = "",
+    actor: str = "",
+) -> None:
+    """Some of all `items` of a locked order are over, in `state`; with the last of them the order is, and says so."""
+    others = [one.state for one in items if one not in closed]
+    whole = states.of_items([*others, state]) or order.state
+    over: dict[str, Any] = {"closed_at": clock.now()} if whole in states.CLOSED else {}
+    history.change_order(order, whole, items=closed, item_state=state, reason=reason, actor=actor, **over)
+    if whole in states.CLOSED:
+        is_done = whole in {OrderState.COMPLETED, OrderState.PARTIAL}
+        event = "orders.OrderDone" if is_done else "orders.OrderCancelled"
+        events.publish(event, order.pk, customer_id=order.customer_id)
 
 
 def failed(fulfilment: Fulfilment, error: ConnectorError, *, is_repeated: bool) -> None:

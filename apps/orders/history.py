@@ -1,20 +1,26 @@
-"""Changes of state, each with when, by whom and why; what is not settled stands on the board since (`control`)."""
+"""Changes of state, each with when, by whom and why; what is not settled stands on the board since (`control`).
 
+Orders and their items change only as `states` allows.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 from apps.core import clock
+from apps.orders import states
 from apps.orders.control import standing
-from apps.orders.models import Fulfilment, History, Order, Service
+from apps.orders.models import Fulfilment, History, Order, OrderItem, Service
+
+Told = Order | OrderItem | Fulfilment | Service
 
 
-def change(
-    item: Order | Fulfilment | Service, state: str, *, reason: Any = "", actor: str = "", **fields: Any
-) -> None:
-    """Moves a locked row to `state`, sets `fields`, saves, and writes it down; no line where nothing moved."""
+def change(item: Told, state: str, *, reason: Any = "", actor: str = "", **fields: Any) -> None:
+    """Moves a locked row to `state`, sets `fields`, saves, and writes it down; no line where nothing moved.
+
+    Raises states.NotAllowed where an order, or an item of it, may not become that.
+    """
     stood = isinstance(item, Fulfilment) and standing.stands(item)
-    was, item.state = item.state, state
-    for name, value in fields.items():
-        setattr(item, name, value)
+    was = _moved(item, state, fields)
     item.save()
     if isinstance(item, Fulfilment):
         standing.follow(item, stood=stood)
@@ -22,15 +28,51 @@ def change(
         record(item, was, state, reason=reason, actor=actor)
 
 
-def record(
-    item: Order | Fulfilment | Service, was: str, became: str, *, reason: Any = "", actor: str = ""
+def change_order(
+    order: Order,
+    state: str,
+    *,
+    items: Sequence[OrderItem] = (),
+    item_state: str = "",
+    reason: Any = "",
+    actor: str = "",
+    **fields: Any,
 ) -> None:
+    """`change` of a locked order, and of these items of it (to `item_state`, else to the same), in three statements."""
+    becomes = item_state or state
+    lines: list[tuple[Told, str, str]] = [(one, _moved(one, becomes, {}), becomes) for one in items]
+    lines.append((order, _moved(order, state, fields), state))
+    if lines[-1][1] != state or fields:
+        order.save()
+    if items:
+        OrderItem.objects.filter(pk__in=[one.pk for one in items]).update(state=becomes)
+    if moved := [line for line in lines if line[1] != line[2]]:
+        record_many(moved, reason=reason, actor=actor)
+
+
+def _moved(item: Told, state: str, fields: dict[str, Any]) -> str:
+    if isinstance(item, Order | OrderItem):
+        states.check(item.state, state)
+    was, item.state = item.state, state
+    for name, value in fields.items():
+        setattr(item, name, value)
+    return str(was)
+
+
+def record(item: Told, was: str, became: str, *, reason: Any = "", actor: str = "") -> None:
     """Writes a line without changing anything: for rows that are new."""
-    History.objects.create(
-        object_id=item.pk, was=was, became=became, at=clock.now(), actor=actor, reason=str(reason)[:500]
+    record_many([(item, was, became)], reason=reason, actor=actor)
+
+
+def record_many(lines: Sequence[tuple[Told, str, str]], *, reason: Any = "", actor: str = "") -> None:
+    """`record` of several in one statement: the row, what it was and what it became."""
+    now, why = clock.now(), str(reason)[:500]
+    History.objects.bulk_create(
+        History(object_id=one.pk, was=was, became=became, at=now, actor=actor, reason=why)
+        for one, was, became in lines
     )
 
 
-def of(item: Order | Fulfilment | Service) -> list[History]:
+def of(item: Told) -> list[History]:
     """The lines of one object, oldest first."""
     return list(History.objects.filter(object_id=item.pk))

@@ -15,49 +15,49 @@ if TYPE_CHECKING:
     from apps.payments.models import Payment
 
 
+class OrderKind(models.TextChoices):
+    NEW = "new", _("Покупка")
+    CHANGE = "change", _("Изменение")
+    CANCEL = "cancel", _("Отмена")
+
+
 class OrderState(models.TextChoices):
-    ACCEPTED = "accepted", _("Принят")
-    AWAITING_PAYMENT = "awaiting_payment", _("Ожидает оплаты")
+    """Those of TMF622 and a draft; `states.ALLOWED` says which may follow which, of orders and of their items."""
+
+    DRAFT = "draft", _("Черновик")
+    ACKNOWLEDGED = "acknowledged", _("Принят")
+    PENDING = "pending", _("Ожидает")
+    HELD = "held", _("Отложен")
     IN_PROGRESS = "in_progress", _("Исполняется")
-    DONE = "done", _("Исполнен")
+    ASSESSING = "assessing_cancellation", _("Отмена рассматривается")
+    CANCELLING = "pending_cancellation", _("Отменяется")
+    COMPLETED = "completed", _("Исполнен")
+    PARTIAL = "partial", _("Исполнен частично")
     FAILED = "failed", _("Не исполнен")
+    REJECTED = "rejected", _("Отклонён")
     CANCELLED = "cancelled", _("Отменён")
 
 
 class Order(UUIDModel):
-    """What a customer asked for, with the quote it was accepted on."""
+    """What a customer asked for at once: its items are billed by one invoice and paid by one payment."""
 
-    State = OrderState
+    State, Kind = OrderState, OrderKind
 
+    kind = models.CharField(
+        _("вид"), max_length=6, choices=OrderKind.choices, default=OrderKind.NEW, db_default=OrderKind.NEW
+    )
     number = models.CharField(_("номер"), max_length=40, blank=True)
     customer = models.ForeignKey(
         "accounts.Customer", models.PROTECT, related_name="orders", verbose_name=_("клиент")
     )
-    offer = PublicReference("catalog.Offer", verbose_name=_("предложение"))
-    product = PublicReference("catalog.Product", verbose_name=_("продукт"))
-    tariff_version = PublicReference("catalog.TariffVersion", verbose_name=_("редакция тарифа"))
     legal_entity = PublicReference("partners.LegalEntity", verbose_name=_("продавец"))
-    name = models.CharField(_("что заказано"), max_length=300)
-    quantity = models.PositiveSmallIntegerField(_("количество"), default=1)
-    price = amount_field(_("цена"))
     total = amount_field(_("сумма"))
     currency = currency_field()
-    terms = models.JSONField(_("условия на день продажи"), default=dict, blank=True)
-    # What the customer was asked for the product: may be personal, so nobody reads it in a dump.
-    answers_text = EncryptedField(_("ответы клиента"), blank=True)
     state = models.CharField(
-        _("состояние"), max_length=16, choices=OrderState.choices, default=OrderState.ACCEPTED
+        _("состояние"), max_length=24, choices=OrderState.choices, default=OrderState.ACKNOWLEDGED
     )
     channel_id = models.UUIDField(_("канал"), null=True, blank=True)
     channel_code = models.CharField(_("канал"), max_length=60, blank=True)
-    subscription = models.OneToOneField(
-        "billing.Subscription",
-        models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="order",
-        verbose_name=_("подписка"),
-    )
     invoice = models.OneToOneField(
         "billing.Invoice",
         models.PROTECT,
@@ -66,9 +66,21 @@ class Order(UUIDModel):
         related_name="order",
         verbose_name=_("счёт"),
     )
+    # Of an order that cancels: the order to be cancelled.
+    cancels = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="cancellations",
+        db_index=False,
+        verbose_name=_("отменяет"),
+    )
     request_key = models.CharField(_("ключ запроса"), max_length=100, blank=True)
     actor = models.CharField(_("кто оформил"), max_length=100, blank=True)
     created_at = models.DateTimeField(_("создан"))
+    # Nothing is billed or done before.
+    scheduled_at = models.DateTimeField(_("исполнить не раньше"), null=True, blank=True)
     closed_at = models.DateTimeField(_("закрыт"), null=True, blank=True)
 
     class Meta:
@@ -79,8 +91,8 @@ class Order(UUIDModel):
             models.UniqueConstraint(
                 "request_key", condition=~Q(request_key=""), name="orders_order_request_key"
             ),
-            models.CheckConstraint(condition=Q(quantity__gt=0), name="orders_order_quantity"),
         ]
+        indexes = [models.Index("cancels", condition=Q(cancels__isnull=False), name="orders_order_cancels")]
 
     def __str__(self) -> str:
         return self.number or self.name
@@ -91,14 +103,90 @@ class Order(UUIDModel):
         return Money(self.total, self.currency)
 
     @property
-    def answers(self) -> dict[str, Any]:
-        """What the customer answered to the product's questions, by code."""
-        found: dict[str, Any] = json.loads(self.answers_text) if self.answers_text else {}
-        return found
+    def item(self) -> "OrderItem":
+        """Its first item: of most orders the only one. Raises IndexError where it has none."""
+        return self.items.all()[0]
+
+    @property
+    def name(self) -> str:
+        """What was ordered, in a line. Reads the items: prefetch them for a list."""
+        items = list(self.items.all())
+        if not items:
+            return str(_("Пустой заказ"))
+        more = str(_(" и ещё {count}")).format(count=len(items) - 1) if len(items) > 1 else ""
+        return f"{items[0].name}{more}"
 
     def payment(self) -> "Payment | None":
         """The payment under way or done; else the last one that failed."""
         return self.invoice.payment() if self.invoice else None
+
+
+class ItemAction(models.TextChoices):
+    ADD = "add", _("Подключить")
+    MODIFY = "modify", _("Изменить")
+    DELETE = "delete", _("Отключить")
+
+
+class OrderItem(UUIDModel):
+    """One product of an order, with the quote it was accepted on. Written under the lock of its order."""
+
+    State, Action = OrderState, ItemAction
+
+    order = models.ForeignKey(
+        Order, models.PROTECT, related_name="items", db_index=False, verbose_name=_("заказ")
+    )
+    position = models.PositiveSmallIntegerField(_("позиция"), default=1)
+    action = models.CharField(
+        _("что сделать"), max_length=6, choices=ItemAction.choices, default=ItemAction.ADD
+    )
+    offer = PublicReference("catalog.Offer", verbose_name=_("предложение"))
+    product = PublicReference("catalog.Product", verbose_name=_("продукт"))
+    tariff_version = PublicReference("catalog.TariffVersion", verbose_name=_("редакция тарифа"))
+    name = models.CharField(_("что заказано"), max_length=300)
+    quantity = models.PositiveSmallIntegerField(_("количество"), default=1)
+    price = amount_field(_("цена"))
+    total = amount_field(_("сумма"))
+    terms = models.JSONField(_("условия на день продажи"), default=dict, blank=True)
+    # What the customer was asked for the product: may be personal, so nobody reads it in a dump.
+    answers_text = EncryptedField(_("ответы клиента"), blank=True)
+    # That it begins, or is about.
+    subscription = models.ForeignKey(
+        "billing.Subscription",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="order_items",
+        db_index=False,
+        verbose_name=_("подписка"),
+    )
+    state = models.CharField(
+        _("состояние"), max_length=24, choices=OrderState.choices, default=OrderState.ACKNOWLEDGED
+    )
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("позиция заказа"), _("позиции заказов")
+        ordering = ["order_id", "position"]
+        constraints = [
+            models.UniqueConstraint("order", "position", name="orders_item_position"),
+            # A subscription is begun by one item.
+            models.UniqueConstraint("subscription", condition=Q(action="add"), name="orders_item_begins"),
+            models.CheckConstraint(condition=Q(quantity__gt=0), name="orders_item_quantity"),
+        ]
+        indexes = [models.Index("subscription", condition=~Q(action="add"), name="orders_item_changes")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def money(self) -> Money:
+        """What the customer was quoted for it."""
+        return Money(self.total, self.order.currency)
+
+    @property
+    def answers(self) -> dict[str, Any]:
+        """What the customer answered to the product's questions, by code."""
+        found: dict[str, Any] = json.loads(self.answers_text) if self.answers_text else {}
+        return found
 
 
 class ServiceState(models.TextChoices):
@@ -206,6 +294,16 @@ class Fulfilment(UUIDModel):
     order = models.ForeignKey(
         Order, models.PROTECT, null=True, blank=True, related_name="fulfilments", verbose_name=_("заказ")
     )
+    # Of an order only: what a renewal extends has none.
+    item = models.ForeignKey(
+        OrderItem,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="fulfilments",
+        db_index=False,
+        verbose_name=_("позиция"),
+    )
     invoice = models.ForeignKey(
         "billing.Invoice",
         models.PROTECT,
@@ -242,13 +340,14 @@ class Fulfilment(UUIDModel):
                 "service", condition=Q(action=FulfilmentAction.CANCEL), name="orders_fulfilment_cancel_once"
             ),
         ]
+        indexes = [models.Index("item", condition=Q(item__isnull=False), name="orders_fulfilment_item")]
 
     def __str__(self) -> str:
         return f"{self.get_action_display()}: {self.service}"
 
 
 class History(UUIDModel):
-    """A change of state of an order, fulfilment or service: when, by whom and why."""
+    """A change of state of an order, item, fulfilment or service: when, by whom and why."""
 
     object_id = models.UUIDField(_("объект"))
     was = models.CharField(_("было"), max_length=24, blank=True)

@@ -20,7 +20,7 @@ from apps.core import clock, events, faults, search
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
 from apps.orders import history, rules
-from apps.orders.models import Order, OrderState
+from apps.orders.models import Order, OrderItem, OrderState
 from apps.orders.rules import Declared
 from apps.partners.models import Partner
 from apps.payments import payments
@@ -143,30 +143,30 @@ def _place(
     if told := rules.answers(offer, answers):
         given["answers_text"] = json.dumps(told, ensure_ascii=False)
     rules.check(customer, offer, declared)
-    order = _quoted(customer, offer, version, quantity, declared, **given)
+    order, item = _quoted(customer, offer, version, quantity, declared, **given)
     subscription = subscriptions.create(
         customer=customer,
         offer=offer,
         version=version,
-        name=order.name,
+        name=item.name,
         quantity=quantity,
         channel_id=order.channel_id,
         channel_code=order.channel_code,
-        terms=order.terms,
+        terms=item.terms,
         parent=parent,
         with_trial=_with_trial(customer, offer, trial),
         instrument=instrument,
     )
     collecting.prepare(subscription)
-    invoice = _billed(order, subscription, offer, parent, promo_code)
+    invoice = _billed(order, item, subscription, offer, parent, promo_code)
     is_free = bool(subscription.trial_days) and not _is_bound_first(subscription, version)
     if not is_free and subscription.collection == Collection.CHARGE:
         back = return_url.replace("{order}", str(order.pk))
         invoices.pay(invoice, return_url=back, instrument=instrument)
-    order.subscription, order.invoice = subscription, invoice
-    history.change(order, OrderState.AWAITING_PAYMENT, actor=order.actor)
+    item.subscription, order.invoice = subscription, invoice
+    _written(order, item)
     # The parts of a bundle are sold with it. In one order, so that two sales do not wait for each other.
-    for sold in sorted({version.pk, *order.terms["deliver"]}):
+    for sold in sorted({version.pk, *item.terms["deliver"]}):
         TariffVersion(pk=sold).mark_sold(clock.wall())
     events.publish("orders.OrderPlaced", order.pk, customer_id=customer.pk, channel_id=order.channel_id)
     invoices.issue(invoice)
@@ -181,8 +181,22 @@ def _place(
     return order
 
 
+def _written(order: Order, item: OrderItem) -> None:
+    """All that was asked is known by now: written once, with both states that it has been through."""
+    order.state = item.state = OrderState.PENDING
+    order.save(force_insert=True)
+    item.save(force_insert=True)
+    accepted, pending = OrderState.ACKNOWLEDGED, OrderState.PENDING
+    history.record_many([(order, "", accepted), (order, accepted, pending)], actor=order.actor)
+
+
 def _billed(
-    order: Order, subscription: Subscription, offer: Offer, parent: Subscription | None, promo_code: str
+    order: Order,
+    item: OrderItem,
+    subscription: Subscription,
+    offer: Offer,
+    parent: Subscription | None,
+    promo_code: str,
 ) -> Invoice:
     """The order's invoice: of nothing where it begins with a trial, less what a promo code takes off."""
     if parent is not None:
@@ -190,22 +204,22 @@ def _billed(
             raise Refused("promo_not_for_this", _("Промокод действует на основную подписку"))
         invoice = addons.draft(subscription, parent, purpose=InvoicePurpose.NEW, order_id=order.pk)
     else:
-        discount = _redeemed(order, subscription, offer, promo_code) if promo_code else Decimal("0.00")
+        discount = _redeemed(item, order, subscription, offer, promo_code) if promo_code else Decimal("0.00")
         invoice = invoices.draft(
             subscription=subscription, purpose=InvoicePurpose.NEW, order_id=order.pk, discount=discount
         )
-    if invoice.total != order.total:
-        order.total = invoice.total
-        order.save(update_fields=["total"])
+    order.total = item.total = invoice.total
     return invoice
 
 
-def _redeemed(order: Order, subscription: Subscription, offer: Offer, promo_code: str) -> Decimal:
+def _redeemed(
+    item: OrderItem, order: Order, subscription: Subscription, offer: Offer, promo_code: str
+) -> Decimal:
     redemption = promos.redeem(
         promo_code,
         subscription=subscription,
         offer=offer,
-        quantity=order.quantity,
+        quantity=item.quantity,
         channel_code=order.channel_code,
     )
     return discounts.off(subscription.money.amount, redemption.percent, redemption.amount)
@@ -233,29 +247,42 @@ def _is_bound_first(subscription: Subscription, version: TariffVersion) -> bool:
 
 
 def _quoted(
-    customer: Customer, offer: Offer, version: TariffVersion, quantity: int, declared: Declared, **given: Any
-) -> Order:
+    customer: Customer,
+    offer: Offer,
+    version: TariffVersion,
+    quantity: int,
+    declared: Declared,
+    *,
+    answers_text: str = "",
+    **given: Any,
+) -> tuple[Order, OrderItem]:
+    """An order of one product and its item, not written yet."""
     with translation.override("ru"):
         name = f"{offer.tariff.product}, {offer.tariff.name}"
     is_bundle = offer.tariff.product.delivery == Delivery.BUNDLE
     parts = [part.current.pk for part in version.parts() if part.current] if is_bundle else [version.pk]
-    order = Order.objects.create(
+    total = offer.unit_price * quantity
+    order = Order(
         customer=customer,
-        offer=offer,
-        product_id=offer.tariff.product_id,
-        tariff_version=version,
         legal_entity_id=current_partner().legal_entity_id,
-        name=name[:300],
-        quantity=quantity,
-        price=offer.unit_price,
-        total=offer.unit_price * quantity,
+        total=total,
         currency=version.currency,
-        terms=_agreed(offer, version, parts, declared),
         created_at=clock.now(),
         **given,
     )
-    history.record(order, "", OrderState.ACCEPTED, actor=order.actor)
-    return order
+    item = OrderItem(
+        order=order,
+        offer=offer,
+        product_id=offer.tariff.product_id,
+        tariff_version=version,
+        name=name[:300],
+        quantity=quantity,
+        price=offer.unit_price,
+        total=total,
+        terms=_agreed(offer, version, parts, declared),
+        answers_text=answers_text,
+    )
+    return order, item
 
 
 def _agreed(offer: Offer, version: TariffVersion, parts: list[int], declared: Declared) -> dict[str, Any]:
@@ -310,8 +337,7 @@ def _earlier(request_key: str, customer: Customer, offer: Offer | int) -> Order 
     order = Order.objects.filter(request_key=request_key).first()
     if order is None:
         return None
-    if order.customer_id != customer.pk or order.offer_id != (
-        offer.pk if isinstance(offer, Offer) else offer
-    ):
+    wanted = offer.pk if isinstance(offer, Offer) else offer
+    if order.customer_id != customer.pk or order.item.offer_id != wanted:
         raise Refused("request_key_reused", _("С этим ключом уже оформлен другой заказ"), status=422)
     return order

@@ -21,7 +21,14 @@ from apps.connectors.models import Connection
 from apps.core import clock, faults, lanes
 from apps.orders import fulfilment as outcomes
 from apps.orders import history, resting
-from apps.orders.models import Fulfilment, FulfilmentAction, FulfilmentState, Order, Service
+from apps.orders.models import (
+    Fulfilment,
+    FulfilmentAction,
+    FulfilmentState,
+    ItemAction,
+    OrderItem,
+    Service,
+)
 from apps.providers.base import ProviderConnector, Provisioned, ProvisionRequest
 from apps.providers.services import connection_for, local_connector
 
@@ -124,9 +131,9 @@ def _is_overtaken(fulfilment: Fulfilment) -> bool:
 def _request(fulfilment: Fulfilment) -> ProvisionRequest:
     service = fulfilment.service
     version = TariffVersion.objects.select_related("tariff").get(pk=service.tariff_version_id)
-    order = Order.objects.filter(subscription=service.subscription_id).first()
+    bought = OrderItem.objects.filter(subscription=service.subscription_id, action=ItemAction.ADD).first()
     # What was answered for it: at the order and since.
-    answers = {**(order.answers if order else {}), **service.answers}
+    answers = {**(bought.answers if bought else {}), **service.answers}
     return ProvisionRequest(
         request_id=service.request_id,
         sku=version.tariff.code,

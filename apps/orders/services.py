@@ -12,8 +12,16 @@ from apps.billing.models import LIVE, RUNNING, Invoice, InvoicePurpose, Subscrip
 from apps.catalog.models import TariffVersion
 from apps.core import clock, events
 from apps.core.ids import uuid7
-from apps.orders import fulfilment, history, inventory
-from apps.orders.models import ENDED_STATES, FulfilmentAction, Order, OrderState, Service
+from apps.orders import fulfilment, history, inventory, states
+from apps.orders.models import (
+    ENDED_STATES,
+    FulfilmentAction,
+    ItemAction,
+    Order,
+    OrderItem,
+    OrderState,
+    Service,
+)
 from apps.orders.placing import place_order
 from apps.payments import payments
 
@@ -28,31 +36,34 @@ def invoice_paid(invoice_id: UUID) -> None:
     # Whoever ends the subscription locks it too: what is planned here is seen there, or not planned at all.
     subscription = subscriptions.locked(invoice.subscription_id)
     if invoice.purpose == InvoicePurpose.NEW:
-        order = Order.objects.select_for_update(no_key=True).get(pk=invoice.order_id or subscription.order.pk)
+        order = Order.objects.select_for_update(no_key=True).get(invoice=invoice)
         _deliver_order(order, invoice, subscription)
     elif subscription.is_live:
         _extend_services(subscription, invoice)
 
 
 def _deliver_order(order: Order, invoice: Invoice, subscription: Subscription) -> None:
-    if order.state != OrderState.AWAITING_PAYMENT:
+    if order.state != OrderState.PENDING:
         return
     if not subscription.is_live:
         _cancel(order, _("Подписка завершена"))
         return
-    versions = TariffVersion.objects.select_related("tariff__product").in_bulk(order.terms["deliver"])
+    item = order.item
+    versions = TariffVersion.objects.select_related("tariff__product").in_bulk(item.terms["deliver"])
     until = max(line.period_end for line in invoice.lines.all() if line.period_end)
-    for _piece in range(order.quantity):
-        for key in order.terms["deliver"]:
+    for _piece in range(item.quantity):
+        for key in item.terms["deliver"]:
             service = new_service(subscription, versions[key])
             fulfilment.add(
                 service,
                 FulfilmentAction.PROVISION,
                 order=order,
+                item=item,
                 invoice=invoice,
                 period_end=until,
             )
-    history.change(order, OrderState.IN_PROGRESS, reason=_("Оплачен") if invoice.paid_at else "")
+    reason = _("Оплачен") if invoice.paid_at else ""
+    history.change_order(order, OrderState.IN_PROGRESS, items=[item], reason=reason)
 
 
 def order_done(order_id: UUID) -> None:
@@ -113,7 +124,8 @@ def subscription_ended(subscription_id: UUID) -> None:
     mine = Service.objects.select_for_update(no_key=True).filter(subscription_id=subscription_id)
     for service in mine.exclude(state__in=ENDED_STATES).order_by("pk"):
         switch_off(service, _("Подписка завершена"))
-    order = Order.objects.select_for_update(no_key=True).filter(subscription_id=subscription_id).first()
+    begun = OrderItem.objects.filter(subscription=subscription_id, action=ItemAction.ADD).values("order")
+    order = Order.objects.select_for_update(no_key=True).filter(pk__in=begun).first()
     if order is not None and order.state == OrderState.IN_PROGRESS:
         _cancel(order, _("Подписка завершена"))
 
@@ -131,8 +143,9 @@ def switch_off(service: Service, reason: Any) -> None:
 def expire_order(order_id: UUID) -> None:
     """Its invoice was not paid in time."""
     order = Order.objects.select_for_update(no_key=True).filter(pk=order_id).first()
-    if order is not None and order.state == OrderState.AWAITING_PAYMENT:
-        used = order.subscription is not None and order.subscription.end_reason == "trial_used"
+    if order is not None and order.state == OrderState.PENDING:
+        begun = order.item.subscription
+        used = begun is not None and begun.end_reason == "trial_used"
         _cancel(order, _("Пробный период уже был") if used else _("Не оплачен в срок"))
 
 
@@ -145,5 +158,6 @@ def customer_erased(customer_id: UUID) -> None:
 
 
 def _cancel(order: Order, reason: Any) -> None:
-    history.change(order, OrderState.CANCELLED, reason=reason, closed_at=clock.now())
+    items = [one for one in order.items.all() if one.state not in states.CLOSED]
+    history.change_order(order, OrderState.CANCELLED, items=items, reason=reason, closed_at=clock.now())
     events.publish("orders.OrderCancelled", order.pk, customer_id=order.customer_id)

@@ -97,7 +97,7 @@ def _standing(partner: Partner | None) -> list[dict[str, str]]:
             _figure(_("Работающие партнёры"), str(partners.count()), "handshake", links.list_of(Partner)),
         ]
     waiting = Order.objects.filter(
-        state__in=[Order.State.ACCEPTED, Order.State.AWAITING_PAYMENT, Order.State.IN_PROGRESS]
+        state__in=[Order.State.ACKNOWLEDGED, Order.State.PENDING, Order.State.HELD, Order.State.IN_PROGRESS]
     )
     requests = CustomerRequest.objects.open()
     return [

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable
 
-from django.db.models import F, Q
+from django.db.models import Exists, OuterRef, Q
 
 from apps.core import audit
+from apps.orders.models import OrderItem
 from apps.storefronts.models import Checkout
 
 
 @audit.rule("storefronts.sold-as-shown", of=(Checkout,))
 def sold_as_shown() -> Iterable[str]:
     """The order costs what stood on the page, and the consent to recurring charges is kept."""
-    other = ~Q(order__price=F("price")) | ~Q(order__offer_id=F("offer_id")) | Q(order=None)
+    same = OrderItem.objects.filter(order=OuterRef("order"), price=OuterRef("price"), offer=OuterRef("offer"))
+    other = ~Exists(same)
     for checkout in Checkout.objects.filter(other).select_related("order"):
         yield f"Checkout {checkout.pk}: order {checkout.order} is not what was shown"
     agreed = Q()

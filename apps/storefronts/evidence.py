@@ -28,9 +28,9 @@ def of_storefronts(payment: Payment) -> Iterable[Section]:
         return
     lines = InvoiceLine.objects.filter(invoice=link.invoice_id).exclude(subscription=None)
     mine = Q(order__invoice=link.invoice_id) | Q(
-        order__subscription__in=lines.values_list("subscription_id", flat=True)
+        order__items__subscription__in=lines.values_list("subscription_id", flat=True)
     )
-    made = Checkout.objects.filter(mine).order_by("placed_at")
+    made = Checkout.objects.filter(mine).distinct().order_by("placed_at")
     yield Section(
         20,
         _("Согласие покупателя"),

@@ -150,19 +150,19 @@ class Progress:
 
 def progress(order: Order) -> Progress:
     """Reads how far order and payment are."""
-    if order.state == OrderState.DONE:
+    if order.state == OrderState.COMPLETED:
         return Progress("ready")
     payment = order.payment()
     if order.state == OrderState.CANCELLED or (payment is not None and payment.is_lost):
-        return Progress("failed", reason=_reason(payment, order.subscription))
+        return Progress("failed", reason=_reason(payment, order.item.subscription))
     if payment is None and order.invoice is not None and order.invoice.state == InvoiceState.PAID:
         # A trial without a card has nothing to wait for.
         return Progress("preparing")
-    if order.state == OrderState.AWAITING_PAYMENT and order.invoice is not None:
+    if order.state == OrderState.PENDING and order.invoice is not None:
         stage = ELSEWHERE.get(order.invoice.collection)
         if stage is not None:
             return Progress(stage)
-    if order.state == OrderState.AWAITING_PAYMENT and not (payment and payment.is_paid):
+    if order.state == OrderState.PENDING and not (payment and payment.is_paid):
         page = payment.confirmation_url if payment else ""
         return Progress("unpaid", page) if page else Progress("paying")
     return Progress("preparing")
@@ -171,7 +171,9 @@ def progress(order: Order) -> Progress:
 def services_of(order: Order) -> list[Service]:
     """What the buyer got."""
     return list(
-        Service.objects.filter(subscription=order.subscription).exclude(state__in=ENDED_STATES).order_by("id")
+        Service.objects.filter(subscription__order_items__order=order)
+        .exclude(state__in=ENDED_STATES)
+        .order_by("id")
     )
 
 

@@ -83,7 +83,7 @@ def test_a_company_orders_pays_by_bank_and_is_served(shop: Shop) -> None:
     invoice = order.invoice
     assert invoice is not None
     assert order.payment() is None
-    assert (order.state, invoice.state, invoice.collection) == ("awaiting_payment", "open", "invoice")
+    assert (order.state, invoice.state, invoice.collection) == ("pending", "open", "invoice")
     assert invoice.due_date == clock.today() + timedelta(days=10)
     assert code(lambda: invoices.pay(invoice)) == "paid_otherwise"
 
@@ -92,7 +92,7 @@ def test_a_company_orders_pays_by_bank_and_is_served(shop: Shop) -> None:
     shop.deliver()
     order.refresh_from_db()
     invoice.refresh_from_db()
-    assert (order.state, invoice.state, order.subscription.state) == ("done", "paid", "active")
+    assert (order.state, invoice.state, order.item.subscription.state) == ("completed", "paid", "active")
     [posting] = Transfer.objects.filter(document_id=made.pk)
     assert (posting.debit, posting.credit, posting.amount) == ("bank", "receivable", Decimal("1220.00"))
     assert clean(shop) == []

@@ -256,7 +256,7 @@ def test_the_price_with_a_code_is_seen_before_it_is_paid(shop: Shop, browser: An
     bought = visitor.post(address, filled(page, promo="osen"))
     assert bought.status_code == 302
     order = Order.objects.get()
-    assert (order.total, order.price) == (Decimal("104.30"), Decimal("149.00"))
+    assert (order.total, order.item.price) == (Decimal("104.30"), Decimal("149.00"))
     assert "104,30" in order.checkout.consents[0]["text"]
     shop.deliver()
     shop.pay(order)

@@ -71,7 +71,7 @@ def test_what_comes_late_is_posted_to_the_first_open_day(shop: Shop, entity: Leg
 def test_the_database_refuses_what_is_of_a_closed_day(shop: Shop, entity: LegalEntity) -> None:
     """By raw SQL, whatever the code does."""
     order = order_of(shop, company(shop))
-    waiting = invoices.draft(subscription=order.subscription, purpose="change")
+    waiting = invoices.draft(subscription=order.item.subscription, purpose="change")
     day = clock.today()
     columns = ", ".join(field.column for field in Transfer._meta.concrete_fields if field.name != "id")
     chosen = columns.replace("document_id", "gen_random_uuid()")

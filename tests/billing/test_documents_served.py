@@ -105,7 +105,7 @@ def test_finance_enters_a_bank_transfer_in_the_console(
     assert OutsidePayment.objects.get().amount == Decimal("1220.00")
     shop.deliver()
     order.refresh_from_db()
-    assert order.state == "done"
+    assert order.state == "completed"
     assert finance.get(f"{page}/change/").status_code == 200
     assert ROMASHKA["inn"] in finance.get(f"/admin/accounts/customer/{customer.pk}/change/").content.decode()
     for model in ("creditnote", "document", "outsidepayment", "chargerequest", "collectionreport"):
@@ -130,8 +130,8 @@ def test_finance_corrects_and_calls_off(shop: Shop, staff_client: Any) -> None:
     finance.post(f"{page}/void/")
     shop.deliver()
     order.refresh_from_db()
-    order.subscription.refresh_from_db()
-    assert (order.state, order.subscription.state) == ("cancelled", "ended")
+    order.item.subscription.refresh_from_db()
+    assert (order.state, order.item.subscription.state) == ("cancelled", "ended")
     assert clean(shop) == []
 
 

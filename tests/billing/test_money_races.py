@@ -262,7 +262,7 @@ def test_one_act_of_one_month_twice(shop: Shop, run: Runner, locked: bool) -> No
 def test_a_place_of_a_promotion_is_given_back_twice(shop: Shop, run: Runner, locked: bool) -> None:
     promotion("OSEN", total_limit=2)
     offer = shop.offer()
-    mine = [shop.order(offer, promo_code="OSEN").subscription for _one in range(2)]
+    mine = [shop.order(offer, promo_code="OSEN").item.subscription for _one in range(2)]
     assert mine[0]
     release = atomic(promos.release, mine[0])
     run(release, (PromoRedemption, "save"), release, Promotion)

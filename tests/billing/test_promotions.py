@@ -59,7 +59,7 @@ def test_a_code_takes_off_what_it_says_for_as_long(
     order = shop.order(shop.offer(), promo_code=" osen ")
     assert order.total == D(totals[0])
     shop.pay(order)
-    subscription = order.subscription
+    subscription = order.item.subscription
     assert subscription
     for _month in range(2):
         subscription.refresh_from_db()

@@ -103,7 +103,7 @@ def test_a_trial_without_a_card_ends_into_a_choice(shop: Shop) -> None:
     order = shop.order(shop.offer(trial_days=7, trial_needs_method=False))
     assert order.payment() is None
     shop.deliver()
-    subscription = order.subscription
+    subscription = order.item.subscription
     assert subscription
     subscription.refresh_from_db()
     end = subscription.current_period_end
@@ -136,7 +136,7 @@ def test_who_never_chooses_is_let_go(shop: Shop) -> None:
     order = shop.order(shop.offer(trial_days=7, trial_needs_method=False))
     shop.deliver()
     shop.until(clock.today() + timedelta(days=40))
-    subscription = Subscription.objects.get(order=order)
+    subscription = Subscription.objects.get(order_items__order=order)
     assert (subscription.state, subscription.end_reason) == (_S.ENDED, "trial_over")
     assert charged(shop) == []
     assert faults_of(shop) == []
@@ -165,7 +165,7 @@ def test_a_trial_is_had_once_by_phone_mail_and_card(shop: Shop) -> None:
     order = shop.order(offer)
     shop.pay(order, CARD_A)
     order.refresh_from_db()
-    assert (order.state, order.subscription and order.subscription.end_reason) == (
+    assert (order.state, order.item.subscription and order.item.subscription.end_reason) == (
         OrderState.CANCELLED,
         "trial_used",
     )

@@ -74,6 +74,6 @@ def test_a_webhook_comes_once_more_and_changes_nothing(
     eventually(came)
     with in_partner(shop.partner):
         shop.deliver()
-        assert [order.state for order in Order.objects.all()] == ["done"]
+        assert [order.state for order in Order.objects.all()] == ["completed"]
         assert Service.objects.count() == 1
     assert len(shop.charges()) == 1

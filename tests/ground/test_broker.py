@@ -121,7 +121,7 @@ class Buyer:
     def is_done(self, order: dict[str, Any]) -> Callable[[], bool]:
         def check() -> bool:
             with in_partner(self.shop.partner):
-                return Order.objects.filter(pk=order["id"], state="done").exists()
+                return Order.objects.filter(pk=order["id"], state="completed").exists()
 
         return check
 

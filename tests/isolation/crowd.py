@@ -33,7 +33,7 @@ from apps.core import audit, clock, models, wake
 from apps.core.tasks import beat
 from apps.core.tenancy import in_partner, in_public
 from apps.notifications.models import Message
-from apps.orders.models import Order, Service
+from apps.orders.models import OrderItem, Service
 from apps.partners.models import LegalEntity
 from apps.payments.models import Payment
 from apps.sandbox.control import Control
@@ -147,7 +147,7 @@ class Crowd:
             with in_partner(own.partner):
                 services += Service.objects.exclude(key="").count()
                 texts = [
-                    *Order.objects.values_list("name", flat=True),
+                    *OrderItem.objects.values_list("name", flat=True),
                     *Service.objects.values_list("name", flat=True),
                     *Service.objects.values_list("key", flat=True),
                     *(message.subject + message.text for message in Message.objects.all()),

@@ -149,7 +149,7 @@ def _furnish(shop: Shop, marker: str, keys: int) -> House:
         "product_id": product.pk,
         "customer": customer.pk,
         "order": order.pk,
-        "subscription": order.subscription_id,
+        "subscription": order.item.subscription_id,
         "invoice": order.invoice_id,
         "payment": payment.pk,
         "method": PaymentMethod.objects.get().pk,
@@ -183,20 +183,20 @@ def _given_away(order: Order, marker: str) -> str:
     promos.make(promotion=made, text=f"CODE-{order.pk.hex[-8:]}")
     code = made.codes.get().code
     with transaction.atomic():
-        promos.redeem(code, subscription=order.subscription, offer=order.offer)
-        promos.release(order.subscription)
+        promos.redeem(code, subscription=order.item.subscription, offer=order.item.offer)
+        promos.release(order.item.subscription)
     kept = RetentionOffer.objects.create(
         name={"ru": f"Останьтесь {marker}"}, kind="pause", pause_days=7, tariff_ids=[0]
     )
     LeavingAnswer.objects.create(
-        subscription=order.subscription, offer=kept, reason="dear", stayed=False, at=clock.now()
+        subscription=order.item.subscription, offer=kept, reason="dear", stayed=False, at=clock.now()
     )
     return code
 
 
 def _owed_once(partner: Partner, order: Order, marker: str) -> None:
     """A debt that was paid in the end, and a bill that a person has declined."""
-    now, subscription = clock.now(), order.subscription
+    now, subscription = clock.now(), order.item.subscription
     debt = Dunning.objects.create(
         subscription=subscription,
         invoice=order.invoice,
@@ -261,7 +261,7 @@ def _moved_in(order: Order, marker: str) -> dict[str, Any]:
         asked_by=marker,
         created_at=now,
     )
-    made.rows.create(subscription=order.subscription, state="refused", result=marker)
+    made.rows.create(subscription=order.item.subscription, state="refused", result=marker)
     return {"base": base.pk, "shadow": shadow.pk, "batch": batch.pk, "mass": made.pk}
 
 
@@ -334,8 +334,8 @@ def _consent_and_refund(shop: Shop, order: Order, payment: Payment, marker: str)
     """What the customer agreed to, and a part of the money given back."""
     text = f"Согласен {marker}"
     Checkout.objects.create(
-        offer=order.offer,
-        price=order.price,
+        offer=order.item.offer,
+        price=order.item.price,
         order=order,
         consents=[{"purpose": purpose, "text": text} for purpose in ("terms", "recurring")],
         placed_at=clock.now(),

@@ -93,9 +93,9 @@ class Shop:
         """An order, paid."""
         order = self.order(offer, **options)
         self.pay(order, card)
-        assert order.subscription is not None
-        order.subscription.refresh_from_db()
-        return order.subscription
+        assert order.item.subscription is not None
+        order.item.subscription.refresh_from_db()
+        return order.item.subscription
 
     def until(self, day: date, hour: int = 23) -> None:
         """Lets time pass to an hour of a day in the partner's zone, everything due on the way done."""

@@ -45,7 +45,7 @@ def test_an_order_by_api(shop: Shop, api: Client) -> None:
     assert answer.status_code == 201, answer.content
     order = answer.json()
     assert order["payment"]["confirmation_url"].startswith("http")
-    assert (order["channel"], order["state"]) == ("api", "awaiting_payment")
+    assert (order["channel"], order["state"]) == ("api", "pending")
     again = api.post("/api/v1/orders/", **sent, headers={"Idempotency-Key": "k-1"})
     assert (again.json()["id"], Order.objects.count()) == (order["id"], 1)
     other = {**sent, "data": body(offer, quantity=2)}
@@ -53,8 +53,10 @@ def test_an_order_by_api(shop: Shop, api: Client) -> None:
 
     shop.pay(Order.objects.get())
     order = api.get(f"/api/v1/orders/{order['id']}/").json()
-    assert (order["state"], order["services"][0]["state"]) == ("done", "active")
-    assert [row["id"] for row in api.get("/api/v1/orders/?state=done").json()["results"]] == [order["id"]]
+    assert (order["state"], order["services"][0]["state"]) == ("completed", "active")
+    assert [row["id"] for row in api.get("/api/v1/orders/?state=completed").json()["results"]] == [
+        order["id"]
+    ]
     assert api.get("/api/v1/orders/?state=cancelled").json()["results"] == []
     [invoice] = api.get(f"/api/v1/invoices/?subscription={order['subscription']}").json()["results"]
     assert (invoice["order"], invoice["state"]) == (order["id"], "paid")

@@ -19,16 +19,16 @@ from tests.orders.shop import Shop
 def test_from_order_to_product(shop: Shop) -> None:
     offer = shop.offer(price="149.00")
     order = shop.order(offer, expected_price=Decimal("149.00"), channel_code="web")
-    assert order.state == OrderState.AWAITING_PAYMENT
+    assert order.state == OrderState.PENDING
     assert order.number.startswith("O26-" if order.created_at.year == 2026 else "O")
     shop.pay(order)
 
-    subscription = order.subscription
+    subscription = order.item.subscription
     subscription.refresh_from_db()
     invoice = order.invoice
     invoice.refresh_from_db()
     service = shop.service(subscription)
-    assert (order.state, invoice.state) == (OrderState.DONE, InvoiceState.PAID)
+    assert (order.state, invoice.state) == (OrderState.COMPLETED, InvoiceState.PAID)
     assert (subscription.state, subscription.method.title) == (SubscriptionState.ACTIVE, "•• 4477")
     assert (service.state, service.active_until) == (ServiceState.ACTIVE, subscription.current_period_end)
     assert service.key or service.url
@@ -81,10 +81,10 @@ def test_a_declined_card_may_be_followed_by_a_good_one(shop: Shop) -> None:
 
     order = shop.order(shop.offer())
     assert shop.pay(order, card="5555555555554600").state == "failed"
-    assert order.state == OrderState.AWAITING_PAYMENT
+    assert order.state == OrderState.PENDING
     with transaction.atomic():
         second = invoices.pay(order.invoice, return_url="https://shop.example/")
         assert invoices.pay(order.invoice, return_url="https://shop.example/") == second
     payments.send(second.pk)
     shop.pay(order)
-    assert (order.state, len(shop.charges())) == (OrderState.DONE, 1)
+    assert (order.state, len(shop.charges())) == (OrderState.COMPLETED, 1)

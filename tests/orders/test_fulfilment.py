@@ -96,7 +96,11 @@ def test_staff_hand_over_what_is_made_by_hand(shop: Shop) -> None:
     fulfilment.hand_over(row, key="ПОЛИС-1", actor="test")
     shop.deliver()
     service = shop.service(subscription)
-    assert (service.key, service.state, Order.objects.get().state) == ("ПОЛИС-1", "active", OrderState.DONE)
+    assert (service.key, service.state, Order.objects.get().state) == (
+        "ПОЛИС-1",
+        "active",
+        OrderState.COMPLETED,
+    )
     assert "ПОЛИС-1" in Message.objects.get(type="key_delivered").text
     assert queue(shop) == []
 
@@ -110,7 +114,7 @@ def test_a_bundle_of_two_pieces_with_keys(shop: Shop) -> None:
     assert services.count() == 4
     keys = [service.key for service in services.filter(product=by_key.tariff.product_id)]
     assert len(set(keys)) == 2
-    assert Order.objects.get().state == OrderState.DONE
+    assert Order.objects.get().state == OrderState.COMPLETED
     shop.until(subscription.current_period_end)
     # This pool gives a new key for each period.
     renewed = [service.key for service in services.filter(product=by_key.tariff.product_id)]
@@ -140,7 +144,7 @@ def test_a_crash_while_ordering(shop: Shop, point: str) -> None:
         shop.order(offer, customer=customer, request_key="form")
     order = shop.order(offer, customer=customer, request_key="form")
     shop.pay(order)
-    assert (Order.objects.count(), order.state, len(shop.charges())) == (1, OrderState.DONE, 1)
+    assert (Order.objects.count(), order.state, len(shop.charges())) == (1, OrderState.COMPLETED, 1)
     assert list(audit.run([shop.partner.pk])) == []
 
 
@@ -151,8 +155,8 @@ def test_a_crash_while_fulfilling_first_and_at_renewal(shop: Shop, provider_sim:
         shop.pay(order)
     shop.hurry()
     order.refresh_from_db()
-    assert order.state == OrderState.DONE
-    subscription = order.subscription
+    assert order.state == OrderState.COMPLETED
+    subscription = order.item.subscription
     assert subscription is not None
     subscription.refresh_from_db()
     end = subscription.current_period_end

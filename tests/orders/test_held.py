@@ -39,9 +39,9 @@ def reread(order: Order, payment: Payment) -> tuple[Order, Payment]:
 
 
 def state(order: Order) -> tuple[str, str, str]:
-    assert order.subscription is not None
+    assert order.item.subscription is not None
     assert order.invoice is not None
-    return order.state, order.subscription.state, order.invoice.state
+    return order.state, order.item.subscription.state, order.invoice.state
 
 
 def clean(shop: Shop) -> bool:
@@ -52,9 +52,9 @@ def test_taken_when_it_is_delivered(shop: Shop) -> None:
     order, payment = bought(shop, held_offer(shop))
     assert payment.is_two_stage
     assert (payment.state, payment.second_stage) == ("succeeded", "capture")
-    assert state(order) == ("done", "active", "paid")
+    assert state(order) == ("completed", "active", "paid")
     assert len(shop.charges()) == 1
-    subscription = order.subscription
+    subscription = order.item.subscription
     assert subscription is not None
     assert subscription.current_period_end is not None
     assert subscription.method_id is not None
@@ -71,8 +71,8 @@ def test_let_go_where_nothing_was_delivered(shop: Shop) -> None:
     assert (payment.state, payment.second_stage) == ("authorized", "")
     assert state(order) == ("in_progress", "active", "open")
     assert clean(shop)
-    assert order.subscription is not None
-    subscriptions.cancel(order.subscription, at_period_end=False, actor="t")
+    assert order.item.subscription is not None
+    subscriptions.cancel(order.item.subscription, at_period_end=False, actor="t")
     shop.hurry()
     order, payment = reread(order, payment)
     assert (payment.state, payment.second_stage) == ("failed", "release")
@@ -148,7 +148,7 @@ def test_taken_before_anybody_heard_that_it_was_held(shop: Shop) -> None:
     payments.capture(payment.pk)
     payments.settle(payment.pk)
     shop.deliver()
-    assert state(reread(order, payment)[0]) == ("done", "active", "paid")
+    assert state(reread(order, payment)[0]) == ("completed", "active", "paid")
     assert Invoice.objects.count() == 1
     assert clean(shop)
 

@@ -88,7 +88,7 @@ def run(*lanes: int) -> None:
 def given(shop: Shop, orders: list[Order]) -> int:
     """How many of them are done."""
     with in_partner(shop.partner):
-        return Order.objects.filter(pk__in=[one.pk for one in orders], state="done").count()
+        return Order.objects.filter(pk__in=[one.pk for one in orders], state="completed").count()
 
 
 def test_each_of_many_is_made_once(shop: Shop, provider_sim: Control) -> None:

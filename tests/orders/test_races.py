@@ -20,7 +20,7 @@ from apps.core.errors import Refused
 from apps.core.models import Event
 from apps.ledger.models import Transfer
 from apps.orders import fulfilment, history, moving, placing, services
-from apps.orders.models import Fulfilment, Order, OrderState, Service
+from apps.orders.models import Fulfilment, Order, OrderItem, OrderState, Service
 from apps.orders.placing import place_order
 from apps.payments import payments, refund_calls
 from apps.payments.models import PaymentMethod
@@ -144,7 +144,8 @@ def test_news_of_a_paid_order_handled_twice(shop: Shop, run: Runner, locked: boo
     # As it was before the news came.
     Fulfilment.objects.all().delete()
     Service.objects.all().delete()
-    Order.objects.update(state=OrderState.AWAITING_PAYMENT)
+    Order.objects.update(state=OrderState.PENDING)
+    OrderItem.objects.update(state=OrderState.PENDING)
     handle = atomic(services.invoice_paid, order.invoice_id)
     run(handle, (fulfilment, "add"), handle, Subscription, Order)
     assert Service.objects.filter(subscription=subscription).count() == (1 if locked else 2)
@@ -162,7 +163,7 @@ def test_two_pieces_of_an_order_are_delivered_at_once(shop: Shop, run: Runner, l
     run(atomic(_then(hand_over(one), lambda: clock.zone())), (clock, "zone"), hand_over(two), Order)
     assert set(Fulfilment.objects.values_list("state", flat=True)) == {"done"}
     # Without the lock each saw the other one unfinished: nobody finished the order.
-    assert Order.objects.get().state == (OrderState.DONE if locked else OrderState.IN_PROGRESS)
+    assert Order.objects.get().state == (OrderState.COMPLETED if locked else OrderState.IN_PROGRESS)
 
 
 @Both

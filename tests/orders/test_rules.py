@@ -39,7 +39,7 @@ def test_age_and_region_are_as_the_customer_declares(shop: Shop) -> None:
     told = refused("not_in_region", customer=customer, offer=offer, declared=Declared(age=18, region="16"))
     assert "Москва" in str(told.message)
     order = place_order(customer=customer, offer=offer, declared=Declared(age=18, region="77"))
-    assert order.terms["declared"] == {"age": 18, "region": "77"}
+    assert order.item.terms["declared"] == {"age": 18, "region": "77"}
 
 
 def test_one_per_person_counts_what_waits_for_payment_too(shop: Shop) -> None:
@@ -87,9 +87,9 @@ def test_answers_are_checked_and_kept_unreadable(shop: Shop) -> None:
         customer=shop.customer(), offer=offer, answers={"plate": "А123", "seats": 2, "size": "M"}
     )
     order.refresh_from_db()
-    assert order.answers == {"plate": "А123", "seats": 2, "size": "M"}
+    assert order.item.answers == {"plate": "А123", "seats": 2, "size": "M"}
     with connection.cursor() as cursor:
-        cursor.execute("SELECT answers_text FROM orders_order WHERE id = %s", [order.pk])
+        cursor.execute("SELECT answers_text FROM orders_orderitem WHERE order_id = %s", [order.pk])
         assert "А123" not in cursor.fetchone()[0]
 
 
@@ -125,5 +125,5 @@ def test_the_api_and_the_storefront_ask_and_check(shop: Shop, client_for: Any) -
     from apps.orders.models import Order
 
     order = Order.objects.latest("pk")
-    assert order.answers == {"plate": "А123"}
-    assert order.terms["declared"] == {"age": 18, "region": "77"}
+    assert order.item.answers == {"plate": "А123"}
+    assert order.item.terms["declared"] == {"age": 18, "region": "77"}

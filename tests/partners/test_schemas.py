@@ -54,9 +54,9 @@ def test_replayed_equals_migrated(partner: Partner) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        "ALTER TABLE orders_order ALTER COLUMN name TYPE varchar(299)",
+        "ALTER TABLE orders_orderitem ALTER COLUMN name TYPE varchar(299)",
         "ALTER TABLE billing_invoice DISABLE TRIGGER billing_invoice_issued",
-        "ALTER TABLE orders_order ALTER COLUMN quantity SET DEFAULT 1",
+        "ALTER TABLE orders_orderitem ALTER COLUMN quantity SET DEFAULT 1",
         "ALTER TABLE journal_idempotentanswer ALTER COLUMN id SET GENERATED ALWAYS",
     ],
 )

@@ -79,7 +79,7 @@ def test_a_company_orders_on_a_phone_pays_by_bank_and_gets_its_act(shop, gateway
     order = Order.objects.get()
     assert order.invoice.number in page.content()
     assert (order.invoice.collection, order.invoice.state) == (Collection.INVOICE, InvoiceState.OPEN)
-    assert (order.subscription.state, order.payment()) == (SubscriptionState.PENDING, None)
+    assert (order.item.subscription.state, order.payment()) == (SubscriptionState.PENDING, None)
     company = Company.objects.get()
     assert (company.inn, company.documents_email) == (INN, "buh@romashka.example")
     assert [one["purpose"] for one in Checkout.objects.get().consents] == ["invoice", "terms"]
@@ -88,12 +88,12 @@ def test_a_company_orders_on_a_phone_pays_by_bank_and_gets_its_act(shop, gateway
     deliver()
     page.reload()
     assert page.get_by_test_id("key").inner_text() == f"SHIELD-M{shop.number}-0"
-    order.subscription.refresh_from_db()
+    order.item.subscription.refresh_from_db()
     act = Due.objects.get(kind="billing.act", object_id=order.invoice_id)
     on_the_day_of(act, shop.partner)
     deliver()
     document = Document.objects.get(kind=DocumentKind.ACT)
-    assert (document.total, document.period_end) == (order.total, order.subscription.current_period_end)
+    assert (document.total, document.period_end) == (order.total, order.item.subscription.current_period_end)
     assert (document.parties["buyer"]["inn"], document.parties["buyer"]["kpp"]) == (INN, "770401001")
     assert complaints == []
     phone.close()
@@ -133,4 +133,4 @@ def test_what_only_companies_may_buy_asks_for_requisites_at_once(shop, client_fo
 def test_a_trial_that_wants_a_card_is_not_given_for_a_typed_inn(shop, client_for, form_of):
     assert as_company(client_for(shop.partner), shop.trial, form_of).status_code == 302
     order = Order.objects.get()
-    assert (order.subscription.state, order.total) == (SubscriptionState.PENDING, shop.trial.unit_price)
+    assert (order.item.subscription.state, order.total) == (SubscriptionState.PENDING, shop.trial.unit_price)

@@ -112,7 +112,7 @@ def test_a_link_from_a_channel_marks_the_order(shop, client_for, gateway, form_o
     browser.post(f"/checkout/{shop.offer.pk}/", form_of(page))
     order = Storefront.objects.get() and shop_orders()[0]
     assert order.channel_code == "market"
-    assert order.price == Decimal("149.00")
+    assert order.item.price == Decimal("149.00")
 
 
 def test_a_channel_sells_what_the_matrix_gives_it(shop, client_for, gateway, form_of):
@@ -143,7 +143,11 @@ def test_a_channel_sells_what_the_matrix_gives_it(shop, client_for, gateway, for
     browser = client_for(shop.partner)
     assert browser.post(link, form_of(browser.get(link))).status_code == 302
     [order] = shop_orders()
-    assert (order.channel_code, order.price, order.offer_id) == ("market", Decimal("99.00"), cheaper.pk)
+    assert (order.channel_code, order.item.price, order.item.offer_id) == (
+        "market",
+        Decimal("99.00"),
+        cheaper.pk,
+    )
 
 
 def shop_orders():

@@ -129,7 +129,7 @@ def test_charged_by_the_partner_where_its_service_offers_that(shop, client_for, 
     answer = ordered(browser, shop.offer, form_of, pay_with="partner", agreed_to="partner")
     assert answer.status_code == 302
     order = Order.objects.get()
-    assert (order.subscription.collection, Payment.objects.count()) == ("partner_charges", 0)
+    assert (order.item.subscription.collection, Payment.objects.count()) == ("partner_charges", 0)
     assert PARTNER in consent_of(order)
     assert "Ждём" in browser.get(f"/thanks/{order.pk}/").content.decode()
 

@@ -140,9 +140,7 @@ def shown(subscription: Any) -> Any:
     ending = subscription.is_live and subscription.cancel_at_period_end
     subscription.mark = "warn" if ending else MARKS.get(subscription.state, "")
     subscription.asks = trials.waits(subscription)
-    subscription.shown_services = [
-        one for one in subscription.services.all() if not one.is_over
-    ]
+    subscription.shown_services = [one for one in subscription.services.all() if not one.is_over]
     return subscription
 
 

@@ -281,7 +281,7 @@ def _context(order: Order, stands: purchases.Progress) -> dict[str, Any]:
 
 def _own(request: Any, order_id: UUID) -> Order:
     """The order, for the browser that bought it or its customer; to all others there is none."""
-    order = get_object_or_404(Order.objects.select_related("invoice", "subscription"), pk=order_id)
+    order = get_object_or_404(Order.objects.select_related("invoice"), pk=order_id)
     if not visitors.may_see(request, order):
         raise Http404
     return order
