@@ -94,6 +94,7 @@ BARE = {
     "apps/channels/services.py": "the name of a channel is data",
     "apps/core/codes.py": "the alphabet",
     "apps/orders/api.py:ANSWER": "an example answer",
+    "apps/orders/api.py:ITEM": "an example answer",
     "apps/orders/api.py:SERVICE": "an example answer",
     "apps/orders/inventory_api.py:EXAMPLE": "an example answer",
     "apps/providers/keys.py:_HEADINGS": "headings of a file of keys",

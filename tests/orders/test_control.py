@@ -17,7 +17,7 @@ def open_requests(shop: Shop) -> list[OpenRequest]:
 
 def test_what_is_put_off_stands_on_the_board_until_it_is_settled(shop: Shop, provider_sim: Control) -> None:
     provider_sim.fault("out_of_stock", times=fulfilment.PATIENCE, match={"operation": "activate"})
-    order = shop.buy(shop.offer(price="990.00")).order
+    order = shop.buy(shop.offer(price="990.00")).order_items.get().order
     row = Fulfilment.objects.get()
     (shown,) = open_requests(shop)
     assert (shown.request_id, shown.order_id, shown.number) == (row.pk, order.pk, order.number)
