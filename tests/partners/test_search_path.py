@@ -1,6 +1,7 @@
 """The search path is set once, not before each query, and still never another partner's, whatever is rolled back."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -125,3 +126,25 @@ def test_nothing_is_asked_on_the_way_there_and_back(partners: list[Partner], alo
             live([("ask",)], partners)
         live([("ask",)], partners)
     assert sum("SET search_path" in query["sql"] for query in asked) == 1
+
+
+@pytest.mark.parametrize("is_savepoint", [False, True])
+def test_what_was_reached_before_a_rollback_is_not_reached_any_more(
+    partners: list[Partner], alone: None, is_savepoint: bool
+) -> None:
+    """Nothing is asked between the rollback and the way back to whom it took away."""
+
+    def fail() -> None:
+        with transaction.atomic():
+            assert_reached()
+            raise Undone
+
+    with in_partner(partners[0]), transaction.atomic() if is_savepoint else nullcontext():
+        assert_reached()
+        with in_partner(partners[1]), pytest.raises(Undone):
+            fail()
+        with in_partner(partners[1]):
+            assert_reached()
+    with in_partner(partners[1]):
+        connection.close()
+        assert_reached()
