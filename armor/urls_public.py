@@ -18,6 +18,10 @@ _SERVER = {
     "variables": {"partner": {"default": "partner"}},
 }
 _SCHEMA = SpectacularAPIView.as_view(urlconf="armor.urls_partner", custom_settings={"SERVERS": [_SERVER]})
+_HERE = {"url": f"{settings.PUBLIC_SCHEME}://{settings.PUBLIC_HOST}{_PORT}"}
+_PROVIDER_SCHEMA = SpectacularAPIView.as_view(
+    urlconf="armor.urls_provider", custom_settings={"SERVERS": [_HERE], "TITLE": "ARMOR: provider API"}
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
@@ -26,6 +30,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("hooks/", include("apps.connectors.urls")),
     path("api/schema/", _SCHEMA, name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("provider/api/v1/", include("apps.providers.portal.urls")),
+    path("provider/api/schema/", _PROVIDER_SCHEMA, name="provider-schema"),
+    path(
+        "provider/api/docs/",
+        SpectacularSwaggerView.as_view(url_name="provider-schema"),
+        name="provider-docs",
+    ),
     path("api/docs/problems", problems, name="problems"),
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", operator_site.urls),

@@ -148,6 +148,12 @@ def order_to_key() -> dict[str, float]:
     return fulfilment.order_to_key()
 
 
+def entitlement() -> dict[str, float]:
+    from bench import entitlement as rights
+
+    return rights.entitlement()
+
+
 def idle_tick_1000() -> dict[str, float]:
     """A tick over 1,000 partners with nothing due; the floor is one bare SELECT."""
     at_least(1000)
@@ -170,6 +176,7 @@ CASES: dict[str, Callable[[], dict[str, float]]] = {
     "charging_200": charging_200,
     "webhook_intake": webhook_intake,
     "order_to_key": order_to_key,
+    "entitlement": entitlement,
     "invoice_pdf": invoice_pdf,
     "partner_create": partner_create,
     "migrate_column_200": migrate_column_200,

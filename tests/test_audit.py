@@ -272,6 +272,18 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
         f"UPDATE providers_openrequest SET state = 'nowhere' WHERE partner_id = {PARTNER}",
     ),
     ("orders.open-is-on-the-board", "UPDATE orders_fulfilment SET state = 'done', next_at = NULL"),
+    *(
+        ("orders.entitlement-agrees", f"{change} WHERE partner_id = {PARTNER}")
+        for change in (
+            "DELETE FROM providers_entitlement",
+            "UPDATE providers_entitlement SET state = 'suspended'",
+            "UPDATE providers_entitlement SET provider_id = 0",
+            "UPDATE providers_entitlement SET request_id = gen_random_uuid()",
+            "UPDATE providers_entitlement SET service_id = gen_random_uuid()",
+            "UPDATE providers_entitlement SET key_digest = NULL",
+            "UPDATE providers_entitlement SET active_until = active_until + 1",
+        )
+    ),
     ("orders.service-states", "UPDATE orders_service SET state = 'suspended' WHERE state = 'active'"),
     ("orders.service-states", "UPDATE orders_service SET off_at = now() WHERE state = 'active'"),
     ("orders.service-states", "DELETE FROM orders_history WHERE became = 'active'"),

@@ -77,6 +77,8 @@ ACTIONS: dict[str, Any] = {
     "messagetemplate.created": _("Создан шаблон сообщения"),
     "offer.changed": _("Изменено предложение партнёру"),
     "offer.made": _("Добавлено предложение партнёру"),
+    "providerkey.issued": _("Выпущен ключ API поставщика"),
+    "providerkey.revoked": _("Отозван ключ API поставщика"),
     "partner.changed": _("Изменён партнёр"),
     "partner.created": _("Создан партнёр"),
     "partner.offered": _("Партнёру открыты тарифы"),

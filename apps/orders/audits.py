@@ -1,7 +1,9 @@
 """What must hold of orders, fulfilments and services, derived from the data itself."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
@@ -10,8 +12,8 @@ from apps.billing import gifts, held, paying
 from apps.billing.models import LIVE, RUNNING, Invoice, InvoiceLine, InvoiceState
 from apps.core import audit, clock, search
 from apps.core.models import Delivery, Due, WorkItem
-from apps.core.tenancy import current_partner_id
-from apps.orders import states
+from apps.core.tenancy import current_partner, current_partner_id
+from apps.orders import entitlements, states
 from apps.orders.control import standing
 from apps.orders.models import (
     ENDED_STATES,
@@ -28,6 +30,7 @@ from apps.orders.models import (
 )
 from apps.orders.placing import KIND
 from apps.providers.models import OpenRequest
+from apps.providers.portal.models import Entitlement
 
 NOT_BEGUN = (OrderState.DRAFT, OrderState.ACKNOWLEDGED, OrderState.PENDING, OrderState.REJECTED)
 NOT_DELIVERED = (OrderState.CANCELLED, OrderState.FAILED, OrderState.REJECTED)
@@ -130,6 +133,26 @@ def service_states() -> Iterator[str]:
         cursor.execute(_UNTOLD)
         for key, state, told in cursor.fetchall():
             yield f"Service {key} is {state}, its history says {told}, or its dates or its cancellation lack"
+
+
+@audit.rule("orders.entitlement-agrees")
+def entitlement_agrees() -> Iterator[str]:
+    """What providers are answered is what the services say, each by its own provider; nothing stands there besides."""
+    kept = {row.service_id: row for row in Entitlement.objects.filter(partner_id=current_partner().pk)}
+    given = Service.objects.exclude(activated_at=None).select_related("product")
+    asked: dict[UUID, set[int | None]] = defaultdict(set)
+    for key, provider in Fulfilment.objects.values_list("service", "provider").distinct():
+        asked[key].add(provider)
+    for service in given.iterator(chunk_size=2000):
+        row = kept.pop(service.pk, None)
+        if row is None:
+            yield f"Service {service.pk} was given out, and its provider is told of none"
+        elif entitlements.told(service) != entitlements.kept(row):
+            yield f"Service {service.pk} is {service.state}, its provider is told {row.state}, or of another"
+        elif row.provider_id not in {service.product.provider_id, *asked[service.pk]}:
+            yield f"Service {service.pk} is shown to provider {row.provider_id}, who never supplied it"
+    for key in kept:
+        yield f"A provider is told of service {key}, which was never given out"
 
 
 @audit.rule("orders.awaiting-has-invoice", of=(Order,))

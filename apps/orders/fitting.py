@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.billing import subscriptions
 from apps.billing.models import Subscription, SubscriptionState
 from apps.catalog.models import Delivery, TariffVersion
-from apps.orders import fulfilment, resting
+from apps.orders import entitlements, fulfilment, resting
 from apps.orders.models import ENDED_STATES, FulfilmentAction, Service, ServiceState
 from apps.orders.services import new_service, switch_off
 
@@ -65,6 +65,7 @@ def transfer(subscription_id: UUID) -> None:
     for service in mine.exclude(customer=subscription.customer_id).order_by("pk"):
         service.customer_id = subscription.customer_id
         service.save(update_fields=["customer"])
+        entitlements.follow([service])
 
 
 def _of(subscription: Subscription, state: str) -> list[Service]:

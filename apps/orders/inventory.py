@@ -3,7 +3,7 @@
 from typing import Any
 
 from apps.core import clock
-from apps.orders import history
+from apps.orders import entitlements, history
 from apps.orders.models import FulfilmentState, History, Service, ServiceState
 
 _S = ServiceState
@@ -33,6 +33,7 @@ def move(service: Service, state: str, *, reason: Any = "", actor: str = "", **f
     if state != service.state and state not in TRANSITIONS[service.state]:
         raise ImpossibleMove(f"Service {service.pk}: {service.state} → {state}")
     history.change(service, state, reason=reason, actor=actor, **fields)
+    entitlements.follow([service])
 
 
 def end(service: Service, *, is_at_provider: bool, reason: Any) -> None:

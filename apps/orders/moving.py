@@ -12,7 +12,7 @@ from apps.billing.moving.models import BaseRow, BaseRowState
 from apps.catalog.models import Delivery, TariffVersion
 from apps.core import bulk, clock
 from apps.core.ids import uuid7
-from apps.orders import inventory
+from apps.orders import entitlements, inventory
 from apps.orders.models import ENDED_STATES, History, Service, ServiceState
 from apps.providers import keys as keys_module
 
@@ -36,6 +36,7 @@ def take_over(batch_id: UUID) -> None:
             # A number that is somebody's already is not given twice: staff extend such a service by hand.
             one.request_id = uuid7()
     bulk.copy_objects(Service, made)
+    entitlements.follow(made)
     reason = str(_("Перенесена из прежней системы"))
     lines = [
         History(id=uuid7(), object_id=one.pk, became=one.state, at=one.created_at, reason=reason)

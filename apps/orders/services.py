@@ -12,7 +12,7 @@ from apps.billing.models import LIVE, RUNNING, Invoice, InvoicePurpose, Subscrip
 from apps.catalog.models import TariffVersion
 from apps.core import clock, events
 from apps.core.ids import uuid7
-from apps.orders import fulfilment, history, inventory, states
+from apps.orders import entitlements, fulfilment, history, inventory, states
 from apps.orders.models import (
     ENDED_STATES,
     FulfilmentAction,
@@ -155,6 +155,7 @@ def customer_erased(customer_id: UUID) -> None:
     for service in mine.order_by("pk"):
         service.key = service.url = service.instructions = service.answers_text = ""
         service.save(update_fields=["key", "url", "instructions", "answers_text"])
+        entitlements.follow([service])
 
 
 def _cancel(order: Order, reason: Any) -> None:

@@ -179,3 +179,6 @@ def fingerprint(value: str) -> bytes:
     return hmac.digest(
         settings.SEARCH_KEY.encode(), b"activation-key:" + value.strip().encode(), hashlib.sha256
     )
+
+
+import apps.providers.portal.models  # noqa: E402, F401 - more models of this app

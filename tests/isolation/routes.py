@@ -298,6 +298,10 @@ PUBLIC: dict[str, Route] = {
     "hooks/<int:connection>/": Route(
         "/hooks/{connection}/", method="post", data={"event": "payment.succeeded", "object": {"id": "nobody"}}
     ),
+    # Asked with a provider's key: tests/providers/test_portal.py and tests/orders/test_entitlements.py.
+    "provider/api/v1/entitlements/": Route("/provider/api/v1/entitlements/?service={service}", own=401),
+    "provider/api/schema/": Route("/provider/api/schema/"),
+    "provider/api/docs/": Route("/provider/api/docs/"),
     "api/schema/": Route("/api/schema/"),
     "api/docs/": Route("/api/docs/"),
     "api/docs/problems": Route("/api/docs/problems"),
