@@ -52,8 +52,12 @@ class Channel(UUIDModel):
         return self.name
 
     def offers(self) -> OfferQuerySet:
-        """What the channel sells now: its own choice, or all that the partner sells where none was made."""
-        offers = Offer.objects.on_sale(current_partner_id() or 0, self.code)
+        """What may be ordered now of what the channel has `listed`."""
+        return self.listed().open()
+
+    def listed(self) -> OfferQuerySet:
+        """What the channel sells: its own choice, or all that the partner sells where none was made."""
+        offers = Offer.objects.listed(current_partner_id() or 0, self.code)
         chosen = list(self.chosen.values_list("offer_id", flat=True))
         return offers.filter(pk__in=chosen) if chosen else offers
 

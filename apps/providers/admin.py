@@ -38,6 +38,7 @@ class ProviderAdmin(console.ConsoleAdmin):
             ("legal_name", "inn", "phone"),
             "connection",
             "test_connection",
+            ("sells_when_down", "promise_hours"),
             "is_archived",
         ]
 

@@ -5,7 +5,7 @@ import hmac
 import uuid
 
 from django.conf import settings
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -43,6 +43,21 @@ class Provider(models.Model):
         blank=True,
         related_name="+",
         verbose_name=_("подключение для песочницы"),
+    )
+    sells_when_down = models.BooleanField(
+        _("принимать заказы с обещанием срока"),
+        default=False,
+        db_default=False,
+        help_text=_(
+            "Когда поставщик не отвечает, у него плановые работы или кончились ключи: продавать, обещая срок. "
+            "Иначе продажи закрываются и сами открываются"
+        ),
+    )
+    promise_hours = models.PositiveSmallIntegerField(
+        _("обещать выдачу за, часов"),
+        default=24,
+        db_default=24,
+        validators=[MinValueValidator(1), MaxValueValidator(720)],
     )
     is_archived = models.BooleanField(_("в архиве"), default=False)
 

@@ -13,6 +13,7 @@ from apps.catalog.models.products import (
     ProductParameter,
     ProductPicture,
 )
+from apps.catalog.models.stops import Cause, SalesStop
 from apps.catalog.models.tariffs import (
     BundlePart,
     PeriodUnit,
@@ -25,6 +26,7 @@ from apps.catalog.models.tariffs import (
 __all__ = [
     "BundlePart",
     "Category",
+    "Cause",
     "Delivery",
     "DocumentKind",
     "Feature",
@@ -42,6 +44,7 @@ __all__ = [
     "ProviderTerms",
     "ProviderTermsQuerySet",
     "Relation",
+    "SalesStop",
     "Tariff",
     "TariffRelation",
     "TariffVersion",

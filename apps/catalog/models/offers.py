@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
+from apps.catalog import halts
 from apps.catalog import parameters as typed
 from apps.catalog.lifecycle import ON_SALE, dates_in_order, within
 from apps.catalog.models.products import ProductParameter
@@ -37,7 +38,15 @@ class OfferQuerySet(models.QuerySet["Offer"]):
         )
 
     def on_sale(self, partner_id: int, channel_code: str = "", *, day: date | None = None) -> "OfferQuerySet":
-        """What the partner sells on a day (today), in the order of its shop window.
+        """What may be ordered now of what is `listed`: without what is closed for a while."""
+        return self.listed(partner_id, channel_code, day=day).open()
+
+    def open(self) -> "OfferQuerySet":
+        """Of listed ones, those that are sold just now, some of them delivered late (`halts`)."""
+        return self.filter(Q(halt=None) | Q(halt=halts.LATE))
+
+    def listed(self, partner_id: int, channel_code: str = "", *, day: date | None = None) -> "OfferQuerySet":
+        """What the partner sells on a day (today), in the order of its shop window, each with its `halt`.
 
         In a channel, an offer of its own stands in place of the one for all channels, be it on sale or not.
         """
@@ -52,6 +61,7 @@ class OfferQuerySet(models.QuerySet["Offer"]):
             tariff__product__state=ON_SALE,
             tariff__current__isnull=False,
         )
+        found = found.annotate(halt=halts.halt_of(halts.is_sandbox(partner_id)))
         return found._in_channel(channel_code).order_by(
             "sort", "tariff__product__sort", "tariff__product__code", "tariff__sort", "id"
         )
@@ -69,6 +79,8 @@ class Offer(models.Model):
     """A tariff that a partner may sell, in all its channels or in one."""
 
     Payer = Payer
+    halt: str | None = None
+    """Why it is not sold just now, or LATE: of those that were read by `listed` or `on_sale`."""
 
     partner = models.ForeignKey(
         "partners.Partner", models.PROTECT, related_name="offers", verbose_name=_("партнёр")
