@@ -11,7 +11,8 @@ from django.db import connection, transaction
 from apps.billing import changes, credits, invoices, pauses, promos
 from apps.billing.models import CreditReason, Subscription
 from apps.billing.promotion_models import Promotion
-from apps.catalog.models import ProviderTerms, Trade
+from apps.catalog.models import Product, ProviderTerms, Trade
+from apps.connectors.models import Connection
 from apps.core import audit, clock
 from apps.core.ids import floor, uuid7
 from apps.core.models import Delivery, Due, Event, SearchKey, WorkItem
@@ -19,6 +20,7 @@ from apps.core.money import Money
 from apps.partners.models import ContractTerms
 from apps.payments import payments
 from apps.payments.models import Payment
+from apps.providers.models import Provider
 from apps.sandbox.control import Control
 from tests.orders.shop import Shop
 from tests.planted import corrupted_rules, execute, found
@@ -87,6 +89,15 @@ def back_unknown() -> None:
     payment = Payment.objects.filter(purpose="new", state="succeeded").first()
     assert payment is not None
     payment.refunds.create(amount=1, reason="-", state="succeeded", created_at=clock.now())
+
+
+def forgotten_stop() -> None:
+    """A provider is down for an hour, and no stop says so."""
+    long_ago = clock.wall() - timedelta(hours=1)
+    product = Product.objects.exclude(provider=None)[0]
+    line = Connection.objects.filter(kind="provider")[0]
+    Connection.objects.filter(pk=line.pk).update(opened_at=long_ago, next_try_at=long_ago)
+    Provider.objects.filter(pk=product.provider_id).update(connection=line)
 
 
 CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
@@ -319,6 +330,12 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
         "UPDATE orders_service SET active_until = active_until + 1 WHERE state = 'active'",
     ),
     ("orders.findable", unfindable("orders.Order")),
+    ("catalog.stops-remembered", forgotten_stop),
+    (
+        "catalog.stops-remembered",
+        "INSERT INTO catalog_salesstop (cause, provider_id, starts_at, message, note, made_by)"
+        " SELECT 'circuit', min(id), now() - interval '1 hour', '{}', '', '' FROM providers_provider",
+    ),
 ]
 
 

@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_f
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.routers import SimpleRouter
 
-from apps.catalog import parameters
+from apps.catalog import halts, parameters
 from apps.catalog.models import Offer
 from apps.core import clock
 from apps.core.api import CursorPages
@@ -39,6 +39,7 @@ EXAMPLE = {
     "rules": {"min_age": None, "regions": [], "once_per_person": False, "companies_only": False},
     "payer": "charge",
     "hold_first": False,
+    "availability": {"state": "open", "until": None, "promised_at": None, "message": ""},
     "parts": [],
 }
 
@@ -91,6 +92,22 @@ class OfferRules(serializers.Serializer[Any]):
     companies_only = serializers.BooleanField()
 
 
+class OfferAvailability(serializers.Serializer[halts.Halt]):
+    """Whether an offer may be ordered just now."""
+
+    state = serializers.ChoiceField(
+        choices=["open", "late", "stopped"],
+        help_text=_(
+            "open; late: продаётся, выдадим к promised_at; stopped: пока не продаётся (offer_stopped)"
+        ),
+    )
+    until = serializers.DateTimeField(
+        allow_null=True, help_text=_("Когда ждём продажи; пусто: неизвестно, откроются сами")
+    )
+    promised_at = serializers.DateTimeField(allow_null=True, help_text=_("К какому сроку обещана выдача"))
+    message = serializers.CharField(source="words", help_text=_("Что сказать клиенту"))
+
+
 class OfferSerializer(serializers.Serializer[Offer]):
     """A tariff that the partner sells, with the terms of today."""
 
@@ -119,7 +136,13 @@ class OfferSerializer(serializers.Serializer[Offer]):
     hold_first = serializers.BooleanField(
         help_text=_("true: первый платёж удерживается и списывается при выдаче")
     )
+    availability = serializers.SerializerMethodField(help_text=_("Можно ли заказать сейчас"))
     parts = serializers.SerializerMethodField(help_text=_("Коды тарифов, из которых состоит пакет"))
+
+    @extend_schema_field(OfferAvailability)
+    def get_availability(self, offer: Offer) -> Any:
+        halt = self.context["halts"].get(offer.pk)
+        return OfferAvailability(halt or halts.OPEN).data
 
     @extend_schema_field(serializers.DecimalField(5, 2, allow_null=True))
     def get_vat(self, offer: Offer) -> str | None:
@@ -185,11 +208,23 @@ class OffersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     def get_queryset(self) -> QuerySet[Offer]:
         key: Any = self.request.auth
         # The page that describes the API has no key.
-        found: QuerySet[Offer] = key.offers() if key else Offer.objects.none()
+        found: QuerySet[Offer] = key.listed() if key else Offer.objects.none()
+        return found
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        return self._explained(super().paginate_queryset(queryset) or [])
+
+    def get_object(self) -> Offer:
+        [found] = self._explained([super().get_object()])
+        return found
+
+    def _explained(self, found: list[Offer]) -> list[Offer]:
+        self.halts = halts.explain(found)
         return found
 
     def get_serializer_context(self) -> dict[str, Any]:
-        return {**super().get_serializer_context(), "today": clock.today()}
+        context = {"today": clock.today(), "halts": getattr(self, "halts", {})}
+        return {**super().get_serializer_context(), **context}
 
 
 def routes(router: SimpleRouter) -> None:

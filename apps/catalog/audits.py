@@ -1,13 +1,14 @@
 """What must hold of the catalogue."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from django.db.models import Count, Max, Q
 
-from apps.catalog import parameters
+from apps.catalog import parameters, stops
 from apps.catalog.lifecycle import ARCHIVED
-from apps.catalog.models import BundlePart, Delivery, Tariff, TariffVersion
-from apps.core import audit
+from apps.catalog.models import BundlePart, Cause, Delivery, Product, SalesStop, Tariff, TariffVersion
+from apps.core import audit, clock
 
 for _name in ("category", "product", "tariff", "offer"):
     audit.guarded(f"catalog_{_name}", f"catalog_{_name}_kept")
@@ -16,6 +17,31 @@ audit.guarded("catalog_bundlepart", "catalog_bundlepart_kept", "catalog_part_fro
 for _name in ("productdocument", "pricechange"):
     audit.guarded(f"catalog_{_name}", f"catalog_{_name}_kept", f"catalog_{_name}_whole")
 audit.guarded("catalog_providerterms", "catalog_providerterms_in_force", "catalog_providerterms_kept")
+
+
+# Its object is made of the stop's number, and stands in no table.
+audit.OBJECTS[stops.KIND] = None
+
+
+@audit.rule("catalog.stops-remembered", scope="public")
+def stops_remembered() -> Iterator[str]:
+    """Since when a provider does not answer is remembered while it does not, and no longer; re-derived from its line.
+
+    What has only just changed may still be on its way.
+    """
+    lately = clock.wall() - timedelta(minutes=10)
+    down = Product.objects.filter(provider__connection__opened_at__lt=lately)
+    since = dict(down.values_list("provider", "provider__connection__opened_at").distinct())
+    rows = SalesStop.objects.filter(cause=Cause.CIRCUIT, closed_at=None).select_related(
+        "provider__connection"
+    )
+    known = {row.provider_id: row for row in rows}
+    for key in sorted(since.keys() - known.keys()):
+        yield f"Provider {key} has not answered since {since[key]}, and no stop says so"
+    for row in known.values():
+        line = row.provider.connection if row.provider else None
+        if row.starts_at < lately and not (line and line.opened_at):
+            yield f"Stop {row.pk} says that provider {row.provider_id} does not answer, and it does"
 
 
 @audit.rule("catalog.newest-version-is-sold", scope="public")

@@ -123,23 +123,29 @@ class Halt:
 
     @property
     def is_closed(self) -> bool:
-        return self.promised_at is None
+        return bool(self.cause) and self.promised_at is None
 
     @property
     def state(self) -> str:
-        """`stopped` or `late`."""
+        """`stopped`, `late` or `open`."""
+        if not self.cause:
+            return "open"
         return "stopped" if self.is_closed else LATE
 
     @property
     def words(self) -> str:
         """For the buyer, in their language and the partner's time zone."""
-        if self.message:
+        if self.message or not self.cause:
             return self.message
         if self.promised_at is not None:
             return _("Выдача задерживается: обещаем до %s") % _at(self.promised_at)
         if self.until is not None:
             return _("Временно не продаётся, ожидаем %s") % _at(self.until)
         return _("Временно не продаётся, скоро вернётся")
+
+
+OPEN = Halt("")
+"""Of an offer that is sold as always."""
 
 
 def explain(offers: "Iterable[Offer]") -> "dict[int, Halt]":
@@ -155,7 +161,9 @@ def explain(offers: "Iterable[Offer]") -> "dict[int, Halt]":
         by_version.setdefault(part.version_id, []).append(part.tariff)
     stops = list(SalesStop.objects.in_force(now).order_by(F("ends_at").desc(nulls_first=True)))
     return {
-        one.pk: _halt(str(one.halt), [one.tariff, *by_version.get(one.tariff.current_id or 0, [])], stops, now)
+        one.pk: _halt(
+            str(one.halt), [one.tariff, *by_version.get(one.tariff.current_id or 0, [])], stops, now
+        )
         for one in halted
     }
 
@@ -185,10 +193,9 @@ def promise(offer: "Offer") -> datetime | None:
     return explain([offer])[offer.pk].promised_at
 
 
-def refuse(listed: "QuerySet[Offer]", offer_id: int) -> None:
-    """Raises Refused `offer_stopped` with `until` where the offer is one of those listed, and closed for a while."""
-    found = listed.filter(pk=offer_id).first()
-    halt = explain([found]).get(found.pk) if found else None
+def check(offer: "Offer") -> None:
+    """Raises Refused `offer_stopped`, with `until`, where an offer that was read with its `halt` is closed."""
+    halt = explain([offer]).get(offer.pk)
     if halt is not None and halt.is_closed:
         until = halt.until.isoformat() if halt.until else None
         raise Refused("offer_stopped", halt.words, status=409, until=until)

@@ -22,13 +22,14 @@ FORBIDDEN = dict.fromkeys(code for code in range(0x20) if code not in (0x9, 0xA,
 
 
 @require_safe
-@cache_control(max_age=300, public=True)
+@cache_control(max_age=5, public=True)
 def yml(request: HttpRequest, code: str) -> HttpResponse:
     """The feed of a working channel; 404 for any other."""
     channel = get_object_or_404(Channel, code=code, is_active=True)
     response = HttpResponse(content_type="application/xml; charset=utf-8")
     with override("ru"):
-        Feed(response, request.build_absolute_uri).write(channel, channel.offers())
+        offers = channel.listed().select_related("tariff__product__provider")
+        Feed(response, request.build_absolute_uri).write(channel, offers)
     return response
 
 
@@ -69,7 +70,7 @@ class Feed:
         tariff, version = offer.tariff, offer.current_version()
         product = tariff.product
         page = reverse("storefronts:product", args=[product.code])
-        self._open("offer", id=str(offer.pk), available="true")
+        self._open("offer", id=str(offer.pk), available="true" if offer.is_open else "false")
         self._text("name", f"{product.name}, {tariff.name}")
         if product.provider:
             self._text("vendor", product.provider.name)

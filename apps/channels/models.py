@@ -120,8 +120,12 @@ class ApiKey(UUIDModel):
         return self.channel.code
 
     def offers(self) -> OfferQuerySet:
-        """What may be seen and ordered with this key."""
+        """What may be ordered with this key."""
         return self.channel.offers()
+
+    def listed(self) -> OfferQuerySet:
+        """What may be seen with this key: what is closed for a while, too."""
+        return self.channel.listed()
 
     @classmethod
     def issue(

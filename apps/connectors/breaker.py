@@ -23,7 +23,7 @@ from apps import journal
 from apps.connectors import notes
 from apps.connectors.base import ConnectorError
 from apps.connectors.models import Connection
-from apps.core import clock, due
+from apps.core import clock, due, events
 from apps.core.tenancy import in_public
 
 FAILURES = 5
@@ -36,6 +36,7 @@ FRESH_SECONDS = 60.0
 """How often a success is written down: many workers share the row."""
 SLOWEST_PROBE = timedelta(minutes=1)
 PROBE = "connectors.probe"
+CHANGED = "connectors.BreakerChanged"
 
 
 @dataclass(slots=True)
@@ -133,6 +134,7 @@ def _note(connection_id: int, told: dict[str, Any], *, probes: bool) -> None:
         Connection.objects.filter(pk=connection_id).update(**told)
         if probes:
             _plan_probe(connection_id)
+            _tell(connection_id)
 
 
 def succeeded(connection: Connection) -> None:
@@ -151,7 +153,25 @@ def succeeded(connection: Connection) -> None:
     told: dict[str, datetime | None] = {"last_ok_at": clock.wall()}
     if was_open:
         told |= {"opened_at": None, "next_try_at": None}
-    notes.later(lambda: Connection.objects.filter(pk=connection.pk).update(**told))
+        notes.later(lambda: _note_closed(connection.pk, told))
+    else:
+        notes.later(lambda: Connection.objects.filter(pk=connection.pk).update(**told))
+
+
+def _note_closed(connection_id: int, told: dict[str, Any]) -> None:
+    with transaction.atomic():
+        # Whoever was first tells of it.
+        row = Connection.objects.filter(pk=connection_id)
+        if row.filter(opened_at__isnull=False).update(**told):
+            _tell(connection_id)
+        else:
+            row.update(**told)
+
+
+def _tell(connection_id: int) -> None:
+    """Says that the breaker has opened or closed: who hears of it reads how it stands then."""
+    with in_public():
+        events.publish(CHANGED, UUID(int=connection_id))
 
 
 def close(connection: Connection, *, actor: str) -> bool:
@@ -164,8 +184,11 @@ def close(connection: Connection, *, actor: str) -> bool:
 
 
 def _close(connection_id: int) -> bool:
-    waiting = Connection.objects.filter(pk=connection_id, opened_at__isnull=False)
-    closed = waiting.update(opened_at=None, next_try_at=None)
+    with transaction.atomic():
+        waiting = Connection.objects.filter(pk=connection_id, opened_at__isnull=False)
+        closed = waiting.update(opened_at=None, next_try_at=None)
+        if closed:
+            _tell(connection_id)
     with _lock:
         _known.pop(connection_id, None)
     return bool(closed)

@@ -316,7 +316,7 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
             order = place_order(
                 customer=customer,
                 offer=data["offer"],
-                sold=key.offers(),
+                sold=key.listed(),
                 quantity=data["quantity"],
                 channel_id=key.channel_id,
                 channel_code=key.channel_code,

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.accounts.models import Customer
 from apps.billing import addons, collecting, discounts, invoices, promos, subscriptions, trials
 from apps.billing.models import Collection, Invoice, InvoicePurpose, Subscription
+from apps.catalog import halts
 from apps.catalog.models import Delivery, Offer, OfferQuerySet, TariffVersion
 from apps.catalog.models.offers import Payer
 from apps.core import clock, events, faults, search
@@ -56,13 +57,13 @@ def place_order(
     """Takes an order and starts its payment; `order.payment()` has the page to send the customer to, once sent.
 
     With `parent` an add-on is ordered for that subscription: charged to its next bill date now, and with it then.
-    `sold` is what the channel sells, where that is not everything. `expected_price` is what the customer saw for
+    `sold` is what the channel has listed, where that is not everything. `expected_price` is what the customer saw for
     one piece. `trial` False buys without the tariff's trial. In `return_url`, `{order}` becomes the order's id.
     `instrument` is how the customer has chosen to pay, one of `paying.instruments`; without it the gateway's page
     offers all it has. A second call with the same `request_key` gives the first order. Raises Refused: `offer_closed`,
-    `sales_stopped`, `bad_quantity`, `price_changed`, `request_key_reused`, `no_connection`, `customer_erased`,
-    `bad_answers`, `trial_used`, `promo_not_for_this`, `instrument_not_offered`, and those of `rules.check` and
-    `promos.redeem`.
+    `offer_stopped`, `sales_stopped`, `bad_quantity`, `price_changed`, `request_key_reused`, `no_connection`,
+    `customer_erased`, `bad_answers`, `trial_used`, `promo_not_for_this`, `instrument_not_offered`, and those of
+    `rules.check` and `promos.redeem`.
     """
     if request_key and (earlier := _earlier(request_key, customer, offer)):
         return earlier
@@ -294,6 +295,8 @@ def _agreed(offer: Offer, version: TariffVersion, parts: list[int], declared: De
         terms["hold"] = True
     if kept := declared.kept():
         terms["declared"] = kept
+    if promised_at := halts.promise(offer):
+        terms["promised_at"] = promised_at.isoformat()
     return terms
 
 
@@ -314,10 +317,11 @@ def _offer_on_sale(offer: Offer | int, sold: OfferQuerySet | None = None, channe
     if partner.status in {Partner.Status.STOPPED, Partner.Status.CLOSED}:
         raise Refused("sales_stopped", _("Продажи сейчас остановлены"))
     key = offer.pk if isinstance(offer, Offer) else offer
-    offers = Offer.objects.on_sale(partner.pk, channel_code) if sold is None else sold
+    offers = Offer.objects.listed(partner.pk, channel_code) if sold is None else sold
     found = offers.filter(pk=key).first()
     if found is None:
         raise Refused("offer_closed", _("Это предложение больше не продаётся"), status=404)
+    halts.check(found)
     return found
 
 

@@ -10,13 +10,14 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
-from apps.core import bulk, clock, faults, work
+from apps.core import bulk, clock, events, faults, work
 from apps.core.fields import encrypt
-from apps.core.tenancy import current_partner, current_partner_id
+from apps.core.tenancy import current_partner, current_partner_id, in_public
 from apps.providers.models import ActivationKey, KeyPool, Renewal, fingerprint
 
 LOW_STOCK = "providers.low_stock"
 """Kind of the work item of a pool that runs out; its object is `KeyPool.work_id`."""
+STOCK = "providers.StockChanged"
 # Two loads at once would both find a key absent; the second waits and names it as a duplicate.
 _LOADING = 0x6B_65_79_73
 _HEADINGS = {"ключ", "ключи", "key", "keys", "код", "code"}
@@ -65,6 +66,8 @@ def load(*, pool: KeyPool, content: bytes | str) -> Loaded:
             ],
             batch_size=1000,
         )
+        if fresh:
+            _tell_of_stock(pool)
     watch_stock(pool)
     return Loaded(len(fresh), rejected)
 
@@ -153,10 +156,19 @@ def watch_stock(pool: KeyPool) -> None:
     """Opens a work item of the platform while the pool is low, closes it when it is full again."""
     if pool.is_low():
         free = pool.keys.filter(state=ActivationKey.State.FREE).count()
+        if not free:
+            with transaction.atomic():
+                _tell_of_stock(pool)
         reason = _("Заканчиваются ключи %(pool)s: осталось %(free)d") % {"pool": pool, "free": free}
         work.open_for(None, LOW_STOCK, pool.work_id, reason)
     else:
         work.close_for(None, LOW_STOCK, pool.work_id)
+
+
+def _tell_of_stock(pool: KeyPool) -> None:
+    """Says that a pool has run out, or was filled: who hears of it looks what is in it then."""
+    with in_public():
+        events.publish(STOCK, pool.work_id)
 
 
 def _of(request_id: UUID) -> ActivationKey | None:

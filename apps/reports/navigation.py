@@ -33,6 +33,7 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Предложения партнёрам"), "catalog.Offer", "storefront"),
             (_("Изменение цен"), "catalog.PriceChange", "trending_up"),
             (_("Возможности"), "catalog.Feature", "extension"),
+            (_("Остановка продаж"), "catalog.SalesStop", "remove_shopping_cart"),
             (_("Прайс-лист: загрузка"), "page:catalog_tariff_import", "upload_file"),
         ],
     ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +17,7 @@ from apps.catalog.models import (
     ProductDocument,
     ProductParameter,
     ProviderTerms,
+    SalesStop,
     Tariff,
     TariffRelation,
 )
@@ -86,6 +87,11 @@ def furnished(houses: Pair) -> Pair:
         )
         ContractTerms.objects.get_or_create(
             partner=own.partner, number="1", valid_from=date(2020, 1, 1), share_percent=Decimal(10)
+        )
+        SalesStop.objects.get_or_create(
+            provider=Provider.objects.order_by("pk")[0],
+            starts_at=clock.wall() + timedelta(days=30),
+            ends_at=clock.wall() + timedelta(days=31),
         )
         _catalogue(own)
         policy = DunningPolicy.objects.get(is_default=True)

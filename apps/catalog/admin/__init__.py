@@ -1,5 +1,5 @@
 """Console of the operator: products, tariffs with their versions, offers and their matrix, changes of prices."""
 
-from apps.catalog.admin import costs, offers, prices, products, tariffs
+from apps.catalog.admin import costs, offers, prices, products, stops, tariffs
 
-__all__ = ["costs", "offers", "prices", "products", "tariffs"]
+__all__ = ["costs", "offers", "prices", "products", "stops", "tariffs"]

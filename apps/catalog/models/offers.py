@@ -61,7 +61,7 @@ class OfferQuerySet(models.QuerySet["Offer"]):
             tariff__product__state=ON_SALE,
             tariff__current__isnull=False,
         )
-        found = found.annotate(halt=halts.halt_of(halts.is_sandbox(partner_id)))
+        found = found.annotate(halt=halts.halt_of(halts.is_sandbox(partner_id)))  # type: ignore[no-redef]
         return found._in_channel(channel_code).order_by(
             "sort", "tariff__product__sort", "tariff__product__code", "tariff__sort", "id"
         )
@@ -124,6 +124,11 @@ class Offer(models.Model):
 
     def __str__(self) -> str:
         return str(self.tariff)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be ordered just now, perhaps to be delivered late."""
+        return self.halt in (None, halts.LATE)
 
     def current_version(self) -> TariffVersion:
         """The terms it is sold by now. Raises TariffVersion.DoesNotExist where none was published."""

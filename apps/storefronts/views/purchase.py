@@ -1,6 +1,6 @@
 """Buying: the checkout form, the way to the gateway and back, and the page that shows the key."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -14,9 +14,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 from apps.accounts import companies, sign_in
 from apps.accounts.models import Customer
 from apps.billing import paying
+from apps.catalog import halts
 from apps.catalog.models import Offer
 from apps.catalog.models.offers import Payer
-from apps.core import addresses, throttle
+from apps.core import addresses, clock, throttle
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
 from apps.orders.models import Order
@@ -33,7 +34,7 @@ GUESSES = throttle.Limit("promo", 20, timedelta(hours=1))
 @page
 def checkout(request: Any, offer_id: int) -> HttpResponse:
     channel_code = visitors.source(request, request.storefront).code
-    offer = Offer.objects.on_sale(current_partner().pk, channel_code).filter(pk=offer_id).first()
+    offer = Offer.objects.listed(current_partner().pk, channel_code).filter(pk=offer_id).first()
     if offer is None:
         known = Offer.objects.filter(partner_id=current_partner().pk, pk=offer_id).exists()
         if not known:
@@ -42,6 +43,7 @@ def checkout(request: Any, offer_id: int) -> HttpResponse:
     if not sales_are_open(request.storefront):
         closed = str(request.storefront.closed_text) or _("Продажи временно закрыты. Загляните позже.")
         raise Refused("sales_closed", closed)
+    halts.check(offer)
     buyer = sign_in.customer_of(request)
     as_company = by_invoice(offer, buyer, request.GET.get("as", ""))
     if request.method == "POST":
@@ -151,6 +153,7 @@ def _form_page(request: Any, form: CheckoutForm, status: int = 200) -> HttpRespo
     shown, texts = form.quote, consent_texts(form.quote, form.way)
     context = {
         "offer": form.offer,
+        "halt": halts.explain([form.offer]).get(form.offer.pk),
         "version": form.version,
         "product": form.offer.tariff.product,
         "form": form,
@@ -275,8 +278,15 @@ def _context(order: Order, stands: purchases.Progress) -> dict[str, Any]:
         "payment_url": stands.payment_url,
         "reason": stands.reason,
         "is_settled": stands.is_settled,
+        "promised_at": _promised(order) if stands.stage == "preparing" else None,
         "services": purchases.services_of(order) if stands.stage == "ready" else [],
     }
+
+
+def _promised(order: Order) -> datetime | None:
+    """By when it is delivered, where the buyer was told that it takes longer; in the partner's zone."""
+    promised_at = order.terms.get("promised_at")
+    return clock.local(datetime.fromisoformat(promised_at)) if promised_at else None
 
 
 def _own(request: Any, order_id: UUID) -> Order:

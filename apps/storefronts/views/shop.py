@@ -8,6 +8,7 @@ from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_safe
 
+from apps.catalog import halts
 from apps.catalog.models import Category, Delivery, Offer, OfferQuerySet, Product, ProductPicture
 from apps.core import clock, pictures
 from apps.core.tenancy import current_partner
@@ -27,12 +28,22 @@ class Card:
     offers: list[Offer] = field(default_factory=list)
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether nothing of it may be ordered just now."""
+        return not any(offer.is_open for offer in self.offers)
+
+    @property
+    def sold(self) -> list[Offer]:
+        """What may be ordered; where nothing may, all of it, to show what it costs."""
+        return [offer for offer in self.offers if offer.is_open] or self.offers
+
+    @property
     def cheapest(self) -> Offer:
-        return min(self.offers, key=lambda offer: offer.unit_price)
+        return min(self.sold, key=lambda offer: offer.unit_price)
 
     @property
     def has_choice(self) -> bool:
-        return len({offer.unit_price for offer in self.offers}) > 1
+        return len({offer.unit_price for offer in self.sold}) > 1
 
     @property
     def trial_days(self) -> int:
@@ -82,7 +93,7 @@ def shelves(offers: list[Offer]) -> list[Shelf]:
 @require_safe
 @page
 def catalogue(request: Any) -> HttpResponse:
-    offers = list(_on_sale(request))
+    offers = list(_listed(request))
     context = {"shelves": shelves(offers), "is_open": sales_are_open(request.storefront)}
     response = show(request, "catalogue.html", context)
     visitors.remember_source(request, response)
@@ -92,13 +103,15 @@ def catalogue(request: Any) -> HttpResponse:
 @require_safe
 @page
 def product(request: Any, code: str) -> HttpResponse:
-    offers = list(_on_sale(request).filter(tariff__product__code=code))
+    offers = list(_listed(request).filter(tariff__product__code=code))
     if not offers:
         raise Http404
+    halted = halts.explain(offers)
     shown = offers[0].tariff.product
     context = {
         "product": shown,
         "offers": offers,
+        "tariffs": [(offer, halted.get(offer.pk)) for offer in offers],
         "about": str(shown.description),
         "documents": shown.documents_on(clock.today()),
         "delivery": delivery_in_words(Delivery(shown.delivery)),
@@ -113,7 +126,7 @@ def product(request: Any, code: str) -> HttpResponse:
 @page
 def picture(request: Any, code: str) -> HttpResponse:
     """The picture of a product that is sold here."""
-    sold = _on_sale(request).filter(tariff__product__code=code)
+    sold = _listed(request).filter(tariff__product__code=code)
     found = get_object_or_404(ProductPicture, product__in=sold.order_by().values("tariff__product"))
     shown = found.in_language()
     keep = FOR_GOOD if request.GET.get("v") == shown.version else FOR_A_WHILE
@@ -125,7 +138,7 @@ def picture(request: Any, code: str) -> HttpResponse:
 @page
 def document(request: Any, code: str, kind: str) -> HttpResponse:
     """A legal document of a product, in force today."""
-    sold = _on_sale(request).filter(tariff__product__code=code).first()
+    sold = _listed(request).filter(tariff__product__code=code).first()
     found = next(
         (one for one in sold.tariff.product.documents_on(clock.today()) if one.kind == kind)
         if sold
@@ -140,8 +153,8 @@ def document(request: Any, code: str, kind: str) -> HttpResponse:
     return show(request, "document.html", {"document": found, "product": sold.tariff.product})
 
 
-def _on_sale(request: Any) -> OfferQuerySet:
-    return Offer.objects.on_sale(current_partner().pk, visitors.source(request, request.storefront).code)
+def _listed(request: Any) -> OfferQuerySet:
+    return Offer.objects.listed(current_partner().pk, visitors.source(request, request.storefront).code)
 
 
 @require_safe
