@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from django.db import models
@@ -47,6 +47,27 @@ class Provisioned:
     key: str = ""
     url: str = ""
     instructions: str = ""
+    service_id: str = ""
+    """The provider's own number of it, to be remembered for connectors that say `remembers`."""
+    ask_again: float = 0.0
+    """Of a pending one: seconds after which to look again; 0: as usual."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a call when it is made: for connectors that say `remembers`."""
+
+    request: ProvisionRequest
+    reference: int = 0
+    """Our number of the service, as messages of the provider may name it."""
+    service_id: str = ""
+    """The provider's, once it has told it."""
+    version: int = 0
+    """The version of the definition that the call began with."""
+    is_accepted: bool = False
+    """Whether the provider has said that it has the request."""
+    is_repeated: bool = False
+    """Whether the same call may have arrived already."""
 
 
 class ProviderConnector(Connector):
@@ -57,6 +78,12 @@ class ProviderConnector(Connector):
     """
 
     kind = Kind.PROVIDER
+    remembers: ClassVar[bool] = False
+    """Whether it is told (`knowing`) what is known of each call, and what it learns is kept: see `remembering`."""
+
+    def knowing(self, known: Known) -> Self:
+        """The connector for one call that more is known of."""
+        return self
 
     def provision(self, request: ProvisionRequest) -> Provisioned:
         """Makes the product available. Repeated with the same request: the same answer."""

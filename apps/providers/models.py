@@ -11,6 +11,19 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.fields import EncryptedField, TranslatedField
 from apps.core.money import amount_field, currency_field
+from apps.providers.definition_models import ConnectorDefinition, DefinitionVersion, ProviderCall
+
+__all__ = [
+    "ActivationKey",
+    "ConnectorDefinition",
+    "DefinitionVersion",
+    "KeyPool",
+    "OpenRequest",
+    "Provider",
+    "ProviderCall",
+    "Renewal",
+    "fingerprint",
+]
 
 
 class Provider(models.Model):
