@@ -249,6 +249,7 @@ CONNECTORS = [
     "apps.billing.partner_service.PartnerService",
     "apps.providers.key_pool.KeyPool",
     "apps.providers.http_provider.HttpProvider",
+    "apps.providers.declarative.connector.DeclarativeProvider",
     "apps.notifications.smtp.Smtp",
     "apps.notifications.sms_aero.SmsAero",
     "apps.callcenters.incoming.IncomingCalls",

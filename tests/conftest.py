@@ -297,6 +297,11 @@ def provider_process(tmp_path_factory: Any) -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="session")
+def foreign_process(tmp_path_factory: Any) -> Iterator[Simulator]:
+    yield from _simulator("foreign", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def mailbox_process(tmp_path_factory: Any) -> Iterator[Simulator]:
     yield from _simulator("mailbox", tmp_path_factory)
 
@@ -343,6 +348,12 @@ def atol(atol_process: Simulator) -> Iterator[Control]:
 def partner_sim(partner_process: Simulator) -> Iterator[Control]:
     """The controls of a partner's own billing, without planned faults."""
     yield from _control(partner_process)
+
+
+@pytest.fixture
+def foreign(foreign_process: Simulator) -> Iterator[Control]:
+    """The controls of three foreign providers, without planned faults."""
+    yield from _control(foreign_process)
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from uuid import UUID
 
 from django.conf import settings
@@ -49,7 +50,7 @@ def store(
     In one round trip, and committed when it returns, unless a transaction is open.
     """
     # With what signs it: a forger who knew what the true one would say cannot stand in its place.
-    signed = [f"{name}:{headers.get(name, '')}".encode() for name in _signed_by(connection)]
+    signed = [f"{name}:{headers.get(name, '')}".encode() for name in _signed_by(connection, headers)]
     content = b"\0".join([method.encode(), query.encode(), *signed, body])
     # Keyed: without the key nobody can tell from it what the message said.
     fingerprint = hmac.digest(settings.SEARCH_KEY.encode(), content, hashlib.sha256)
@@ -83,11 +84,20 @@ def _lock_of(connection_id: int, fingerprint: bytes) -> int:
     return int.from_bytes(fingerprint[:8], "big", signed=True) ^ connection_id
 
 
-def _signed_by(connection: Connection) -> tuple[str, ...]:
+def _signed_by(connection: Connection, headers: Mapping[str, str]) -> Iterator[str]:
     try:
-        return connection.connector_class.signed_by
+        patterns = connection.connector_class.signed_by
     except LookupError:
-        return ()
+        return
+    for pattern in patterns:
+        if "*" in pattern:
+            # What a proxy adds on the way is no part of the message.
+            yield from (name for name in sorted(headers) if fnmatchcase(name, pattern) and name not in _ADDED)
+        else:
+            yield pattern
+
+
+_ADDED = frozenset({"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip", "x-request-id"})
 
 
 def replay(message: InboundMessage) -> None:

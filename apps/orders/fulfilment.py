@@ -120,7 +120,9 @@ def answered(fulfilment: Fulfilment, answer: Provisioned) -> UUID | None:
         _deliver(fulfilment, answer)
         return fulfilment.order_id
     elif answer.status == Status.PENDING:
-        later(fulfilment, _F.IN_PROGRESS, backoff(fulfilment.attempts), "")
+        # The provider may be asked as often as its description says.
+        wait = timedelta(seconds=answer.ask_again) if answer.ask_again else backoff(fulfilment.attempts)
+        later(fulfilment, _F.IN_PROGRESS, wait, "")
     else:
         reason = _("Выдать вручную") if answer.status == Status.MANUAL else _("Поставщик отозвал услугу")
         call_staff(fulfilment, reason)

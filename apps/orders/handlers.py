@@ -4,7 +4,7 @@ from uuid import UUID
 
 from apps.core import due, events, lanes
 from apps.core.models import Event
-from apps.orders import evidence, fitting, moving, provisioning, services  # noqa: F401 - evidence registers itself
+from apps.orders import evidence, fitting, moving, provisioning, services, told  # noqa: F401 - two register themselves
 from apps.orders.fulfilment import FULFIL
 
 due.task(FULFIL)(provisioning.fulfil)

@@ -4,7 +4,7 @@ The id of the request is one for ever: any number may ask at once and be killed 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -29,7 +29,8 @@ from apps.orders.models import (
     OrderItem,
     Service,
 )
-from apps.providers.base import ProviderConnector, Provisioned, ProvisionRequest
+from apps.providers import remembering
+from apps.providers.base import Known, ProviderConnector, Provisioned, ProvisionRequest
 from apps.providers.services import connection_for, local_connector
 
 _A, _F = FulfilmentAction, FulfilmentState
@@ -49,6 +50,8 @@ class Asked:
     """None: our own pools, or staff. Those are asked with the database at hand, never in a lane."""
     is_repeated: bool
     """Whether an earlier request of it may have arrived."""
+    known: Known | None = None
+    """What is remembered of it, for a connector that says `remembers`."""
 
 
 def fulfil(fulfilment_id: UUID) -> None:
@@ -80,6 +83,17 @@ def claim(fulfilment_ids: Sequence[UUID]) -> dict[UUID, Asked]:
         for one in found:
             if plan := _claim(one, products[one.service.product_id]):
                 asked[one.pk] = plan
+        return _remembered(asked)
+
+
+def _remembered(asked: dict[UUID, Asked]) -> dict[UUID, Asked]:
+    """With what is known of each at its provider, by connection."""
+    for connection in {one.connection for one in asked.values()}:
+        theirs = {key: one for key, one in asked.items() if one.connection == connection}
+        calls = {key: one.request for key, one in theirs.items()}
+        repeated = [key for key, one in theirs.items() if one.is_repeated]
+        for key, known in remembering.prepare(connection, calls, repeated=repeated).items():
+            asked[key] = replace(asked[key], known=known)
     return asked
 
 
@@ -148,7 +162,7 @@ def call(asked: Asked) -> Provisioned:
     """Asks the provider. Raises ConnectorError."""
     with exchange.about(asked.fulfilment.pk):
         connector = asked.connection.open() if asked.connection else local_connector(asked.product)
-        return _called(connector, asked)
+        return _called(connector.knowing(asked.known) if asked.known else connector, asked)
 
 
 def _called(connector: ProviderConnector, asked: Asked) -> Provisioned:
@@ -174,6 +188,8 @@ def _called(connector: ProviderConnector, asked: Asked) -> Provisioned:
 def conclude(answers: Sequence[tuple[Asked, Any]]) -> None:
     """Writes down what came of it, in the caller's transaction. Raises what is no answer of a provider."""
     given = {asked.fulfilment.pk: (asked, answer) for asked, answer in answers}
+    wrong = remembering.learn((key, asked.known, answer) for key, (asked, answer) in given.items())
+    given |= {key: (given[key][0], error) for key, error in wrong.items()}
     touched: set[UUID] = set()
     for fulfilment in outcomes.locked(given):
         asked, answer = given[fulfilment.pk]

@@ -3,14 +3,19 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from apps.connectors.models import Connection
 from apps.core import audit
 from apps.partners.models import Partner
+from apps.providers import definitions
 from apps.providers.keys import LOW_STOCK
-from apps.providers.models import ActivationKey, fingerprint
+from apps.providers.models import ActivationKey, DefinitionVersion, Provider, ProviderCall, fingerprint
 
 audit.guarded("providers_activationkey", "providers_key_kept", "providers_key_sold_once")
 audit.guarded("providers_keypool", "providers_pool_kept")
 audit.guarded("providers_provider", "providers_provider_kept")
+audit.guarded("providers_definitionversion", "providers_version_kept", "providers_version_whole")
+audit.guarded("providers_connectordefinition", "providers_definition_kept")
+audit.guarded("providers_providercall", "providers_call_kept")
 # Its object is made of the pool's number, and stands in no table.
 audit.OBJECTS[LOW_STOCK] = None
 
@@ -51,3 +56,46 @@ def test_keys_apart() -> Iterator[str]:
         if (key.partner_id in sandbox) != key.pool.is_test:
             pool = "test" if key.pool.is_test else "real"
             yield f"Key {key.pk} of a {pool} pool went to partner {key.partner_id}"
+
+
+@audit.rule("providers.connection-has-live-version", scope="public")
+def connection_has_live_version() -> Iterator[str]:
+    """A connection by a definition that a provider is reached through has a live version to be asked by."""
+    live = set(
+        DefinitionVersion.objects.filter(state=DefinitionVersion.State.LIVE).values_list(
+            "definition__code", flat=True
+        )
+    )
+    used = Provider.objects.filter(is_archived=False).values_list("connection", "test_connection")
+    in_use = {key for pair in used for key in pair if key}
+    for one in Connection.objects.filter(connector=definitions.CONNECTOR, is_enabled=True, pk__in=in_use):
+        if one.config.get("definition") not in live:
+            yield f"Connection {one.pk} speaks by {one.config.get('definition')!r}, of which no version is live"
+
+
+@audit.rule("providers.live-version-holds", scope="public")
+def live_version_holds() -> Iterator[str]:
+    """What is live can be worked by, and was tested before it went live."""
+    for one in DefinitionVersion.objects.filter(state=DefinitionVersion.State.LIVE):
+        if wrong := definitions.problems(one):
+            yield f"Version {one.pk} is live and does not hold: {wrong[0].field}"
+        if one.tested_at is None or one.live_at is None or one.tested_at > one.live_at:
+            yield f"Version {one.pk} went live untested"
+
+
+@audit.rule("providers.no-secret-described", scope="public")
+def no_secret_described() -> Iterator[str]:
+    """No document and no recorded exchange holds a secret of a connection that speaks by it."""
+    for one in DefinitionVersion.objects.select_related("definition"):
+        if place := definitions.secret_in(one.definition.code, one.document, one.exchange):
+            yield f"Version {one.pk} holds a secret of its connection at {place}"
+
+
+@audit.rule("providers.call-has-its-service", scope="public")
+def call_has_its_service() -> Iterator[str]:
+    """A call is of the definition that its connection speaks by."""
+    calls = ProviderCall.objects.select_related("reference__connection", "version__definition")
+    for one in calls.iterator(chunk_size=2000):
+        connection = one.reference.connection
+        if connection.connector != definitions.CONNECTOR:
+            yield f"Call {one.pk} is remembered of connection {connection.pk}, which remembers nothing"

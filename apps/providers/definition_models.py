@@ -1,4 +1,4 @@
-"""What staff have described of providers: definitions, their versions, and which version each call was made by (public)."""
+"""What staff have described of providers: definitions and their versions, and by which each call was made (public)."""
 
 from typing import Any
 
@@ -90,7 +90,9 @@ class ProviderCall(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, editable=False)
-    reference = models.ForeignKey("connectors.GatewayReference", models.PROTECT, related_name="+", db_index=False)
+    reference = models.ForeignKey(
+        "connectors.GatewayReference", models.PROTECT, related_name="+", db_index=False
+    )
     version = models.ForeignKey(DefinitionVersion, models.PROTECT, related_name="+", db_index=False)
     # The provider has said that it has it: then it is waited for, where it cannot be asked.
     is_accepted = models.BooleanField(_("принят поставщиком"), default=False)

@@ -175,11 +175,13 @@ def tried(version: DefinitionVersion) -> Iterator[Tried]:
             given = read.state in {"active", "pending", "suspended", "canceled"}
             problem = "" if given else _("ответ понят как «такого запроса не было»")
             if operation == "provision" and read.state == "active":
-                problem = "" if reading.deliverable(read.found, request.answer) else _("нет ни ключа, ни ссылки")
+                problem = (
+                    "" if reading.deliverable(read.found, request.answer) else _("нет ни ключа, ни ссылки")
+                )
             yield Tried(operation, title, read.state, read.found, problem)
 
 
-def test(version: DefinitionVersion, *, actor: str = "") -> list[Tried]:
+def verify(version: DefinitionVersion, *, actor: str = "") -> list[Tried]:
     """Tries the version on its recorded exchange; where all holds it is tested. Raises Refused: `closed`, `unsound`."""
     try:
         told = list(tried(version))

@@ -11,13 +11,13 @@ from django.utils.translation import gettext as _
 
 from apps.connectors.base import ConnectorError
 from apps.connectors.models import Connection, GatewayReference
-from apps.core.tenancy import current_partner_id
+from apps.core.tenancy import current_partner
 from apps.providers import definitions
 from apps.providers.base import Known, Provisioned, ProvisionRequest, Status
 from apps.providers.models import ProviderCall
 
-KIND = "orders.Service"
-"""What a reference to a provider is about: a service, by its `request_id`."""
+KIND = "orders.Fulfilment"
+"""What a reference to a provider is about: a service, by its `request_id`, which is its first fulfilment's id."""
 
 
 def prepare(
@@ -66,7 +66,7 @@ def _remembers(connection: Connection) -> bool:
 
 def _references(connection: Connection, request_ids: set[UUID]) -> dict[UUID, GatewayReference]:
     mine = GatewayReference.objects.filter(
-        partner_id=current_partner_id(), connection=connection, object_id__in=request_ids
+        partner_id=current_partner().pk, connection=connection, object_id__in=request_ids
     )
     found = {one.object_id: one for one in mine}
     if missing := sorted(request_ids - set(found)):
@@ -108,7 +108,8 @@ def _taken(told: list[tuple[UUID, Known, Provisioned]]) -> dict[UUID, ConnectorE
         )
     )
     rows = GatewayReference.objects.filter(
-        connection__in=set(connections.values()), gateway_id__in={answer.service_id for _k, _n, answer in news}
+        connection__in=set(connections.values()),
+        gateway_id__in={answer.service_id for _k, _n, answer in news},
     )
     owners = {(row.connection_id, row.gateway_id): row.pk for row in rows}
     wrong = {}
@@ -119,3 +120,13 @@ def _taken(told: list[tuple[UUID, Known, Provisioned]]) -> dict[UUID, ConnectorE
                 _("Поставщик назвал номер другой услуги: %s") % answer.service_id, code="foreign_service"
             )
     return wrong
+
+
+def reference_of(connection_id: int, call_id: str) -> int:
+    """Our number of what a message speaks of by the id of a call of ours; 0, which is nobody's, where it is none."""
+    try:
+        key = UUID(call_id)
+    except ValueError:
+        return 0
+    found = ProviderCall.objects.filter(pk=key, reference__connection=connection_id)
+    return found.values_list("reference_id", flat=True).first() or 0

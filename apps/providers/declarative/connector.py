@@ -2,7 +2,6 @@
 
 import base64
 import hmac
-import json
 import secrets
 import time
 from collections.abc import Mapping
@@ -20,9 +19,9 @@ from django.utils.translation import gettext_lazy
 from apps.connectors import http, masking
 from apps.connectors.base import ConnectorError, ForgedMessage, Inbound, Received, setting
 from apps.core import clock
-from apps.providers import definitions
-from apps.providers.base import Known, ProviderConnector, Provisioned, ProvisionRequest, Status
-from apps.providers.declarative import answers, reading
+from apps.providers import definitions, remembering
+from apps.providers.base import NOT_SUPPORTED, Known, ProviderConnector, Provisioned, ProvisionRequest, Status
+from apps.providers.declarative import reading
 from apps.providers.declarative.composing import Composed, compose, signature
 from apps.providers.declarative.document import SIGNING_HEADERS, Callback, Document, Unsound
 from apps.providers.declarative.templates import Broken
@@ -87,10 +86,6 @@ class DeclarativeProvider(ProviderConnector):
                 raise ConnectorError(_("Описание поставщика не годится: %s") % error) from error
         return self._document
 
-    @property
-    def suspends(self) -> bool:
-        return {"suspend", "resume"} <= set(self.document.operations)
-
     # -- what every provider's connector does ----------------------------------------------------------
 
     def check(self) -> str:
@@ -133,10 +128,15 @@ class DeclarativeProvider(ProviderConnector):
         return self._given("cancel", read)
 
     def suspend(self, request_id: UUID) -> Provisioned:
-        return self._given("suspend", self._call("suspend", {"request_id": str(request_id)}))
+        return self._moved("suspend", request_id)
 
     def resume(self, request_id: UUID) -> Provisioned:
-        return self._given("resume", self._call("resume", {"request_id": str(request_id)}))
+        return self._moved("resume", request_id)
+
+    def _moved(self, operation: str, request_id: UUID) -> Provisioned:
+        if operation not in self.document.operations:
+            raise ConnectorError(str(_("Поставщик не знает паузы")), code=NOT_SUPPORTED)
+        return self._given(operation, self._call(operation, {"request_id": str(request_id)}))
 
     # -- calls ------------------------------------------------------------------------------------------
 
@@ -187,8 +187,7 @@ class DeclarativeProvider(ProviderConnector):
         )
 
     def _call(self, operation: str, own: Mapping[str, Any]) -> reading.Read:
-        composed, answer = self.exchanged(operation, own)
-        del composed
+        _composed, answer = self.exchanged(operation, own)
         described = self.document.operations[operation].answer
         return reading.read(operation, described, answer.status_code, answer.content)
 
@@ -257,7 +256,9 @@ class DeclarativeProvider(ProviderConnector):
     # -- OAuth 2.0 ---------------------------------------------------------------------------------------
 
     def _place(self) -> tuple[int | None, str]:
-        told = f"{self.config.base_url} {self.config.login} {self.config.secret} {self.document.auth.token_url}"
+        told = (
+            f"{self.config.base_url} {self.config.login} {self.config.secret} {self.document.auth.token_url}"
+        )
         return self.connection.pk, told
 
     def _token(self) -> str:
@@ -306,7 +307,7 @@ class DeclarativeProvider(ProviderConnector):
         data: dict[str, Any] = {}
         if "status" not in self.document.operations:
             # There is nobody to ask: what was signed is all that there will be.
-            data = self._told(callback, found)
+            data = _content(callback, found)
         number = self._reference(found)
         return Received(number, found.get("service_id", ""), found.get("status", ""), data)
 
@@ -322,15 +323,19 @@ class DeclarativeProvider(ProviderConnector):
         moment = message.headers.get(callback.time_header, "") if callback.time_header else ""
         if callback.time_header and not self._is_fresh(moment, message):
             return False
-        told = {"body": message.body.decode("utf-8", "replace"), "timestamp": moment, "login": self.config.login}
+        told = {
+            "body": message.body.decode("utf-8", "replace"),
+            "timestamp": moment,
+            "login": self.config.login,
+        }
         try:
             text = callback.message.text(told)
         except Broken:
             return False
         wanted = callback.prefix + signature(secret, text, callback.algorithm, callback.encoding)
-        return hmac.compare_digest(given.lower().encode() if callback.encoding == "hex" else given.encode(), (
-            wanted.lower() if callback.encoding == "hex" else wanted
-        ).encode())
+        if callback.encoding == "hex":
+            given, wanted = given.lower(), wanted.lower()
+        return hmac.compare_digest(given.encode(), wanted.encode())
 
     @staticmethod
     def _is_fresh(moment: str, message: Inbound) -> bool:
@@ -345,20 +350,19 @@ class DeclarativeProvider(ProviderConnector):
     def _reference(self, found: Mapping[str, str]) -> int | None:
         """Our number of what a message is about, where it names our own id."""
         given = found.get("request_id", "")
-        if not given:
-            return None
-        from apps.providers import remembering
+        return remembering.reference_of(self.connection.pk, given) if given else None
 
-        return remembering.reference_of(self.connection, given)
 
-    def _told(self, callback: Callback, found: dict[str, str]) -> dict[str, Any]:
-        content = json.dumps(found).encode()
-        flat = {name: f"$.{name}" for name in found}
-        from dataclasses import replace
-
-        read = reading.read("provision", replace(callback.answer, form="json", paths=flat), 200, content)
-        given = {name: read.found.get(name, "") for name in ("key", "url", "instructions")}
-        return {"status": read.state, **given}
+def _content(callback: Callback, found: dict[str, str]) -> dict[str, Any]:
+    """What a message says by itself. Raises ForgedMessage where its words are not described."""
+    given = {name: found.get(name, "") for name in ("key", "url", "instructions")}
+    try:
+        state = reading.judge("provision", callback.answer, 200, found).state
+    except ConnectorError as error:
+        if error.unknown or error.retry:
+            raise ForgedMessage(str(error)) from error
+        return given | {"state": "failed", "message": str(error), "code": error.code}
+    return given | {"state": state}
 
 
 def _of(request: ProvisionRequest) -> dict[str, Any]:
@@ -392,6 +396,3 @@ def callback_url(connection_id: int | None) -> str:
     path = reverse("hook", args=[connection_id or 0], urlconf=settings.PUBLIC_SCHEMA_URLCONF)
     port = f":{settings.PUBLIC_PORT}" if settings.PUBLIC_PORT else ""
     return f"{settings.PUBLIC_SCHEME}://{settings.PUBLIC_HOST}{port}{path}"
-
-
-assert answers  # the form of answers is the document's

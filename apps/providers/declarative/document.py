@@ -1,4 +1,4 @@
-"""What a declarative connector says of a provider: its document, read and checked. What is wrong is named with its place.
+"""What a declarative connector says of a provider: its document, read; what is wrong is named with its place.
 
 The document is JSON and holds no secret: those stand in the connection, encrypted.
 """
@@ -52,7 +52,10 @@ STATES: dict[str, Any] = {
     "suspended": gettext_lazy("приостановлено"),
     "canceled": gettext_lazy("отключено"),
     "failed": gettext_lazy("отказано"),
+    "not_found": gettext_lazy("такого запроса не было"),
 }
+EMPTY = "(пусто)"
+"""How staff write that a word is not there at all: `not_found` of a search that finds nothing."""
 CODES: dict[str, Any] = {
     "ok": gettext_lazy("это не ошибка"),
     "retry": gettext_lazy("не сделано, повторить позже"),
@@ -242,7 +245,9 @@ class _Reader:
             poll_seconds=int(self.number(given, "poll_seconds", 30, 5, 86400, deliver) or 30),
             callback=callback,
             timeout=self.number(given, "timeout", 20, 1, 120, access) or 20.0,
-            in_flight=int(found) if (found := self.number(given, "in_flight", None, 1, 500, access)) else None,
+            in_flight=int(found)
+            if (found := self.number(given, "in_flight", None, 1, 500, access))
+            else None,
             per_second=self.number(given, "per_second", None, 0.1, 10000, access),
         )
 
@@ -345,7 +350,10 @@ class _Reader:
                 continue
             for word in words:
                 key = str(word).strip().lower()
-                if key and found.setdefault(key, meaning) != meaning:
+                if not key:
+                    continue
+                key = "" if key == EMPTY else key
+                if found.setdefault(key, meaning) != meaning:
                     self.wrong(f"{at}.{meaning}", place, _("слово «%s» стоит дважды") % word)
         return found
 
@@ -368,9 +376,14 @@ class _Reader:
             place=where,
             algorithm=self.choice(given, "algorithm", DIGESTS, "sha256", place, "auth"),
             encoding=self.choice(given, "encoding", ENCODINGS, "hex", place, "auth"),
-            message=self.template(message, "auth.message", f"{place} → {_('что подписать')}", known=fields.SIGNING),
+            message=self.template(
+                message, "auth.message", f"{place} → {_('что подписать')}", known=fields.SIGNING
+            ),
             headers=self.pairs(
-                given.get("headers"), "auth.headers", f"{place} → {_('заголовки')}", known=fields.SIGNATURE_HEADERS
+                given.get("headers"),
+                "auth.headers",
+                f"{place} → {_('заголовки')}",
+                known=fields.SIGNATURE_HEADERS,
             ),
             token_url=token_url,
             scope=str(given.get("scope") or ""),
@@ -388,7 +401,9 @@ class _Reader:
         read_by = self.answer(given.get("answer"), "callback.answer", place, CALLBACK_PATHS, answer)
         own = _dict(_dict(given.get("answer")).get("paths"))
         if not (own.get("request_id") or read_by.paths.get("service_id")):
-            self.wrong("callback.answer.paths.request_id", place, _("не сказано, где номер запроса или услуги"))
+            self.wrong(
+                "callback.answer.paths.request_id", place, _("не сказано, где номер запроса или услуги")
+            )
         message = str(given.get("message") or "{{ body }}")
         return Callback(
             verify=verify,
@@ -423,7 +438,9 @@ class _Reader:
             for name, value in found.items()
         )
 
-    def choice(self, given: Mapping[str, Any], name: str, known: Any, usual: str, place: Any, at: str = "") -> str:
+    def choice(
+        self, given: Mapping[str, Any], name: str, known: Any, usual: str, place: Any, at: str = ""
+    ) -> str:
         found = given.get(name) or usual
         if found not in known:
             self.wrong(f"{at}.{name}".lstrip("."), place, _("неизвестное значение «%s»") % found)

@@ -16,11 +16,17 @@ class Documented:
 
 
 ORDERED = (
-    Documented("request_id", _("наш номер запроса: один и тот же навсегда"), "0192f3a4-6b1c-7d5e-8f00-1a2b3c4d5e6f"),
+    Documented(
+        "request_id", _("наш номер запроса: один и тот же навсегда"), "0192f3a4-6b1c-7d5e-8f00-1a2b3c4d5e6f"
+    ),
     Documented("sku", _("код тарифа"), "ANTIVIRUS-1Y"),
     Documented("customer_ref", _("номер клиента, без личных данных"), "0192f3a4-0000-7000-8000-00000000c0de"),
     Documented("period_end", _("первый неоплаченный день, ГГГГ-ММ-ДД"), "2027-01-31"),
-    Documented("parameters", _("параметры тарифа и ответы клиента: parameters.код"), {"devices": 3, "phone": "+79001234567"}),
+    Documented(
+        "parameters",
+        _("параметры тарифа и ответы клиента: parameters.код"),
+        {"devices": 3, "phone": "+79001234567"},
+    ),
     Documented("extension_id", _("номер продления: один у каждого"), "0192f3a4-7777-7000-8000-0000000000e1"),
     Documented("service_id", _("номер услуги, который сообщил поставщик"), "SRV-104857"),
     Documented("reference", _("наш короткий номер услуги, число"), 104857),
@@ -42,7 +48,9 @@ SIGNED = (
     Documented("body", _("тело, как оно уходит"), '{"order":"1"}'),
     Documented("body_sha256", _("SHA-256 тела, шестнадцатерично"), "e3b0c44298fc1c149afbf4c8996fb924…"),
     Documented("body_md5", _("MD5 тела, base64"), "1B2M2Y8AsgTpgAmY7PhCfg=="),
-    Documented("signature", _("готовая подпись: только в заголовках подписи"), "5d41402abc4b2a76b9719d911017c592"),
+    Documented(
+        "signature", _("готовая подпись: только в заголовках подписи"), "5d41402abc4b2a76b9719d911017c592"
+    ),
 )
 CALLED = (
     Documented("body", _("тело уведомления, как пришло"), '{"id":"1"}'),

@@ -39,12 +39,16 @@ def values(answer: Answer, content: bytes) -> dict[str, str]:
 
 def read(operation: str, answer: Answer, status: int, content: bytes) -> Read:
     """Reads an answer. Raises ConnectorError: a success with an error inside, or without sense, is not believed."""
-    is_good = 200 <= status < 300
     try:
-        found = values(answer, content) if content.strip() else {}
-        wrong = ""
+        found, wrong = values(answer, content) if content.strip() else {}, ""
     except Broken as error:
         found, wrong = {}, str(error)
+    return judge(operation, answer, status, found, wrong)
+
+
+def judge(operation: str, answer: Answer, status: int, found: dict[str, str], wrong: str = "") -> Read:
+    """What values come to; `wrong`: why the answer could not be read. Raises ConnectorError."""
+    is_good = 200 <= status < 300
     code = found.get("error", "")
     meaning = _meaning(answer, code) if code else _meaning(answer, str(status)) if not is_good else "ok"
     message = found.get("message") or (_("Поставщик ответил ошибкой %s") % (code or status))
@@ -52,7 +56,8 @@ def read(operation: str, answer: Answer, status: int, content: bytes) -> Read:
         return Read("not_found", found)
     if meaning == "done":
         return Read(_USUAL.get(operation, "active"), found)
-    if meaning == "retry" or status in {401, 403} and not code:
+    # Not let in: nothing was done, and goes on once staff have mended the access.
+    if meaning == "retry" or status == 401 or (status == 403 and not code):
         raise ConnectorError(message, retry=True, code=code or str(status))
     if meaning != "ok":
         if is_good:

@@ -234,7 +234,11 @@ def _why(error: TemplateSyntaxError) -> str:
     if said.startswith("No filter named"):
         name = said.split("'")[1]
         return _("нет преобразования «%(name)s»; есть: %(all)s") % {"name": name, "all": ", ".join(FILTERS)}
-    if "unexpected end" in said.lower() or "end of template" in said.lower() or "end of print" in said.lower():
+    if (
+        "unexpected end" in said.lower()
+        or "end of template" in said.lower()
+        or "end of print" in said.lower()
+    ):
         return _("не закрыта скобка {{ … }} или {% … %}")
     return _("не разобрать выражение (%s)") % said
 
