@@ -112,12 +112,12 @@ def test_who_promises_sells_all_the_same_but_not_what_was_stopped_by_hand(shop: 
     down(shop, clock.wall())
     before = clock.wall()
     order = place_order(offer=offer, customer=shop.customer(), return_url="https://shop.example/")
-    promised = datetime.fromisoformat(order.terms["promised_at"])
+    promised = datetime.fromisoformat(order.item.terms["promised_at"])
     assert before + 3 * HOUR <= promised <= clock.wall() + 3 * HOUR
     down(shop, None)
     stop = works(offer)
     order = place_order(offer=offer, customer=shop.customer(), return_url="https://shop.example/")
-    assert datetime.fromisoformat(order.terms["promised_at"]) == stop.ends_at + 3 * HOUR  # type: ignore[operator]
+    assert datetime.fromisoformat(order.item.terms["promised_at"]) == stop.ends_at + 3 * HOUR  # type: ignore[operator]
     SalesStop.objects.create(cause="hand", product=offer.tariff.product)
     assert not is_sold(shop, offer)
 

@@ -285,8 +285,8 @@ def _context(order: Order, stands: purchases.Progress) -> dict[str, Any]:
 
 def _promised(order: Order) -> datetime | None:
     """By when it is delivered, where the buyer was told that it takes longer; in the partner's zone."""
-    promised_at = order.terms.get("promised_at")
-    return clock.local(datetime.fromisoformat(promised_at)) if promised_at else None
+    promised = [one.terms["promised_at"] for one in order.items.all() if "promised_at" in one.terms]
+    return clock.local(max(map(datetime.fromisoformat, promised))) if promised else None
 
 
 def _own(request: Any, order_id: UUID) -> Order:
