@@ -168,7 +168,7 @@ def test_an_order_of_the_moment_of_closing_is_delivered_when_it_is_back(shop: Sh
     connections._kept.clear()
     run(lane_of(shop))
     with in_partner(shop.partner):
-        assert Order.objects.get(pk=order.pk).state == "done"
+        assert Order.objects.get(pk=order.pk).state == "completed"
 
 
 def test_staff_plan_works_and_end_them(shop: Shop, staff: Client) -> None:
