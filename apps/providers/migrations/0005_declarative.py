@@ -37,7 +37,7 @@ DROP FUNCTION providers_version_kept();
 class Migration(migrations.Migration):
     dependencies = [
         ("connectors", "0005_store"),
-        ("providers", "0004_open_request"),
+        ("providers", "0005_sales_stops"),
     ]
 
     operations = [

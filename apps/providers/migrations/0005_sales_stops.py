@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("providers", "0004_open_request"),
+        ("providers", "0005_portal"),
     ]
 
     operations = [
