@@ -109,7 +109,7 @@ class Connector(ABC):
     limits: ClassVar[Limits] = Limits()
     """Calls at a time and in a second; a connection may have its own."""
     signed_by: ClassVar[tuple[str, ...]] = ()
-    """Names (lower case) of the headers that a message's signature stands in, or that it is read by (`x-*`: all such)."""
+    """Names (lower case) of the headers that sign a message, or that it is read by (`x-*`: all such)."""
 
     def __init__(self, config: Any, connection: "Connection") -> None:
         self.config = config

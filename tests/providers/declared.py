@@ -91,10 +91,11 @@ XML: dict[str, Any] = {
             "activate",
             "  <tariff>{{ sku }}</tariff>",
             '  <till>{{ period_end | date("dd.MM.yyyy") }}</till>',
-            "  {% for name, value in parameters|items %}<param name=\"{{ name }}\">{{ value }}</param>{% endfor %}",
+            '  {% for name, value in parameters|items %}<param name="{{ name }}">{{ value }}</param>{% endfor %}',
         ),
         "status": gate("status"),
-        "extend": gate("prolong", '  <till>{{ period_end | date("dd.MM.yyyy") }}</till>') | {"repeat_safe": True},
+        "extend": gate("prolong", '  <till>{{ period_end | date("dd.MM.yyyy") }}</till>')
+        | {"repeat_safe": True},
         "cancel": gate("cancel") | {"repeat_safe": True},
     },
     "answer": {
@@ -136,7 +137,11 @@ LATER: dict[str, Any] = {
             "body_kind": "json",
             "body": {"until": "{{ period_end }}"},
         },
-        "cancel": {"method": "POST", "path": "/api/subscriptions/{{ service_id }}/close", "repeat_safe": True},
+        "cancel": {
+            "method": "POST",
+            "path": "/api/subscriptions/{{ service_id }}/close",
+            "repeat_safe": True,
+        },
     },
     "answer": {
         "form": "json",

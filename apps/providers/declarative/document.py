@@ -54,8 +54,8 @@ STATES: dict[str, Any] = {
     "failed": gettext_lazy("отказано"),
     "not_found": gettext_lazy("такого запроса не было"),
 }
-EMPTY = "(пусто)"
-"""How staff write that a word is not there at all: `not_found` of a search that finds nothing."""
+NOTHING = "-"
+"""Stands for a word that is not there at all: `not_found` of a search that finds nothing."""
 CODES: dict[str, Any] = {
     "ok": gettext_lazy("это не ошибка"),
     "retry": gettext_lazy("не сделано, повторить позже"),
@@ -352,7 +352,7 @@ class _Reader:
                 key = str(word).strip().lower()
                 if not key:
                     continue
-                key = "" if key == EMPTY else key
+                key = "" if key == NOTHING else key
                 if found.setdefault(key, meaning) != meaning:
                     self.wrong(f"{at}.{meaning}", place, _("слово «%s» стоит дважды") % word)
         return found

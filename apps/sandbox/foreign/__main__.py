@@ -1,7 +1,7 @@
 """Run the foreign providers: `python -m apps.sandbox.foreign --port 9111 --state var/sandbox`.
 
 `/rest/v2` JSON, each request signed; `/rest/openapi.json` describes it. `/xml/gate`: XML, one address, errors
-inside 200. `/async/api` answers 202, works, then tells by a signed callback; OAuth 2.0. All know one account: login and secret.
+inside 200. `/async/api` answers 202, works, then tells by a signed callback; OAuth 2.0. One account: login and secret.
 """
 
 import argparse
