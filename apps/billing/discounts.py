@@ -83,8 +83,9 @@ def has_one(subscription: Subscription, day: date) -> bool:
 
 def begin(subscription: Subscription, phase: SubscriptionPhase) -> None:
     """A purchase was paid: what its code gives holds from the first period of `phase` on."""
-    for redemption in subscription.redemptions.filter(state=RedemptionState.RESERVED):
-        apply(redemption, subscription, phase)
+    for redemption in subscription.redemptions.all():
+        if redemption.state == RedemptionState.RESERVED:
+            apply(redemption, subscription, phase)
 
 
 def apply(redemption: PromoRedemption, subscription: Subscription, phase: SubscriptionPhase | None) -> None:

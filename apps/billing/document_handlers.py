@@ -1,6 +1,14 @@
 """Documents that follow from what happened: receipts of payments, acts of what was given, a partner's monthly bill."""
 
-from apps.billing import asking_partner, documents, mailing, partner_invoices, receipt_lines
+from collections.abc import Sequence
+
+from apps.billing import (
+    asking_partner,
+    documents,
+    mailing,
+    partner_invoices,
+    receipt_lines,  # noqa: F401 - registers itself
+)
 from apps.connectors import webhooks
 from apps.connectors.base import Kind
 from apps.core import clock, due, events
@@ -8,10 +16,9 @@ from apps.core.models import Event
 from apps.notifications import attachments
 
 
-@events.on("billing.InvoicePaid")
-def document_payment(event: Event) -> None:
-    documents.invoice_paid(event.object_id)
-    receipt_lines.plan_closing(event.object_id)
+@events.on_many("billing.InvoicePaid")
+def document_payment(told: Sequence[Event]) -> None:
+    documents.invoices_paid(one.object_id for one in told)
 
 
 @events.on("payments.RefundSucceeded")

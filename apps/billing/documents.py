@@ -13,12 +13,20 @@ from django.utils.translation import gettext as _
 from apps.accounts import companies
 from apps.accounts.models import ActSchedule
 from apps.billing import invoices, mailing, parties, periods
-from apps.billing.models import Collection, CreditNoteLine, Invoice, InvoiceLine, InvoiceState
+from apps.billing.models import (
+    Collection,
+    CreditNoteLine,
+    Invoice,
+    InvoiceLine,
+    InvoicePayment,
+    InvoiceState,
+)
 from apps.billing.paperwork import Document, DocumentKind
-from apps.core import clock, due, search
+from apps.core import bulk, clock, due, gather, search
 from apps.core.money import Money, rounded, vat_inside
 from apps.core.tenancy import current_partner
 from apps.partners import books
+from apps.payments import receipts
 from apps.payments.models import Payment, Purpose, Refund
 from apps.policies import numbering
 
@@ -27,21 +35,36 @@ ACT = "billing.act"
 ZERO = Decimal("0.00")
 
 
-def invoice_paid(invoice_id: UUID) -> None:
-    """A paid invoice: a receipt of its payment, or the plan of its acts where a company pays by bank."""
-    with transaction.atomic():
-        invoice = invoices.locked(invoice_id)
+def invoices_paid(invoice_ids: Iterable[UUID]) -> None:
+    """Of each paid invoice a receipt of its payment, or the plan of its acts where a company pays by bank.
+
+    What it was paid for is settled by a fiscal receipt in time. In the caller's transaction.
+    """
+    paid = invoices.locked_many(invoice_ids)
+    found = InvoicePayment.objects.filter(invoice__in=bulk.these("uuid", paid), failed=False)
+    links = {one.invoice_id: one for one in found.select_related("payment__method")}
+    keys = [_key_of(link.payment) for link in links.values()]
+    known = set(Document.objects.filter(key__in=keys).values_list("key", flat=True))
+    for invoice in paid.values():
+        link = links.get(invoice.pk)
         if invoice.collection == Collection.INVOICE:
             plan_act(invoice)
-            return
-        link = invoice.payments.select_related("payment__method").filter(failed=False).first()
-        if link is None or link.payment.purpose == Purpose.BINDING or not invoice.due_money.amount:
-            return
-        receipt(invoice, link.payment)
+        elif link is None or link.payment.purpose == Purpose.BINDING or not invoice.due_money.amount:
+            continue
+        elif _key_of(link.payment) not in known:
+            receipt(invoice, link.payment)
+    ends = {
+        key: [line.period_end for line in one.lines.all() if line.period_end] for key, one in paid.items()
+    }
+    receipts.earned_many({link.payment_id: max(ends[key]) for key, link in links.items() if ends[key]})
+
+
+def _key_of(payment: Payment) -> str:
+    return f"receipt:{payment.pk}"
 
 
 def receipt(invoice: Invoice, payment: Payment) -> Document:
-    """What was paid for an invoice by one payment. Its VAT is what the invoice's lines have in what was paid."""
+    """What was paid for an invoice by one payment, not documented yet. Its VAT is what the lines have in it."""
     lines = [_line(line, line.amount, line.vat) for line in invoice.lines.all()]
     less = invoice.credit_applied + invoice.debt_credited
     if less:
@@ -51,11 +74,11 @@ def receipt(invoice: Invoice, payment: Payment) -> Document:
             for line, part in zip(invoice.lines.all(), share, strict=True)
         ]
     method = payment.method.title if payment.method else ""
-    return _issue(
+    return _issue_new(
         DocumentKind.RECEIPT,
         invoice,
         lines,
-        key=f"receipt:{payment.pk}",
+        key=_key_of(payment),
         details=_("Оплачено {day} {method}").format(
             day=f"{clock.local(invoice.paid_at or clock.now()):%d.%m.%Y}", method=method
         ),
@@ -240,22 +263,34 @@ def _issue(
     start: date | None = None,
     end: date | None = None,
 ) -> Document:
-    if earlier := Document.objects.filter(key=key).first():
-        return earlier
-    business_date = books.open_day(invoice.legal_entity_id, day or clock.today())
-    [number] = numbering.allot(
-        kind.value,
-        legal_entity_id=invoice.legal_entity_id,
-        partner_id=current_partner().pk,
-        year=business_date.year,
+    earlier = Document.objects.filter(key=key).first()
+    return earlier or _issue_new(
+        kind, invoice, lines, key=key, details=details, day=day, start=start, end=end
     )
-    made = Document.objects.create(
+
+
+def _issue_new(
+    kind: DocumentKind,
+    invoice: Invoice,
+    lines: Sequence[dict[str, Any]],
+    *,
+    key: str,
+    details: str = "",
+    day: date | None = None,
+    start: date | None = None,
+    end: date | None = None,
+) -> Document:
+    """One of a batch gets its number when that is written."""
+    day = day or clock.today()
+    made = Document(
         kind=kind,
-        number=number,
         customer_id=invoice.customer_id,
         legal_entity_id=invoice.legal_entity_id,
         invoice=invoice,
-        business_date=business_date,
+        business_date=gather.once(
+            ("documents.day", invoice.legal_entity_id, day),
+            lambda: books.open_day(invoice.legal_entity_id, day),
+        ),
         period_start=start,
         period_end=end,
         total=_sum(one["amount"] for one in lines),
@@ -267,9 +302,30 @@ def _issue(
         issued_at=clock.now(),
         key=key,
     )
-    search.index(KIND, made.pk, [number])
-    mailing.plan(made)
+    gather.at_end(_write, [made])
     return made
+
+
+def _write(made: Sequence[Document]) -> None:
+    """Numbers documents in their order, and writes them."""
+    alike: dict[tuple[str, int, int], list[Document]] = defaultdict(list)
+    for one in made:
+        alike[one.kind, one.legal_entity_id, one.business_date.year].append(one)
+    for (kind, legal_entity_id, year), same in sorted(alike.items()):
+        numbers = numbering.allot(
+            str(kind),
+            legal_entity_id=legal_entity_id,
+            partner_id=current_partner().pk,
+            year=year,
+            count=len(same),
+        )
+        for one, number in zip(same, numbers, strict=True):
+            one.number = number
+    bulk.copy_objects(Document, made)
+    for one in made:
+        one._state.adding = False
+    search.index_many(KIND, [(one.pk, one.number) for one in made])
+    mailing.plan_many(made)
 
 
 def _sum(amounts: Iterable[str]) -> Decimal:

@@ -1,5 +1,6 @@
 """What billing does when payments end or go back, when customers leave, and when its days come."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import transaction
@@ -23,9 +24,9 @@ from apps.core import due, events
 from apps.core.models import Event
 
 
-@events.on("payments.PaymentSucceeded")
-def settle_invoice(event: Event) -> None:
-    renewals.paid(event.object_id)
+@events.on_many("payments.PaymentSucceeded")
+def settle_invoice(told: Sequence[Event]) -> None:
+    renewals.paid_many([one.object_id for one in told])
 
 
 @events.on("payments.PaymentAuthorized")

@@ -35,13 +35,13 @@ from apps.billing.models import (
     Subscription,
 )
 from apps.billing.payout_models import BalancePayout
-from apps.core import clock, due, events, search
+from apps.core import bulk, clock, due, events, gather, search
 from apps.core.errors import Refused
 from apps.core.money import Money, vat_inside
 from apps.core.tenancy import current_partner
 from apps.partners import books
 from apps.payments import payments
-from apps.payments.models import Payment, PaymentMethod, Purpose, Refund
+from apps.payments.models import Payment, PaymentMethod, Purpose, Refund, RefundState
 from apps.policies import numbering, vat
 
 KIND = "billing.Invoice"
@@ -196,17 +196,25 @@ def pay(
     return payment
 
 
-def mark_paid(invoice: Invoice) -> None:
-    """A locked open invoice is paid; its lines have their days. Tells everybody who waits for it."""
+def mark_paid(invoice: Invoice, *, is_chased: bool = True) -> None:
+    """A locked open invoice is paid; its lines have their days. Tells everybody who waits for it.
+
+    `is_chased`: whether a dunning of it may be running.
+    """
     invoice.state, invoice.paid_at = InvoiceState.PAID, clock.now()
-    invoice.save(update_fields=["state", "paid_at"])
+    gather.at_end(_write_paid, [invoice])
     postings.paid(invoice)
-    dunning_results.invoice_paid(invoice)
+    if is_chased:
+        dunning_results.invoice_paid(invoice)
     due.cancel(EXPIRE, invoice.pk)
     plan_recognition(invoice)
     events.publish(
         "billing.InvoicePaid", invoice.pk, order_id=invoice.order_id, subscription_id=invoice.subscription_id
     )
+
+
+def _write_paid(paid: Sequence[Invoice]) -> None:
+    bulk.update(Invoice, ["state", "paid_at"], [(one.pk, one.state, one.paid_at) for one in paid])
 
 
 def void(invoice: Invoice) -> None:
@@ -257,6 +265,14 @@ def take_back(invoice: Invoice, refunds: Iterable[Refund]) -> None:
     events.publish("billing.InvoiceRefunded", invoice.pk, subscription_id=invoice.subscription_id)
 
 
+def given_back_of(invoice_ids: Iterable[UUID]) -> set[UUID]:
+    """Those of the invoices some of whose money went back."""
+    links = InvoicePayment.objects.filter(
+        invoice__in=bulk.these("uuid", invoice_ids), payment__refunds__state=RefundState.SUCCEEDED
+    )
+    return set(links.values_list("invoice", flat=True))
+
+
 def _take_back(invoice: Invoice, made: Refund) -> None:
     """What is more than the invoice has left, as only the gateway's cabinet can send, comes off the balance."""
     left = sum(given_back.left_of_lines(invoice, invoice.lines.all()).values(), Decimal(0))
@@ -299,3 +315,9 @@ def plan_recognition(invoice: Invoice, *, after: date | None = None) -> None:
 def locked(invoice_id: UUID) -> Invoice:
     """The invoice as it stands now, locked. Where its subscription is needed as well, lock that one first."""
     return Invoice.objects.select_for_update(no_key=True).get(pk=invoice_id)
+
+
+def locked_many(invoice_ids: Iterable[UUID]) -> dict[UUID, Invoice]:
+    """`locked` for many in the order of their ids, their lines at hand."""
+    rows = Invoice.objects.select_for_update(no_key=True).filter(pk__in=bulk.these("uuid", invoice_ids))
+    return {one.pk: one for one in rows.order_by("pk").prefetch_related("lines")}

@@ -1,6 +1,6 @@
 """Documents by e-mail: each is sent once to whoever gets them, with its PDF, and again when somebody asks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -11,11 +11,11 @@ from django.utils.translation import gettext as _
 
 from apps import journal, notifications
 from apps.accounts import companies, contacts
-from apps.accounts.models import Customer
+from apps.accounts.models import Company, Customer
 from apps.billing import pdf
 from apps.billing.models import Collection, CreditNote, Invoice, InvoiceState
 from apps.billing.paperwork import Document
-from apps.core import clock, due
+from apps.core import bulk, clock, due
 from apps.core.errors import Refused
 from apps.notifications.attachments import Attachment
 from apps.notifications.models import Message
@@ -39,8 +39,19 @@ def address_of(customer_id: UUID) -> str:
 
 def plan(printed: pdf.Printed) -> None:
     """An issued document goes to whoever gets them; in the caller's transaction, sent after it."""
-    if address_of(printed.customer_id):
-        due.schedule(LETTER, printed.pk, clock.wall(), wall=True)
+    plan_many([printed])
+
+
+def plan_many(printed: Sequence[pdf.Printed]) -> None:
+    """`plan` of many."""
+    buyers = bulk.these("uuid", {one.customer_id for one in printed})
+    companies_of = dict(
+        Company.objects.filter(customer__in=buyers).values_list("customer", "documents_email")
+    )
+    people = Customer.objects.filter(pk__in=buyers, wants_documents=True).only("email")
+    emails = {one.pk: one.email for one in people} | companies_of
+    now = clock.wall()
+    due.schedule_many(LETTER, [(one.pk, now, None) for one in printed if emails.get(one.customer_id)])
 
 
 def plan_invoice(invoice: Invoice) -> None:

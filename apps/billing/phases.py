@@ -1,12 +1,13 @@
 """The terms of a subscription over time: written once, looked up by day."""
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from apps.billing.models import PhaseKind, Subscription, SubscriptionPhase
 from apps.catalog.models import Offer, TariffVersion
-from apps.core import clock
+from apps.core import bulk, clock
 
 
 def add(subscription: Subscription, **terms: Any) -> SubscriptionPhase:
@@ -14,6 +15,11 @@ def add(subscription: Subscription, **terms: Any) -> SubscriptionPhase:
     phase = new(subscription, **terms)
     phase.save(force_insert=True)
     return phase
+
+
+def write(terms: Sequence[SubscriptionPhase]) -> None:
+    """Writes new terms."""
+    bulk.copy_objects(SubscriptionPhase, terms)
 
 
 def new(

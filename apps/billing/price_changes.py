@@ -1,6 +1,6 @@
 """A new price reaches those who have subscribed: told first, moved at a bill date, or asked and moved if they agree."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -26,7 +26,7 @@ from apps.billing.models import (
 )
 from apps.catalog import price_changes as catalogue
 from apps.catalog.models import Offer, Policy, PriceChange, TariffVersion
-from apps.core import clock, due, events
+from apps.core import bulk, clock, due, events, gather
 from apps.core.errors import Refused
 from apps.core.models import Event
 from apps.core.money import Money, rounded
@@ -118,25 +118,33 @@ def plan(change_id: UUID) -> None:
         raise due.Retry(clock.wall())
 
 
-def follow(subscription_id: UUID) -> None:
+def follow(subscription_ids: Iterable[UUID]) -> None:
     """After a start, a resumption or a change of terms: what is planned fits again, what was missed is planned."""
     with transaction.atomic():
-        subscription = subscriptions.locked(subscription_id)
-        for consent in _locked_consents(subscription):
-            _fit(subscription, consent)
-        if subscription.state in RUNNING and not subscription.cancel_at_period_end:
-            version = TariffVersion.objects.get(pk=subscription.tariff_version_id)
-            for change in catalogue.open_for(version.tariff_id, version.number):
-                if touched(change).filter(pk=subscription.pk).exists():
-                    [one] = facts.load([subscription])
-                    _plan(change, one)
+        held = subscriptions.locked_many(subscription_ids)
+        for consent in _locked_consents(held):
+            _fit(held[consent.subscription_id], consent)
+        versions = TariffVersion.objects.in_bulk({one.tariff_version_id for one in held.values()})
+        for subscription in held.values():
+            if subscription.state in RUNNING and not subscription.cancel_at_period_end:
+                _catch_up(subscription, versions[subscription.tariff_version_id])
 
 
-@events.on("billing.SubscriptionStarted")
-@events.on("billing.SubscriptionResumed")
-@events.on("billing.SubscriptionChanged")
-def terms_moved(event: Event) -> None:
-    follow(event.object_id)
+def _catch_up(subscription: Subscription, version: TariffVersion) -> None:
+    changes = gather.once(
+        ("price_changes", version.pk), lambda: catalogue.open_for(version.tariff_id, version.number)
+    )
+    for change in changes:
+        if touched(change).filter(pk=subscription.pk).exists():
+            [one] = facts.load([subscription])
+            _plan(change, one)
+
+
+@events.on_many("billing.SubscriptionStarted")
+@events.on_many("billing.SubscriptionResumed")
+@events.on_many("billing.SubscriptionChanged")
+def terms_moved(told: Sequence[Event]) -> None:
+    follow({one.object_id for one in told})
 
 
 @due.task(CHECK)
@@ -314,13 +322,14 @@ def _write_phase(one: facts.Facts, consent: PriceConsent) -> SubscriptionPhase:
 
 def _supersede(subscription: Subscription, change: PriceChange, day: date) -> None:
     """An earlier change that would come later than this one, or on its day, does not come any more."""
-    for consent in _locked_consents(subscription):
+    for consent in _locked_consents([subscription.pk]):
         if consent.change_id != change.pk and consent.effective_date >= day:
             _void(consent)
 
 
-def _locked_consents(subscription: Subscription) -> Iterable[PriceConsent]:
-    rows = PriceConsent.objects.select_for_update(no_key=True, of=("self",)).filter(subscription=subscription)
+def _locked_consents(subscription_ids: Iterable[UUID]) -> Iterable[PriceConsent]:
+    wanted = bulk.these("uuid", subscription_ids)
+    rows = PriceConsent.objects.select_for_update(no_key=True, of=("self",)).filter(subscription__in=wanted)
     return list(rows.filter(state__in=OPEN_CONSENT).select_related("phase").order_by("pk"))
 
 

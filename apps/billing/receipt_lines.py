@@ -1,13 +1,10 @@
 """What a payment was for, as its fiscal receipt says it: the lines of its invoice, their VAT, on whose behalf."""
 
 from collections.abc import Sequence
-from uuid import UUID
-
-from django.db.models import Max
 
 from apps.billing import economics
 from apps.billing.models import InvoiceLine, InvoicePayment
-from apps.payments import receipt_lines, receipts
+from apps.payments import receipt_lines
 from apps.payments.cash_register import Agent
 from apps.payments.models import Payment
 from apps.payments.receipt_lines import Sold
@@ -21,14 +18,6 @@ def of_payment(payment: Payment) -> Sequence[Sold]:
     if link is None:
         return []
     return [_sold(line) for line in link.invoice.lines.all()]
-
-
-def plan_closing(invoice_id: UUID) -> None:
-    """An invoice is paid: a prepayment is settled when the last day that it paid for is over."""
-    link = InvoicePayment.objects.filter(invoice=invoice_id, failed=False).first()
-    ends = InvoiceLine.objects.filter(invoice=invoice_id).aggregate(last=Max("period_end"))["last"]
-    if link is not None and ends is not None:
-        receipts.earned(link.payment_id, ends)
 
 
 def _sold(line: InvoiceLine) -> Sold:

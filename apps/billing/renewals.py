@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal
@@ -25,6 +26,7 @@ from apps.billing import (
     subscriptions,
     trials,
 )
+from apps.billing.dunning_models import Dunning
 from apps.billing.models import (
     RUNNING,
     Collection,
@@ -36,10 +38,11 @@ from apps.billing.models import (
     Subscription,
     SubscriptionState,
 )
-from apps.core import bulk, clock, due, events, faults
+from apps.core import bulk, clock, due, events, faults, gather
 from apps.payments import payments
 from apps.payments.declines import NO_METHOD
 from apps.payments.models import CONSENT_REVOKED, PaymentMethod, Purpose, Refund, RefundState
+from apps.policies.dunning_models import ResultState
 
 FAULT_POINTS = ("billing.renewal-not-committed", "billing.renewal-claimed")
 """Every commit boundary of a renewal that is not a payment's or an event's."""
@@ -159,17 +162,45 @@ def _why_not(subscription: Subscription) -> str:
 
 def paid(payment_id: UUID) -> None:
     """A payment succeeded: it settles its invoice, or goes back where that is not to be paid any more."""
-    link = InvoicePayment.objects.select_related("payment", "invoice").filter(payment_id=payment_id).first()
-    if link is None:
-        trials.heard(payment_id)
-        return
-    subscription = (
-        subscriptions.locked_with_parent(link.invoice.subscription_id)
-        if link.invoice.subscription_id
-        else None
+    paid_many([payment_id])
+
+
+def paid_many(payment_ids: Sequence[UUID]) -> None:
+    """`paid` of many. Raises gather.Apart where two are of one subscription or of an add-on of it."""
+    wanted = bulk.these("uuid", payment_ids)
+    of = dict(
+        InvoicePayment.objects.filter(payment__in=wanted).values_list("invoice", "invoice__subscription")
     )
-    invoice = invoices.locked(link.invoice_id)
-    link.refresh_from_db(fields=["failed"])
+    held = subscriptions.locked_many(key for key in of.values() if key)
+    families = [one.parent_id or one.pk for one in held.values()]
+    if len(set(families)) < len(families) or len(held) < len([key for key in of.values() if key]):
+        raise gather.Apart("Payments of one subscription")
+    bills = invoices.locked_many(of)
+    # Read when nobody can change them any more.
+    links = InvoicePayment.objects.filter(payment__in=wanted).select_related("payment__method")
+    known = {one.payment_id: one for one in links.order_by("invoice__subscription", "pk")}
+    for payment_id in payment_ids:
+        if payment_id not in known:
+            trials.heard(payment_id)
+    new = [one for one in held.values() if one.state == SubscriptionState.PENDING]
+    prefetch_related_objects(new, "redemptions__promotion")
+    unusual = _chased(bills), invoices.given_back_of(bills)
+    for link in known.values():
+        link.invoice = bills[link.invoice_id]
+        key = link.invoice.subscription_id
+        _settle(link, held[key] if key else None, *(link.invoice_id in one for one in unusual))
+
+
+def _chased(invoice_ids: Iterable[UUID]) -> set[UUID]:
+    rows = Dunning.objects.filter(invoice__in=bulk.these("uuid", invoice_ids), state=ResultState.RUNNING)
+    return set(rows.values_list("invoice", flat=True))
+
+
+def _settle(
+    link: InvoicePayment, subscription: Subscription | None, is_chased: bool, has_refunds: bool
+) -> None:
+    """What a payment does to its invoice: both, and the subscription, are locked."""
+    invoice = link.invoice
     if invoice.state in {InvoiceState.PAID, InvoiceState.REFUNDED} and not link.failed:
         return
     if subscription and invoice.purpose == InvoicePurpose.CHANGE and invoice.state == InvoiceState.DRAFT:
@@ -193,13 +224,13 @@ def paid(payment_id: UUID) -> None:
             return
     elif subscription is not None:
         subscriptions.extend(subscription, invoice, link.payment)
-    invoices.mark_paid(invoice)
+    invoices.mark_paid(invoice, is_chased=is_chased)
     off_invoice.give_back(invoice)
     if link.payment.purpose == Purpose.BINDING:
         trials.give_rouble_back(link.payment)
-        return
-    # Events have no order: the money may have gone back before we heard that it came.
-    _take_back(link, subscription, invoice)
+    elif has_refunds or any(line.credited for line in invoice.lines.all()):
+        # Events have no order: the money may have gone back before we heard that it came.
+        _take_back(link, subscription, invoice)
 
 
 def held(payment_id: UUID) -> None:

@@ -1,10 +1,13 @@
 """A subscription's life: bought, started by its first payment, extended, cancelled and taken up again, ended."""
 
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal
@@ -40,7 +43,7 @@ from apps.billing.models import (
     SubscriptionState,
 )
 from apps.catalog.models import Offer, TariffVersion
-from apps.core import clock, due, events
+from apps.core import bulk, clock, due, events, gather
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
 from apps.payments import payments
@@ -110,12 +113,18 @@ def start(subscription: Subscription, invoice: Invoice, payment: Payment | None 
     is_trial = bool(subscription.trial_days)
     anchor = today + timedelta(days=subscription.trial_days)
     end = anchor if is_trial else _end_of(subscription, anchor, anchor)
-    first = (
-        phases.add(subscription, kind=PhaseKind.TRIAL, start_date=today, anchor_date=anchor, is_free=True)
-        if is_trial
-        else None
-    )
-    regular = phases.add(subscription, kind=PhaseKind.REGULAR, start_date=anchor, anchor_date=anchor)
+    terms = []
+    if is_trial:
+        terms.append(
+            phases.new(subscription, kind=PhaseKind.TRIAL, start_date=today, anchor_date=anchor, is_free=True)
+        )
+    regular = phases.new(subscription, kind=PhaseKind.REGULAR, start_date=anchor, anchor_date=anchor)
+    terms.append(regular)
+    if is_trial:
+        # What it will cost is worked out from them right after.
+        phases.write(terms)
+    else:
+        gather.at_end(phases.write, terms)
     subscription.state = _S.TRIAL if is_trial else _S.ACTIVE
     subscription.anchor_date, subscription.cycle_day = anchor, anchor.day
     subscription.current_period_start, subscription.current_period_end = today, end
@@ -123,15 +132,45 @@ def start(subscription: Subscription, invoice: Invoice, payment: Payment | None 
     subscription.end_date = _end_of_term(regular, subscription.terms)
     subscription.started_at = clock.now()
     subscription.method_id = payment.method_id if payment else None
-    subscription.save()
-    InvoiceLine.objects.filter(invoice=invoice).update(
-        phase=first or regular, period_date=today, period_start=today, period_end=end
-    )
+    gather.at_end(_write_started, [subscription])
+    _give_days(invoice, terms[0], today, end)
     discounts.begin(subscription, regular)
     plan(subscription)
     events.publish("billing.SubscriptionStarted", subscription.pk, customer_id=subscription.customer_id)
     if not is_trial:
         letters.first_payment(subscription, invoice, payment)
+
+
+_STARTED = (
+    "state",
+    "anchor_date",
+    "cycle_day",
+    "current_period_start",
+    "current_period_end",
+    "billed_until",
+    "end_date",
+    "started_at",
+    "method",
+)
+_started = attrgetter("pk", *_STARTED[:-1], "method_id")
+
+
+def _write_started(started: Sequence[Subscription]) -> None:
+    bulk.update(Subscription, _STARTED, [_started(one) for one in started])
+
+
+def _give_days(invoice: Invoice, phase: SubscriptionPhase, start: date, end: date) -> None:
+    """The lines of a first sale are of these days."""
+    prefetch_related_objects([invoice], "lines")
+    for line in invoice.lines.all():
+        line.phase = phase
+        line.period_date, line.period_start, line.period_end = start, start, end
+    gather.at_end(_write_days, invoice.lines.all())
+
+
+def _write_days(lines: Sequence[InvoiceLine]) -> None:
+    rows = [(one.pk, one.phase_id, one.period_date, one.period_start, one.period_end) for one in lines]
+    bulk.update(InvoiceLine, ["phase", "period_date", "period_start", "period_end"], rows)
 
 
 def extend(subscription: Subscription, invoice: Invoice, payment: Payment | None = None) -> None:
@@ -185,7 +224,8 @@ def plan(subscription: Subscription) -> None:
         due.cancel(NOTICE, subscription.pk)
         return
     if subscription.collection == Collection.CHARGE:
-        lead = timedelta(days=ChargeRules.of(current_partner().pk).notice_days)
+        rules = gather.once("billing.charge_rules", lambda: ChargeRules.of(current_partner().pk))
+        lead = timedelta(days=rules.notice_days)
         due.schedule(NOTICE, subscription.pk, periods.notice_moment(subscription.pk, day, lead))
     ahead = timedelta(days=paying.days_ahead(subscription))
     due.schedule(RENEW, subscription.pk, periods.work_moment(subscription.pk, day - ahead))
@@ -378,6 +418,15 @@ def _set_end(subscription: Subscription, day: date | None, count: int, *, actor:
 def locked(subscription_id: UUID) -> Subscription:
     """The subscription as it stands now, locked: charges, cancellations and payments meet here."""
     return Subscription.objects.select_for_update(no_key=True).get(pk=subscription_id)
+
+
+def locked_many(subscription_ids: Iterable[UUID]) -> dict[UUID, Subscription]:
+    """`locked` for many in the order of their ids, add-ons' parents before them, their customers at hand."""
+    wanted = bulk.these("uuid", subscription_ids)
+    parents = Subscription.objects.filter(pk__in=wanted, parent__isnull=False).values("parent")
+    list(Subscription.objects.select_for_update(no_key=True).filter(pk__in=parents).order_by("pk").only("pk"))
+    rows = Subscription.objects.select_for_update(no_key=True, of=("self",)).filter(pk__in=wanted)
+    return {one.pk: one for one in rows.select_related("customer").order_by("pk")}
 
 
 def _day(day: date | None) -> date:

@@ -15,6 +15,10 @@ _T = TypeVar("_T")
 Write = Callable[[Sequence[Any]], object]
 
 
+class Apart(Exception):
+    """Raised by who is given many where two of them depend on each other: they are to come one by one."""
+
+
 class _Batch:
     def __init__(self) -> None:
         self.read: dict[Any, Any] = {}
@@ -49,6 +53,11 @@ def gathering() -> Iterator[None]:
             write(batch.rows.pop(write))
     finally:
         _current.batch = None
+
+
+def is_gathering() -> bool:
+    """Whether what is written now is written at the end of a batch."""
+    return _current.batch is not None
 
 
 def once(key: Any, read: Callable[[], _T]) -> _T:

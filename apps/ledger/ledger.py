@@ -1,6 +1,6 @@
 """Posting to the ledger, in the transaction of the document that it is about."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.core import bulk, clock
+from apps.core import bulk, clock, gather
 from apps.core.tenancy import current_partner
 from apps.ledger.models import Account, Owner, Sale, Transfer
 from apps.partners import books
@@ -87,8 +87,10 @@ def post(
         raise RuntimeError("A document and its postings commit in one transaction")
     partner, recorded_at = current_partner(), clock.wall()
     postings = [posting for posting in postings if posting.amount]
-    days = books.open_days({posting.seller_id for posting in postings}, business_date)
-    Transfer.objects.bulk_create(
+    days = {
+        seller: _open_day(seller, business_date) for seller in {posting.seller_id for posting in postings}
+    }
+    made = [
         Transfer(
             partner_id=partner.pk,
             is_sandbox=partner.is_sandbox,
@@ -101,7 +103,16 @@ def post(
             **_columns(posting),
         )
         for posting in postings
-    )
+    ]
+    gather.at_end(_write, made)
+
+
+def _open_day(seller_id: int | None, day: date) -> date:
+    return gather.once(("ledger.day", seller_id, day), lambda: books.open_day(seller_id, day))
+
+
+def _write(transfers: Sequence[Transfer]) -> None:
+    Transfer.objects.bulk_create(transfers)
 
 
 def post_many(

@@ -1,5 +1,6 @@
 """A message on its way: claim (commit) → call → record (commit). Unknown is never sent again blind."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -10,7 +11,7 @@ from django.utils.translation import gettext as _
 from apps import journal
 from apps.connectors.base import ConnectorError
 from apps.connectors.models import Connection
-from apps.core import clock, due, faults, work
+from apps.core import bulk, clock, due, faults, gather, work
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
 from apps.notifications import attachments, types
@@ -27,8 +28,58 @@ FOLLOWED = timedelta(days=3)
 """After which nobody asks any more whether a sent message has arrived."""
 
 
+def send_many(message_ids: Sequence[UUID]) -> None:
+    """Due work `notifications.send` of many: an attempt each, one after another, as long as their lease allows.
+
+    Each is claimed right before its call: who is killed leaves one of which nobody knows whether it went out.
+    """
+    until = clock.wall() + due.LEASE / 4
+    left = _with_connection(message_ids)
+    for place, message_id in enumerate(left):
+        if clock.wall() > until:
+            now = clock.wall()
+            due.schedule_many(SEND, [(key, now, None) for key in left[place:]])
+            return
+        send(message_id)
+
+
+def _with_connection(message_ids: Sequence[UUID]) -> list[UUID]:
+    """Those that can be sent; the others wait, all put off at once, until there is something to send them by."""
+    with transaction.atomic(), gather.gathering():
+        rows = Message.objects.select_for_update().filter(pk__in=bulk.these("uuid", message_ids))
+        found = list(rows.only("state", "channel", "attempts", "expires_at", "to").order_by("pk"))
+        refusals = {channel: _refusal(channel) for channel in {one.channel for one in found}}
+        waiting = [
+            one
+            for one in found
+            if one.state == State.QUEUED
+            and refusals[one.channel]
+            and not _useless(one)
+            and not _is_spent(one)
+        ]
+        now = clock.wall()
+        for one in waiting:
+            one.attempts += 1
+            due.schedule(SEND, one.pk, _put_off_until(one), wall=True)
+        bulk.update(
+            Message,
+            ["attempts", "tried_at", "error"],
+            [(one.pk, one.attempts, now, refusals[one.channel]) for one in waiting],
+        )
+    return [one.pk for one in found if one not in waiting]
+
+
+def _refusal(channel: str) -> str:
+    """Why nothing goes by a channel now; empty where it does."""
+    try:
+        Connection.objects.for_partner(current_partner(), channel)
+    except Refused as refusal:
+        return str(refusal.message)[:500]
+    return ""
+
+
 def send(message_id: UUID) -> None:
-    """Due work `notifications.send`: one attempt. Raises due.Retry where it is to be tried again."""
+    """One attempt. Raises due.Retry where it is to be tried again."""
     # Files are made before the claim: what fails to be made leaves nothing half sent.
     files = attachments.of(Message.objects.only("attachments").get(pk=message_id))
     message = _claim(message_id)
@@ -201,7 +252,16 @@ def _put_off(message: Message, reason: str) -> datetime | None:
         _finish(message, State.FAILED, reason)
         return None
     message.state, message.error = State.QUEUED, reason[:500]
+    return _put_off_until(message)
+
+
+def _put_off_until(message: Message) -> datetime:
     return clock.wall() + timedelta(seconds=min(15 * 2**message.attempts, 3600))
+
+
+def _is_spent(message: Message) -> bool:
+    """Whether its next attempt is the last."""
+    return message.attempts + 1 >= PATIENCE
 
 
 def _set_unknown(message: Message, reason: str) -> None:

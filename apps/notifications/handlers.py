@@ -1,5 +1,6 @@
 """Due work of messages: sending, and asking what became of them."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from apps.core import due
@@ -7,10 +8,10 @@ from apps.notifications import delivery
 from apps.notifications.outbox import FOLLOW, SEND
 
 
-@due.task(SEND)
-def send(message_id: UUID) -> None:
-    """One attempt to send."""
-    delivery.send(message_id)
+@due.batch(SEND, size=50)
+def send(message_ids: Sequence[UUID]) -> None:
+    """One attempt to send each."""
+    delivery.send_many(message_ids)
 
 
 @due.task(FOLLOW)

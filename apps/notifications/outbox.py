@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.core import clock, due
+from apps.core import clock, due, gather
 from apps.notifications import look, texts, types
 from apps.notifications.attachments import Attachment
 from apps.notifications.models import Message
@@ -32,16 +32,17 @@ def send(
     """Writes a message, plans its sending: by e-mail where there is one, else by SMS; None without either.
 
     `key` names the reason (`renewal_ahead:<subscription>:<date>`): a second call with it changes nothing and
-    gives the first message. After `expires_at` (wall clock) it is not sent any more. Keys of `context`: see
-    README. `attachments` go by e-mail only. Raises LookupError for an unknown type, ValueError for a missing or
-    unknown key.
+    gives the first message (within a batch, the one that is written at its end if there is none). After
+    `expires_at` (wall clock) it is not sent any more. Keys of `context`: see README. `attachments` go by e-mail
+    only. Raises LookupError for an unknown type, ValueError for a missing or unknown key.
     """
     values = types.of(type).complete(context)
     to, channel = (to_email, Channel.EMAIL) if to_email else (to_phone, Channel.SMS)
     if not to:
         return None
     language = language if language in texts.LANGUAGES else texts.LANGUAGES[0]
-    rendered = texts.render(type, channel, language, look.of_partner() | values)
+    own_look = gather.once("notifications.look", look.of_partner)
+    rendered = texts.render(type, channel, language, own_look | values)
     message = Message(
         key=key,
         type=type,
@@ -56,12 +57,20 @@ def send(
         created_at=clock.now(),
         expires_at=expires_at,
     )
+    if gather.is_gathering():
+        gather.at_end(_write, [message])
+        return message
     with transaction.atomic():
-        Message.objects.bulk_create([message], ignore_conflicts=True)
-        stored = Message.objects.get(key=key)
-        if stored.pk == message.pk:
-            due.schedule(SEND, message.pk, clock.wall(), wall=True)
-    return stored
+        _write([message])
+        return Message.objects.get(key=key)
+
+
+def _write(messages: Sequence[Message]) -> None:
+    """Those whose keys are new, and plans to send them."""
+    Message.objects.bulk_create(messages, ignore_conflicts=True)
+    made = Message.objects.filter(pk__in=[one.pk for one in messages]).values_list("pk", flat=True)
+    now = clock.wall()
+    due.schedule_many(SEND, [(key, now, None) for key in made])
 
 
 def forget(customer_id: UUID) -> None:

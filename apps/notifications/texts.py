@@ -8,7 +8,7 @@ from typing import Any
 from django.template import Context, Engine
 from django.utils import formats, translation
 
-from apps.core import clock
+from apps.core import clock, gather
 from apps.core.money import Money
 from apps.policies import messages
 from apps.policies.messages import Rendered
@@ -27,7 +27,11 @@ def render(type: str, channel: str, language: str, context: dict[str, Any]) -> R
     """
     with translation.override(language):
         values = {name: _shown(name, value) for name, value in context.items()}
-        if own := messages.override(type, channel, language):
+        own = gather.once(
+            ("notifications.text", type, channel, language),
+            lambda: messages.override(type, channel, language),
+        )
+        if own:
             rendered: Rendered = own.render(values)
             return rendered
         if channel == Channel.SMS:

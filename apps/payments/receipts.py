@@ -5,7 +5,7 @@ asked for, goes with that request, and counts when the money came. `receipt_rout
 what stands in it, `receipts_apart` makes what follows apart from money; `registering` and `gateway_receipts` send it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from apps.connectors.models import GatewayReference
-from apps.core import clock, due
+from apps.core import bulk, clock, due
 from apps.core.ids import uuid7
 from apps.core.money import Money
 from apps.payments import receipt_lines, receipt_routes
@@ -131,14 +131,19 @@ def _of_payment(payment: Payment, route: Route, *, waits: bool = False) -> Recei
     )
 
 
-def earned(payment_id: UUID, on: date) -> None:
-    """What a payment was for is earned by a day: its prepayment, if it was one, is settled then by a receipt."""
-    paid = standing(Payment.locked(payment_id), ReceiptCause.PAYMENT)
-    if paid is None or paid.closes_on == on or not paid.is_prepayment:
-        return
-    paid.closes_on = on
-    paid.save(update_fields=["closes_on"])
-    due.schedule(CLOSE, paid.payment_id, datetime.combine(on, datetime.min.time(), tzinfo=clock.zone()))
+def earned_many(days: Mapping[UUID, date]) -> None:
+    """What payments were for is earned by a day each: a prepayment, if it was one, is settled then by a receipt."""
+    wanted = bulk.these("uuid", days)
+    list(Payment.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk").only("pk"))
+    mine = Receipt.objects.filter(payment__in=wanted, cause=ReceiptCause.PAYMENT, replaced_by=None)
+    standing = {one.payment_id: one for one in mine.exclude(state__in=UNCOUNTED).order_by("-pk")}
+    for paid in standing.values():
+        on = days[paid.payment_id]
+        if paid.closes_on != on and paid.is_prepayment:
+            paid.closes_on = on
+            paid.save(update_fields=["closes_on"])
+            midnight = datetime.combine(on, datetime.min.time(), tzinfo=clock.zone())
+            due.schedule(CLOSE, paid.payment_id, midnight)
 
 
 def plan_refund(refund: Refund) -> Receipt | None:

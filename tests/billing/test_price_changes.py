@@ -206,7 +206,7 @@ def test_who_took_another_tariff_meanwhile_is_not_moved_back(shop: Shop) -> None
         version=version,
         price=version.price,
     )
-    price_changes.follow(subscription.pk)
+    price_changes.follow([subscription.pk])
     assert consent_of(subscription).state == _C.VOID
     assert subscription.phases.get(kind=PhaseKind.PRICE_CHANGE).dropped_at
     shop.until(day)
@@ -220,7 +220,7 @@ def test_more_seats_meanwhile_pay_the_new_price_for_all(shop: Shop) -> None:
     subscription = shop.buy(offer)
     published(shop, offer)
     phases.add(subscription, kind=PhaseKind.CHANGE, start_date=clock.today() + timedelta(days=1), quantity=3)
-    price_changes.follow(subscription.pk)
+    price_changes.follow([subscription.pk])
     planned = subscription.phases.get(kind=PhaseKind.PRICE_CHANGE, dropped_at=None)
     assert (planned.quantity, planned.price) == (3, Decimal("199.00"))
 

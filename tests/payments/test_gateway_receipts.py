@@ -278,7 +278,7 @@ def test_a_prepayment_is_settled_by_a_receipt_of_its_own(books: Books) -> None:
     payment = books.till.paid()
     give_back(payment, "99.00")
     with transaction.atomic():
-        receipts.earned(payment.pk, clock.today())
+        receipts.earned_many({payment.pk: clock.today()})
     books.settled()
     closing = receipts_apart.close(payment.pk)
     assert closing is not None
