@@ -203,6 +203,8 @@ def failed(fulfilment: Fulfilment, error: ConnectorError, *, is_repeated: bool) 
         _take_back_again(fulfilment)
     if fulfilment.state != _F.IN_PROGRESS:
         return
+    if fulfilment.attempts >= PATIENCE and _is_known_down(fulfilment):
+        fulfilment.attempts = PATIENCE - 1
     is_spent = fulfilment.attempts >= PATIENCE
     # Where an earlier request may have arrived, a question that failed has settled nothing.
     if error.unknown or (error.retry and is_repeated):
@@ -215,6 +217,11 @@ def failed(fulfilment: Fulfilment, error: ConnectorError, *, is_repeated: bool) 
         close(fulfilment, _F.DONE, reason=_("Поставщик не знает паузы"))
     else:
         call_staff(fulfilment, error)
+
+
+def _is_known_down(fulfilment: Fulfilment) -> bool:
+    """Whether its breaker is open: staff have that as one piece of work, and the orders wait for the provider."""
+    return Connection.objects.filter(pk=fulfilment.connection_id, opened_at__isnull=False).exists()
 
 
 def later(fulfilment: Fulfilment, state: str, wait: timedelta, reason: Any) -> None:

@@ -2,6 +2,9 @@
 
 from uuid import UUID
 
+from apps.connectors import breaker
+from apps.connectors.base import Kind
+from apps.connectors.models import Connection
 from apps.core import due, events, lanes
 from apps.core.models import Event
 from apps.orders import evidence, fitting, moving, provisioning, services, told  # noqa: F401 - two register themselves
@@ -9,6 +12,14 @@ from apps.orders.fulfilment import FULFIL
 
 due.task(FULFIL)(provisioning.fulfil)
 lanes.steps(FULFIL, provisioning.Provisioning())
+
+
+@events.on(breaker.CHANGED)
+def go_on_with_a_provider(event: Event) -> None:
+    """A provider that is back does what it could not, in the order in which customers have paid."""
+    line = Connection.objects.filter(pk=event.object_id.int, kind=Kind.PROVIDER).first()
+    if line is not None and line.is_well:
+        due.hurry(FULFIL, line.pk)
 
 
 @events.on("billing.InvoicePaid")
