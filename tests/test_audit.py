@@ -11,12 +11,17 @@ from django.db import connection, transaction
 from apps.billing import changes, credits, invoices, pauses, promos
 from apps.billing.models import CreditReason, Subscription
 from apps.billing.promotion_models import Promotion
+from apps.catalog import plans
 from apps.catalog.models import Product, ProviderTerms, Trade
+from apps.catalog.plans import Step
 from apps.connectors.models import Connection
 from apps.core import audit, clock
+from apps.core.fields import Translated
 from apps.core.ids import floor, uuid7
 from apps.core.models import Delivery, Due, Event, SearchKey, WorkItem
 from apps.core.money import Money
+from apps.orders import fulfilment
+from apps.orders.models import Fulfilment
 from apps.partners.models import ContractTerms
 from apps.payments import payments
 from apps.payments.models import Payment
@@ -277,6 +282,28 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
     ("billing.findable", unfindable("billing.Invoice")),
     ("orders.paid-is-fulfilled", "DELETE FROM orders_fulfilment WHERE action = 'provision'"),
     ("orders.open-is-planned", unplanned("orders.fulfil")),
+    ("orders.paid-item-settled", "UPDATE orders_orderitem SET state = 'in_progress' WHERE state = 'failed'"),
+    (
+        "orders.paid-item-settled",
+        "UPDATE billing_invoiceline SET amount = amount + 1 WHERE subscription_id IN (SELECT subscription_id"
+        " FROM orders_orderitem WHERE state = 'failed');"
+        " UPDATE billing_invoice SET state = 'paid' WHERE state = 'refunded'",
+    ),
+    (
+        "orders.paid-item-settled",
+        "UPDATE billing_subscription SET state = 'active' WHERE id IN"
+        " (SELECT subscription_id FROM orders_orderitem WHERE state = 'failed')",
+    ),
+    (
+        "orders.paid-item-settled",
+        "UPDATE orders_fulfilment SET state = 'failed' WHERE action = 'provision' AND state = 'done'",
+    ),
+    ("orders.paid-item-settled", "UPDATE orders_service SET activated_at = NULL"),
+    ("orders.tasks-follow-their-fulfilment", "UPDATE orders_task SET state = 'pending'"),
+    (
+        "orders.tasks-follow-their-fulfilment",
+        "UPDATE orders_fulfilment SET state = 'done' WHERE state = 'failed'",
+    ),
     ("orders.open-is-on-the-board", f"DELETE FROM providers_openrequest WHERE partner_id = {PARTNER}"),
     (
         "orders.open-is-on-the-board",
@@ -368,9 +395,23 @@ def lived_in(shop: Shop, provider: Control) -> None:
     with transaction.atomic():
         invoices.void(invoices.locked(called_off.invoice_id))
     shop.order(offer)
+    _given_up(shop)
     provider.switch(on=False)
     shop.buy(offer)
     assert Subscription.objects.filter(state="active").count() == 4
+
+
+def _given_up(shop: Shop) -> None:
+    """What could not be done by hand was undone, and paid back."""
+    offer = shop.offer()
+    steps = [
+        Step("manual", Translated(ru="Проверить документы"), minutes=60),
+        Step("provision", Translated(ru="Выдать")),
+    ]
+    plans.save(offer.tariff.product, steps)
+    bought = shop.buy(offer)
+    fulfilment.fail(Fulfilment.objects.get(service__subscription=bought), "Документы не те", actor="olga")
+    shop.deliver()
 
 
 def _credited_and_changed(subscription: Subscription) -> None:

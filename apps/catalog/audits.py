@@ -16,6 +16,7 @@ audit.guarded("catalog_tariffversion", "catalog_tariffversion_kept", "catalog_ve
 audit.guarded("catalog_bundlepart", "catalog_bundlepart_kept", "catalog_part_frozen")
 for _name in ("productdocument", "pricechange"):
     audit.guarded(f"catalog_{_name}", f"catalog_{_name}_kept", f"catalog_{_name}_whole")
+audit.guarded("catalog_planstep", "catalog_planstep_frozen")
 audit.guarded("catalog_providerterms", "catalog_providerterms_in_force", "catalog_providerterms_kept")
 
 

@@ -35,6 +35,8 @@ KINDS = {
     "billing.price_check": _("Срок согласия с новой ценой"),
     "catalog.price_start": _("Новая цена вступает в силу"),
     "orders.fulfil": _("Выдача продукта"),
+    "orders.give_back": _("Деньги за неисполненное"),
+    "orders.watch": _("Присмотр за обещанным сроком"),
     "notifications.send": _("Отправка сообщения"),
     "notifications.follow": _("Что стало с сообщением"),
     "payments.send": _("Отправка платежа"),

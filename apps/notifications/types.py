@@ -33,6 +33,9 @@ EXPLAINED = {
     "due_date": _("последний день оплаты"),
     "headline": _("что случилось, одной строкой"),
     "page_url": _("ссылка на страницу консоли"),
+    "text": _("текст, который написали в плане исполнения"),
+    "asked": _("какие данные нужны"),
+    "ask_url": _("ссылка, по которой отвечают"),
     "partner_name": _("название партнёра"),
     "colour": _("цвет партнёра"),
     "cabinet_url": _("ссылка на личный кабинет"),
@@ -101,6 +104,8 @@ for _type in (
         ("product",),
         ("tariff", "key", "url", "instructions", "period_end"),
     ),
+    Type("fulfilment_step", _("Как идёт заказ"), ("product", "text")),
+    Type("information_required", _("Нужны данные, чтобы выдать"), ("product", "asked", "ask_url")),
     Type(
         "trial_started",
         _("Пробный период начался"),

@@ -40,7 +40,7 @@ def tell(service: Service, given: Mapping[str, Any], *, actor: str = "") -> Serv
         # What was said may be personal: the journal knows only that it was.
         journal.record("service.answers", KIND, service.pk, actor=actor, data={"codes": sorted(told)})
         waiting = service.fulfilments.filter(
-            action=FulfilmentAction.PROVISION, state=FulfilmentState.NEEDS_STAFF, attempts=0
+            action=FulfilmentAction.PROVISION, state=FulfilmentState.INFORMATION_REQUIRED
         )
         for one in waiting:
             fulfilment.retry(one, actor=actor)

@@ -13,7 +13,7 @@ from apps.billing.models import LIVE, RUNNING, Invoice, InvoiceLine, InvoiceStat
 from apps.core import audit, clock, search
 from apps.core.models import Delivery, Due, WorkItem
 from apps.core.tenancy import current_partner, current_partner_id
-from apps.orders import entitlements, states
+from apps.orders import entitlements, settled_audits, states  # noqa: F401 - registers itself
 from apps.orders.control import standing
 from apps.orders.models import (
     ENDED_STATES,
@@ -60,6 +60,9 @@ def paid_is_fulfilled() -> Iterator[str]:
             yield f"Renewal {invoice.number} is paid and extends nothing"
 
 
+_WITH_STAFF = {FulfilmentState.NEEDS_STAFF, FulfilmentState.INFORMATION_REQUIRED, FulfilmentState.HELD}
+
+
 @audit.rule("orders.open-is-planned", of=(Fulfilment,))
 def open_is_planned() -> Iterator[str]:
     """A fulfilment that is not finished is planned, or stands in the staff's queue."""
@@ -67,12 +70,22 @@ def open_is_planned() -> Iterator[str]:
     planned = set(
         Due.objects.filter(partner_id=mine, kind="orders.fulfil").values_list("object_id", flat=True)
     )
+    # What waits for somebody outside has a deadline; what is undone may wait for its cancellation.
+    spoken_for = {
+        *Due.objects.filter(partner_id=mine, kind="orders.watch").values_list("object_id", flat=True)
+    } & {*Fulfilment.objects.filter(tasks__kind="wait", tasks__state="waiting").values_list("pk", flat=True)}
+    withdrawn = {
+        *Fulfilment.objects.filter(action="cancel", state__in=OPEN_STATES).values_list("service", flat=True)
+    }
     queued = set(
         WorkItem.objects.filter(partner_id=mine, kind="orders.Fulfilment").values_list("object_id", flat=True)
     )
     for row in Fulfilment.objects.filter(state__in=OPEN_STATES):
-        waits = queued if row.state == FulfilmentState.NEEDS_STAFF else planned
-        if row.pk not in waits:
+        if row.state == FulfilmentState.COMPENSATING:
+            is_seen = row.pk in planned | queued or row.service_id in withdrawn
+        else:
+            is_seen = row.pk in (queued if row.state in _WITH_STAFF else planned | spoken_for)
+        if not is_seen:
             yield f"Fulfilment {row.pk} is {row.state}, and nobody will do it"
 
 
@@ -99,6 +112,9 @@ def service_follows_money() -> Iterator[str]:
         Delivery.objects.filter(partner_id=current_partner_id()).values_list("event__object_id", flat=True)
     )
     rows = Service.objects.exclude(subscription__in=told)
+    # What fails for good goes off before its subscription ends: `paid-item-settled` has it.
+    given_up = Fulfilment.objects.filter(state__in=["compensating", "failed"], action="provision")
+    rows = rows.exclude(subscription__in=given_up.values("service__subscription"))
     # As many as were bought; of another tariff, or more than the quantity, they went off by a change.
     counts = (
         rows.filter(subscription__state__in=LIVE)
@@ -240,7 +256,14 @@ def items_agree() -> Iterator[str]:
     told = Delivery.objects.filter(partner_id=current_partner_id()).values("event__object_id")
     mine = Fulfilment.objects.filter(item=OuterRef("pk"), action="provision")
     items = OrderItem.objects.filter(action=ItemAction.ADD).exclude(order__in=told)
-    open_yet = Exists(mine.exclude(state__in=[FulfilmentState.DONE, FulfilmentState.REVOKED]))
+    # What is undone, or undone again, is `paid-item-settled`'s.
+    over = [
+        FulfilmentState.DONE,
+        FulfilmentState.REVOKED,
+        FulfilmentState.FAILED,
+        FulfilmentState.COMPENSATING,
+    ]
+    open_yet = Exists(mine.exclude(state__in=over))
     items = items.annotate(is_open=open_yet, is_begun=Exists(mine))
     wrong = Q(is_open=True, state__in=states.CLOSED) | Q(is_begun=True, state__in=NOT_BEGUN)
     for item in items.filter(wrong):

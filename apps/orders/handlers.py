@@ -7,10 +7,22 @@ from apps.connectors.base import Kind
 from apps.connectors.models import Connection
 from apps.core import due, events, lanes
 from apps.core.models import Event
-from apps.orders import evidence, fitting, moving, provisioning, services, told  # noqa: F401 - two register themselves
+from apps.orders import (  # noqa: F401 - two register themselves
+    evidence,
+    fitting,
+    giving_back,
+    moving,
+    provisioning,
+    services,
+    steps,
+    told,
+    watching,
+)
 from apps.orders.fulfilment import FULFIL
 
 due.task(FULFIL)(provisioning.fulfil)
+due.task(steps.GIVE_BACK)(giving_back.give_back)
+due.task(watching.WATCH)(watching.look)
 lanes.steps(FULFIL, provisioning.Provisioning())
 
 

@@ -10,8 +10,9 @@ from apps.core import clock
 from apps.orders import states
 from apps.orders.control import standing
 from apps.orders.models import Fulfilment, History, Order, OrderItem, Service
+from apps.orders.task_models import Task
 
-Told = Order | OrderItem | Fulfilment | Service
+Told = Order | OrderItem | Fulfilment | Service | Task
 
 
 def change(item: Told, state: str, *, reason: Any = "", actor: str = "", **fields: Any) -> None:

@@ -53,5 +53,6 @@ def _last(service: Service) -> str:
     if service.activated_at:
         return _S.TERMINATED
     # The provision has the id of the request.
-    stuck = History.objects.filter(object_id=service.request_id, became=FulfilmentState.NEEDS_STAFF)
+    could_not_be = (FulfilmentState.NEEDS_STAFF, FulfilmentState.COMPENSATING)
+    stuck = History.objects.filter(object_id=service.request_id, became__in=could_not_be)
     return _S.ABORTED if stuck.exists() else _S.CANCELLED

@@ -1,7 +1,15 @@
 """What the customer is told about products, composed here and handed down to be sent."""
 
+import hashlib
+from collections.abc import Iterable
+
+from django.utils import translation
+
 from apps import notifications
+from apps.catalog.models import PlanStep
+from apps.core.tenancy import current_partner
 from apps.orders.models import Fulfilment, Service
+from apps.orders.task_models import Task
 
 
 def delivered(service: Service, fulfilment: Fulfilment) -> None:
@@ -20,5 +28,39 @@ def delivered(service: Service, fulfilment: Fulfilment) -> None:
             "period_end": f"{service.active_until:%d.%m.%Y}" if service.active_until else "",
         },
         key=f"key_delivered:{fulfilment.pk}",
+        language=customer.language,
+    )
+
+
+def step(fulfilment: Fulfilment, task: Task, step: PlanStep) -> None:
+    """What a plan has the customer told on the way."""
+    customer = fulfilment.service.customer
+    with translation.override(customer.language):
+        text = str(step.text)
+    notifications.send(
+        "fulfilment_step",
+        to_email=customer.email,
+        to_phone=customer.phone,
+        customer_id=customer.pk,
+        context={"product": fulfilment.service.name, "text": text},
+        key=f"fulfilment_step:{task.pk}",
+        language=customer.language,
+    )
+
+
+def information_required(fulfilment: Fulfilment, names: Iterable[str]) -> None:
+    """«Нужны данные»: what is waited for, and where to tell it; once for each set of questions."""
+    customer, wanted = fulfilment.service.customer, ", ".join(names)
+    notifications.send(
+        "information_required",
+        to_email=customer.email,
+        to_phone=customer.phone,
+        customer_id=customer.pk,
+        context={
+            "product": fulfilment.service.name,
+            "asked": wanted,
+            "ask_url": current_partner().url(f"/cabinet/services/{fulfilment.service_id}/data/"),
+        },
+        key=f"information_required:{fulfilment.pk}:{hashlib.sha256(wanted.encode()).hexdigest()[:12]}",
         language=customer.language,
     )

@@ -267,6 +267,10 @@ class FulfilmentState(models.TextChoices):
     DONE = "done", _("Выдано")
     NEEDS_STAFF = "needs_staff", _("Нужен сотрудник")
     REVOKED = "revoked", _("Отозвано")
+    HELD = "held", _("Отложено")
+    INFORMATION_REQUIRED = "info_needed", _("Нужны данные")
+    COMPENSATING = "compensating", _("Отменяется")
+    FAILED = "failed", _("Не исполнено")
 
 
 class FulfilmentAction(models.TextChoices):
@@ -283,7 +287,13 @@ OPEN_STATES = (
     FulfilmentState.RETRY,
     FulfilmentState.UNKNOWN,
     FulfilmentState.NEEDS_STAFF,
+    FulfilmentState.INFORMATION_REQUIRED,
+    FulfilmentState.HELD,
+    FulfilmentState.COMPENSATING,
 )
+"""Nobody may forget it."""
+TO_DO_STATES = tuple(one for one in OPEN_STATES if one != FulfilmentState.COMPENSATING)
+"""Still to be done, and not being undone."""
 
 
 class Fulfilment(UUIDModel):
@@ -327,7 +337,16 @@ class Fulfilment(UUIDModel):
     period_end = models.DateField(_("действует до"), null=True, blank=True)
     attempts = models.PositiveSmallIntegerField(_("попыток"), default=0)
     error = models.CharField(_("ошибка"), max_length=500, blank=True)
+    # Why it was given up: stays when it is undone.
+    failure = models.CharField(_("почему не исполнено"), max_length=500, blank=True, db_default="")
     next_at = models.DateTimeField(_("следующая попытка"), null=True, blank=True)
+    # Of a plan: the position of the task that `state` is about. None: no plan, one call.
+    step = models.PositiveSmallIntegerField(_("шаг"), null=True, blank=True)
+    promised_at = models.DateTimeField(_("обещано к"), null=True, blank=True)
+    # When those on duty were told that the promise, or a task's deadline, is about to be missed.
+    jeopardy_at = models.DateTimeField(_("под угрозой срока с"), null=True, blank=True)
+    # When it was given up for good: its money goes back.
+    failed_at = models.DateTimeField(_("признано неисполнимым"), null=True, blank=True)
     created_at = models.DateTimeField(_("создано"))
     done_at = models.DateTimeField(_("исполнено"), null=True, blank=True)
 

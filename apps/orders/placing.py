@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy as _
 from apps.accounts.models import Customer
 from apps.billing import addons, collecting, discounts, invoices, promos, subscriptions, trials
 from apps.billing.models import Collection, Invoice, InvoicePurpose, Subscription
-from apps.catalog import halts
-from apps.catalog.models import Delivery, Offer, OfferQuerySet, TariffVersion
+from apps.catalog import halts, plans
+from apps.catalog.models import Delivery, Offer, OfferQuerySet, Product, TariffVersion
 from apps.catalog.models.offers import Payer
 from apps.core import clock, events, faults, search
 from apps.core.errors import Refused
@@ -261,7 +261,9 @@ def _quoted(
     with translation.override("ru"):
         name = f"{offer.tariff.product}, {offer.tariff.name}"
     is_bundle = offer.tariff.product.delivery == Delivery.BUNDLE
-    parts = [part.current.pk for part in version.parts() if part.current] if is_bundle else [version.pk]
+    sold = [(version, offer.tariff.product)]
+    if is_bundle:
+        sold = [(part.current, part.product) for part in version.parts() if part.current]
     total = offer.unit_price * quantity
     order = Order(
         customer=customer,
@@ -280,15 +282,18 @@ def _quoted(
         quantity=quantity,
         price=offer.unit_price,
         total=total,
-        terms=_agreed(offer, version, parts, declared),
+        terms=_agreed(offer, version, sold, declared),
         answers_text=answers_text,
     )
     return order, item
 
 
-def _agreed(offer: Offer, version: TariffVersion, parts: list[int], declared: Declared) -> dict[str, Any]:
-    """What is sold, by which documents, to whom the customer says to be."""
-    terms: dict[str, Any] = {"vat_code": version.vat_code, "deliver": parts}
+def _agreed(
+    offer: Offer, version: TariffVersion, sold: Sequence[tuple[TariffVersion, Product]], declared: Declared
+) -> dict[str, Any]:
+    """What is sold, by which documents and plans, to whom the customer says to be."""
+    terms: dict[str, Any] = {"vat_code": version.vat_code, "deliver": [one.pk for one, _product in sold]}
+    terms |= plans.frozen(sold)
     if documents := offer.tariff.product.documents_on(clock.today()):
         terms["documents"] = [one.pk for one in documents]
     if offer.hold_first and offer.payer == Payer.CHARGE:

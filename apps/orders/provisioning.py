@@ -6,13 +6,13 @@ The id of the request is one for ever: any number may ask at once and be killed 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
-from uuid import UUID
+from typing import Any, TypeGuard
+from uuid import UUID, uuid5
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from apps.catalog.models import Product, ProductParameter, TariffVersion
+from apps.catalog.models import Product, ProductParameter, StepKind, TariffVersion
 from apps.catalog.parameters import AskedAt
 from apps.connectors import exchange
 from apps.connectors.base import ConnectorError
@@ -20,7 +20,7 @@ from apps.connectors.lanes import Calls
 from apps.connectors.models import Connection
 from apps.core import clock, faults, lanes
 from apps.orders import fulfilment as outcomes
-from apps.orders import history, resting
+from apps.orders import history, moves, resting, steps
 from apps.orders.models import (
     Fulfilment,
     FulfilmentAction,
@@ -29,6 +29,7 @@ from apps.orders.models import (
     OrderItem,
     Service,
 )
+from apps.orders.task_models import Task
 from apps.providers import remembering
 from apps.providers.base import Known, ProviderConnector, Provisioned, ProvisionRequest
 from apps.providers.services import connection_for, local_connector
@@ -52,6 +53,17 @@ class Asked:
     """Whether an earlier request of it may have arrived."""
     known: Known | None = None
     """What is remembered of it, for a connector that says `remembers`."""
+    task: Task | None = None
+    """Which step of its plan this is about."""
+    is_undo: bool = False
+    """Whether that step is to be taken back."""
+
+    @property
+    def call_id(self) -> UUID:
+        """What is asked is asked under this, however often: a fulfilment with a plan asks several things."""
+        if not _is_elsewhere(self.task):
+            return self.fulfilment.pk
+        return uuid5(self.task.pk, "undo") if self.is_undo else self.task.pk
 
 
 def fulfil(fulfilment_id: UUID) -> None:
@@ -90,42 +102,79 @@ def _remembered(asked: dict[UUID, Asked]) -> dict[UUID, Asked]:
     """With what is known of each at its provider, by connection."""
     for connection in {one.connection for one in asked.values()}:
         theirs = {key: one for key, one in asked.items() if one.connection == connection}
-        calls = {key: one.request for key, one in theirs.items()}
-        repeated = [key for key, one in theirs.items() if one.is_repeated]
-        for key, known in remembering.prepare(connection, calls, repeated=repeated).items():
-            asked[key] = replace(asked[key], known=known)
+        calls = {one.call_id: one.request for one in theirs.values()}
+        repeated = [one.call_id for one in theirs.values() if one.is_repeated]
+        known = remembering.prepare(connection, calls, repeated=repeated)
+        for key, one in theirs.items():
+            if one.call_id in known:
+                asked[key] = replace(one, known=known[one.call_id])
     return asked
 
 
-_OPEN = {_F.QUEUED, _F.RETRY, _F.UNKNOWN, _F.IN_PROGRESS}
+_OPEN = {_F.QUEUED, _F.RETRY, _F.UNKNOWN, _F.IN_PROGRESS, _F.COMPENSATING}
 
 
 def _claim(fulfilment: Fulfilment, product: Product) -> Asked | None:
-    connection = connection_for(product)
+    task = steps.current(fulfilment)
+    if fulfilment.state == _F.COMPENSATING:
+        task = steps.undo(fulfilment)
+        if task is None:
+            return None
+    elif task is not None and task.kind == StepKind.WAIT:
+        # Nobody is called: it is waited for.
+        return None
+    connection = steps.connection_of(fulfilment, task) if _is_elsewhere(task) else connection_for(product)
     if (connection and connection.pk) != fulfilment.connection_id:
         # Its provider is reached in another way since: it goes on in that lane.
         fulfilment.connection = connection
         outcomes.later(fulfilment, fulfilment.state, timedelta(0), "")
         return None
+    is_undo = fulfilment.state == _F.COMPENSATING
+    if fulfilment.action == _A.PROVISION and not is_undo and (lacking := _lacking(fulfilment.service)):
+        outcomes.need_information(fulfilment, lacking)
+        return None
+    if _is_elsewhere(task):
+        return _claim_step(fulfilment, task, product, connection)
     if fulfilment.action == _A.EXTEND and fulfilment.service.activated_at is None:
         # What is not there yet is not extended: the first request goes first.
         outcomes.later(fulfilment, _F.RETRY, timedelta(minutes=10), _("Ждёт подключения услуги"))
         return None
-    if fulfilment.action == _A.PROVISION and (lacking := _lacking(fulfilment.service)):
-        outcomes.call_staff(fulfilment, _("Нужны данные: {names}").format(names=", ".join(lacking)))
-        return None
     if fulfilment.action in outcomes.PAIR and not resting.is_wanted(fulfilment):
-        outcomes.close(fulfilment, _F.DONE, reason=_("Уже не нужно"))
+        moves.close(fulfilment, _F.DONE, reason=_("Уже не нужно"))
         return None
     if fulfilment.action in outcomes.PAIR and resting.waits(fulfilment):
         outcomes.later(fulfilment, fulfilment.state, SOON, "")
         return None
     if _is_overtaken(fulfilment):
-        outcomes.close(fulfilment, _F.DONE, reason=_("Уже продлено на больший срок"))
+        moves.close(fulfilment, _F.DONE, reason=_("Уже продлено на больший срок"))
         return None
     is_repeated = fulfilment.state in {_F.UNKNOWN, _F.IN_PROGRESS}
     history.change(fulfilment, _F.IN_PROGRESS, attempts=fulfilment.attempts + 1)
-    return Asked(fulfilment, _request(fulfilment), product, connection, is_repeated)
+    if task is not None:
+        steps.asked(task)
+    return Asked(fulfilment, _request(fulfilment), product, connection, is_repeated, task=task)
+
+
+def _is_elsewhere(task: Task | None) -> TypeGuard[Task]:
+    """Whether a step is done at another provider than the product's own."""
+    return task is not None and task.kind == StepKind.REGISTER
+
+
+def _claim_step(
+    fulfilment: Fulfilment, task: Task, product: Product, connection: Connection | None
+) -> Asked | None:
+    """What to ask another provider, under the task's own id: to register there, or to take that back."""
+    is_undo = fulfilment.state == _F.COMPENSATING
+    if connection is None:
+        told = _("У поставщика этого шага нет подключения")
+        moves.call_staff(fulfilment, told, state=_F.COMPENSATING if is_undo else _F.NEEDS_STAFF)
+        return None
+    is_repeated = fulfilment.state in {_F.UNKNOWN, _F.IN_PROGRESS}
+    state = _F.COMPENSATING if is_undo else _F.IN_PROGRESS
+    history.change(fulfilment, state, attempts=fulfilment.attempts + 1)
+    steps.asked(task)
+    request = replace(_request(fulfilment), request_id=task.pk)
+    return Asked(fulfilment, request, product, connection, is_repeated, task=task, is_undo=is_undo)
 
 
 def _lacking(service: Service) -> list[str]:
@@ -167,7 +216,7 @@ def call(asked: Asked) -> Provisioned:
 
 def _called(connector: ProviderConnector, asked: Asked) -> Provisioned:
     request, action = asked.request, asked.fulfilment.action
-    if action == _A.CANCEL:
+    if action == _A.CANCEL or asked.is_undo:
         return connector.cancel(request.request_id)
     if action == _A.SUSPEND:
         return connector.suspend(request.request_id)
@@ -188,16 +237,23 @@ def _called(connector: ProviderConnector, asked: Asked) -> Provisioned:
 def conclude(answers: Sequence[tuple[Asked, Any]]) -> None:
     """Writes down what came of it, in the caller's transaction. Raises what is no answer of a provider."""
     given = {asked.fulfilment.pk: (asked, answer) for asked, answer in answers}
-    wrong = remembering.learn((key, asked.known, answer) for key, (asked, answer) in given.items())
-    given |= {key: (given[key][0], error) for key, error in wrong.items()}
+    wrong = remembering.learn((asked.call_id, asked.known, answer) for asked, answer in given.values())
+    if wrong:
+        given = {key: (asked, wrong.get(asked.call_id, answer)) for key, (asked, answer) in given.items()}
     touched: set[UUID] = set()
     for fulfilment in outcomes.locked(given):
         asked, answer = given[fulfilment.pk]
         if isinstance(answer, Provisioned):
-            if order_id := outcomes.answered(fulfilment, answer):
+            if order_id := outcomes.answered(fulfilment, answer, task=asked.task, is_undo=asked.is_undo):
                 touched.add(order_id)
         elif isinstance(answer, ConnectorError):
-            outcomes.failed(fulfilment, answer, is_repeated=asked.is_repeated)
+            outcomes.failed(
+                fulfilment,
+                answer,
+                is_repeated=asked.is_repeated,
+                task=asked.task,
+                is_undo=asked.is_undo,
+            )
         elif isinstance(answer, lanes.PutBack):
             outcomes.put_back(fulfilment, SOON, is_repeated=asked.is_repeated)
         else:

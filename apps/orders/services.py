@@ -1,5 +1,6 @@
 """Services follow money: made when an order is paid, extended by a renewal, off when the subscription is over."""
 
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from apps.billing.models import LIVE, RUNNING, Invoice, InvoicePurpose, Subscrip
 from apps.catalog.models import TariffVersion
 from apps.core import clock, events
 from apps.core.ids import uuid7
-from apps.orders import entitlements, fulfilment, history, inventory, states
+from apps.orders import entitlements, fulfilment, history, moves, states
 from apps.orders.models import (
     ENDED_STATES,
     FulfilmentAction,
@@ -61,9 +62,23 @@ def _deliver_order(order: Order, invoice: Invoice, subscription: Subscription) -
                 item=item,
                 invoice=invoice,
                 period_end=until,
+                **_agreed(item, key),
             )
     reason = _("Оплачен") if invoice.paid_at else ""
     history.change_order(order, OrderState.IN_PROGRESS, items=[item], reason=reason)
+
+
+def _agreed(item: OrderItem, version_id: int) -> dict[str, Any]:
+    """The plan and the promise that it was sold with, where it was."""
+    key, found = str(version_id), {}
+    if plan_id := item.terms.get("plans", {}).get(key):
+        found["plan_id"] = plan_id
+    if told := item.terms.get("promised_at"):
+        # Its provider was down when it was sold.
+        found["promised_at"] = datetime.fromisoformat(told)
+    elif minutes := item.terms.get("promised", {}).get(key):
+        found["promised_at"] = clock.now() + timedelta(minutes=minutes)
+    return found
 
 
 def order_done(order_id: UUID) -> None:
@@ -124,20 +139,19 @@ def subscription_ended(subscription_id: UUID) -> None:
     mine = Service.objects.select_for_update(no_key=True).filter(subscription_id=subscription_id)
     for service in mine.exclude(state__in=ENDED_STATES).order_by("pk"):
         switch_off(service, _("Подписка завершена"))
-    begun = OrderItem.objects.filter(subscription=subscription_id, action=ItemAction.ADD).values("order")
-    order = Order.objects.select_for_update(no_key=True).filter(pk__in=begun).first()
-    if order is not None and order.state == OrderState.IN_PROGRESS:
-        _cancel(order, _("Подписка завершена"))
+    begun = OrderItem.objects.filter(subscription=subscription_id, action=ItemAction.ADD)
+    order = Order.objects.select_for_update(no_key=True).filter(pk__in=begun.values("order")).first()
+    if order is None or order.state != OrderState.IN_PROGRESS:
+        return
+    items = list(order.items.all())
+    over = [one for one in items if one.subscription_id == subscription_id and one.state not in states.CLOSED]
+    if over:
+        moves.close_items(order, items, over, OrderState.CANCELLED, reason=_("Подписка завершена"))
 
 
 def switch_off(service: Service, reason: Any) -> None:
     """A locked service is over; what the provider gave or may have given is taken back there."""
-    was_given = service.activated_at is not None
-    was_asked = fulfilment.revoke_open(service)
-    inventory.end(service, is_at_provider=was_given or was_asked, reason=reason)
-    events.publish("orders.ServiceOff", service.pk)
-    if was_given or was_asked:
-        fulfilment.add(service, FulfilmentAction.CANCEL)
+    moves.take_back(service, reason, was_asked=fulfilment.revoke_open(service))
 
 
 def expire_order(order_id: UUID) -> None:

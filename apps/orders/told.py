@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from apps.catalog.models import StepKind
 from apps.connectors import webhooks
 from apps.connectors.base import ConnectorError, Kind
 from apps.core import clock
 from apps.orders import fulfilment as outcomes
-from apps.orders import history
+from apps.orders import history, steps
 from apps.orders.models import Fulfilment, FulfilmentState
 from apps.providers.base import Provisioned, Status
 
@@ -43,13 +44,18 @@ def _take(taken: Mapping[UUID, Mapping[str, Any]]) -> None:
         data = taken[fulfilment.pk]
         if fulfilment.state not in _WAITS or data["state"] not in {*_STATES, "failed"}:
             continue
+        task = steps.current(fulfilment)
+        if task is not None and task.kind != StepKind.PROVISION:
+            # Another step of its plan: the provider speaks of its own.
+            continue
         if fulfilment.state != _F.IN_PROGRESS:
             history.change(fulfilment, _F.IN_PROGRESS)
         if data["state"] == "failed":
-            outcomes.failed(fulfilment, ConnectorError(data["message"], code=data["code"]), is_repeated=False)
+            error = ConnectorError(data["message"], code=data["code"])
+            outcomes.failed(fulfilment, error, is_repeated=False, task=task)
             continue
         answer = Provisioned(_STATES[data["state"]], data["key"], data["url"], data["instructions"])
-        if order_id := outcomes.answered(fulfilment, answer):
+        if order_id := outcomes.answered(fulfilment, answer, task=task):
             touched.add(order_id)
     for order_id in sorted(touched):
         outcomes.finish_order(order_id)

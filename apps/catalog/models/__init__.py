@@ -3,6 +3,7 @@
 from apps.catalog.models.changes import Policy, PriceChange, PriceImpact
 from apps.catalog.models.costs import ProviderTerms, ProviderTermsQuerySet, Trade
 from apps.catalog.models.offers import Offer, OfferQuerySet, Payer
+from apps.catalog.models.plans import FulfilmentPlan, PlanStep, StepKind, Undo
 from apps.catalog.models.products import (
     Category,
     Delivery,
@@ -30,10 +31,12 @@ __all__ = [
     "Delivery",
     "DocumentKind",
     "Feature",
+    "FulfilmentPlan",
     "Offer",
     "OfferQuerySet",
     "Payer",
     "PeriodUnit",
+    "PlanStep",
     "Policy",
     "PriceChange",
     "PriceImpact",
@@ -45,8 +48,10 @@ __all__ = [
     "ProviderTermsQuerySet",
     "Relation",
     "SalesStop",
+    "StepKind",
     "Tariff",
     "TariffRelation",
     "TariffVersion",
     "Trade",
+    "Undo",
 ]

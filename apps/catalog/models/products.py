@@ -69,6 +69,22 @@ class Product(Sellable):
     )
     once_per_person = models.BooleanField(_("один в одни руки"), default=False)
     companies_only = models.BooleanField(_("только для организаций"), default=False)
+    # None: given out in one step, by its provider.
+    plan = models.ForeignKey(
+        "catalog.FulfilmentPlan",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        verbose_name=_("план исполнения"),
+    )
+    promised_minutes = models.PositiveIntegerField(
+        _("выдаём за, минут"),
+        null=True,
+        blank=True,
+        help_text=_("Обещание клиенту: прежде чем срок выйдет, дежурные узнают. Пусто: ничего не обещаем"),
+    )
     sort = models.PositiveIntegerField(_("порядок"), default=100)
 
     class Meta:

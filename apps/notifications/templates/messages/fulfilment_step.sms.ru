@@ -1,0 +1,1 @@
+{{ product }}: {{ text }} {{ partner_name }}

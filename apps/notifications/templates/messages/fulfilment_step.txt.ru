@@ -1,0 +1,5 @@
+{{ text }}
+
+Продукт: {{ product }}
+{{ partner_name }}
+Личный кабинет: {{ cabinet_url }}

@@ -1,0 +1,1 @@
+{{ product }}: нужны данные, ответьте {{ ask_url }} {{ partner_name }}
