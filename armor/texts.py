@@ -42,6 +42,7 @@ BARE = {
     "apps/demo/company.py": "names and texts of the demonstration's own data",
     "apps/demo/connect.py": "names of the demonstration's providers and connections",
     "apps/demo/english.py": "the Russian that it translates",
+    "apps/demo/friday.py": "names of the scene's providers and products",
     "apps/demo/history.py": "names of the demonstration's customers",
     "apps/demo/lives.py": "names, texts and requisites of the demonstration's customers",
     "apps/demo/management": "what the terminal says while the demonstration is made",

@@ -4,14 +4,15 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import path
 from django.utils.translation import gettext_lazy as _
 
 from apps.core import console
 from apps.core.errors import Refused
-from apps.demo import controls, panel
+from apps.demo import controls, friday, friday_board, panel
 from apps.demo.models import SandboxPartner
 
 
@@ -39,6 +40,29 @@ class PanelAdmin(console.ReadOnlyAdmin):
             **(panel.state(chosen) if chosen else {}),
         }
         return TemplateResponse(request, "demo/panel.html", context)
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.friday)
+        return [path("friday/", view, name="demo_sandboxpartner_friday"), *super().get_urls()]
+
+    def friday(self, request: Any) -> HttpResponse:
+        """Scene «Пятница, вечер»; `part` is what changes of it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        sandboxes = SandboxPartner.objects.order_by("pk")
+        slug = request.POST.get("partner") or request.GET.get("partner")
+        chosen = sandboxes.filter(slug=slug).first() if slug else sandboxes.first()
+        if request.method == "POST":
+            return self.press(request, chosen)
+        if chosen is None:
+            raise Http404
+        wanted = request.GET.get("orders", "")
+        orders = int(wanted) if wanted.isdigit() and len(wanted) < 6 else friday.ORDERS
+        context = {"chosen": chosen, "board": friday_board.of(chosen), "orders": orders}
+        if request.GET.get("part"):
+            return TemplateResponse(request, "demo/friday_live.html", context)
+        context |= {**self.admin_site.each_context(request), "title": _("Пятница, вечер")}
+        return TemplateResponse(request, "demo/friday.html", context)
 
     def press(self, request: Any, chosen: SandboxPartner | None) -> HttpResponse:
         """A button: does it, says what came of it, and comes back."""

@@ -14,7 +14,7 @@ from apps import journal
 from apps.core import clock
 from apps.core.errors import Refused
 from apps.core.tenancy import in_partner
-from apps.demo import clockwork
+from apps.demo import clockwork, friday
 from apps.demo.connect import TEST_SHOP, TEST_TOKEN, Addresses
 from apps.partners.models import Partner
 from apps.payments.models import Payment
@@ -148,10 +148,49 @@ def kill_worker(partner: Partner, given: Mapping[str, str]) -> str:
     return _("Воркер (процесс %d) убит: новый поднимется сам и доделает начатое") % pid
 
 
-def worker_pid() -> int | None:
-    """The process of the worker that the supervisor runs; None where there is none, or it is something else."""
+@_button
+def friday_begin(partner: Partner, given: Mapping[str, str]) -> str:
+    """A crowd buys of ten providers."""
+    wanted = given.get("orders", "")
+    run = friday.begin(partner, int(wanted) if wanted.isdigit() and len(wanted) < 6 else friday.ORDERS)
+    return _("Толпа пошла: заказов — %d") % run.orders
+
+
+@_button
+def friday_off(partner: Partner, given: Mapping[str, str]) -> str:
+    """One of the ten answers 503."""
+    friday.switch(on=False)
+    return _("«%s» не отвечает: его продажи закроются, остальные не заметят") % friday.OFF.provider
+
+
+@_button
+def friday_on(partner: Partner, given: Mapping[str, str]) -> str:
+    """It answers again."""
+    friday.switch(on=True)
+    return _("«%s» вернулся: очередь разойдётся по порядку") % friday.OFF.provider
+
+
+@_button
+def friday_kill(partner: Partner, given: Mapping[str, str]) -> str:
+    """SIGKILL to the worker and to who asks gateways and providers; the supervisor starts others."""
+    found = pids()
+    if not found:
+        raise Refused("no_worker", _("Воркер под присмотром не найден: запущено не через make run?"), 503)
+    for pid in found.values():
+        os.kill(pid, signal.SIGKILL)
+    killed = ", ".join(str(pid) for pid in found.values())
+    return _("Убиты процессы %s: новые поднимутся сами и доделают начатое") % killed
+
+
+def pids() -> dict[str, int]:
+    """The processes that work under watch, by name."""
+    return {name: pid for name in ("worker", "lanes") if (pid := worker_pid(name)) is not None}
+
+
+def worker_pid(name: str = "worker") -> int | None:
+    """The process of a worker that the supervisor runs; None where there is none, or it is something else."""
     try:
-        pid = int((Path(settings.VAR_DIR) / "run" / "worker.pid").read_text())
+        pid = int((Path(settings.VAR_DIR) / "run" / f"{name}.pid").read_text())
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (OSError, ValueError):
         return None

@@ -224,7 +224,8 @@ def failed(
 
 def _is_known_down(fulfilment: Fulfilment) -> bool:
     """Whether its breaker is open: staff have that as one piece of work, and the orders wait for the provider."""
-    return Connection.objects.filter(pk=fulfilment.connection_id, opened_at__isnull=False).exists()
+    line = fulfilment.connection_id
+    return line is not None and Connection.objects.filter(pk=line, opened_at__isnull=False).exists()
 
 
 def _undo_failed(fulfilment: Fulfilment, error: ConnectorError, task: Task | None) -> None:

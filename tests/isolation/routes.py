@@ -424,6 +424,8 @@ OPERATOR_ACTIONS: dict[str, Route] = {
     "catalog/product/<path:object_id>/clone/": Route("/admin/catalog/product/{product_id}/clone/"),
     "catalog/product/<path:object_id>/document/": Route("/admin/catalog/product/{product_id}/document/"),
     "catalog/product/launch/": Route("/admin/catalog/product/launch/"),
+    "catalog/salesstop/<path:object_id>/end-now/": Route("/admin/catalog/salesstop/0/end-now/", own=404),
+    "demo/sandboxpartner/friday/": Route("/admin/demo/sandboxpartner/friday/"),
     "catalog/offer/matrix/": Route("/admin/catalog/offer/matrix/"),
     "catalog/offer/open-matrix/": Route("/admin/catalog/offer/open-matrix/", own=302),
     "catalog/pricechange/<uuid:change_id>/impact/": Route(

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -19,7 +20,7 @@ from apps.catalog.models import Offer, Product, SalesStop
 from apps.connectors import breaker
 from apps.connectors import lanes as connections
 from apps.connectors.models import Connection
-from apps.core import audit, due, lane_runner
+from apps.core import audit, clock, due, lane_runner
 from apps.core.models import Due, WorkItem
 from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner, in_public
@@ -176,3 +177,24 @@ def test_orders_of_a_provider_known_to_be_down_do_not_go_to_staff(
             run_once(partner_id=shop.partner.pk)
         row = Fulfilment.objects.get()
         assert (row.state, row.attempts) == ("retry", PATIENCE - 1)
+
+
+def test_what_was_put_off_is_done_at_once_and_in_order(
+    shop: Shop, provider_sim: Control, suppliers: list[Supplier]
+) -> None:
+    """The longer one has waited, the later its next try: the first to pay would be the last to get."""
+    one = suppliers[0]
+    orders = bought(shop, *[one.offer] * 4)
+    with in_public():
+        mine = Due.objects.filter(kind=FULFIL, partner_id=shop.partner.pk)
+        for number, row in enumerate(mine.order_by("-object_id")):
+            mine.filter(pk=row.pk).update(due_at=clock.wall() + timedelta(minutes=30 + number))
+        down = Connection.objects.filter(pk=one.lane)
+        down.update(opened_at=clock.wall(), next_try_at=clock.wall() + timedelta(hours=1))
+    breaker.close(Connection.objects.get(pk=one.lane), actor="anna")
+    assert done(shop, orders) == 0
+    with at_work(one.lane):
+        soon(lambda: done(shop, orders) == len(orders))
+    made = [row["request_id"] for row in provider_sim.register(account=one.account)["activations"]]
+    with in_partner(shop.partner):
+        assert made == [str(key) for key in Fulfilment.objects.order_by("pk").values_list("pk", flat=True)]
