@@ -233,6 +233,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "SubscriptionStateEnum": "apps.billing.models.SubscriptionState",
         "PaymentStateEnum": "apps.payments.models.PaymentState",
+        "OrderStateEnum": "apps.orders.models.OrderState",
+        "ServiceStateEnum": "apps.orders.models.ServiceState",
         "ParameterKindEnum": "apps.catalog.parameters.Kind",
         "MassActionKindEnum": "apps.billing.mass.models.MassKind",
     },

@@ -130,10 +130,8 @@ class Lives:
 
     def _subscription(self, name: str) -> Subscription | None:
         order = self.orders.get(name)
-        if order is None or order.subscription_id is None:
-            return None
-        row = Subscription.objects.get(pk=order.subscription_id)
-        return row if row.is_live else None
+        row = order.item.subscription if order is not None else None
+        return row if row is not None and row.is_live else None
 
 
 def give_away(today_moment: datetime) -> None:

@@ -92,7 +92,7 @@ def open_is_planned() -> Iterator[str]:
 @audit.rule("orders.open-is-on-the-board")
 def open_is_on_the_board() -> Iterator[str]:
     """The public table says what the fulfilments do: nothing hangs unseen, nothing settled stays."""
-    held = OpenRequest.objects.filter(partner_id=current_partner_id())
+    held = OpenRequest.objects.filter(partner_id=current_partner().pk)
     columns = ("request_id", "state", "connection_id", "attempts", "next_at", "amount")
     shown = {row[0]: row for row in held.values_list(*columns)}
     wanted = {row[0]: row for row in standing.derived()}

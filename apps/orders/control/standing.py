@@ -12,7 +12,7 @@ from django.db import connection
 
 from apps.connectors import masking
 from apps.core import bulk, clock
-from apps.core.tenancy import current_partner_id
+from apps.core.tenancy import current_partner, current_partner_id
 from apps.orders.models import OPEN_STATES, Fulfilment, FulfilmentState
 from apps.providers.models import OpenRequest
 
@@ -29,7 +29,7 @@ def follow(one: Fulfilment, *, stood: bool) -> None:
     if stands(one):
         keep([one.pk], {one.pk: one.error})
     elif stood:
-        OpenRequest.objects.filter(partner_id=current_partner_id(), request_id=one.pk).delete()
+        OpenRequest.objects.filter(partner_id=current_partner().pk, request_id=one.pk).delete()
 
 
 def keep(fulfilment_ids: Iterable[UUID], reasons: dict[UUID, str]) -> None:
