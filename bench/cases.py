@@ -154,6 +154,13 @@ def entitlement() -> dict[str, float]:
     return rights.entitlement()
 
 
+def provider_outage() -> dict[str, float]:
+    """One of ten providers off; the floor is the other nine's 95th wait before it was: at most a quarter more."""
+    from bench import outage
+
+    return outage.provider_outage()
+
+
 def idle_tick_1000() -> dict[str, float]:
     """A tick over 1,000 partners with nothing due; the floor is one bare SELECT."""
     at_least(1000)
@@ -176,6 +183,7 @@ CASES: dict[str, Callable[[], dict[str, float]]] = {
     "charging_200": charging_200,
     "webhook_intake": webhook_intake,
     "order_to_key": order_to_key,
+    "provider_outage": provider_outage,
     "entitlement": entitlement,
     "invoice_pdf": invoice_pdf,
     "partner_create": partner_create,
