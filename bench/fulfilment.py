@@ -123,7 +123,7 @@ def _paid(partner: Partner, gateway: Control, offer: Offer, count: int) -> dict[
         gateway.pay(payment.confirmation_url)
         thing = {"id": payment.gateway_id, "metadata": {"payment": str(payment.pk)}}
         message = json.dumps({"event": "payment.succeeded", "object": thing}).encode()
-        paid[message] = order.subscription_id
+        paid[message] = order.item.subscription_id
     # Nobody is to find out by looking; what placing has led to is other benches' business.
     models.Due.objects.filter(kind="payments.sweep").update(due_at=clock.wall() + timedelta(hours=1))
     models.Delivery.objects.filter(partner_id=partner.pk).delete()

@@ -446,8 +446,8 @@ class Lives(RuleBasedStateMachine):
     def sell(self, offer: Offer, card: str, crash: str | None, **options: Any) -> None:
         def run() -> None:
             order = self.shop.order(offer, **options)
-            assert order.subscription_id is not None
-            self.ids.append(order.subscription_id)
+            assert order.item.subscription_id is not None
+            self.ids.append(order.item.subscription_id)
             payment = order.payment()
             if payment is not None and payment.confirmation_url:
                 self.shop.pay(order, card)
