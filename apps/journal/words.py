@@ -53,6 +53,7 @@ ACTIONS: dict[str, Any] = {
     "customer.erased": _("Стёрты данные клиента"),
     "definition.created": _("Создан конструктор подключения"),
     "definition.exported": _("Выгружен конструктор подключения"),
+    "definition.launched": _("Поставщик подключён через конструктор"),
     "definition.published": _("Версия конструктора стала действующей"),
     "definition.test-failed": _("Версия конструктора не прошла проверку"),
     "definition.tested": _("Версия конструктора проверена"),

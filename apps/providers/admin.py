@@ -15,9 +15,10 @@ from apps import journal
 from apps.connectors.base import Kind
 from apps.core import console
 from apps.core.codes import code_for
-from apps.providers import keys
+from apps.providers import definition_admin, keys
 from apps.providers.models import ActivationKey, KeyPool, Provider
 
+__all__ = ["definition_admin"]
 OPERATOR = (console.operator_site,)
 STATES = {"free": "success", "sold": "info", "revoked": "warning"}
 

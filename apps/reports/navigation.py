@@ -49,6 +49,7 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
         _("Поставщики и исполнение"),
         [
             (_("Поставщики"), "providers.Provider", "local_shipping"),
+            (_("Конструктор подключений"), "providers.ConnectorDefinition", "cable"),
             (_("Условия поставщиков"), "catalog.ProviderTerms", "request_quote"),
             (_("Ключи активации"), "providers.KeyPool", "key"),
         ],

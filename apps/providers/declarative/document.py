@@ -3,6 +3,7 @@
 The document is JSON and holds no secret: those stand in the connection, encrypted.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -289,6 +290,10 @@ class _Reader:
             if not text.strip():
                 self.wrong(at, place, _("тело пусто"))
             return self.template(text, at, place, kind="xml")
+        if isinstance(given, str):
+            # As staff have typed it, while it is no JSON yet.
+            self.wrong(at, place, not_json(given))
+            return {}
         leaves = [0]
         found = self.leaves(given, at, place, leaves, 0)
         if not isinstance(given, dict | list):
@@ -458,6 +463,18 @@ class _Reader:
             self.wrong(name, place, said % {"name": name, "least": least, "most": most})
             return usual
         return float(found)
+
+
+def not_json(text: str) -> str:
+    """Where a text stops being JSON."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        said = _("это не JSON: строка %(line)d, знак %(column)d")
+        return said % {"line": error.lineno, "column": error.colno}
+    except (ValueError, RecursionError):
+        return _("слишком глубоко")
+    return _("тело JSON: объект или список")
 
 
 def is_signing(header: str) -> bool:

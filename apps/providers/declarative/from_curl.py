@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from django.utils.translation import gettext as _
 
 from apps.providers.declarative import guessing
-from apps.providers.declarative.guessing import Guess
+from apps.providers.declarative.guessing import Guess, Kept
 from apps.providers.declarative.templates import Broken
 
 LONGEST = 50_000
@@ -68,7 +68,7 @@ class Curl:
     notes: list[str] = field(default_factory=list)
 
 
-def read(command: str, operation: str = "provision") -> Curl:
+def read(command: str, operation: str = "provision", kept: Kept = frozenset()) -> Curl:
     """Reads a command as a shell would, without running anything. Raises Broken."""
     given = _arguments(command)
     found = Curl()
@@ -91,11 +91,11 @@ def read(command: str, operation: str = "provision") -> Curl:
         found.notes.append(_("multipart (-F) не поддерживается: поля взяты как обычная форма"))
     found.request = {
         "method": method,
-        "path": _path(found, parts.path, operation),
-        "query": _guessed(found, query, operation),
+        "path": _path(found, parts.path, operation, kept),
+        "query": _guessed(found, query, operation, kept),
         "headers": {name: value for name, value in headers.items() if name.lower() not in _DROPPED},
         "body_kind": kind,
-        **_body(found, kind, data, operation),
+        **_body(found, kind, data, operation, kept),
     }
     return found
 
@@ -200,7 +200,7 @@ def _basic(token: str) -> tuple[str, str]:
     return login, secret
 
 
-def _path(found: Curl, path: str, operation: str) -> str:
+def _path(found: Curl, path: str, operation: str, kept: Kept) -> str:
     """The path; a part of it that is an id is ours, or the provider's."""
     made = []
     for part in path.split("/"):
@@ -213,30 +213,34 @@ def _path(found: Curl, path: str, operation: str) -> str:
             else ""
         )
         if template:
-            found.guesses.append(Guess(_("адрес"), part, template))
+            guess = Guess(_("адрес"), part, template, operation)
+            found.guesses.append(guess)
+            template = "" if guess.key in kept else template
         made.append(template or part)
     return "/".join(made)
 
 
-def _guessed(found: Curl, pairs: dict[str, str], operation: str) -> dict[str, str]:
+def _guessed(found: Curl, pairs: dict[str, str], operation: str, kept: Kept) -> dict[str, str]:
     made = {}
     for name, value in pairs.items():
         template = guessing.value_of(name, value, operation=operation)
         if template:
-            found.guesses.append(Guess(name, value, template))
+            guess = Guess(name, value, template, operation)
+            found.guesses.append(guess)
+            template = "" if guess.key in kept else template
         made[name] = template or value
     return made
 
 
-def _body(found: Curl, kind: str, data: Any, operation: str) -> dict[str, Any]:
+def _body(found: Curl, kind: str, data: Any, operation: str, kept: Kept) -> dict[str, Any]:
     if kind == "none":
         return {}
     if kind == "form":
-        return {"body": _guessed(found, dict(parse_qsl(str(data), keep_blank_values=True)), operation)}
+        return {"body": _guessed(found, dict(parse_qsl(str(data), keep_blank_values=True)), operation, kept)}
     if kind == "xml":
-        text, guesses = guessing.xml_replaced(str(data), operation)
+        text, guesses = guessing.xml_replaced(str(data), operation, kept)
     else:
-        text, guesses = guessing.replaced(data, operation)
+        text, guesses = guessing.replaced(data, operation, kept=kept)
     for one in guesses:
         # What the example held is the access, and stands in the connection from now on.
         if one.template == "{{ secret }}":

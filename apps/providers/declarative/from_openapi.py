@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from apps.providers.declarative import document as documents
 from apps.providers.declarative import guessing
-from apps.providers.declarative.guessing import Guess
+from apps.providers.declarative.guessing import Guess, Kept
 from apps.providers.declarative.templates import Broken
 
 LARGEST = 2 * 1024 * 1024
@@ -118,7 +118,7 @@ def _one_of_each(operations: list[Described]) -> list[Described]:
 
 
 def document(
-    found: OpenApi, chosen: dict[str, str], *, base_url: str = ""
+    found: OpenApi, chosen: dict[str, str], *, base_url: str = "", kept: Kept = frozenset()
 ) -> tuple[dict[str, Any], list[Guess]]:
     """The document for chosen operations ({ours: key of theirs}), and what was guessed on the way. Raises Broken."""
     made = documents.blank()
@@ -131,7 +131,7 @@ def document(
         item = (found.tree.get("paths") or {}).get(path)
         if not isinstance(item, dict) or not isinstance(item.get(method), dict):
             raise Broken(_("в файле нет запроса «%s»") % key)
-        request, told = _request(found.tree, operation, method, path, item)
+        request, told = _request(found.tree, operation, method, path, item, kept)
         made["operations"][operation] = request
         guesses += told
         if operation in {"provision", "status"}:
@@ -140,7 +140,7 @@ def document(
 
 
 def _request(
-    tree: dict[str, Any], operation: str, method: str, path: str, item: dict[str, Any]
+    tree: dict[str, Any], operation: str, method: str, path: str, item: dict[str, Any], kept: Kept
 ) -> tuple[dict[str, Any], list[Guess]]:
     described = item[method]
     guesses: list[Guess] = []
@@ -153,7 +153,7 @@ def _request(
         if where == "path":
             template = guessing.value_of(name, example, operation=operation, where="path")
             template = template or ("{{ request_id }}" if operation == "provision" else "{{ service_id }}")
-            guesses.append(Guess(f"{{{name}}}", name, template))
+            guesses.append(Guess(f"{{{name}}}", name, template, operation))
             path = path.replace(f"{{{name}}}", template)
         elif where == "query" and one.get("required"):
             query[name] = guessing.value_of(name, example, operation=operation) or str(example or "")
@@ -168,12 +168,16 @@ def _request(
     if request["body_kind"] != "none":
         example = _example(tree, media.get("schema") or {}, media)
         if kind == "json":
-            request["body"], told = guessing.replaced(example, operation)
+            request["body"], told = guessing.replaced(example, operation, kept=kept)
         elif kind == "xml":
-            request["body"], told = guessing.xml_replaced(str(example or "<request></request>"), operation)
+            request["body"], told = guessing.xml_replaced(
+                str(example or "<request></request>"), operation, kept
+            )
         else:
             pairs = example if isinstance(example, dict) else {}
-            request["body"], told = guessing.replaced({k: str(v) for k, v in pairs.items()}, operation)
+            request["body"], told = guessing.replaced(
+                {k: str(v) for k, v in pairs.items()}, operation, kept=kept
+            )
         guesses += told
     return request, guesses
 

@@ -66,6 +66,10 @@ _OPERATIONS: tuple[tuple[str, str], ...] = (
 )
 
 
+HIDDEN = "•••"
+Kept = frozenset[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Guess:
     """A value of an example that looks like one of ours: where, what it was, what to put in its place."""
@@ -73,6 +77,17 @@ class Guess:
     place: str
     value: str
     template: str
+    operation: str = ""
+
+    @property
+    def key(self) -> str:
+        """Names it in a form that asks staff."""
+        return f"{self.operation}|{self.place}|{self.template}"
+
+    @property
+    def shown(self) -> str:
+        """What it was; a secret is not shown again."""
+        return HIDDEN if self.template == "{{ secret }}" else self.value
 
 
 def words(name: str) -> str:
@@ -127,24 +142,27 @@ def _day(text: str) -> str:
     return ""
 
 
-def replaced(value: Any, operation: str, place: str = "", name: str = "") -> tuple[Any, list[Guess]]:
-    """JSON with what was recognised in it replaced, and what that was."""
+def replaced(
+    value: Any, operation: str, place: str = "", name: str = "", kept: Kept = frozenset()
+) -> tuple[Any, list[Guess]]:
+    """JSON with what was recognised in it replaced, and what that was; `kept`: keys of guesses that are wrong."""
     if name and (template := value_of(name, value, operation=operation)):
-        return template, [Guess(place, answers.text(value), template)]
+        guess = Guess(place, answers.text(value), template, operation)
+        return (value if guess.key in kept else template), [guess]
     found: list[Guess] = []
     if isinstance(value, dict):
         made: dict[str, Any] = {}
         for key, one in value.items():
-            made[key], told = replaced(one, operation, f"{place}.{key}".lstrip("."), key)
+            made[key], told = replaced(one, operation, f"{place}.{key}".lstrip("."), key, kept)
             found += told
         return made, found
     if isinstance(value, list):
-        rows = [replaced(one, operation, f"{place}[{number}]") for number, one in enumerate(value)]
+        rows = [replaced(one, operation, f"{place}[{n}]", kept=kept) for n, one in enumerate(value)]
         return [one for one, _told in rows], [guess for _one, told in rows for guess in told]
     return value, found
 
 
-def xml_replaced(text: str, operation: str) -> tuple[str, list[Guess]]:
+def xml_replaced(text: str, operation: str, kept: Kept = frozenset()) -> tuple[str, list[Guess]]:
     """The same for XML: texts between tags."""
     found: list[Guess] = []
 
@@ -153,8 +171,9 @@ def xml_replaced(text: str, operation: str) -> tuple[str, list[Guess]]:
         template = value_of(name, inside, operation=operation) if inside else ""
         if not template:
             return match[0]
-        found.append(Guess(name, inside, template))
-        return f"<{match[1]}{match[2] or ''}>{template}</"
+        guess = Guess(name, inside, template, operation)
+        found.append(guess)
+        return match[0] if guess.key in kept else f"<{match[1]}{match[2] or ''}>{template}</"
 
     return re.sub(r"<([\w:.-]{1,60})(\s[^<>]{0,300})?>([^<>{}]{1,300})</", one, text), found
 
@@ -175,7 +194,9 @@ def reading_of(form: str, tree: Any) -> dict[str, Any]:
             paths[field] = path
             if field == "status" and value not in (None, ""):
                 states.setdefault(state_of(str(value)), []).append(str(value))
-    return {"paths": paths, "states": states}
+    # It was a success: what stands where errors stand is none.
+    code = answers.text(answers.find(form, tree, paths["error"])) if "error" in paths else ""
+    return {"paths": paths, "states": states, "codes": {"ok": [code]} if code else {}}
 
 
 def answer_field(name: str) -> str:
@@ -197,7 +218,8 @@ def codes_of(codes: list[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for code in codes:
         if meaning := next((meaning for pattern, meaning in _CODES if re.search(pattern, words(code))), ""):
-            found.setdefault(meaning, []).append(code)
+            known = found.setdefault(meaning, [])
+            known += [] if code in known else [code]
     return found
 
 
