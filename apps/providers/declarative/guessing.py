@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from apps.providers.declarative import answers
+from apps.providers.declarative.document import OPERATIONS
 
 _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(T[\d:.+Z-]*)?")
@@ -55,7 +56,7 @@ _CODES: tuple[tuple[str, str], ...] = (
     (r"out.?of.?stock|busy|try.?later|temporar|limit|unavailable|locked|timeout", "retry"),
     (r"already|duplicate", "done"),
 )
-_OPERATIONS: tuple[tuple[str, str], ...] = (
+_SAID: tuple[tuple[str, str], ...] = (
     ("check", r"ping|health|echo|связ"),
     ("suspend", r"pause|suspend|freeze|block|приостан"),
     ("resume", r"resume|unfreeze|unblock|restore|возобнов"),
@@ -83,6 +84,11 @@ class Guess:
     def key(self) -> str:
         """Names it in a form that asks staff."""
         return f"{self.operation}|{self.place}|{self.template}"
+
+    @property
+    def title(self) -> str:
+        """The request that it stands in."""
+        return str(OPERATIONS.get(self.operation, ""))
 
     @property
     def shown(self) -> str:
@@ -181,7 +187,7 @@ def xml_replaced(text: str, operation: str, kept: Kept = frozenset()) -> tuple[s
 def operation_of(*told: str) -> str:
     """Which of our operations a name, a summary and a path speak of."""
     text = " ".join(words(one) for one in told)
-    return next((name for name, pattern in _OPERATIONS if re.search(pattern, text)), "")
+    return next((name for name, pattern in _SAID if re.search(pattern, text)), "")
 
 
 def reading_of(form: str, tree: Any) -> dict[str, Any]:
