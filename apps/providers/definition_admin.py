@@ -185,7 +185,12 @@ class ConnectorDefinitionAdmin(console.ConsoleAdmin):
         if (text := given.get("answer", "").strip()) and not definitions.problems(version):
             trying.test_connection(version.definition).guard()
             definitions.record(
-                version, operation, request="", status=200, content=text.encode(), source="example"
+                version,
+                operation,
+                request="",
+                status=200,
+                content=trying.masked(text.encode()),
+                source="example",
             )
 
     # -- the editor --------------------------------------------------------------------------------------

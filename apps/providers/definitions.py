@@ -123,14 +123,17 @@ def _lock(version: DefinitionVersion) -> DefinitionVersion:
 
 
 def record(
-    version: DefinitionVersion, operation: str, *, request: str, status: int, content: bytes, source: str
+    version: DefinitionVersion, operation: str, *, request: str, status: int, content: str, source: str
 ) -> None:
-    """Keeps an exchange, masked, for the test of the version: the last of each operation. Raises Refused."""
+    """Keeps an exchange, which is masked already, for the test of the version: the last of each operation.
+
+    Raises Refused.
+    """
     line = {
         "operation": operation,
-        "request": masking.text(request)[: masking.LONGEST],
+        "request": request[: masking.LONGEST],
         "status": status,
-        "content": masking.body(content),
+        "content": content,
         "source": source,
         "at": clock.wall().isoformat(timespec="seconds"),
     }

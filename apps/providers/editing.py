@@ -125,13 +125,8 @@ def body_text(described: Mapping[str, Any]) -> str:
 def _body(kind: str, text: str) -> Any:
     if kind == "form":
         return pairs(text, "=")
-    if kind == "xml":
-        return text
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        # Kept as it was typed: the editor says where it is wrong.
-        return text
+    # Kept as it was typed; what is wrong in it the editor says with its place.
+    return text
 
 
 def _number(text: str) -> float | int | str | None:

@@ -248,4 +248,4 @@ def _body(found: Curl, kind: str, data: Any, operation: str, kept: Kept) -> dict
         if one.template == "{{ login }}":
             found.login = one.value
     found.guesses += guesses
-    return {"body": text}
+    return {"body": text if kind == "xml" else json.dumps(text, ensure_ascii=False, indent=2)}

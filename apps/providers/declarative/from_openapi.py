@@ -168,7 +168,8 @@ def _request(
     if request["body_kind"] != "none":
         example = _example(tree, media.get("schema") or {}, media)
         if kind == "json":
-            request["body"], told = guessing.replaced(example, operation, kept=kept)
+            made, told = guessing.replaced(example, operation, kept=kept)
+            request["body"] = json.dumps(made, ensure_ascii=False, indent=2)
         elif kind == "xml":
             request["body"], told = guessing.xml_replaced(
                 str(example or "<request></request>"), operation, kept
