@@ -99,6 +99,8 @@ BARE = {
     "apps/orders/api.py:ITEM": "an example answer",
     "apps/orders/api.py:SERVICE": "an example answer",
     "apps/orders/inventory_api.py:EXAMPLE": "an example answer",
+    "apps/orders/fulfilment_api.py:QUESTION": "an example answer",
+    "apps/orders/fulfilment_api.py:WAITING": "an example answer",
     "apps/providers/keys.py:_HEADINGS": "headings of a file of keys",
     "apps/storefronts/words.py:_ROOTS": "roots by which a category gets its picture",
     "armor/texts.py": "this alphabet",

@@ -21,7 +21,7 @@ from apps.billing.admin import Documents
 from apps.catalog import parameters
 from apps.core import clock, console
 from apps.core.errors import Refused
-from apps.orders import asking, fulfilment, history
+from apps.orders import asking, fulfilment, history, task_admin
 from apps.orders.models import Fulfilment, Order, OrderItem, Service
 
 ORDER_COLOURS = {
@@ -46,6 +46,10 @@ FULFILMENT_COLOURS = {
     "done": "success",
     "needs_staff": "danger",
     "revoked": "info",
+    "held": "warning",
+    "info_needed": "warning",
+    "compensating": "warning",
+    "failed": "danger",
 }
 SERVICE_COLOURS = {
     "created": "info",
@@ -153,16 +157,18 @@ class HandOverForm(forms.Form):
 
 
 @console.register(Fulfilment, sites=(console.partner_site,))
-class FulfilmentAdmin(HistoryAdmin):
+class FulfilmentAdmin(task_admin.Buttons, HistoryAdmin):
     """The desk of fulfilment: what waits for a provider or for a person."""
 
     list_display = ("service", "action", "shown_state", "attempts", "next_at", "error", "created_at")
     list_filter = ("state", "action", "created_at")
     list_select_related = ("service",)
     search_fields = ("service__name", "order__number", "service__customer__phone", "service__customer__email")
-    readonly_fields = ("shown_history",)
+    exclude = ("step", "promised_at", "jeopardy_at")
+    readonly_fields = ("shown_promise", "shown_notes", "shown_history")
+    inlines = (task_admin.TasksOfFulfilment,)
     actions = ("retry_chosen",)
-    actions_detail = ("retry_one", "hand_over", "ask")
+    actions_detail = ("retry_one", "hand_over", "ask", *task_admin.BUTTONS)
 
     @display(description=_("состояние"), label=FULFILMENT_COLOURS, ordering="state")
     def shown_state(self, row: Fulfilment) -> tuple[str, Any]:

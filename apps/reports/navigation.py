@@ -131,6 +131,7 @@ PARTNER: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Перенос базы"), "billing.BaseImport", "move_up"),
             (_("Услуги клиентов"), "orders.Service", "package_2"),
             (_("Исполнение"), "orders.Fulfilment", "conveyor_belt"),
+            (_("Ручные задачи"), "orders.Task", "task_alt"),
         ],
     ),
     (

@@ -24,14 +24,20 @@ from apps.billing.promotion_models import LeavingAnswer, Promotion, RetentionOff
 from apps.callcenters import lists, requests
 from apps.callcenters.incoming import KIND
 from apps.callcenters.models import IncomingCall
+from apps.catalog import plans
+from apps.catalog.models import Offer, ProductParameter
+from apps.catalog.plans import Step as PlanStep
 from apps.channels.models import ApiKey, Channel, Scope
 from apps.connectors.models import GatewayReference
 from apps.core import clock, work
+from apps.core.fields import Translated
 from apps.core.money import Money
 from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner, in_public
 from apps.notifications.models import Message
+from apps.orders import tasks
 from apps.orders.models import Fulfilment, Order, Service
+from apps.orders.task_models import Task
 from apps.partners.models import Partner, StaffRole
 from apps.payments import disputes, evidence, payments
 from apps.payments.bank_payout_models import BankPayout
@@ -168,6 +174,7 @@ def _furnish(shop: Shop, marker: str, keys: int) -> House:
     ids["message"] = Message.objects.order_by("pk").first().pk
     ids |= _documents(shop, marker)
     ids |= _moved_in(order, marker)
+    ids |= _planned(shop, marker)
     _owed_once(partner, order, marker)
     session = sign_in._open(customer)
     assert CustomerSession.objects.exists()
@@ -175,6 +182,27 @@ def _furnish(shop: Shop, marker: str, keys: int) -> House:
     markers = [marker, order.number, service.key, key.prefix]
     staff, operator = sign_in_staff(partner, of=partner), sign_in_staff(None, of=None)
     return House(partner, ids, markers, text, session, staff, operator)
+
+
+def _planned(shop: Shop, marker: str) -> dict[str, Any]:
+    """What is done by hand, with a file to it; and what its customer is asked about first."""
+    by_hand, asked = shop.offer(), shop.offer()
+    call = PlanStep("manual", Translated(ru=f"Позвонить {marker}"), minutes=60)
+    plans.save(by_hand.tariff.product, [call, PlanStep("provision", Translated(ru="Выдать"))])
+    shop.buy(Offer.objects.get(pk=by_hand.pk))
+    task = Task.objects.get(state="waiting")
+    note = tasks.attach(task.fulfilment, name="word.txt", content=marker.encode(), actor="admin", task=task)
+    ProductParameter.objects.create(
+        product=asked.tariff.product,
+        code="policy",
+        name={"ru": f"Полис {marker}"},
+        kind="int",
+        asked_at="fulfilment",
+        is_required=True,
+    )
+    shop.buy(asked)
+    waits = Fulfilment.objects.get(state="info_needed")
+    return {"note_file": note.pk, "asked_service": waits.service_id}
 
 
 def _given_away(order: Order, marker: str) -> str:

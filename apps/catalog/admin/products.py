@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
 from apps.catalog import cloning, documents, launch, lifecycle, tables
+from apps.catalog.admin import plan_editor
 from apps.catalog.admin.pages import OPERATOR, Exchanged, Lifecycle, actor_of
 from apps.catalog.forms import DocumentForm, LaunchForm, ParameterForm, ProductForm
 from apps.catalog.models import (
@@ -112,10 +113,11 @@ class ProductAdmin(Lifecycle, console.ConsoleAdmin, Exchanged):
     list_select_related = ("category", "provider")
     search_fields = ("code", "name__ru")
     inlines = (ParameterInline, DocumentInline)
-    actions_detail = ("move", "clone", "add_document")
+    actions_detail = ("move", "clone", "add_document", "edit_plan")
     actions_list = ("launch",)
     resource_classes = (tables.ProductTable,)
     cloner = staticmethod(cloning.product)
+    edit_plan = plan_editor.edit_plan
 
     def save_model(self, request: HttpRequest, obj: Product, form: Any, change: bool) -> None:
         if not change:
