@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 from django.utils.translation import gettext as _
 
 from apps.accounts import companies
@@ -41,6 +42,7 @@ def invoices_paid(invoice_ids: Iterable[UUID]) -> None:
     What it was paid for is settled by a fiscal receipt in time. In the caller's transaction.
     """
     paid = invoices.locked_many(invoice_ids)
+    prefetch_related_objects(list(paid.values()), "lines")
     found = InvoicePayment.objects.filter(invoice__in=bulk.these("uuid", paid), failed=False)
     links = {one.invoice_id: one for one in found.select_related("payment__method")}
     keys = [_key_of(link.payment) for link in links.values()]

@@ -318,6 +318,6 @@ def locked(invoice_id: UUID) -> Invoice:
 
 
 def locked_many(invoice_ids: Iterable[UUID]) -> dict[UUID, Invoice]:
-    """`locked` for many in the order of their ids, their lines at hand."""
+    """`locked` for many in the order of their ids."""
     rows = Invoice.objects.select_for_update(no_key=True).filter(pk__in=bulk.these("uuid", invoice_ids))
-    return {one.pk: one for one in rows.order_by("pk").prefetch_related("lines")}
+    return {one.pk: one for one in rows.order_by("pk")}

@@ -182,8 +182,10 @@ def paid_many(payment_ids: Sequence[UUID]) -> None:
     for payment_id in payment_ids:
         if payment_id not in known:
             trials.heard(payment_id)
-    new = [one for one in held.values() if one.state == SubscriptionState.PENDING]
-    prefetch_related_objects(new, "redemptions__promotion")
+    new = {key for key, one in held.items() if one.state == SubscriptionState.PENDING and not one.parent_id}
+    prefetch_related_objects([held[key] for key in new], "redemptions__promotion")
+    # Nobody but a start changes these; others' lines are read when they are needed.
+    prefetch_related_objects([one for one in bills.values() if one.subscription_id in new], "lines")
     unusual = _chased(bills), invoices.given_back_of(bills)
     for link in known.values():
         link.invoice = bills[link.invoice_id]
@@ -211,26 +213,34 @@ def _settle(
     if unwanted or (subscription and subscription.state in {"ended", "cancelled"}):
         _give_back(link)
         return
-    if subscription is not None and subscription.parent_id and invoice.purpose == InvoicePurpose.NEW:
-        if not addons.start(subscription, invoice):
-            addons.drop(subscription, invoice)
-            _give_back(link)
-            return
-        letters.first_payment(subscription, invoice, link.payment)
-    elif subscription is not None and invoice.purpose == InvoicePurpose.NEW:
-        has_begun = link.payment.is_two_stage and subscription.state in RUNNING
-        if not has_begun and not trials.begin(subscription, invoice, link.payment):
-            _give_back(link)
-            return
-    elif subscription is not None:
-        subscriptions.extend(subscription, invoice, link.payment)
+    if subscription is not None and not _is_given(link, subscription):
+        _give_back(link)
+        return
     invoices.mark_paid(invoice, is_chased=is_chased)
+    if has_refunds or invoice.purpose != InvoicePurpose.NEW:
+        # What goes back of it is reckoned by what is written.
+        gather.flush()
     off_invoice.give_back(invoice)
     if link.payment.purpose == Purpose.BINDING:
         trials.give_rouble_back(link.payment)
-    elif has_refunds or any(line.credited for line in invoice.lines.all()):
+    elif has_refunds or invoice.purpose != InvoicePurpose.NEW or invoice.debt_credited:
         # Events have no order: the money may have gone back before we heard that it came.
         _take_back(link, subscription, invoice)
+
+
+def _is_given(link: InvoicePayment, subscription: Subscription) -> bool:
+    """What an open invoice is for begins or goes on; False where that is not to be any more."""
+    invoice = link.invoice
+    if invoice.purpose != InvoicePurpose.NEW:
+        subscriptions.extend(subscription, invoice, link.payment)
+    elif subscription.parent_id:
+        if not addons.start(subscription, invoice):
+            addons.drop(subscription, invoice)
+            return False
+        letters.first_payment(subscription, invoice, link.payment)
+    elif not (link.payment.is_two_stage and subscription.state in RUNNING):
+        return trials.begin(subscription, invoice, link.payment)
+    return True
 
 
 def held(payment_id: UUID) -> None:

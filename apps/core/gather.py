@@ -36,21 +36,18 @@ _current = _Current()
 def gathering() -> Iterator[None]:
     """A batch, in the caller's transaction and for one partner; within another it is part of that.
 
-    What was gathered is written when it ends; where it raises, nothing of it. What it has gathered it must not read
-    again, and a savepoint that it rolls back takes nothing of it along. RuntimeError outside a transaction.
+    What was gathered is written when it ends; where it raises, nothing of it. What is to read it before that has it
+    written (`flush`), and a savepoint that it rolls back takes nothing of it along. RuntimeError outside a transaction.
     """
     if _current.batch is not None:
         yield
         return
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("What a batch gathers is written in its transaction")
-    batch = _current.batch = _Batch()
+    _current.batch = _Batch()
     try:
         yield
-        # What is written may lead to more.
-        while batch.rows:
-            write = next(iter(batch.rows))
-            write(batch.rows.pop(write))
+        flush()
     finally:
         _current.batch = None
 
@@ -80,3 +77,12 @@ def at_end(write: Write, rows: Iterable[Any]) -> None:
         _current.batch.rows.setdefault(write, []).extend(rows)
     elif given := list(rows):
         write(given)
+
+
+def flush() -> None:
+    """Writes now what the batch has gathered: for what reads it again."""
+    rows = _current.batch.rows if _current.batch is not None else {}
+    # What is written may lead to more.
+    while rows:
+        write = next(iter(rows))
+        write(rows.pop(write))
