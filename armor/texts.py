@@ -101,6 +101,7 @@ BARE = {
     "apps/orders/inventory_api.py:EXAMPLE": "an example answer",
     "apps/orders/fulfilment_api.py:QUESTION": "an example answer",
     "apps/orders/fulfilment_api.py:WAITING": "an example answer",
+    "apps/providers/portal/usage.py:HEADINGS": "headings of files, in both languages",
     "apps/providers/keys.py:_HEADINGS": "headings of a file of keys",
     "apps/storefronts/words.py:_ROOTS": "roots by which a category gets its picture",
     "armor/texts.py": "this alphabet",

@@ -30,6 +30,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("hooks/", include("apps.connectors.urls")),
     path("api/schema/", _SCHEMA, name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("provider/", include("apps.providers.portal.console_urls")),
     path("provider/api/v1/", include("apps.providers.portal.urls")),
     path("provider/api/schema/", _PROVIDER_SCHEMA, name="provider-schema"),
     path(

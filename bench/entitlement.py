@@ -18,7 +18,7 @@ COUNT, EACH = 1_000_000, 200
 _FILL = """
 INSERT INTO providers_entitlement (service_id, partner_id, provider_id, request_id, customer_id, key_digest, state,
     active_until, version, changed_at)
-SELECT md5('s' || n)::uuid, n % 50, %s + n % 10, md5('r' || n)::uuid, md5('c' || n)::uuid,
+SELECT md5('s' || n)::uuid, n %% 50, %s + n %% 10, md5('r' || n)::uuid, md5('c' || n)::uuid,
     sha256(convert_to('k' || n, 'UTF8')), 'active', current_date + 30, 1, now()
 FROM generate_series(1, %s) n
 """

@@ -21,7 +21,7 @@ from apps.billing.admin import Documents
 from apps.catalog import parameters
 from apps.core import clock, console
 from apps.core.errors import Refused
-from apps.orders import asking, fulfilment, history, task_admin
+from apps.orders import asking, deciding, fulfilment, history, task_admin
 from apps.orders.models import Fulfilment, Order, OrderItem, Service
 
 ORDER_COLOURS = {
@@ -278,6 +278,9 @@ class ServiceAdmin(HistoryAdmin):
     @display(description=_("состояние"), label=SERVICE_COLOURS, ordering="state")
     def shown_state(self, row: Service) -> tuple[str, Any]:
         return row.state, row.get_state_display()
+
+
+console.act_on(Fulfilment, deciding.reply_to_provider)
 
 
 class OrdersOfCustomer(console.Belongings):

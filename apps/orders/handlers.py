@@ -7,7 +7,8 @@ from apps.connectors.base import Kind
 from apps.connectors.models import Connection
 from apps.core import due, events, lanes
 from apps.core.models import Event
-from apps.orders import (  # noqa: F401 - two register themselves
+from apps.orders import (  # noqa: F401 - three register themselves
+    deciding,
     evidence,
     fitting,
     giving_back,

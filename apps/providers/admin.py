@@ -40,6 +40,7 @@ class ProviderAdmin(console.ConsoleAdmin):
             "connection",
             "test_connection",
             ("sells_when_down", "promise_hours"),
+            "has_portal",
             "is_archived",
         ]
 
@@ -148,3 +149,6 @@ class ActivationKeyAdmin(console.ReadOnlyAdmin):
     @display(description=_("состояние"), label=STATES)
     def state_label(self, key: ActivationKey) -> tuple[str, Any]:
         return key.state, key.get_state_display()
+
+
+import apps.providers.portal.admin  # noqa: E402, F401 - more pages of this app

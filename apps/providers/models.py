@@ -72,6 +72,12 @@ class Provider(models.Model):
         db_default=24,
         validators=[MinValueValidator(1), MaxValueValidator(720)],
     )
+    has_portal = models.BooleanField(
+        _("исполняет в своём кабинете"),
+        default=False,
+        db_default=False,
+        help_text=_("Без подключения запросы ждут его людей или его системы, а не наших сотрудников"),
+    )
     is_archived = models.BooleanField(_("в архиве"), default=False)
 
     class Meta:

@@ -10,6 +10,7 @@ from apps.providers.base import ProviderConnector
 from apps.providers.key_pool import KeyPool
 from apps.providers.manual import Manual
 from apps.providers.models import Provider
+from apps.providers.portal.connector import Portal
 
 
 class Supplied(Protocol):
@@ -48,8 +49,13 @@ def connection_for(product: Supplied) -> Connection | None:
 
 
 def local_connector(product: Supplied) -> ProviderConnector:
-    """Who supplies `product` without a connection: our own pools, or else staff. It needs the database."""
+    """Who supplies `product` without a connection: our own pools, its provider's own console, or staff.
+
+    It needs the database.
+    """
     local: type[ProviderConnector] = KeyPool if product.delivery == "key" else Manual
+    if local is Manual and product.provider.has_portal:
+        return Portal.of(product.provider)
     path = f"{local.__module__}.{local.__name__}"
     unsaved = Connection(
         kind=Kind.PROVIDER, connector=path, name=str(local.title), is_test=current_partner().is_sandbox

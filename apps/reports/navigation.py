@@ -52,6 +52,10 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Конструктор подключений"), "providers.ConnectorDefinition", "cable"),
             (_("Условия поставщиков"), "catalog.ProviderTerms", "request_quote"),
             (_("Ключи активации"), "providers.KeyPool", "key"),
+            (_("Запросы поставщикам"), "providers.ProviderRequest", "assignment"),
+            (_("Потребление"), "providers.UsageFile", "data_usage"),
+            (_("Люди поставщиков"), "providers.ProviderUser", "badge"),
+            (_("Ключи API поставщиков"), "providers.ProviderKey", "vpn_key"),
         ],
     ),
     (

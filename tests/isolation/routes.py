@@ -312,6 +312,22 @@ PUBLIC: dict[str, Route] = {
     ),
     # Asked with a provider's key: tests/providers/test_portal.py and tests/orders/test_entitlements.py.
     "provider/api/v1/entitlements/": Route("/provider/api/v1/entitlements/?service={service}", own=401),
+    "provider/api/v1/requests/": Route("/provider/api/v1/requests/", own=401),
+    "provider/api/v1/requests/<uuid:pk>/": Route("/provider/api/v1/requests/{service}/", own=401),
+    **{
+        f"provider/api/v1/requests/<uuid:pk>/{act}/": Route(
+            f"/provider/api/v1/requests/{{service}}/{act}/", own=401, method="post", data={}
+        )
+        for act in ("approve", "fail", "inquire")
+    },
+    "provider/api/v1/keys/": Route("/provider/api/v1/keys/", own=401, method="post", data={}),
+    "provider/api/v1/usage/": Route("/provider/api/v1/usage/", own=401, method="post", data={}),
+    "provider/": Route("/provider/", own=302),
+    "provider/sign-in/": Route("/provider/sign-in/"),
+    "provider/sign-out/": Route("/provider/sign-out/", own=302, method="post", data={}),
+    "provider/requests/<uuid:request_id>/": Route("/provider/requests/{service}/", own=302),
+    "provider/keys/": Route("/provider/keys/", own=302),
+    "provider/usage/": Route("/provider/usage/", own=302),
     "provider/api/schema/": Route("/provider/api/schema/"),
     "provider/api/docs/": Route("/provider/api/docs/"),
     "api/schema/": Route("/api/schema/"),
@@ -403,6 +419,7 @@ PARTNER_ACTIONS = {
     "orders/task/<path:object_id>/give-up/",
     "orders/task/<path:object_id>/note/",
     "orders/tasknote/<path:object_id>/file/",
+    "orders/fulfilment/<path:object_id>/reply/",
     "billing/promotion/<path:object_id>/codes/",
     "billing/promotion/<path:object_id>/export/",
     "callcenters/calllist/<path:object_id>/csv/",
@@ -439,6 +456,9 @@ OPERATOR_ACTIONS: dict[str, Route] = {
     "catalog/tariff/import/": Route("/admin/catalog/tariff/import/"),
     "catalog/tariff/export/": Route("/admin/catalog/tariff/export/"),
     "catalog/offer/offer/": Route("/admin/catalog/offer/offer/"),
+    "providers/provideruser/<path:object_id>/shut-out/": Route(
+        "/admin/providers/provideruser/{provider_user}/shut-out/"
+    ),
     "providers/keypool/<path:object_id>/load-keys/": Route("/admin/providers/keypool/{pool}/load-keys/"),
     "reports/trialbalance/chart/": Route("/admin/reports/trialbalance/chart/"),
     "reports/search/calls/": Route("/admin/reports/search/calls/", tells=True),

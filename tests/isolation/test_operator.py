@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
@@ -34,6 +35,7 @@ from apps.policies.models import MessageTemplate
 from apps.policies.refunding import RefundLimit, RefundReason
 from apps.policies.routes import PaymentRoute
 from apps.providers.models import Provider
+from apps.providers.portal.models import ProviderKey, ProviderRequest, ProviderUser, UsageFile
 from apps.settlements.models import (
     BankLine,
     BankStatement,
@@ -100,11 +102,33 @@ def furnished(houses: Pair) -> Pair:
         RefundReason.objects.get_or_create(code="house", defaults={"title": own.markers[0]})
         RefundLimit.objects.get_or_create(role="support", defaults={"one": Decimal(1000)})
         PaymentRoute.objects.get_or_create(name=own.markers[0], is_active=False)
+        _provider(own)
         _money(own)
     Client(SERVER_NAME="localhost").post(
         f"/hooks/{own.ids['connection']}/", {"event": "payment.succeeded"}, "application/json"
     )
     return houses
+
+
+def _provider(own: House) -> None:
+    """A provider with a person, a key, a request and a file of its own."""
+    provider, now = Provider.objects.order_by("pk")[0], clock.now()
+    user = User.objects.get_or_create(username="provider-person")[0]
+    own.ids["provider_user"] = ProviderUser.objects.get_or_create(user=user, defaults={"provider": provider})[
+        0
+    ].pk
+    ProviderKey.objects.get_or_create(prefix="house", defaults={"provider": provider})
+    ProviderRequest.objects.get_or_create(
+        pk=own.ids["service"],
+        defaults={
+            "provider": provider,
+            "partner_id": own.partner.pk,
+            "kind": "provision",
+            "request_id": own.ids["service"],
+            "created_at": now,
+        },
+    )
+    UsageFile.objects.get_or_create(provider=provider, fingerprint="house", defaults={"loaded_at": now})
 
 
 def _money(own: House) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import uuid
 from datetime import timedelta
 
 from django.conf import settings
@@ -11,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps import journal
 from apps.core import bearer, clock
+from apps.core.fields import EncryptedField, EncryptedJSONField
 from apps.providers.models import Provider
 
 USE_NOTED_EVERY = timedelta(minutes=1)
@@ -36,11 +36,6 @@ class ProviderKey(models.Model):
     def __str__(self) -> str:
         return f"armor_{self.prefix}_…"
 
-    @property
-    def journal_id(self) -> uuid.UUID:
-        """How the journal names this key: its number as a UUID."""
-        return uuid.UUID(int=self.pk)
-
     @classmethod
     def issue(cls, provider: Provider, *, name: str = "", actor: str = "") -> tuple["ProviderKey", str]:
         """Makes a key; gives it and the text to be shown once."""
@@ -48,9 +43,7 @@ class ProviderKey(models.Model):
         with transaction.atomic():
             key = cls.objects.create(provider=provider, name=name, prefix=prefix, secret_hash=secret_hash)
             data = {"provider": provider.code}
-            journal.record(
-                "providerkey.issued", "providers.ProviderKey", key.journal_id, actor=actor, data=data
-            )
+            journal.record("providerkey.issued", "providers.ProviderKey", key.pk, actor=actor, data=data)
         return key, text
 
     @classmethod
@@ -74,7 +67,7 @@ class ProviderKey(models.Model):
         """The key stops working at once and for good."""
         with transaction.atomic():
             if ProviderKey.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=clock.wall()):
-                journal.record("providerkey.revoked", "providers.ProviderKey", self.journal_id, actor=actor)
+                journal.record("providerkey.revoked", "providers.ProviderKey", self.pk, actor=actor)
         self.refresh_from_db(fields=["revoked_at"])
 
 
@@ -127,3 +120,138 @@ def digest_of(key: str) -> bytes | None:
     """The same of a key as it stands, whatever the spaces around it; None where there is none."""
     key = key.strip()
     return key_digest(hashlib.sha256(key.encode()).hexdigest()) if key else None
+
+
+class RequestKind(models.TextChoices):
+    PROVISION = "provision", _("Подключить")
+    EXTEND = "extend", _("Продлить")
+    CANCEL = "cancel", _("Отключить")
+
+
+class RequestState(models.TextChoices):
+    """CloudBlue's states of an asset's request, and that we called it off ourselves."""
+
+    PENDING = "pending", _("Ждёт вас")
+    INQUIRING = "inquiring", _("Ждёт ответа на вопрос")
+    APPROVED = "approved", _("Исполнен")
+    FAILED = "failed", _("Отказано")
+    CANCELED = "canceled", _("Отозван платформой")
+
+
+OPEN_REQUESTS = (RequestState.PENDING, RequestState.INQUIRING)
+
+
+class ProviderRequest(models.Model):
+    """What a provider is asked for in its own console: done there by a person or by its system, once."""
+
+    Kind, State = RequestKind, RequestState
+
+    id = models.UUIDField(_("номер"), primary_key=True)
+    provider = models.ForeignKey(
+        Provider, models.PROTECT, related_name="requests", db_index=False, verbose_name=_("поставщик")
+    )
+    partner_id = models.BigIntegerField(_("партнёр"))
+    is_test = models.BooleanField(_("из песочницы"), default=False)
+    kind = models.CharField(_("что сделать"), max_length=10, choices=RequestKind.choices)
+    # Of the service: what extends and takes back names the request that provisioned it.
+    request_id = models.UUIDField(_("номер услуги у поставщика"))
+    sku = models.CharField(_("код тарифа"), max_length=60, blank=True)
+    customer_ref = models.CharField(_("клиент"), max_length=60, blank=True)
+    period_end = models.DateField(_("действует до"), null=True)
+    # What the customer told for it may be personal: kept while it is needed, and encrypted.
+    parameters = EncryptedJSONField(_("данные"), default=dict, blank=True)
+    state = models.CharField(
+        _("состояние"), max_length=10, choices=RequestState.choices, default=RequestState.PENDING
+    )
+    question = models.TextField(_("вопрос"), blank=True)
+    answer = EncryptedField(_("ответ на вопрос"), blank=True)
+    key = EncryptedField(_("ключ"), blank=True)
+    url = models.URLField(_("ссылка"), max_length=500, blank=True)
+    instructions = models.TextField(_("как пользоваться"), blank=True)
+    reason = models.CharField(_("причина отказа"), max_length=500, blank=True)
+    created_at = models.DateTimeField(_("создан"))
+    settled_at = models.DateTimeField(_("решён"), null=True)
+    settled_by = models.CharField(_("кто решил"), max_length=100, blank=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("запрос поставщику"), _("запросы поставщикам")
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["provider", "state", "-created_at"], name="providers_request_list"),
+            models.Index(fields=["partner_id", "customer_ref"], name="providers_request_customer"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.sku}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the provider has not decided yet."""
+        return self.state in OPEN_REQUESTS
+
+
+class ProviderUser(models.Model):
+    """A person of a provider: signs in to its console, sees and does there what is its own."""
+
+    class Role(models.TextChoices):
+        WORKER = "worker", _("Исполняет запросы")
+        VIEWER = "viewer", _("Только смотрит")
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="provider_access", verbose_name=_("кто")
+    )
+    provider = models.ForeignKey(Provider, models.PROTECT, related_name="people", verbose_name=_("поставщик"))
+    role = models.CharField(_("роль"), max_length=8, choices=Role.choices, default=Role.WORKER)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("человек поставщика"), _("люди поставщиков")
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.provider}"
+
+
+class UsageFile(models.Model):
+    """A file of usage as a provider sent it: what was read of it, and which rows were refused and why."""
+
+    provider = models.ForeignKey(
+        Provider, models.PROTECT, related_name="usage_files", verbose_name=_("поставщик")
+    )
+    name = models.CharField(_("файл"), max_length=200)
+    fingerprint = models.CharField(max_length=64, editable=False)
+    rows = models.PositiveIntegerField(_("строк принято"), default=0)
+    errors = models.JSONField(_("строки с ошибками"), default=list, blank=True)
+    loaded_at = models.DateTimeField(_("загружен"))
+    loaded_by = models.CharField(_("кто загрузил"), max_length=100, blank=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("файл потребления"), _("файлы потребления")
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint("provider", "fingerprint", name="providers_usagefile_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class UsageRow(models.Model):
+    """How much of a service was used in a month, by its provider's word."""
+
+    file = models.ForeignKey(UsageFile, models.PROTECT, related_name="lines", verbose_name=_("файл"))
+    provider_id = models.BigIntegerField(_("поставщик"))
+    partner_id = models.BigIntegerField(_("партнёр"))
+    service_id = models.UUIDField(_("услуга"))
+    month = models.DateField(_("месяц"))
+    quantity = models.DecimalField(_("количество"), max_digits=16, decimal_places=4)
+    unit = models.CharField(_("единица"), max_length=20, blank=True)
+    # What is wrong with it beside the service: used when it was off, or before it was on.
+    doubt = models.CharField(_("сомнение"), max_length=200, blank=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("строка потребления"), _("строки потребления")
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint("service_id", "month", "unit", name="providers_usagerow_once"),
+            models.CheckConstraint(condition=models.Q(quantity__gte=0), name="providers_usagerow_quantity"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.service_id} {self.month:%Y-%m}"

@@ -1,7 +1,17 @@
 """Addresses of the provider's API, under /provider/api/v1/ on the public host only."""
 
-from django.urls import path
+from django.urls import include, path
+from rest_framework.routers import SimpleRouter
 
+from apps.providers.portal.api import KeysView, RequestsViewSet, UsageView
 from apps.providers.portal.entitlement_api import EntitlementView
 
-urlpatterns = [path("entitlements/", EntitlementView.as_view(), name="provider-entitlements")]
+router = SimpleRouter(use_regex_path=False)
+router.register("requests", RequestsViewSet, basename="provider-request")
+
+urlpatterns = [
+    path("", include(router.urls)),
+    path("entitlements/", EntitlementView.as_view(), name="provider-entitlements"),
+    path("keys/", KeysView.as_view(), name="provider-keys"),
+    path("usage/", UsageView.as_view(), name="provider-usage"),
+]

@@ -1,0 +1,11 @@
+"""What providers' own data does when something happens above."""
+
+from apps.core import events
+from apps.core.models import Event
+from apps.core.tenancy import current_partner
+from apps.providers.portal import requests
+
+
+@events.on("accounts.CustomerErased")
+def forget_what_was_told(event: Event) -> None:
+    requests.forget(current_partner().pk, str(event.object_id))

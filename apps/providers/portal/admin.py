@@ -1,0 +1,192 @@
+"""Console of the operator: a provider's people and keys, what is asked of it in its own console, and its usage."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth import password_validation
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.html import format_html_join
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
+
+from apps import journal
+from apps.core import console
+from apps.providers.portal.models import ProviderKey, ProviderRequest, ProviderUser, UsageFile, UsageRow
+
+OPERATOR = (console.operator_site,)
+STATES = {
+    "pending": "warning",
+    "inquiring": "warning",
+    "approved": "success",
+    "failed": "danger",
+    "canceled": "info",
+}
+
+
+class UserForm(forms.ModelForm):
+    """A new person of a provider: no staff of ours, so that no console but the provider's opens."""
+
+    username = forms.CharField(label=_("Имя для входа"), max_length=150, widget=UnfoldAdminTextInputWidget)
+    password = forms.CharField(label=_("Пароль"), widget=UnfoldAdminPasswordWidget, strip=False)
+
+    class Meta:
+        model = ProviderUser
+        fields = ("provider", "role")
+
+    def clean_username(self) -> str:
+        name = str(self.cleaned_data["username"]).strip()
+        if User.objects.filter(username__iexact=name).exists():
+            raise forms.ValidationError(_("Такое имя уже занято"))
+        return name
+
+    def clean_password(self) -> str:
+        password = str(self.cleaned_data["password"])
+        password_validation.validate_password(password)
+        return password
+
+
+@console.register(ProviderUser, sites=OPERATOR)
+class ProviderUserAdmin(console.ConsoleAdmin):
+    """Who signs in to a provider's console."""
+
+    list_display = ("user", "provider", "role", "shown_active")
+    list_filter = ("provider", "role")
+    list_select_related = ("user", "provider")
+    search_fields = ("user__username",)
+    change_roles = ()
+    actions_detail = ("shut_out",)
+    empty_hint = _("Людей поставщиков заводит администратор платформы.")
+
+    @display(description=_("входит"), boolean=True)
+    def shown_active(self, row: ProviderUser) -> bool:
+        return row.user.is_active
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        return ["user", "provider", "role"] if obj else ["username", "password", "provider", "role"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ["user", "provider"] if obj else []
+
+    def get_form(self, request: Any, obj: Any = None, change: bool = False, **options: Any) -> Any:
+        if obj is None:
+            options["form"] = UserForm
+            # The name and the password are the form's own, not the model's.
+            options["fields"] = ["provider", "role"]
+        return super().get_form(request, obj, change=change, **options)
+
+    def save_model(self, request: HttpRequest, obj: ProviderUser, form: Any, change: bool) -> None:
+        with transaction.atomic():
+            if not change:
+                given = form.cleaned_data
+                obj.user = User.objects.create_user(given["username"], password=given["password"])
+            super().save_model(request, obj, form, change)
+            data = {"provider": obj.provider.code, "role": obj.role}
+            actor = request.user.get_username()
+            journal.record("provider-user.changed", "providers.ProviderUser", obj.pk, actor=actor, data=data)
+
+    @action(description=_("Закрыть или открыть вход"), url_path="shut-out", permissions=["change"])
+    def shut_out(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Who left the provider comes in no more, at once."""
+        row = get_object_or_404(ProviderUser.objects.select_related("user", "provider"), pk=object_id)
+        if request.method == "POST":
+            row.user.is_active = not row.user.is_active
+            row.user.save(update_fields=["is_active"])
+            data = {"provider": row.provider.code, "is_active": row.user.is_active}
+            actor = request.user.get_username()
+            journal.record("provider-user.changed", "providers.ProviderUser", row.pk, actor=actor, data=data)
+            messages.success(request, _("Готово"))
+            return redirect("admin:providers_provideruser_change", row.pk)
+        return console.form_page(self, request, forms.Form(), _("Закрыть или открыть вход: %s") % row)
+
+
+@console.register(ProviderKey, sites=OPERATOR)
+class ProviderKeyAdmin(console.ConsoleAdmin):
+    """Keys of providers' systems: issued and revoked, never changed; the key itself is shown once."""
+
+    list_display = ("shown", "provider", "name", "created_at", "last_used_at", "revoked_at")
+    list_filter = ("provider",)
+    list_select_related = ("provider",)
+    change_roles = ()
+    actions = ("revoke",)
+
+    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
+        return False
+
+    def has_revoke_permission(self, request: Any) -> bool:
+        return bool(request.rights.may(*self.change_roles))
+
+    def save_model(self, request: HttpRequest, obj: ProviderKey, form: Any, change: bool) -> None:
+        made, text = ProviderKey.issue(obj.provider, name=obj.name, actor=request.user.get_username())
+        obj.pk, obj.prefix = made.pk, made.prefix
+        messages.warning(request, _("Скопируйте ключ сейчас, больше мы его не покажем: %s") % text)
+
+    def log_addition(self, request: Any, obj: Any, message: Any) -> None:
+        """The journal has it already."""
+
+    @display(description=_("ключ"))
+    def shown(self, key: ProviderKey) -> str:
+        return str(key)
+
+    def get_fields(self, request: Any, obj: ProviderKey | None = None) -> tuple[str, ...]:
+        if obj is None:
+            return ("provider", "name")
+        return ("shown", "provider", "name", "created_at", "last_used_at", "revoked_at")
+
+    def get_readonly_fields(self, request: Any, obj: ProviderKey | None = None) -> tuple[str, ...]:
+        return () if obj is None else self.get_fields(request, obj)
+
+    @admin.action(description=_("Отозвать: перестанет работать сразу и навсегда"), permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ProviderKey]) -> None:
+        live = list(queryset.filter(revoked_at=None))
+        for key in live:
+            key.revoke(actor=request.user.get_username())
+        messages.success(request, _("Отозвано ключей: %d") % len(live))
+
+
+@console.register(ProviderRequest, sites=OPERATOR)
+class ProviderRequestAdmin(console.ReadOnlyAdmin):
+    """What providers have been asked for in their own consoles, and what they decided."""
+
+    list_display = ("created_at", "provider", "kind", "sku", "shown_state", "settled_at", "settled_by")
+    list_filter = ("state", "kind", "provider", "is_test")
+    list_select_related = ("provider",)
+    search_fields = ("id", "request_id", "customer_ref")
+    # What customers told and got is the partner's staff's to see, on the service's page.
+    exclude = ("parameters", "key", "url", "instructions", "answer")
+
+    @display(description=_("состояние"), label=STATES, ordering="state")
+    def shown_state(self, row: ProviderRequest) -> tuple[str, Any]:
+        return row.state, row.get_state_display()
+
+
+class UsageLines(console.Belongings):
+    model = UsageRow
+    fields = ("service_id", "month", "quantity", "unit", "doubt")
+    verbose_name_plural = _("Строки")
+    show_change_link = False
+
+
+@console.register(UsageFile, sites=OPERATOR)
+class UsageFileAdmin(console.ReadOnlyAdmin):
+    """Usage that providers have told of, beside the services that it is of."""
+
+    list_display = ("loaded_at", "provider", "name", "rows", "shown_errors", "loaded_by")
+    list_filter = ("provider", "loaded_at")
+    list_select_related = ("provider",)
+    fields = ("provider", "name", "rows", "shown_error_lines", "loaded_at", "loaded_by")
+    readonly_fields = ("shown_error_lines",)
+    inlines = (UsageLines,)
+
+    @display(description=_("с ошибками"))
+    def shown_errors(self, file: UsageFile) -> int:
+        return len(file.errors)
+
+    @display(description=_("строки с ошибками"))
+    def shown_error_lines(self, file: UsageFile) -> str:
+        return format_html_join("", "<div>{}: {}</div>", file.errors) or "—"

@@ -1,0 +1,15 @@
+"""Pages of the provider's console, under /provider/ on the public host only."""
+
+from django.urls import path
+
+from apps.providers.portal import views
+
+app_name = "provider"
+urlpatterns = [
+    path("", views.request_list, name="requests"),
+    path("sign-in/", views.sign_in, name="sign-in"),
+    path("sign-out/", views.sign_out, name="sign-out"),
+    path("requests/<uuid:request_id>/", views.request_page, name="request"),
+    path("keys/", views.key_page, name="keys"),
+    path("usage/", views.usage_page, name="usage"),
+]
