@@ -99,6 +99,7 @@ BARE = {
     "apps/orders/api.py:ITEM": "an example answer",
     "apps/orders/api.py:SERVICE": "an example answer",
     "apps/orders/inventory_api.py:EXAMPLE": "an example answer",
+    "apps/orders/fulfilment_api.py:HEARD": "an example answer",
     "apps/orders/fulfilment_api.py:QUESTION": "an example answer",
     "apps/orders/fulfilment_api.py:WAITING": "an example answer",
     "apps/providers/portal/usage.py:HEADINGS": "headings of files, in both languages",

@@ -41,6 +41,8 @@ WAITING = {
     "questions": [QUESTION],
 }
 
+HEARD = {"text": "Клиент подписал договор"}
+
 
 class QuestionSerializer(serializers.Serializer[Any]):
     """One thing that the product has to know."""
@@ -148,7 +150,7 @@ class FulfilmentsViewSet(viewsets.GenericViewSet[Fulfilment]):
         ),
         request=HeardData,
         responses={204: None},
-        examples=[OpenApiExample("heard", value={"text": "Клиент подписал договор"}, request_only=True)],
+        examples=[OpenApiExample("heard", value=HEARD, request_only=True)],
     )
     @action(detail=True, methods=["post"])
     @idempotent
