@@ -259,8 +259,10 @@ def nothing_after_cancellation() -> Iterator[str]:
 _AS_SOLD = """
 SELECT s.id
 FROM billing_subscription s
-JOIN billing_invoice i ON i.subscription_id = s.id AND i.purpose = 'new'
-LEFT JOIN billing_invoiceline l ON l.invoice_id = i.id AND l.position = 1
+JOIN billing_invoiceline l ON l.subscription_id = s.id
+JOIN billing_invoice i ON i.id = l.invoice_id AND i.purpose = 'new'
+    AND NOT EXISTS (SELECT FROM billing_invoiceline e
+        WHERE e.invoice_id = i.id AND e.subscription_id = s.id AND e.position < l.position)
 LEFT JOIN public.catalog_tariffversion v ON v.id = l.tariff_version_id
 LEFT JOIN billing_subscriptionphase p ON p.id = l.phase_id
 WHERE (s.currency, s.legal_entity_id, s.product_id) IS DISTINCT FROM (i.currency, i.legal_entity_id, l.product_id)

@@ -58,12 +58,20 @@ def draft(
     purpose: str,
     order_id: UUID | None = None,
     discount: Decimal = Decimal("0.00"),
+    others: Sequence[tuple[Subscription, Decimal]] = (),
 ) -> Invoice:
     """The invoice of a first sale, its price, VAT and terms frozen, without a number yet.
 
     That of a trial is of nothing: the whole price is taken off. It has no days yet: they are set when it is paid.
-    All later invoices are drawn up by `run`.
+    `others` are sold together with it, each with its discount: a line of each. All later invoices are drawn up by
+    `run`.
     """
+    sold = [(subscription, discount), *others]
+    lines = [_first_line(one, off, position) for position, (one, off) in enumerate(sold, start=1)]
+    return draft_of(subscription, lines, purpose=purpose, order_id=order_id)
+
+
+def _first_line(subscription: Subscription, discount: Decimal, position: int) -> InvoiceLine:
     today = clock.today()
     rate = vat.percent(subscription.vat_code, today)
     gross, is_trial = subscription.money.amount, bool(subscription.trial_days)
@@ -71,10 +79,11 @@ def draft(
     is_free = is_trial or subscription.collection == Collection.PARTNER_PAYS
     discount = gross if is_free else discount
     total = gross - discount
-    line = InvoiceLine(
+    return InvoiceLine(
         subscription=subscription,
         product_id=subscription.product_id,
         tariff_version_id=subscription.tariff_version_id,
+        position=position,
         description=subscription.name,
         quantity=subscription.quantity,
         discount=discount,
@@ -94,7 +103,6 @@ def draft(
             quantity=subscription.quantity,
         ),
     )
-    return draft_of(subscription, [line], purpose=purpose, order_id=order_id)
 
 
 def draft_of(

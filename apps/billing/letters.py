@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps import notifications
 from apps.accounts.models import Customer
+from apps.billing import together
 from apps.billing.models import Invoice, PriceConsent, Subscription
 from apps.connectors.models import Connection
 from apps.core.money import Money
@@ -80,6 +81,7 @@ def first_payment(subscription: Subscription, invoice: Invoice, payment: Payment
         "payment_succeeded",
         subscription,
         key=str(invoice.pk),
+        product=together.name(subscription),
         amount=str(invoice.money),
         invoice_number=invoice.number,
         method=_title(payment.method if payment else None),

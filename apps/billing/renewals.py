@@ -24,6 +24,7 @@ from apps.billing import (
     periods,
     run,
     subscriptions,
+    together,
     trials,
 )
 from apps.billing.dunning_models import Dunning
@@ -175,6 +176,8 @@ def paid_many(payment_ids: Sequence[UUID]) -> None:
     families = [one.parent_id or one.pk for one in held.values()]
     if len(set(families)) < len(families) or len(held) < len([key for key in of.values() if key]):
         raise gather.Apart("Payments of one subscription")
+    for lead in held.values():
+        _lock_others(lead)
     bills = invoices.locked_many(of)
     # Read when nobody can change them any more.
     links = InvoicePayment.objects.filter(payment__in=wanted).select_related("payment__method")
@@ -272,6 +275,7 @@ def refunded(refund_id: UUID) -> None:
     subscription = (
         subscriptions.locked(link.invoice.subscription_id) if link.invoice.subscription_id else None
     )
+    _lock_others(subscription)
     invoice = invoices.locked(link.invoice_id)
     link.refresh_from_db(fields=["failed"])
     if link.payment.purpose == Purpose.BINDING:
@@ -287,8 +291,16 @@ def _take_back(link: InvoicePayment, subscription: Subscription | None, invoice:
     invoices.take_back(invoice, link.payment.refunds.filter(state=RefundState.SUCCEEDED))
     if subscription is None or not was_paid or invoice.state != InvoiceState.REFUNDED:
         return
-    if subscription.is_live and _pays_for_now(invoice, subscription):
-        subscriptions.cancel(subscription, at_period_end=False)
+    sold_with = together.led_by(subscription) if invoice.purpose == InvoicePurpose.NEW else []
+    for one in [subscription, *sold_with]:
+        if one.is_live and _pays_for_now(invoice, one):
+            subscriptions.cancel(one, at_period_end=False)
+
+
+def _lock_others(lead: Subscription | None) -> None:
+    """Before the invoice, as everybody locks a subscription before its invoices."""
+    if lead is not None:
+        together.led_by(lead)
 
 
 def _pays_for_now(invoice: Invoice, subscription: Subscription) -> bool:

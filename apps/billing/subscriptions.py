@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
+from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -24,9 +25,11 @@ from apps.billing import (
     paying,
     periods,
     phases,
+    together,
 )
 from apps.billing.arrangements import ChangeState, SubscriptionChange
 from apps.billing.dunning_results import STEP
+from apps.billing.engine import Credit
 from apps.billing.models import (
     LIVE,
     RUNNING,
@@ -133,11 +136,14 @@ def start(subscription: Subscription, invoice: Invoice, payment: Payment | None 
     subscription.started_at = clock.now()
     subscription.method_id = payment.method_id if payment else None
     gather.at_end(_write_started, [subscription])
-    _give_days(invoice, terms[0], today, end)
+    _give_days(subscription, invoice, terms[0], today, end)
     discounts.begin(subscription, regular)
     plan(subscription)
     events.publish("billing.SubscriptionStarted", subscription.pk, customer_id=subscription.customer_id)
-    if not is_trial:
+    for one in together.led_by(subscription):
+        if one.state == _S.PENDING:
+            start(one, invoice, payment)
+    if not is_trial and subscription.pk == invoice.subscription_id:
         letters.first_payment(subscription, invoice, payment)
 
 
@@ -159,13 +165,16 @@ def _write_started(started: Sequence[Subscription]) -> None:
     bulk.update(Subscription, _STARTED, [_started(one) for one in started])
 
 
-def _give_days(invoice: Invoice, phase: SubscriptionPhase, start: date, end: date) -> None:
-    """The lines of a first sale are of these days."""
+def _give_days(
+    subscription: Subscription, invoice: Invoice, phase: SubscriptionPhase, start: date, end: date
+) -> None:
+    """Its lines of a first sale are of these days."""
     prefetch_related_objects([invoice], "lines")
-    for line in invoice.lines.all():
+    mine = [line for line in invoice.lines.all() if line.subscription_id == subscription.pk]
+    for line in mine:
         line.phase = phase
         line.period_date, line.period_start, line.period_end = start, start, end
-    gather.at_end(_write_days, invoice.lines.all())
+    gather.at_end(_write_days, mine)
 
 
 def _write_days(lines: Sequence[InvoiceLine]) -> None:
@@ -281,6 +290,41 @@ def cancel(
     return subscription
 
 
+def undo(subscription: Subscription, *, actor: str = "") -> None:
+    """What a locked running subscription was first sold for cannot be given: it is over, and never cost anything.
+
+    All that its lines of its first invoice have left goes back by the payment it came with, whatever days have passed.
+    """
+    subscription.cancelled_at = subscription.cancelled_at or clock.now()
+    _stop_charges(subscription)
+    held.let_go(subscription, actor=actor)
+    first = InvoiceLine.objects.filter(
+        subscription=subscription, period_start__isnull=False, invoice__purpose=InvoicePurpose.NEW
+    )
+    back = [
+        Credit(line.pk, line.period_start, line.period_end, line.amount - line.credited)
+        for line in first.order_by("pk")
+        if line.period_start and line.period_end and line.amount > line.credited
+    ]
+    if not _void_if_all(back):
+        adjusting.credit(back, reason=CreditReason.CANCELLATION, to_card=True, actor=actor)
+    data = {"reason": "not delivered", "now": True}
+    journal.record("subscription.cancelled", KIND, subscription.pk, actor=actor, data=data)
+    end(subscription, _S.CANCELLED, "not_delivered")
+
+
+def _void_if_all(back: list[Credit]) -> bool:
+    """Of an invoice that nobody has paid yet, with nothing left of it, there is nothing to note: it is void."""
+    lines = InvoiceLine.objects.filter(pk__in=[one.line for one in back]).values("invoice")
+    invoice = Invoice.objects.select_for_update(no_key=True).filter(pk__in=lines).first()
+    if invoice is None or invoice.state != InvoiceState.OPEN:
+        return False
+    if sum((one.amount for one in back), Decimal("0.00")) < invoice.due_money.amount:
+        return False
+    invoices.void(invoice)
+    return True
+
+
 def uncancel(subscription: Subscription, *, actor: str = "") -> Subscription:
     """Goes on as if it had not been cancelled. Raises Refused: `not_cancelled`, `period_over`."""
     with transaction.atomic():
@@ -308,6 +352,11 @@ def end(subscription: Subscription, state: str, reason: str) -> None:
     """A locked subscription is over, its add-ons with it: nothing is planned any more, the product goes off."""
     for addon in locked_addons(subscription):
         end(addon, state, "parent")
+    if subscription.state == _S.PENDING:
+        # It was never paid for, nor were those whose money was to come with it.
+        for one in together.led_by(subscription):
+            if one.state == _S.PENDING:
+                end(one, state, reason)
     held.let_go(subscription)
     drop_change(subscription)
     bounds.forget(subscription)

@@ -37,6 +37,8 @@ KINDS = {
     "orders.fulfil": _("Выдача продукта"),
     "orders.give_back": _("Деньги за неисполненное"),
     "orders.watch": _("Присмотр за обещанным сроком"),
+    "orders.start": _("Исполнение заказа по дате"),
+    "orders.expire": _("Срок черновика заказа"),
     "notifications.send": _("Отправка сообщения"),
     "notifications.follow": _("Что стало с сообщением"),
     "payments.send": _("Отправка платежа"),

@@ -21,7 +21,7 @@ from apps.billing.admin import Documents
 from apps.catalog import parameters
 from apps.core import clock, console
 from apps.core.errors import Refused
-from apps.orders import asking, deciding, fulfilment, history, task_admin
+from apps.orders import asking, cancelling, deciding, fulfilment, history, task_admin
 from apps.orders.models import Fulfilment, Order, OrderItem, Service
 
 ORDER_COLOURS = {
@@ -125,6 +125,35 @@ class OrderAdmin(HistoryAdmin):
     inlines = (ItemInline, FulfilmentInline)
     exclude = ("channel_id", "legal_entity", "request_key")
     readonly_fields = ("shown_history",)
+    actions_detail = ("cancel_order", "keep_order")
+
+    def has_support_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Who may act for a customer."""
+        return bool(request.rights.may("manager", "support"))
+
+    @action(description=_("Отменить заказ"), url_path="cancel", permissions=["support"])
+    def cancel_order(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        order = get_object_or_404(Order, pk=object_id)
+        form = ReasonForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            why, who = form.cleaned_data["reason"], request.user.get_username()
+            return _done(
+                request, order, lambda: cancelling.cancel(order, reason=why, actor=who, decided=True)
+            )
+        notes = [
+            str(_("Неоплаченное снимется. За то, что ещё не выдано, деньги вернутся полностью.")),
+            str(_("Выданное останется: такую подписку отключают отдельно.")),
+        ]
+        return console.form_page(self, request, form, _("Отменить заказ"), notes=notes)
+
+    @action(description=_("Не отменять"), url_path="keep", permissions=["support"])
+    def keep_order(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        order = get_object_or_404(Order, pk=object_id)
+        form = ReasonForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            why, who = form.cleaned_data["reason"], request.user.get_username()
+            return _done(request, order, lambda: cancelling.refuse(order, reason=why, actor=who))
+        return console.form_page(self, request, form, _("Не отменять заказ"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
         return super().get_queryset(request).prefetch_related("items")
@@ -140,6 +169,12 @@ class OrderAdmin(HistoryAdmin):
     @display(description=_("сумма"), ordering="total")
     def shown_total(self, row: Order) -> str:
         return str(row.money)
+
+
+class ReasonForm(forms.Form):
+    """Why, for the history."""
+
+    reason = forms.CharField(label=_("Причина"), max_length=300, widget=UnfoldAdminTextInputWidget)
 
 
 class HandOverForm(forms.Form):
@@ -304,11 +339,11 @@ class ServicesOfCustomer(console.Belongings):
 console.show_below(Customer, OrdersOfCustomer, ServicesOfCustomer)
 
 
-def _done(request: HttpRequest, row: Fulfilment, change: Callable[[], Any]) -> HttpResponse:
+def _done(request: HttpRequest, row: Fulfilment | Order, change: Callable[[], Any]) -> HttpResponse:
     try:
         change()
     except Refused as refusal:
         messages.error(request, str(refusal.message))
     else:
         messages.success(request, _("Готово"))
-    return redirect(reverse("admin:orders_fulfilment_change", args=[row.pk]))
+    return redirect(reverse(f"admin:orders_{row._meta.model_name}_change", args=[row.pk]))

@@ -24,8 +24,9 @@ from apps.billing.models import Subscription
 from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.journal.api import idempotent
+from apps.orders import cancelling
 from apps.orders.models import Order, OrderItem, OrderState, Service
-from apps.orders.placing import LIMIT, open_payment_page, place_order
+from apps.orders.placing import LIMIT, Wanted, open_payment_page, place_order
 from apps.orders.rules import Declared
 from apps.payments.models import Payment
 from apps.policies import numbering
@@ -78,6 +79,7 @@ ANSWER = {
     "services": [],
     "created_at": "2026-11-27T09:15:00Z",
     "scheduled_at": None,
+    "cancels": None,
 }
 SERVICE = {
     "id": "01938e2b-0c22-7e10-9d55-7f8a9b0c1d2e",
@@ -109,10 +111,24 @@ class DeclaredData(serializers.Serializer[Any]):
     )
 
 
+class NewItem(serializers.Serializer[Any]):
+    """One product of an order of several."""
+
+    offer = serializers.IntegerField(min_value=1, help_text=_("Номер предложения"))
+    quantity = serializers.IntegerField(default=1, min_value=1, max_value=LIMIT)
+    expected_price = serializers.DecimalField(14, 2, required=False, allow_null=True)
+    answers = serializers.DictField(required=False)
+
+
 class NewOrder(serializers.Serializer[Any]):
     """What is ordered, by whom, and where the customer returns after paying."""
 
-    offer = serializers.IntegerField(min_value=1, help_text=_("Номер предложения"))
+    offer = serializers.IntegerField(required=False, min_value=1, help_text=_("Номер предложения"))
+    items = NewItem(
+        many=True,
+        required=False,
+        help_text=_("Вместо offer: несколько товаров одним счётом и платежом, без пробных периодов"),
+    )
     customer = CustomerData()
     quantity = serializers.IntegerField(default=1, min_value=1, max_value=LIMIT)
     subscription = serializers.UUIDField(
@@ -151,10 +167,27 @@ class NewOrder(serializers.Serializer[Any]):
         ),
     )
 
+    scheduled_at = serializers.DateTimeField(
+        required=False,
+        allow_null=True,
+        help_text=_("Не раньше этого момента: до него ничего не списывается и не выдаётся"),
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("offer" in attrs) == bool(attrs.get("items")):
+            raise serializers.ValidationError({"offer": _("Нужно одно из двух: offer или items")})
+        return attrs
+
     def validate_return_url(self, value: str) -> str:
         if not value.startswith(("https://", "http://")):
             raise serializers.ValidationError(_("Нужен адрес, который начинается с https://"))
         return value
+
+
+class Reason(serializers.Serializer[Any]):
+    """Why, in words."""
+
+    reason = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
 
 
 class InstrumentsOf(serializers.Serializer[Any]):
@@ -223,6 +256,7 @@ class OrderSerializer(serializers.ModelSerializer[Order]):
     subscription = serializers.UUIDField(source="item.subscription_id", allow_null=True)
     invoice = serializers.UUIDField(source="invoice_id", allow_null=True)
     payment = PaymentSerializer(allow_null=True)
+    cancels = serializers.UUIDField(source="cancels_id", allow_null=True)
     items = ItemSerializer(many=True)
     services = serializers.SerializerMethodField()
 
@@ -315,7 +349,8 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
                 companies.set_company(customer, actor=actor_of(request), **company)
             order = place_order(
                 customer=customer,
-                offer=data["offer"],
+                offer=data.get("offer"),
+                items=[_wanted(one) for one in data.get("items", [])],
                 sold=key.listed(),
                 quantity=data["quantity"],
                 channel_id=key.channel_id,
@@ -330,10 +365,38 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
                 promo_code=data.get("promo_code", ""),
                 trial=data["trial"],
                 instrument=data["instrument"],
+                scheduled_at=data.get("scheduled_at"),
             )
         open_payment_page(order)
         order = self.get_queryset().get(pk=order.pk)
         return Response(OrderSerializer(order).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(
+        summary=_("Отменить заказ"),
+        description=_(
+            "В ответе — заказ вида cancel: completed, если отменено сразу; in_progress, если заказ уже в работе у "
+            "сотрудника и решает он. Неоплаченное снимается, за невыданное деньги возвращаются полностью. "
+            "Исполненный заказ не отменяют: 409 order_delivered."
+        ),
+        request=Reason,
+        responses=OrderSerializer,
+        examples=[
+            OpenApiExample("reason", value={"reason": "Клиент передумал"}, request_only=True),
+            OpenApiExample(
+                "cancelled",
+                value={**ANSWER, "kind": "cancel", "state": "completed", "cancels": ANSWER["id"]},
+                response_only=True,
+            ),
+        ],
+    )
+    @action(detail=True, methods=["post"], pagination_class=None, filterset_class=None)
+    @idempotent
+    def cancel(self, request: Request, pk: str = "") -> Response:
+        given = Reason(data=request.data)
+        given.is_valid(raise_exception=True)
+        order = self.get_object()
+        asked = cancelling.cancel(order, reason=given.validated_data["reason"], actor=actor_of(request))
+        return Response(OrderSerializer(self.get_queryset().get(pk=asked.pk)).data)
 
     @extend_schema(
         summary=_("Чем можно оплатить"),
@@ -367,6 +430,10 @@ def _parent(key: UUID | None) -> Subscription | None:
     if found is None:
         raise Refused("subscription_not_found", _("Такой подписки у клиента нет"), status=404)
     return found
+
+
+def _wanted(item: dict[str, Any]) -> Wanted:
+    return Wanted(item["offer"], item["quantity"], item.get("expected_price"), item.get("answers") or {})
 
 
 def _request_key(request: Request) -> str:

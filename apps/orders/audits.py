@@ -178,7 +178,15 @@ def awaiting_has_invoice() -> Iterator[str]:
     for order in (
         Order.objects.filter(kind=OrderKind.NEW).exclude(state__in=UNBILLED).select_related("invoice")
     ):
-        if order.invoice is None or not order.number or order.invoice.total != order.total:
+        if order.invoice is None:
+            # Of one for later, until then; of a draft that nobody placed, never.
+            is_unsold = order.scheduled_at is not None or (
+                order.state == OrderState.CANCELLED and not order.number
+            )
+            is_wrong = not is_unsold or order.state in {OrderState.IN_PROGRESS, OrderState.COMPLETED}
+        else:
+            is_wrong = not order.number or order.invoice.total != order.total
+        if is_wrong:
             yield f"Order {order.pk} has no invoice of {order.money}"
         elif order.state == OrderState.PENDING and order.created_at < long_ago:
             yield f"Order {order.number} has waited for its payment for 30 days"
@@ -227,7 +235,7 @@ _SUMS = """
 SELECT o.number, o.id FROM orders_order o
 LEFT JOIN billing_invoice i ON i.id = o.invoice_id
 WHERE o.kind = 'new' AND (
-    o.total IS DISTINCT FROM (SELECT sum(e.total) FROM orders_orderitem e WHERE e.order_id = o.id)
+    o.total IS DISTINCT FROM (SELECT COALESCE(sum(e.total), 0) FROM orders_orderitem e WHERE e.order_id = o.id)
     OR i.id IS NOT NULL AND i.total <> o.total)
 """
 

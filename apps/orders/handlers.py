@@ -14,16 +14,20 @@ from apps.orders import (  # noqa: F401 - three register themselves
     giving_back,
     moving,
     provisioning,
+    scheduling,
     services,
     steps,
     told,
     watching,
 )
 from apps.orders.fulfilment import FULFIL
+from apps.orders.placing import START
 
 due.task(FULFIL)(provisioning.fulfil)
 due.task(steps.GIVE_BACK)(giving_back.give_back)
 due.task(watching.WATCH)(watching.look)
+due.task(START)(scheduling.start)
+due.task(scheduling.EXPIRE)(scheduling.expire)
 lanes.steps(FULFIL, provisioning.Provisioning())
 
 

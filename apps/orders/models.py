@@ -79,6 +79,8 @@ class Order(UUIDModel):
     request_key = models.CharField(_("ключ запроса"), max_length=100, blank=True)
     actor = models.CharField(_("кто оформил"), max_length=100, blank=True)
     created_at = models.DateTimeField(_("создан"))
+    # What a draft or a scheduled order will be sold by: promo code, instrument, where the customer returns to.
+    asked = models.JSONField(_("пожелания"), default=dict, db_default={}, blank=True, editable=False)
     # Nothing is billed or done before.
     scheduled_at = models.DateTimeField(_("исполнить не раньше"), null=True, blank=True)
     closed_at = models.DateTimeField(_("закрыт"), null=True, blank=True)

@@ -175,6 +175,10 @@ def close_items(
     """Some of all `items` of a locked order are over, in `state`; with the last of them the order is, and says so."""
     others = [one.state for one in items if one not in closed]
     whole = states.of_items([*others, state]) or order.state
+    if order.state == OrderState.ASSESSING and whole != order.state:
+        # Decided, whoever it was that decided.
+        is_off = whole == OrderState.CANCELLED
+        history.change(order, OrderState.CANCELLING if is_off else OrderState.IN_PROGRESS, actor=actor)
     over: dict[str, Any] = {"closed_at": clock.now()} if whole in states.CLOSED else {}
     history.change_order(order, whole, items=closed, item_state=state, reason=reason, actor=actor, **over)
     if whole in states.CLOSED:

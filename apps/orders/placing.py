@@ -1,44 +1,56 @@
 """Placing an order: the quote is checked and frozen, the invoice issued, the payment started."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
-from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Customer
-from apps.billing import addons, collecting, discounts, invoices, promos, subscriptions, trials
+from apps.billing import addons, collecting, discounts, invoices, promos, subscriptions, together, trials
 from apps.billing.models import Collection, Invoice, InvoicePurpose, Subscription
-from apps.catalog import halts, plans
-from apps.catalog.models import Delivery, Offer, OfferQuerySet, Product, TariffVersion
-from apps.catalog.models.offers import Payer
-from apps.core import clock, events, faults, search
+from apps.catalog.models import Offer, OfferQuerySet, TariffVersion
+from apps.core import clock, due, events, faults, search
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
-from apps.orders import history, rules
+from apps.orders import history, quoting
 from apps.orders.models import Order, OrderItem, OrderState
+from apps.orders.quoting import LIMIT, Quoted, Wanted
 from apps.orders.rules import Declared
-from apps.partners.models import Partner
 from apps.payments import payments
 from apps.payments.models import Payment, PaymentState
 from apps.policies import numbering
 
-KIND = "orders.Order"
-LIMIT = 99
-"""Pieces in one order."""
+__all__ = ["KIND", "LIMIT", "START", "Wanted", "open_payment_page", "place_order"]
+
+KIND, START = "orders.Order", "orders.start"
 PATIENCE = 5.0
 """Seconds for which a customer waits for the payment page."""
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How an order is sold: what the customer has chosen beside the products."""
+
+    sold: OfferQuerySet | None = None
+    return_url: str = ""
+    declared: Declared = field(default_factory=Declared)
+    parent: Subscription | None = None
+    promo_code: str = ""
+    trial: bool | None = None
+    instrument: str = ""
 
 
 def place_order(
     *,
     customer: Customer,
-    offer: Offer | int,
+    offer: Offer | int | None = None,
+    items: Sequence[Wanted] = (),
     sold: OfferQuerySet | None = None,
     quantity: int = 1,
     channel_id: UUID | None = None,
@@ -53,42 +65,49 @@ def place_order(
     promo_code: str = "",
     trial: bool | None = None,
     instrument: str = "",
+    scheduled_at: datetime | None = None,
 ) -> Order:
     """Takes an order and starts its payment; `order.payment()` has the page to send the customer to, once sent.
 
-    With `parent` an add-on is ordered for that subscription: charged to its next bill date now, and with it then.
-    `sold` is what the channel has listed, where that is not everything. `expected_price` is what the customer saw for
-    one piece. `trial` False buys without the tariff's trial. In `return_url`, `{order}` becomes the order's id.
-    `instrument` is how the customer has chosen to pay, one of `paying.instruments`; without it the gateway's page
-    offers all it has. A second call with the same `request_key` gives the first order. Raises Refused: `offer_closed`,
-    `offer_stopped`, `sales_stopped`, `bad_quantity`, `price_changed`, `request_key_reused`, `no_connection`,
-    `customer_erased`, `bad_answers`, `trial_used`, `promo_not_for_this`, `instrument_not_offered`, and those of
-    `rules.check` and `promos.redeem`.
+    `items` are several products instead of the one `offer`: one invoice with a line of each, one payment, and a
+    subscription of each that begins with it; without trials. With `parent` an add-on is ordered for that
+    subscription: charged to its next bill date now, and with it then. `sold` is what the channel has listed, where
+    that is not everything. `expected_price` is what the customer saw for one piece. `trial` False buys without the
+    tariff's trial. In `return_url`, `{order}` becomes the order's id. `instrument` is how the customer has chosen to
+    pay, one of `paying.instruments`; without it the gateway's page offers all it has. With `scheduled_at` nothing is
+    billed before that moment. A second call with the same `request_key` gives the first order.
+
+    Raises Refused: `offer_closed`, `offer_stopped`, `sales_stopped`, `bad_quantity`, `too_many_items`,
+    `price_changed`, `request_key_reused`, `no_connection`, `customer_erased`, `bad_answers`, `trial_used`,
+    `promo_not_for_this`, `instrument_not_offered`, `paid_apart`, `bad_date`, and those of `rules.check` and
+    `promos.redeem`.
     """
-    if request_key and (earlier := _earlier(request_key, customer, offer)):
+    single = Wanted(offer, quantity, expected_price, answers or {}) if offer is not None else None
+    wanted = [single] if single else list(items)
+    if not 1 <= len(wanted) <= quoting.MOST:
+        raise Refused("too_many_items", _("Позиций в заказе: от 1 до %d") % quoting.MOST, status=400)
+    if request_key and (earlier := _earlier(request_key, customer, wanted)):
         return earlier
+    how = How(sold, return_url, declared or Declared(), parent, promo_code, trial, instrument)
+    order = Order(
+        customer=customer,
+        legal_entity_id=current_partner().legal_entity_id,
+        channel_id=channel_id,
+        channel_code=channel_code,
+        request_key=request_key,
+        actor=actor,
+        created_at=clock.now(),
+        scheduled_at=scheduled_at,
+    )
     try:
         with transaction.atomic():
-            order = _place(
-                customer=customer,
-                offer=_offer_on_sale(offer, sold, channel_code),
-                quantity=_checked(quantity),
-                channel_id=channel_id,
-                channel_code=channel_code,
-                expected_price=expected_price,
-                return_url=return_url,
-                actor=actor,
-                request_key=request_key,
-                declared=declared or Declared(),
-                answers=answers or {},
-                parent=parent,
-                promo_code=promo_code,
-                trial=trial,
-                instrument=instrument,
-            )
+            if scheduled_at is None:
+                place(order, wanted, how)
+            else:
+                _accept(order, wanted, how)
     except IntegrityError:
         # A double click: the other one was first.
-        if request_key and (earlier := _earlier(request_key, customer, offer)):
+        if request_key and (earlier := _earlier(request_key, customer, wanted)):
             return earlier
         raise
     faults.at("orders.placed")
@@ -119,111 +138,190 @@ def _let_others_use_the_connection() -> None:
         connection.close()
 
 
-def _place(
-    *,
-    customer: Customer,
-    offer: Offer,
-    quantity: int,
-    expected_price: Decimal | None,
-    return_url: str,
-    declared: Declared,
-    answers: Mapping[str, Any],
-    parent: Subscription | None,
-    promo_code: str,
-    trial: bool | None,
-    instrument: str,
-    **given: Any,
-) -> Order:
-    _check_known(customer)
-    version, price = offer.current_version(), offer.unit_price
+def place(order: Order, wanted: Sequence[Wanted], how: How, *, keys: Sequence[UUID] = ()) -> None:
+    """Sells an order that is new, or a locked one that waited for this (its items have `keys`), in a transaction."""
+    _check_known(order.customer)
+    parent = subscriptions.locked(how.parent.pk) if how.parent else None
+    if parent is not None and len(wanted) > 1:
+        raise Refused("paid_apart", _("Дополнение к подписке заказывают отдельно"))
+    quoted = []
+    for position, one in enumerate(wanted, start=1):
+        found = _quoted(order, one, how, position)
+        if keys:
+            found.item.pk = keys[position - 1]
+        found.item.subscription = _subscribed(order, found, how, parent, others=len(wanted) - 1)
+        quoted.append(found)
+    _sell(order, quoted, how, parent)
+
+
+def _sell(order: Order, quoted: list[Quoted], how: How, parent: Subscription | None) -> None:
+    lead, version = quoted[0].item.subscription, quoted[0].version
+    if lead is None:
+        raise ValueError("Nothing was subscribed to")
+    _check_paid_together([one.item.subscription for one in quoted if one.item.subscription])
+    invoice = order.invoice = _billed(order, quoted, parent, how.promo_code)
+    is_free = bool(lead.trial_days) and not _is_bound_first(lead, version)
+    if not is_free and lead.collection == Collection.CHARGE:
+        back = how.return_url.replace("{order}", str(order.pk))
+        invoices.pay(invoice, return_url=back, instrument=how.instrument)
+    _written(order, [one.item for one in quoted], OrderState.PENDING)
+    # The parts of a bundle are sold with it. In one order, so that two sales do not wait for each other.
+    for sold in sorted({key for one in quoted for key in (one.version.pk, *one.item.terms["deliver"])}):
+        TariffVersion(pk=sold).mark_sold(clock.wall())
+    if order.scheduled_at is None:
+        events.publish(
+            "orders.OrderPlaced", order.pk, customer_id=order.customer_id, channel_id=order.channel_id
+        )
+    invoices.issue(invoice)
+    if is_free:
+        if not trials.begin(lead, invoice):
+            raise _trial_used()
+        invoices.mark_paid(invoice)
+    elif lead.collection != Collection.CHARGE:
+        collecting.begin(lead, invoice)
+    _number(order)
+    faults.at("orders.placed-not-committed")
+
+
+def _accept(order: Order, wanted: Sequence[Wanted], how: How) -> None:
+    """An order for later: checked and numbered now, sold when its moment comes."""
+    if order.scheduled_at is None or order.scheduled_at <= clock.now():
+        raise Refused("bad_date", _("Дата исполнения уже прошла"), status=400)
+    if how.parent is not None:
+        raise Refused("paid_apart", _("Дополнение к подписке заказывают сразу"))
+    _check_known(order.customer)
+    items = [_quoted(order, one, how, position).item for position, one in enumerate(wanted, start=1)]
+    keep(order, items, how)
+    _written(order, items, OrderState.PENDING)
+    due.schedule(START, order.pk, order.scheduled_at)
+    events.publish("orders.OrderPlaced", order.pk, customer_id=order.customer_id, channel_id=order.channel_id)
+    _number(order)
+
+
+def keep(order: Order, items: Sequence[OrderItem], how: How) -> None:
+    """Writes into an unsaved order what it will be sold by later."""
+    order.total = sum((one.total for one in items), Decimal("0.00"))
+    order.currency = items[0].tariff_version.currency
+    order.asked = {
+        "return_url": how.return_url,
+        "promo_code": how.promo_code,
+        "trial": how.trial,
+        "instrument": how.instrument,
+    }
+
+
+def _quoted(order: Order, wanted: Wanted, how: How, position: int) -> Quoted:
+    return quoting.quote(
+        order,
+        wanted,
+        position=position,
+        sold=how.sold,
+        customer=order.customer,
+        declared=how.declared,
+    )
+
+
+def _subscribed(
+    order: Order, found: Quoted, how: How, parent: Subscription | None, *, others: int
+) -> Subscription:
+    customer, offer, version, item = order.customer, found.offer, found.version, found.item
     if parent is not None:
-        parent = subscriptions.locked(parent.pk)
-        addons.check(parent, customer_id=customer.pk, count=version.period_count, unit=version.period_unit)
-    if expected_price is not None and expected_price != price:
-        raise Refused("price_changed", _("Цена изменилась: обновите страницу"), price=str(price))
-    if told := rules.answers(offer, answers):
-        given["answers_text"] = json.dumps(told, ensure_ascii=False)
-    rules.check(customer, offer, declared)
-    order, item = _quoted(customer, offer, version, quantity, declared, **given)
+        count, unit = version.period_count, version.period_unit
+        addons.check(parent, customer_id=customer.pk, count=count, unit=unit)
+    if others and item.terms.get("hold"):
+        raise Refused("paid_apart", _("«%s» оплачивают отдельно: деньги сначала удерживаются") % item.name)
+    terms = {**item.terms, together.OTHERS: others} if others and item.position == 1 else item.terms
     subscription = subscriptions.create(
         customer=customer,
         offer=offer,
         version=version,
         name=item.name,
-        quantity=quantity,
+        quantity=item.quantity,
         channel_id=order.channel_id,
         channel_code=order.channel_code,
-        terms=item.terms,
+        terms=terms,
         parent=parent,
-        with_trial=_with_trial(customer, offer, trial),
-        instrument=instrument,
+        with_trial=not others and _with_trial(customer, offer, how.trial),
+        instrument=how.instrument,
     )
     collecting.prepare(subscription)
-    invoice = _billed(order, item, subscription, offer, parent, promo_code)
-    is_free = bool(subscription.trial_days) and not _is_bound_first(subscription, version)
-    if not is_free and subscription.collection == Collection.CHARGE:
-        back = return_url.replace("{order}", str(order.pk))
-        invoices.pay(invoice, return_url=back, instrument=instrument)
-    item.subscription, order.invoice = subscription, invoice
-    _written(order, item)
-    # The parts of a bundle are sold with it. In one order, so that two sales do not wait for each other.
-    for sold in sorted({version.pk, *item.terms["deliver"]}):
-        TariffVersion(pk=sold).mark_sold(clock.wall())
-    events.publish("orders.OrderPlaced", order.pk, customer_id=customer.pk, channel_id=order.channel_id)
-    invoices.issue(invoice)
-    if is_free:
-        if not trials.begin(subscription, invoice):
-            raise _trial_used()
-        invoices.mark_paid(invoice)
-    elif subscription.collection != Collection.CHARGE:
-        collecting.begin(subscription, invoice)
-    _number(order)
-    faults.at("orders.placed-not-committed")
-    return order
+    return subscription
 
 
-def _written(order: Order, item: OrderItem) -> None:
-    """All that was asked is known by now: written once, with both states that it has been through."""
-    order.state = item.state = OrderState.PENDING
-    order.save(force_insert=True)
-    item.save(force_insert=True)
-    accepted, pending = OrderState.ACKNOWLEDGED, OrderState.PENDING
-    history.record_many([(order, "", accepted), (order, accepted, pending)], actor=order.actor)
+def _check_paid_together(subscriptions: Sequence[Subscription]) -> None:
+    """One invoice is paid in one way, in one currency."""
+    if len({(one.collection, one.currency) for one in subscriptions}) > 1:
+        raise Refused("paid_apart", _("Эти товары оплачивают по-разному: оформите их отдельными заказами"))
 
 
-def _billed(
-    order: Order,
-    item: OrderItem,
-    subscription: Subscription,
-    offer: Offer,
-    parent: Subscription | None,
-    promo_code: str,
-) -> Invoice:
+def _written(order: Order, items: Sequence[OrderItem], state: str) -> None:
+    """All that was asked is known by now: written once, with the states that it has been through."""
+    is_new = order._state.adding
+    was = "" if is_new else order.state
+    order.state = state
+    for one in items:
+        one.state = state
+    order.save(force_insert=is_new)
+    if is_new:
+        OrderItem.objects.bulk_create(items)
+    else:
+        for one in items:
+            one.save(force_update=True)
+    if was != state:
+        accepted = OrderState.ACKNOWLEDGED
+        history.record_many([(order, was, accepted), (order, accepted, state)], actor=order.actor)
+
+
+def _billed(order: Order, quoted: list[Quoted], parent: Subscription | None, promo_code: str) -> Invoice:
     """The order's invoice: of nothing where it begins with a trial, less what a promo code takes off."""
+    lead, *others = [one.item.subscription for one in quoted if one.item.subscription]
     if parent is not None:
         if promo_code:
             raise Refused("promo_not_for_this", _("Промокод действует на основную подписку"))
-        invoice = addons.draft(subscription, parent, purpose=InvoicePurpose.NEW, order_id=order.pk)
+        invoice = addons.draft(lead, parent, purpose=InvoicePurpose.NEW, order_id=order.pk)
+        quoted[0].item.total = invoice.total
     else:
-        discount = _redeemed(item, order, subscription, offer, promo_code) if promo_code else Decimal("0.00")
+        off = _redeemed(order, quoted, promo_code) if promo_code else {}
+        nothing = Decimal("0.00")
         invoice = invoices.draft(
-            subscription=subscription, purpose=InvoicePurpose.NEW, order_id=order.pk, discount=discount
+            subscription=lead,
+            purpose=InvoicePurpose.NEW,
+            order_id=order.pk,
+            discount=off.get(lead.pk, nothing),
+            others=[(one, off.get(one.pk, nothing)) for one in others],
         )
-    order.total = item.total = invoice.total
+        if others:
+            amounts = dict(invoice.lines.values_list("position", "amount"))
+            for one in quoted:
+                one.item.total = amounts[one.item.position]
+        else:
+            quoted[0].item.total = invoice.total
+    order.total, order.currency = invoice.total, invoice.currency
     return invoice
 
 
-def _redeemed(
-    item: OrderItem, order: Order, subscription: Subscription, offer: Offer, promo_code: str
-) -> Decimal:
-    redemption = promos.redeem(
-        promo_code,
-        subscription=subscription,
-        offer=offer,
-        quantity=item.quantity,
-        channel_code=order.channel_code,
-    )
-    return discounts.off(subscription.money.amount, redemption.percent, redemption.amount)
+def _redeemed(order: Order, quoted: list[Quoted], promo_code: str) -> dict[UUID, Decimal]:
+    """What a promo code takes off, by subscription: off the first product that it is for."""
+    for one in quoted:
+        subscription = one.item.subscription
+        if subscription is None:
+            continue
+        try:
+            with transaction.atomic():
+                redemption = promos.redeem(
+                    promo_code,
+                    subscription=subscription,
+                    offer=one.offer,
+                    quantity=one.item.quantity,
+                    channel_code=order.channel_code,
+                )
+        except Refused:
+            if one is quoted[-1]:
+                raise
+            continue
+        off = discounts.off(subscription.money.amount, redemption.percent, redemption.amount)
+        return {subscription.pk: off}
+    return {}
 
 
 def _with_trial(customer: Customer, offer: Offer, wanted: bool | None) -> bool:
@@ -247,65 +345,9 @@ def _is_bound_first(subscription: Subscription, version: TariffVersion) -> bool:
     return version.trial_needs_method and subscription.collection == Collection.CHARGE
 
 
-def _quoted(
-    customer: Customer,
-    offer: Offer,
-    version: TariffVersion,
-    quantity: int,
-    declared: Declared,
-    *,
-    answers_text: str = "",
-    **given: Any,
-) -> tuple[Order, OrderItem]:
-    """An order of one product and its item, not written yet."""
-    with translation.override("ru"):
-        name = f"{offer.tariff.product}, {offer.tariff.name}"
-    is_bundle = offer.tariff.product.delivery == Delivery.BUNDLE
-    sold = [(version, offer.tariff.product)]
-    if is_bundle:
-        sold = [(part.current, part.product) for part in version.parts() if part.current]
-    total = offer.unit_price * quantity
-    order = Order(
-        customer=customer,
-        legal_entity_id=current_partner().legal_entity_id,
-        total=total,
-        currency=version.currency,
-        created_at=clock.now(),
-        **given,
-    )
-    item = OrderItem(
-        order=order,
-        offer=offer,
-        product_id=offer.tariff.product_id,
-        tariff_version=version,
-        name=name[:300],
-        quantity=quantity,
-        price=offer.unit_price,
-        total=total,
-        terms=_agreed(offer, version, sold, declared),
-        answers_text=answers_text,
-    )
-    return order, item
-
-
-def _agreed(
-    offer: Offer, version: TariffVersion, sold: Sequence[tuple[TariffVersion, Product]], declared: Declared
-) -> dict[str, Any]:
-    """What is sold, by which documents and plans, to whom the customer says to be."""
-    terms: dict[str, Any] = {"vat_code": version.vat_code, "deliver": [one.pk for one, _product in sold]}
-    terms |= plans.frozen(sold)
-    if documents := offer.tariff.product.documents_on(clock.today()):
-        terms["documents"] = [one.pk for one in documents]
-    if offer.hold_first and offer.payer == Payer.CHARGE:
-        terms["hold"] = True
-    if kept := declared.kept():
-        terms["declared"] = kept
-    if promised_at := halts.promise(offer):
-        terms["promised_at"] = promised_at.isoformat()
-    return terms
-
-
 def _number(order: Order) -> None:
+    if order.number:
+        return
     [order.number] = numbering.allot(
         "order",
         legal_entity_id=order.legal_entity_id,
@@ -316,37 +358,17 @@ def _number(order: Order) -> None:
     search.index(KIND, order.pk, [order.number])
 
 
-def _offer_on_sale(offer: Offer | int, sold: OfferQuerySet | None = None, channel_code: str = "") -> Offer:
-    """The partner's offer as it stands now: what the caller holds may be an hour old, or another partner's."""
-    partner = current_partner()
-    if partner.status in {Partner.Status.STOPPED, Partner.Status.CLOSED}:
-        raise Refused("sales_stopped", _("Продажи сейчас остановлены"))
-    key = offer.pk if isinstance(offer, Offer) else offer
-    offers = Offer.objects.listed(partner.pk, channel_code) if sold is None else sold
-    found = offers.filter(pk=key).first()
-    if found is None:
-        raise Refused("offer_closed", _("Это предложение больше не продаётся"), status=404)
-    halts.check(found)
-    return found
-
-
 def _check_known(customer: Customer) -> None:
     """Locked, as erasure locks it: what is ordered before that is cancelled by it, and nothing is ordered after."""
     if Customer.objects.select_for_update(no_key=True).get(pk=customer.pk).erased_at:
         raise Refused("customer_erased", _("Данные этого клиента стёрты"))
 
 
-def _checked(quantity: int) -> int:
-    if not 1 <= quantity <= LIMIT:
-        raise Refused("bad_quantity", _("Количество: от 1 до 99"), status=400)
-    return quantity
-
-
-def _earlier(request_key: str, customer: Customer, offer: Offer | int) -> Order | None:
+def _earlier(request_key: str, customer: Customer, wanted: Sequence[Wanted]) -> Order | None:
     order = Order.objects.filter(request_key=request_key).first()
     if order is None:
         return None
-    wanted = offer.pk if isinstance(offer, Offer) else offer
-    if order.customer_id != customer.pk or order.item.offer_id != wanted:
+    offers = list(order.items.values_list("offer_id", flat=True))
+    if order.customer_id != customer.pk or offers != [one.offer_id for one in wanted]:
         raise Refused("request_key_reused", _("С этим ключом уже оформлен другой заказ"), status=422)
     return order

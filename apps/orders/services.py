@@ -1,6 +1,6 @@
 """Services follow money: made when an order is paid, extended by a renewal, off when the subscription is over."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from django.db.models import F
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing import subscriptions
+from apps.billing import subscriptions, together
 from apps.billing.models import LIVE, RUNNING, Invoice, InvoicePurpose, Subscription
 from apps.catalog.models import TariffVersion
 from apps.core import clock, events
@@ -29,6 +29,9 @@ from apps.payments import payments
 __all__ = ["customer_erased", "expire_order", "invoice_paid", "place_order", "subscription_ended"]
 
 
+_GOING_ON = {OrderState.IN_PROGRESS, OrderState.HELD, OrderState.ASSESSING}
+
+
 def invoice_paid(invoice_id: UUID) -> None:
     """Plans what a paid invoice entitles to. Safe to repeat: the database holds one fulfilment of each."""
     invoice = Invoice.objects.get(pk=invoice_id)
@@ -37,6 +40,7 @@ def invoice_paid(invoice_id: UUID) -> None:
     # Whoever ends the subscription locks it too: what is planned here is seen there, or not planned at all.
     subscription = subscriptions.locked(invoice.subscription_id)
     if invoice.purpose == InvoicePurpose.NEW:
+        together.led_by(subscription)
         order = Order.objects.select_for_update(no_key=True).get(invoice=invoice)
         _deliver_order(order, invoice, subscription)
     elif subscription.is_live:
@@ -46,12 +50,41 @@ def invoice_paid(invoice_id: UUID) -> None:
 def _deliver_order(order: Order, invoice: Invoice, subscription: Subscription) -> None:
     if order.state != OrderState.PENDING:
         return
-    if not subscription.is_live:
+    items = list(order.items.all())
+    bought = {one.pk: subscription for one in items if one.subscription_id == subscription.pk}
+    if len(bought) < len(items):
+        with_theirs = order.items.select_related("subscription")
+        bought = {one.pk: one.subscription for one in with_theirs if one.subscription}
+    live = [one for one in items if bought[one.pk].is_live]
+    if not live:
         _cancel(order, _("Подписка завершена"))
         return
-    item = order.item
-    versions = TariffVersion.objects.select_related("tariff__product").in_bulk(item.terms["deliver"])
-    until = max(line.period_end for line in invoice.lines.all() if line.period_end)
+    wanted = {key for one in live for key in one.terms["deliver"]}
+    versions = TariffVersion.objects.select_related("tariff__product").in_bulk(wanted)
+    until: dict[Any, date] = {}
+    for line in invoice.lines.all():
+        if line.period_end:
+            until[line.subscription_id] = max(
+                until.get(line.subscription_id, line.period_end), line.period_end
+            )
+    for item in live:
+        mine = bought[item.pk]
+        _deliver(item, order, invoice, mine, versions, until[mine.pk])
+    reason = _("Оплачен") if invoice.paid_at else ""
+    history.change_order(order, OrderState.IN_PROGRESS, items=live, reason=reason)
+    if over := [one for one in items if one not in live]:
+        moves.close_items(order, items, over, OrderState.CANCELLED, reason=_("Подписка завершена"))
+
+
+def _deliver(
+    item: OrderItem,
+    order: Order,
+    invoice: Invoice,
+    subscription: Subscription,
+    versions: dict[int, TariffVersion],
+    until: date,
+) -> None:
+    """As many services as pieces, of a bundle one of each part."""
     for _piece in range(item.quantity):
         for key in item.terms["deliver"]:
             service = new_service(subscription, versions[key])
@@ -64,8 +97,6 @@ def _deliver_order(order: Order, invoice: Invoice, subscription: Subscription) -
                 period_end=until,
                 **_agreed(item, key),
             )
-    reason = _("Оплачен") if invoice.paid_at else ""
-    history.change_order(order, OrderState.IN_PROGRESS, items=[item], reason=reason)
 
 
 def _agreed(item: OrderItem, version_id: int) -> dict[str, Any]:
@@ -141,7 +172,7 @@ def subscription_ended(subscription_id: UUID) -> None:
         switch_off(service, _("Подписка завершена"))
     begun = OrderItem.objects.filter(subscription=subscription_id, action=ItemAction.ADD)
     order = Order.objects.select_for_update(no_key=True).filter(pk__in=begun.values("order")).first()
-    if order is None or order.state != OrderState.IN_PROGRESS:
+    if order is None or order.state not in _GOING_ON:
         return
     items = list(order.items.all())
     over = [one for one in items if one.subscription_id == subscription_id and one.state not in states.CLOSED]

@@ -47,6 +47,8 @@ def of_items(states: Iterable[str]) -> str | None:
         return None
     if found == {_O.COMPLETED}:
         return _O.COMPLETED
+    if found == {_O.REJECTED}:
+        return _O.REJECTED
     if _O.COMPLETED in found:
         return _O.PARTIAL
     return _O.FAILED if _O.FAILED in found else _O.CANCELLED

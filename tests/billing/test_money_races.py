@@ -44,7 +44,7 @@ from apps.billing.promotion_models import PromoCode, PromoRedemption, Promotion
 from apps.core import audit, clock
 from apps.core.errors import Refused
 from apps.core.money import Money
-from apps.orders import placing
+from apps.orders import placing, quoting
 from apps.orders.models import Order
 from apps.partners import books
 from apps.payments import payments
@@ -280,7 +280,7 @@ def test_one_order_sent_twice(shop: Shop, run: Runner, locked: bool) -> None:
         )
 
     indexes = ("orders_order_request_key",)
-    done = run(order, (placing, "_quoted"), order, Customer, indexes=indexes)
+    done = run(order, (quoting, "quote"), order, Customer, indexes=indexes)
     assert (done.first == done.second) is locked
     assert Order.objects.count() == (1 if locked else 2)
 
@@ -294,7 +294,7 @@ def test_the_index_alone_makes_one_order_of_two_clicks(shop: Shop, monkeypatch: 
         )
 
     without_lock(monkeypatch, Customer)
-    done = race(monkeypatch, shop.partner, order, (placing, "_quoted"), order)
+    done = race(monkeypatch, shop.partner, order, (quoting, "quote"), order)
     assert (done.overtook, done.first, Order.objects.count()) == (True, done.second, 1)
 
 

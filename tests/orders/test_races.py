@@ -19,7 +19,7 @@ from apps.core import bulk, clock, due
 from apps.core.errors import Refused
 from apps.core.models import Event
 from apps.ledger.models import Transfer
-from apps.orders import fulfilment, history, moving, placing, services
+from apps.orders import fulfilment, history, moving, quoting, services
 from apps.orders.models import Fulfilment, Order, OrderItem, OrderState, Service
 from apps.orders.placing import place_order
 from apps.payments import payments, refund_calls
@@ -248,7 +248,7 @@ def test_erasing_a_customer_who_orders(shop: Shop, run: Runner, locked: bool) ->
     offer, customer = shop.offer(), shop.customer()
     run(
         lambda: place_order(customer=customer, offer=offer, return_url="https://shop.example/"),
-        (placing, "_quoted"),
+        (quoting, "quote"),
         lambda: customers.erase(customer, actor="test"),
         Customer,
     )
