@@ -97,6 +97,7 @@ BARE = {
     "apps/core/codes.py": "the alphabet",
     "apps/orders/api.py:ANSWER": "an example answer",
     "apps/orders/api.py:ITEM": "an example answer",
+    "apps/orders/api.py:WHY": "an example request",
     "apps/orders/api.py:SERVICE": "an example answer",
     "apps/orders/inventory_api.py:EXAMPLE": "an example answer",
     "apps/orders/fulfilment_api.py:HEARD": "an example answer",

@@ -81,6 +81,7 @@ ANSWER = {
     "scheduled_at": None,
     "cancels": None,
 }
+WHY = {"reason": "Клиент передумал"}
 SERVICE = {
     "id": "01938e2b-0c22-7e10-9d55-7f8a9b0c1d2e",
     "name": "Антивирус Щит, Помесячно",
@@ -381,7 +382,7 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         request=Reason,
         responses=OrderSerializer,
         examples=[
-            OpenApiExample("reason", value={"reason": "Клиент передумал"}, request_only=True),
+            OpenApiExample("reason", value=WHY, request_only=True),
             OpenApiExample(
                 "cancelled",
                 value={**ANSWER, "kind": "cancel", "state": "completed", "cancels": ANSWER["id"]},
