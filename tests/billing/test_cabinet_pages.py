@@ -212,7 +212,7 @@ def test_what_is_asked_at_the_end_is_told_in_the_cabinet_or_by_staff(
         pattern=r"\d\d\.\d\d\.\d{4}",
     )
     one, two = shop.buy(offer), shop.buy(offer)
-    assert {row.state for row in Fulfilment.objects.all()} == {"needs_staff"}
+    assert {row.state for row in Fulfilment.objects.all()} == {"info_needed"}
     assert "дата рождения" in Fulfilment.objects.all()[0].error
     service = shop.service(one)
     mine = browser(one.customer)

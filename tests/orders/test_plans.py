@@ -11,19 +11,21 @@ from apps.catalog import plans
 from apps.catalog.models import Offer, Product
 from apps.catalog.plans import Step
 from apps.connectors.models import Connection
-from apps.core import audit, clock
+from apps.core import audit, clock, faults
 from apps.core.errors import Refused
 from apps.core.fields import Translated
 from apps.core.models import Due, WorkItem
 from apps.core.tenancy import in_partner
 from apps.notifications.models import Message
-from apps.orders import fulfilment, tasks
+from apps.orders import fulfilment, steps, tasks
 from apps.orders.models import Fulfilment, Order, Service
 from apps.orders.task_models import Task
 from apps.providers.models import Provider
 from apps.sandbox.control import Control
+from tests.orders.races import Both, Runner, run
 from tests.orders.shop import Shop
 
+__all__ = ["run"]
 CALL = Step("manual", Translated(ru="Позвонить клиенту", en="Call the customer"), minutes=60, undo="manual")
 GIVE = Step("provision", Translated(ru="Выдать"))
 WRITE = Step("notify", Translated(ru="Письмо"), text=Translated(ru="Мы начали", en="We have begun"))
@@ -119,6 +121,57 @@ def test_what_was_done_is_undone_in_reverse_and_the_money_goes_back(
     is_whole(at_shop)
 
 
+@pytest.mark.parametrize("point", fulfilment.UNDO_POINTS)
+def test_a_crash_while_it_is_given_up(at_shop: Shop, provider_sim: Control, point: str) -> None:
+    row = bought(at_shop, planned(at_shop, register(at_shop), GIVE, CALL))
+
+    def give_up() -> None:
+        fulfilment.fail(row, "Не выйдет", actor="olga")
+        at_shop.deliver()
+
+    with faults.crash_at(point), pytest.raises(faults.Crash):
+        give_up()
+    if Fulfilment.objects.get(pk=row.pk).state == "needs_staff":
+        fulfilment.fail(row, "Не выйдет", actor="olga")
+    at_shop.hurry()
+    row.refresh_from_db()
+    assert (row.state, Order.objects.get().state) == ("failed", "failed")
+    assert set(there(provider_sim, row).values()) == {"canceled"}
+    [back] = at_shop.gateway.register(shop=at_shop.partner.slug)["refunds"]
+    assert Decimal(back["amount"]) == Decimal("149.00")
+    is_whole(at_shop)
+
+
+@Both
+def test_two_take_one_task(shop: Shop, run: Runner, locked: bool) -> None:
+    task = bought(shop, planned(shop, CALL, GIVE)).tasks.get(kind="manual")
+    done = run(
+        lambda: tasks.claim(task, actor="one"),
+        (tasks, "_must_be_free"),
+        lambda: tasks.claim(task, actor="two"),
+        Fulfilment,
+        Service,
+    )
+    # Without the lock both believe that it is theirs.
+    assert isinstance(done.second, Refused) is locked
+
+
+@Both
+def test_a_task_is_done_while_it_is_given_up(shop: Shop, run: Runner, locked: bool) -> None:
+    row = bought(shop, planned(shop, CALL, GIVE))
+    task = row.tasks.get(kind="manual")
+    run(
+        lambda: tasks.complete(task, actor="one"),
+        (steps, "finish"),
+        lambda: fulfilment.fail(row, "Не выйдет", actor="two"),
+        Fulfilment,
+        Service,
+    )
+    row.refresh_from_db()
+    # Without the lock it is given out all the same, and nobody knows that it was given up.
+    assert row.state == ("compensating" if locked else "queued")
+
+
 def test_without_a_plan_it_fails_too(at_shop: Shop, provider_sim: Control) -> None:
     provider_sim.fault("out_of_stock")
     row = bought(at_shop, at_shop.offer())
@@ -171,7 +224,7 @@ def test_a_promise_in_danger_is_told_before_it_is_missed(at_shop: Shop, provider
 
 def test_a_plan_is_checked(at_shop: Shop) -> None:
     product = at_shop.offer().tariff.product
-    for steps, told in (
+    for wrong, told in (
         ([CALL], "ровно один шаг"),
         ([GIVE, GIVE], "ровно один шаг"),
         ([GIVE, Step("manual", Translated(ru="Звонок"))], "укажите срок"),
@@ -180,5 +233,5 @@ def test_a_plan_is_checked(at_shop: Shop) -> None:
         ([GIVE, Step("wait", Translated(), minutes=1)], "назовите"),
     ):
         with pytest.raises(Refused, match=told):
-            plans.save(product, steps)
+            plans.save(product, wrong)
     assert Product.objects.get(pk=product.pk).plan is None
