@@ -19,6 +19,7 @@ ACTIONS: dict[str, Any] = {
     "base.loaded": _("Загружена база"),
     "base.moved": _("Перенесена пачка"),
     "base.moved-back": _("Возвращена пачка"),
+    "bulk.started": _("Оформляются заказы из файла"),
     "base.planned": _("Назначен перенос пачек"),
     "call_list.created": _("Создан обзвон"),
     "call_list.exported": _("Выгружен список обзвона"),

@@ -5,9 +5,11 @@ from uuid import UUID
 from apps.connectors import breaker
 from apps.connectors.base import Kind
 from apps.connectors.models import Connection
-from apps.core import due, events, lanes
+from apps.core import due, events, housekeeping, lanes
 from apps.core.models import Event
+from apps.core.tenancy import current_partner_id
 from apps.orders import (  # noqa: F401 - three register themselves
+    bulk_orders,
     deciding,
     evidence,
     fitting,
@@ -27,6 +29,7 @@ due.task(FULFIL)(provisioning.fulfil)
 due.task(steps.GIVE_BACK)(giving_back.give_back)
 due.task(watching.WATCH)(watching.look)
 due.task(START)(scheduling.start)
+due.task(bulk_orders.PLACE)(bulk_orders.place)
 due.task(scheduling.EXPIRE)(scheduling.expire)
 lanes.steps(FULFIL, provisioning.Provisioning())
 
@@ -101,3 +104,10 @@ def extend_for_nothing(event: Event) -> None:
 @events.on("billing.BaseMovedBack")
 def give_back_what_was_moved(event: Event) -> None:
     moving.give_back(event.object_id)
+
+
+@housekeeping.chore
+def drop_files_of_orders() -> None:
+    """Looked at and never placed."""
+    if current_partner_id() is not None:
+        bulk_orders.forget_old()

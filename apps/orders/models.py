@@ -381,3 +381,6 @@ class History(UUIDModel):
         verbose_name, verbose_name_plural = _("запись истории"), _("история")
         ordering = ["id"]
         indexes = [models.Index("object_id", name="orders_history_object")]
+
+
+import apps.orders.bulk_models  # noqa: E402, F401 - more models of this app

@@ -127,6 +127,7 @@ PARTNER: list[tuple[Any, list[tuple[Any, str, str]]]] = [
         _("Продажи"),
         [
             (_("Заказы"), "orders.Order", "shopping_cart"),
+            (_("Массовые заказы"), "orders.BulkOrder", "playlist_add"),
             (_("Подписки"), "billing.Subscription", "autorenew"),
             (_("Промокоды"), "billing.Promotion", "local_offer"),
             (_("Удержание"), "billing.RetentionOffer", "volunteer_activism"),

@@ -36,6 +36,7 @@ from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner, in_public
 from apps.notifications.models import Message
 from apps.orders import tasks
+from apps.orders.bulk_models import BulkOrder
 from apps.orders.models import Fulfilment, Order, Service
 from apps.orders.task_models import Task
 from apps.partners.models import Partner, StaffRole
@@ -290,7 +291,10 @@ def _moved_in(order: Order, marker: str) -> dict[str, Any]:
         created_at=now,
     )
     made.rows.create(subscription=order.item.subscription, state="refused", result=marker)
-    return {"base": base.pk, "shadow": shadow.pk, "batch": batch.pk, "mass": made.pk}
+    ordered = BulkOrder.objects.create(name=f"{marker}.csv", state="done", rows=1, placed=1, created_at=now)
+    ordered.lines.create(line=2, state="placed", order=order, offer=order.item.offer, reason=marker)
+    moved = {"base": base.pk, "shadow": shadow.pk, "batch": batch.pk, "mass": made.pk}
+    return {**moved, "bulk_order": ordered.pk}
 
 
 def _documents(shop: Shop, marker: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import ForeignKey, Model, OneToOneField
 
 # Tables and indexes of each app in a partner's schema. Thousands of partners pay for each of them: whoever needs
-# more raises the number here, and says below what an automatic index is for. In all, 96 tables and 267 indexes.
+# more raises the number here, and says below what an automatic index is for. In all, 98 tables and 271 indexes.
 BUDGET = {
     "accounts": (4, 10),
     "billing": (32, 85),
@@ -19,11 +19,11 @@ BUDGET = {
     "django_migrations": (1, 1),
     "journal": (3, 6),
     "notifications": (1, 4),
-    "orders": (7, 28),
+    "orders": (9, 32),
     "payments": (7, 18),
     "storefronts": (2, 3),
 }
-TABLES, INDEXES = 96, 267
+TABLES, INDEXES = 98, 271
 
 # Foreign keys whose automatic index is wanted, and the query that wants it.
 WANTED = {

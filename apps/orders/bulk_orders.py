@@ -1,0 +1,212 @@
+"""Orders from a file, CSV or XLSX: each row is looked at first, then placed in the background, once, whoever dies.
+
+Nobody waits for a page: where an offer is paid by card, the order waits for its payment as any other.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+import tablib
+from django.db import transaction
+from django.db.models import Count
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from apps import journal
+from apps.accounts import customers
+from apps.billing.moving import reading
+from apps.catalog.models import Offer
+from apps.core import bulk, clock, due
+from apps.core.errors import Refused
+from apps.core.ids import uuid7
+from apps.core.tenancy import current_partner
+from apps.orders import rules
+from apps.orders.bulk_models import BulkOrder, BulkRow, BulkRowState, BulkState
+from apps.orders.placing import LIMIT, place_order
+
+KIND, PLACE = "orders.BulkOrder", "orders.bulk"
+MOST_BYTES = 30 * 1024 * 1024
+LARGEST = 20_000
+"""Rows of one file."""
+TURN = 100
+"""Rows that one piece of due work places before others have their turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its heading, what is made of a cell, and what to write there."""
+
+    key: str
+    heading: str
+    read: Callable[[Any], Any]
+    about: Any
+
+
+def answers(value: Any) -> dict[str, str]:
+    """«код=ответ; код=ответ». Raises ValueError."""
+    found = {}
+    for part in reading.text(value).split(";"):
+        code, sign, told = part.partition("=")
+        if not part.strip():
+            continue
+        if not sign or not code.strip():
+            raise ValueError(_("ответы пишут так: код=ответ; код=ответ"))
+        found[code.strip()] = told.strip()
+    return found
+
+
+COLUMNS = (
+    Column("external_id", "Номер клиента", reading.code, gettext_lazy("номер клиента у партнёра")),
+    Column("phone", "Телефон", reading.phone, gettext_lazy("+79161234567; нужен хотя бы один контакт")),
+    Column("email", "Почта", reading.email, gettext_lazy("anna@example.ru")),
+    Column("name", "Имя", reading.text, gettext_lazy("как обращаться")),
+    Column("tariff", "Тариф", reading.code, gettext_lazy("код тарифа из каталога")),
+    Column("quantity", "Количество", reading.whole, gettext_lazy("пусто — 1")),
+    Column("scheduled_date", "Исполнить с", reading.day, gettext_lazy("27.11.2026; пусто — сразу")),
+    Column("answers", "Ответы", answers, gettext_lazy("код=ответ; код=ответ")),
+)
+_R = BulkRowState
+_CONTACTS = ("external_id", "phone", "email", "name")
+
+
+def look(*, name: str, content: bytes, actor: str = "") -> BulkOrder:
+    """Reads a file and keeps its rows, the bad ones with their reasons; nothing is ordered yet.
+
+    Raises ValueError, in Russian, for what is no such table.
+    """
+    if len(content) > MOST_BYTES:
+        raise ValueError(_("Файл больше 30 МБ: разделите его"))
+    table = reading.dataset(name, content)
+    if len(table) > LARGEST:
+        raise ValueError(_("В файле больше %d строк: разделите его") % LARGEST)
+    columns = _columns(table)
+    offers = {one.tariff.code: one for one in Offer.objects.on_sale(current_partner().pk)}
+    with transaction.atomic():
+        made = BulkOrder(name=name[:200], actor=actor, created_at=clock.now())
+        rows = [
+            _row(made, line, columns, cells, offers)
+            for line, cells in enumerate(table, start=2)
+            if any(reading.text(cell) for cell in cells)
+        ]
+        made.rows, made.refused = len(rows), sum(one.state == BulkRowState.REFUSED for one in rows)
+        if not rows:
+            raise ValueError(_("В файле нет ни одной строки"))
+        made.save(force_insert=True)
+        bulk.copy_objects(BulkRow, rows)
+    return made
+
+
+def _columns(table: tablib.Dataset) -> list[Column]:
+    by_heading = {column.heading.lower(): column for column in COLUMNS}
+    headings = [str(heading or "").strip().lower() for heading in table.headers or []]
+    if strangers := [heading for heading in headings if heading not in by_heading]:
+        raise ValueError(_("Непонятные столбцы: %s") % ", ".join(one[:40] for one in strangers[:10]))
+    if len(set(headings)) < len(headings) or "тариф" not in headings:
+        raise ValueError(_("Нужен столбец «Тариф», и каждый столбец один раз"))
+    return [by_heading[heading] for heading in headings]
+
+
+def _row(made: BulkOrder, line: int, columns: list[Column], cells: Any, offers: dict[str, Offer]) -> BulkRow:
+    row = BulkRow(id=uuid7(), bulk=made, line=line, state=BulkRowState.WAITING.value, person={})
+    try:
+        values = {column.key: _read(column, cell) for column, cell in zip(columns, cells, strict=True)}
+        row.person = {key: values[key] for key in _CONTACTS if values.get(key)}
+        _check(row, values, offers)
+    except ValueError as error:
+        row.state, row.reason = BulkRowState.REFUSED.value, str(error)[:300]
+    except Refused as refusal:
+        row.state, row.reason = BulkRowState.REFUSED.value, str(refusal.message)[:300]
+    return row
+
+
+def _read(column: Column, cell: Any) -> Any:
+    try:
+        return column.read(cell)
+    except ValueError as error:
+        raise ValueError(f"{column.heading}: {error}") from None
+
+
+def _check(row: BulkRow, values: dict[str, Any], offers: dict[str, Offer]) -> None:
+    if not any(row.person.get(key) for key in ("external_id", "phone", "email")):
+        raise ValueError(_("нет ни телефона, ни почты, ни номера клиента"))
+    offer = offers.get(values.get("tariff") or "")
+    if offer is None:
+        raise ValueError(_("тариф не продаётся: %s") % (values.get("tariff") or "—"))
+    row.offer, row.quantity = offer, values.get("quantity") or 1
+    if row.quantity > LIMIT:
+        raise ValueError(_("Количество: от 1 до 99"))
+    row.scheduled_date = values.get("scheduled_date")
+    if row.scheduled_date is not None and row.scheduled_date <= clock.today():
+        raise ValueError(_("Дата исполнения уже прошла"))
+    told = rules.answers(offer, values.get("answers") or {})
+    row.answers_text = json.dumps(told, ensure_ascii=False) if told else ""
+
+
+def start(made: BulkOrder, *, actor: str = "") -> BulkOrder:
+    """Places its good rows in the background. Raises Refused `bulk_not_waiting`."""
+    with transaction.atomic():
+        made = BulkOrder.objects.select_for_update().get(pk=made.pk)
+        if made.state != BulkState.LOOKED:
+            raise Refused("bulk_not_waiting", _("Этот файл уже оформляют"))
+        made.state = BulkState.GOING
+        made.save(update_fields=["state"])
+        due.schedule(PLACE, made.pk, clock.wall(), wall=True)
+        journal.record("bulk.started", KIND, made.pk, actor=actor, data={"rows": made.left})
+    return made
+
+
+def place(bulk_id: UUID) -> None:
+    """Due work: the next rows of a file, each in a transaction of its own; planned again while some are left."""
+    waiting = BulkRow.objects.filter(bulk=bulk_id, state=BulkRowState.WAITING)
+    for key in list(waiting.order_by("line").values_list("pk", flat=True)[:TURN]):
+        place_row(key)
+    with transaction.atomic():
+        made = BulkOrder.objects.select_for_update().get(pk=bulk_id)
+        found = BulkRow.objects.filter(bulk=made).order_by().values_list("state").annotate(Count("pk"))
+        counts = dict(found)
+        made.placed, made.refused = (counts.get(one.value, 0) for one in (_R.PLACED, _R.REFUSED))
+        if made.left:
+            due.schedule(PLACE, made.pk, clock.wall(), wall=True)
+        elif made.state != BulkState.DONE:
+            made.state, made.done_at = BulkState.DONE, clock.now()
+        made.save()
+
+
+def place_row(row_id: UUID) -> None:
+    """Places one row, or writes down why not. Whoever comes second waits for the first, and finds it done."""
+    try:
+        with transaction.atomic():
+            row = BulkRow.objects.select_for_update(of=("self",)).select_related("bulk").get(pk=row_id)
+            if row.state != BulkRowState.WAITING or row.offer_id is None:
+                return
+            customer, _is_new = customers.find_or_register(**row.person, verified=True)
+            row.order = place_order(
+                customer=customer,
+                offer=row.offer_id,
+                quantity=row.quantity,
+                answers=json.loads(row.answers_text or "{}"),
+                actor=row.bulk.actor,
+                request_key=f"bulk:{row.pk}",
+                scheduled_at=_moment(row.scheduled_date),
+            )
+            row.state, row.person, row.answers_text = BulkRowState.PLACED, {}, ""
+            row.save()
+    except Refused as refusal:
+        BulkRow.objects.filter(pk=row_id, state=BulkRowState.WAITING).update(
+            state=BulkRowState.REFUSED, reason=str(refusal.message)[:300]
+        )
+
+
+def _moment(day: date | None) -> datetime | None:
+    return datetime.combine(day, time(8), tzinfo=clock.zone()) if day else None
+
+
+def forget_old() -> None:
+    """A file that nobody placed within a day goes, with whom it names."""
+    old = BulkOrder.objects.filter(created_at__lt=clock.now() - timedelta(days=1), state=BulkState.LOOKED)
+    BulkRow.objects.filter(bulk__in=old).delete()
+    old.delete()

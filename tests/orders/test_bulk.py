@@ -1,0 +1,102 @@
+"""Orders from a file: every bad row is named, every good one is placed once, whoever dies on the way."""
+
+import io
+from datetime import timedelta
+from typing import Any
+
+import openpyxl
+import pytest
+
+from apps.core import audit, clock
+from apps.core.errors import Refused
+from apps.orders import bulk_orders, placing
+from apps.orders.bulk_models import BulkOrder, BulkRow
+from apps.orders.models import Order
+from tests.orders.shop import Shop
+
+HEADINGS = "Номер клиента;Телефон;Почта;Имя;Тариф;Количество;Исполнить с;Ответы"
+
+
+def reported(shop: Shop) -> str:
+    offer = shop.offer(price="100.00")
+    offer.payer = "partner_reports"
+    offer.save()
+    return str(offer.tariff.code)
+
+
+def file(*rows: str) -> bytes:
+    return "\n".join([HEADINGS, *rows]).encode("cp1251")
+
+
+def test_bad_rows_are_named_and_good_ones_are_placed_once(shop: Shop) -> None:
+    code = reported(shop)
+    later = f"{clock.today() + timedelta(days=2):%d.%m.%Y}"
+    made = bulk_orders.look(
+        name="июль.csv",
+        content=file(
+            f"A-1;;;Анна;{code};2;;",
+            f"A-2;+79161234567;;Борис;{code};;{later};",
+            f";;;Никто;{code};1;;",
+            "A-3;;;;НЕТ-ТАКОГО;1;;",
+            f"A-4;123;;;{code};1;;",
+            f"A-5;;;;{code};100;;",
+            f"=cmd|'/c calc'!A1;;;;{code};1;;",
+        ),
+        actor="anna",
+    )
+    reasons = dict(made.lines.exclude(reason="").values_list("line", "reason"))
+    assert set(reasons) == {4, 5, 6, 7}
+    assert "тариф не продаётся" in reasons[5]
+    assert reasons[6].startswith("Телефон")
+    assert (made.rows, made.refused, Order.objects.count()) == (7, 4, 0)
+    bulk_orders.start(made)
+    with pytest.raises(Refused):
+        bulk_orders.start(made)
+    shop.hurry()
+    made.refresh_from_db()
+    assert (made.state, made.placed, made.refused, made.left) == ("done", 3, 4, 0)
+    assert sorted(Order.objects.values_list("state", flat=True)) == ["completed", "completed", "pending"]
+    assert not any(row.person for row in BulkRow.objects.filter(state="placed"))
+    bulk_orders.place(made.pk)
+    assert Order.objects.count() == 3
+    assert list(audit.run([shop.partner.pk])) == []
+
+
+def test_killed_between_two_rows_it_goes_on(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = reported(shop)
+    made = bulk_orders.look(name="a.csv", content=file(*(f"K-{n};;;;{code};1;;" for n in range(5))))
+    whole, calls = placing.place_order, []
+
+    def dies(**given: Any) -> Order:
+        calls.append(1)
+        order = whole(**given)
+        if len(calls) == 3:
+            raise SystemError("killed")
+        return order
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk_orders, "place_order", dies)
+        with pytest.raises(SystemError):
+            bulk_orders.place(made.pk)
+    assert Order.objects.count() == 2
+    bulk_orders.place(made.pk)
+    made.refresh_from_db()
+    assert (made.state, made.placed, Order.objects.count()) == ("done", 5, 5)
+
+
+def test_what_is_no_file_of_orders_is_refused(shop: Shop) -> None:
+    sheet = openpyxl.Workbook()
+    sheet.active.append(["Телефон", "Чужое"])
+    kept = io.BytesIO()
+    sheet.save(kept)
+    for name, content in (
+        ("a.xlsx", kept.getvalue()),
+        ("a.xlsx", b"PK\x03\x04 broken"),
+        ("a.csv", b"\xff\xfe\x00\x01"),
+        ("a.csv", b""),
+        ("a.csv", HEADINGS.encode()),
+        ("a.csv", b"x" * (bulk_orders.MOST_BYTES + 1)),
+    ):
+        with pytest.raises(ValueError):
+            bulk_orders.look(name=name, content=content)
+    assert not BulkOrder.objects.exists()
