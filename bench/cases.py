@@ -161,6 +161,13 @@ def provider_outage() -> dict[str, float]:
     return outage.provider_outage()
 
 
+def control_room_1m() -> dict[str, float]:
+    """The control room over a partner of a million orders, some thousands of which hang."""
+    from bench import control_room
+
+    return control_room.control_room_1m()
+
+
 def idle_tick_1000() -> dict[str, float]:
     """A tick over 1,000 partners with nothing due; the floor is one bare SELECT."""
     at_least(1000)
@@ -185,6 +192,7 @@ CASES: dict[str, Callable[[], dict[str, float]]] = {
     "order_to_key": order_to_key,
     "provider_outage": provider_outage,
     "entitlement": entitlement,
+    "control_room_1m": control_room_1m,
     "invoice_pdf": invoice_pdf,
     "partner_create": partner_create,
     "migrate_column_200": migrate_column_200,

@@ -54,6 +54,8 @@ ELSEWHERE = {
     "billing.batch-undone-not-committed",
     "billing.mass-row-not-committed",
     "billing.mass-row-done",
+    "orders.deed-row-not-committed",
+    "orders.deed-row-done",
     "billing.dunning-not-committed",
     "billing.dunning-stepped",
     "settlements.register-read-not-kept",

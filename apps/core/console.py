@@ -7,11 +7,12 @@ from typing import Any, Self
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.paginator import Paginator
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern
-from django.utils.functional import SimpleLazyObject
+from django.utils.functional import SimpleLazyObject, cached_property
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 from unfold.sites import UnfoldAdminSite
@@ -89,6 +90,25 @@ class Label(tuple[str, Any]):
 
     def __str__(self) -> str:
         return str(self[1])
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
+    """Pages of a list that may hold millions: no more than its first rows are counted, and pages go no further."""
+
+    MOST = 10_000
+
+    @cached_property
+    def _found(self) -> int:
+        return int(self.object_list[: self.MOST + 1].count())  # type: ignore[call-arg]
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether there are more than it counts."""
+        return self._found > self.MOST
+
+    @cached_property
+    def count(self) -> int:
+        return min(self._found, self.MOST)
 
 
 class RightsByRole:

@@ -57,6 +57,11 @@ def linked(name: Any, url: str) -> SafeString | str:
     return format_html('<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', url, name)
 
 
+def page(name: str, *args: Any, slug: str = "") -> str:
+    """The address of a page by its name, in this console or in the partner's (`/p/<slug>/…`)."""
+    return _switched(slug, f"admin:{name}", list(args)) if slug else reverse(f"admin:{name}", args=args)
+
+
 def list_of(model: type[Model], *, slug: str = "") -> str:
     """The address of a model's list; "" where this console has none."""
     return _reverse(model, "changelist", [], slug)

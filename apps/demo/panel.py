@@ -40,6 +40,7 @@ KINDS = {
     "orders.start": _("Исполнение заказа по дате"),
     "orders.bulk": _("Оформление заказов из файла"),
     "orders.expire": _("Срок черновика заказа"),
+    "orders.request_deed": _("Действие с пульта исполнения"),
     "notifications.send": _("Отправка сообщения"),
     "notifications.follow": _("Что стало с сообщением"),
     "payments.send": _("Отправка платежа"),

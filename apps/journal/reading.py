@@ -39,10 +39,10 @@ def about(object_ids: Collection[UUID]) -> SafeString | str:
     return page([told(row) for row in reversed(rows)])
 
 
-def page(rows: list[Told]) -> SafeString:
-    """Exchanges one below another, each with its request and answer."""
+def page(rows: list[Told], *, opened: bool = True) -> SafeString:
+    """Exchanges one below another, each with its request and answer; the first is `opened`."""
     # The template escapes what came from outside.
-    return mark_safe(render_to_string("journal/exchanges.html", {"exchanges": rows}))
+    return mark_safe(render_to_string("journal/exchanges.html", {"exchanges": rows, "opened": opened}))
 
 
 def told(row: Exchange) -> Told:

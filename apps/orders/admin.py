@@ -5,7 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.contrib import messages
+from django.apps import apps
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -22,6 +23,7 @@ from apps.catalog import parameters
 from apps.core import clock, console
 from apps.core.errors import Refused
 from apps.orders import asking, cancelling, deciding, fulfilment, history, task_admin
+from apps.orders.control import admin as control_admin
 from apps.orders.models import Fulfilment, Order, OrderItem, Service
 
 ORDER_COLOURS = {
@@ -80,6 +82,7 @@ class HistoryAdmin(console.ReadOnlyAdmin):
     """An object whose changes of state are shown below it."""
 
     colours: dict[str, str] = {}
+    paginator = console.CappedPaginator
 
     @display(description=_("история"))
     def shown_history(self, row: Any) -> str:
@@ -100,6 +103,18 @@ class HistoryAdmin(console.ReadOnlyAdmin):
         )
 
 
+class ChannelFilter(admin.SimpleListFilter):
+    """By the partner's channels: to ask the orders which there are would read all of them."""
+
+    title, parameter_name = _("канал"), "channel_code"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return list(apps.get_model("channels.Channel").objects.order_by("code").values_list("code", "name"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Order]) -> QuerySet[Order]:
+        return queryset.filter(channel_code=self.value()) if self.value() else queryset
+
+
 @console.register(Order, sites=(console.partner_site,))
 class OrderAdmin(HistoryAdmin):
     """What was ordered, what became of it."""
@@ -113,7 +128,7 @@ class OrderAdmin(HistoryAdmin):
         "shown_state",
         "channel_code",
     )
-    list_filter = ("state", "kind", "channel_code", "created_at")
+    list_filter = ("state", "kind", ChannelFilter, "created_at")
     list_select_related = ("customer",)
     search_fields = (
         "number",
@@ -337,6 +352,8 @@ class ServicesOfCustomer(console.Belongings):
 
 
 console.show_below(Customer, OrdersOfCustomer, ServicesOfCustomer)
+console.act_on(Order, control_admin.way)
+console.act_on(Fulfilment, control_admin.way)
 
 
 def _done(request: HttpRequest, row: Fulfilment | Order, change: Callable[[], Any]) -> HttpResponse:

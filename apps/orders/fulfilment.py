@@ -250,7 +250,7 @@ def need_information(fulfilment: Fulfilment, names: list[str]) -> None:
         events.publish("orders.InformationRequired", fulfilment.service_id, fulfilment_id=fulfilment.pk)
 
 
-def retry(fulfilment: Fulfilment, *, actor: str) -> None:
+def retry(fulfilment: Fulfilment, *, actor: str, reason: str = "") -> None:
     """Staff have removed the obstacle: asks the provider again, at once. Raises Refused `not_waiting`."""
     with transaction.atomic():
         fulfilment = lock(fulfilment.pk)
@@ -258,7 +258,7 @@ def retry(fulfilment: Fulfilment, *, actor: str) -> None:
         if fulfilment.state not in waits or steps.is_with_people(fulfilment):
             raise Refused("not_waiting", _("Это исполнение ничего не ждёт"))
         _go_on(fulfilment, actor=actor)
-        _note("fulfilment.retried", fulfilment, actor)
+        _note("fulfilment.retried", fulfilment, actor, reason)
 
 
 def _go_on(fulfilment: Fulfilment, *, actor: str) -> None:
@@ -319,7 +319,7 @@ def hold(fulfilment: Fulfilment, reason: str, *, actor: str) -> None:
         _note("fulfilment.held", fulfilment, actor, reason)
 
 
-def resume(fulfilment: Fulfilment, *, actor: str) -> None:
+def resume(fulfilment: Fulfilment, *, actor: str, reason: str = "") -> None:
     """Goes on from where it was held. Raises Refused `not_held`."""
     with transaction.atomic():
         fulfilment = lock(fulfilment.pk)
@@ -330,7 +330,7 @@ def resume(fulfilment: Fulfilment, *, actor: str) -> None:
             steps.resume(fulfilment, actor=actor)
         else:
             _go_on(fulfilment, actor=actor)
-        _note("fulfilment.resumed", fulfilment, actor)
+        _note("fulfilment.resumed", fulfilment, actor, reason)
 
 
 def skip(fulfilment: Fulfilment, reason: str, *, actor: str) -> None:

@@ -22,6 +22,7 @@ from apps.orders import (  # noqa: F401 - three register themselves
     told,
     watching,
 )
+from apps.orders.control import mass
 from apps.orders.fulfilment import FULFIL
 from apps.orders.placing import START
 
@@ -32,6 +33,7 @@ due.task(START)(scheduling.start)
 due.task(bulk_orders.PLACE)(bulk_orders.place)
 due.task(scheduling.EXPIRE)(scheduling.expire)
 lanes.steps(FULFIL, provisioning.Provisioning())
+due.task(mass.WORK)(mass.work)
 
 
 @events.on(breaker.CHANGED)

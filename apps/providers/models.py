@@ -10,6 +10,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.fields import EncryptedField, TranslatedField
+from apps.core.mass import Action, MassRowState, Row
 from apps.core.money import amount_field, currency_field
 from apps.providers.definition_models import ConnectorDefinition, DefinitionVersion, ProviderCall
 
@@ -179,6 +180,7 @@ class OpenRequest(models.Model):
     partner_id = models.BigIntegerField(_("партнёр"))
     request_id = models.UUIDField(_("запрос"))
     order_id = models.UUIDField(_("заказ"), null=True)
+    item_id = models.UUIDField(_("позиция"), null=True)
     invoice_id = models.UUIDField(_("счёт"), null=True)
     number = models.CharField(_("номер"), max_length=40, blank=True)
     action = models.CharField(_("что сделать"), max_length=10)
@@ -189,12 +191,14 @@ class OpenRequest(models.Model):
     attempts = models.PositiveSmallIntegerField(_("попыток"), default=0)
     # Masked as an exchange is: it may be what the other side said.
     reason = models.CharField(_("причина"), max_length=200, blank=True)
-    # What was paid for all of the invoice: pieces of one share it.
+    # What was paid for all of the item, or of a renewal's invoice: pieces of one share it.
     amount = amount_field(_("сумма"))
     currency = currency_field()
     opened_at = models.DateTimeField(_("с какого времени"))
     since = models.DateTimeField(_("в этом состоянии"))
     next_at = models.DateTimeField(_("следующая попытка"), null=True)
+    # What the customer was promised, by the partner's clock.
+    deadline_at = models.DateTimeField(_("обещано к"), null=True)
 
     class Meta:
         verbose_name, verbose_name_plural = _("незавершённое исполнение"), _("пульт исполнения")
@@ -206,6 +210,54 @@ class OpenRequest(models.Model):
 
     def __str__(self) -> str:
         return self.number or str(self.request_id)
+
+
+class RequestDeed(Action):
+    """One deed for open requests, of one partner or of many: what staff do with a whole filter of the board."""
+
+    # Whose console it was begun in: None for the platform's.
+    partner_id = models.BigIntegerField(_("партнёр"), null=True)
+    kind = models.CharField(_("что сделать"), max_length=10)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("действие пульта"), _("действия пульта")
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["partner_id", "-id"], name="providers_deed_partner")]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.size}"
+
+
+class RequestDeedRow(Row):
+    """One open request of a deed, as it stood when it was chosen, and what became of it."""
+
+    action = models.ForeignKey(
+        RequestDeed, models.CASCADE, related_name="rows", db_index=False, verbose_name=_("действие")
+    )
+    partner_id = models.BigIntegerField(_("партнёр"))
+    request_id = models.UUIDField(_("запрос"))
+    number = models.CharField(_("номер"), max_length=40, blank=True)
+    product_id = models.BigIntegerField(_("продукт"), null=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("строка действия"), _("строки действия")
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["action", "partner_id", "request_id"], name="providers_deedrow_once"
+            )
+        ]
+        # The next rows to be done.
+        indexes = [
+            models.Index(
+                fields=["action", "id"],
+                condition=models.Q(state__in=[MassRowState.NEW, MassRowState.COUNTED]),
+                name="providers_deedrow_open",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.get_state_display()}"
 
 
 def fingerprint(value: str) -> bytes:

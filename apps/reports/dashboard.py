@@ -12,14 +12,17 @@ from django.utils.translation import gettext as _
 
 from apps.billing.models import Subscription
 from apps.callcenters.models import CustomerRequest
+from apps.connectors.base import Kind
+from apps.connectors.models import Connection
 from apps.core import clock, links
 from apps.core.admin import item_link
 from apps.core.health import UNSETTLED
 from apps.core.models import WorkItem
 from apps.core.money import Money
 from apps.ledger.models import Account, Sale, Transfer
-from apps.orders.models import Order
+from apps.orders.models import FulfilmentState
 from apps.partners.models import Partner
+from apps.providers.models import OpenRequest
 from apps.reports import sales
 from apps.reports.models import Sales
 
@@ -95,10 +98,8 @@ def _standing(partner: Partner | None) -> list[dict[str, str]]:
         return [
             _figure(_("Активные подписки"), str(_active_by_ledger()), "group", links.list_of(Partner)),
             _figure(_("Работающие партнёры"), str(partners.count()), "handshake", links.list_of(Partner)),
+            *_hanging(None),
         ]
-    waiting = Order.objects.filter(
-        state__in=[Order.State.ACKNOWLEDGED, Order.State.PENDING, Order.State.HELD, Order.State.IN_PROGRESS]
-    )
     requests = CustomerRequest.objects.open()
     return [
         _figure(
@@ -107,11 +108,41 @@ def _standing(partner: Partner | None) -> list[dict[str, str]]:
             "group",
             links.list_of(Subscription),
         ),
-        _figure(_("Заказы ждут"), str(waiting.count()), "hourglass_top", links.list_of(Order)),
+        *_hanging(partner),
         _figure(
             _("Открытые обращения"), str(requests.count()), "support_agent", links.list_of(CustomerRequest)
         ),
     ]
+
+
+def _hanging(partner: Partner | None) -> list[dict[str, str]]:
+    """What was paid and is not delivered: of what is open only, so that its cost does not grow with what was done."""
+    rows = OpenRequest.objects.filter(partner_id=partner.pk) if partner else OpenRequest.objects.all()
+    found = rows.aggregate(
+        all=Count("pk"),
+        oldest=Min("opened_at"),
+        staff=Count("pk", filter=Q(state=FulfilmentState.NEEDS_STAFF)),
+        waits=Min("since", filter=Q(state=FulfilmentState.NEEDS_STAFF)),
+    )
+    board, now = links.list_of(OpenRequest), clock.wall()
+
+    def since(moment: datetime | None) -> str:
+        return _("старшее ждёт {age}").format(age=timesince(moment, now, depth=1)) if moment else ""
+
+    figures = [
+        _figure(_("Не исполнено"), str(found["all"]), "monitoring", board, since(found["oldest"])),
+        _figure(
+            _("Нужен сотрудник"),
+            str(found["staff"]),
+            "person_alert",
+            f"{board}?state={FulfilmentState.NEEDS_STAFF}",
+            since(found["waits"]),
+        ),
+    ]
+    if partner is None:
+        down = Connection.objects.filter(kind=Kind.PROVIDER, is_test=False, opened_at__isnull=False)
+        figures.append(_figure(_("Поставщики не отвечают"), str(down.count()), "cloud_off", board))
+    return figures
 
 
 def _active_by_ledger() -> int:

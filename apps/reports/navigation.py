@@ -48,6 +48,8 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
     (
         _("Поставщики и исполнение"),
         [
+            (_("Пульт исполнения"), "providers.OpenRequest", "monitoring"),
+            (_("Действия пульта"), "providers.RequestDeed", "checklist"),
             (_("Поставщики"), "providers.Provider", "local_shipping"),
             (_("Конструктор подключений"), "providers.ConnectorDefinition", "cable"),
             (_("Условия поставщиков"), "catalog.ProviderTerms", "request_quote"),
@@ -135,8 +137,10 @@ PARTNER: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Массовые действия"), "billing.MassAction", "checklist"),
             (_("Перенос базы"), "billing.BaseImport", "move_up"),
             (_("Услуги клиентов"), "orders.Service", "package_2"),
+            (_("Пульт исполнения"), "providers.OpenRequest", "monitoring"),
             (_("Исполнение"), "orders.Fulfilment", "conveyor_belt"),
             (_("Ручные задачи"), "orders.Task", "task_alt"),
+            (_("Действия пульта"), "providers.RequestDeed", "checklist"),
         ],
     ),
     (

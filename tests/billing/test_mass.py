@@ -18,7 +18,7 @@ from apps.billing.models import (
     SubscriptionState,
 )
 from apps.catalog.models import Offer, Tariff
-from apps.core import audit, clock, faults
+from apps.core import audit, clock, faults, mass
 from apps.core.errors import Refused
 from apps.core.models import Due
 from apps.journal.models import Entry
@@ -292,7 +292,7 @@ def test_a_row_is_done_once_wherever_it_died(shop: Shop, point: str) -> None:
 
 
 def test_more_rows_than_one_turn_takes(shop: Shop, monkeypatch: Any) -> None:
-    monkeypatch.setattr(actions, "CHUNK", 2)
+    monkeypatch.setattr(mass, "CHUNK", 2)
     offer = shop.offer()
     mine = [shop.buy(offer) for _n in range(5)]
     action = done(shop, counted(shop, "extend", {"days": 1}, *mine))
@@ -307,7 +307,7 @@ def agreed_at_once(shop: Shop, patch: pytest.MonkeyPatch) -> tuple[list[str], in
         patch,
         shop.partner,
         lambda: actions.confirm(action.pk, actor="boris").confirmed_by,
-        (actions, "summary"),
+        (mass, "summary"),
         lambda: actions.confirm(action.pk, actor="vera").confirmed_by,
     )
     entries = Entry.objects.filter(action="mass.confirmed", object_id=str(action.pk))
@@ -334,7 +334,7 @@ def given_at_once(shop: Shop, patch: pytest.MonkeyPatch) -> int:
         patch,
         shop.partner,
         lambda: actions.work(action.pk),
-        (actions, "_do"),
+        (actions._mass, "do"),
         lambda: actions.work(action.pk),
     )
     one.refresh_from_db()

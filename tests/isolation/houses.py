@@ -46,6 +46,7 @@ from apps.payments.dispute_models import Dispute
 from apps.payments.models import Payment, PaymentMethod, Refund
 from apps.payments.receipt_models import Receipt
 from apps.policies.dunning_models import DunningResult, version_for
+from apps.providers.models import OpenRequest, RequestDeed
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
 from apps.storefronts.models import Checkout, Storefront
@@ -177,6 +178,7 @@ def _furnish(shop: Shop, marker: str, keys: int) -> House:
     ids |= _moved_in(order, marker)
     ids |= _planned(shop, marker)
     _owed_once(partner, order, marker)
+    ids["deed"] = _hangs(shop, marker)
     session = sign_in._open(customer)
     assert CustomerSession.objects.exists()
     # The same address is known here and there, and is no secret; these are.
@@ -204,6 +206,28 @@ def _planned(shop: Shop, marker: str) -> dict[str, Any]:
     shop.buy(asked)
     waits = Fulfilment.objects.get(state="info_needed")
     return {"note_file": note.pk, "asked_service": waits.service_id}
+
+
+def _hangs(shop: Shop, marker: str) -> Any:
+    """A deed of the board about what waits for staff, which nobody agreed to."""
+    row = OpenRequest.objects.filter(partner_id=shop.partner.pk)[0]
+    deed = RequestDeed.objects.create(
+        partner_id=shop.partner.pk,
+        kind="retry",
+        reason=marker,
+        state="dropped",
+        size=1,
+        asked_by=marker,
+        created_at=clock.now(),
+    )
+    deed.rows.create(
+        partner_id=row.partner_id,
+        request_id=row.request_id,
+        number=row.number,
+        state="refused",
+        result=marker,
+    )
+    return deed.pk
 
 
 def _given_away(order: Order, marker: str) -> str:

@@ -412,6 +412,10 @@ PARTNER_ACTIONS = {
     "orders/bulkorder/<path:object_id>/start/",
     "orders/order/<path:object_id>/keep/",
     "orders/fulfilment/<path:object_id>/retry/",
+    "orders/fulfilment/<path:object_id>/way/",
+    "orders/order/<path:object_id>/way/",
+    "providers/requestdeed/<path:object_id>/confirm/",
+    "providers/requestdeed/<path:object_id>/drop/",
     "orders/fulfilment/<path:object_id>/hand-over/",
     "orders/fulfilment/<path:object_id>/asked/",
     "orders/fulfilment/<path:object_id>/hold/",
@@ -435,6 +439,8 @@ PARTNER_ACTIONS = {
 """Pages of one object in a partner's console, beside those that every model has."""
 
 PARTNER_PAGES: dict[str, Route] = {
+    # What it is about is posted to it: test_control.py.
+    "providers/openrequest/act/": Route("/admin/providers/openrequest/act/", STAFF, own=302),
     "billing/retentionoffer/report/": Route("/admin/billing/retentionoffer/report/", STAFF, tells=True),
 }
 """Pages of no object in a partner's console, beside those that every model has."""
@@ -465,6 +471,13 @@ OPERATOR_ACTIONS: dict[str, Route] = {
     "catalog/offer/offer/": Route("/admin/catalog/offer/offer/"),
     "providers/provideruser/<path:object_id>/shut-out/": Route(
         "/admin/providers/provideruser/{provider_user}/shut-out/"
+    ),
+    "providers/openrequest/act/": Route("/admin/providers/openrequest/act/", own=302),
+    "providers/requestdeed/<path:object_id>/confirm/": Route(
+        "/admin/providers/requestdeed/{deed}/confirm/", own=302
+    ),
+    "providers/requestdeed/<path:object_id>/drop/": Route(
+        "/admin/providers/requestdeed/{deed}/drop/", own=302
     ),
     "providers/keypool/<path:object_id>/load-keys/": Route("/admin/providers/keypool/{pool}/load-keys/"),
     "reports/trialbalance/chart/": Route("/admin/reports/trialbalance/chart/"),
@@ -564,6 +577,9 @@ PARTNER_FILES = (
     Route("/admin/billing/baseimport/{base}/doubts/", STAFF),
     Route("/admin/billing/shadowrun/{shadow}/differences/", STAFF),
     Route("/admin/billing/massaction/{mass}/rows/", STAFF),
+    Route("/admin/orders/order/{order}/way/", STAFF, tells=True),
+    Route("/admin/orders/fulfilment/{fulfilment}/way/", STAFF, tells=True),
+    Route("/admin/providers/openrequest/?part=1", STAFF, tells=True),
     Route("/admin/callcenters/calllist/{list}/csv/", STAFF, tells=True),
 )
 """What leaves a console as a file."""
@@ -572,6 +588,8 @@ NARROWED = (
     Route("/admin/reports/sales/?by=product&partner={other_partner}", STAFF),
     Route("/admin/reports/sales/?by=product&format=csv&partner={other_partner}", STAFF),
     Route("/admin/core/workitem/?partner={other_partner}", STAFF),
+    Route("/admin/providers/openrequest/?partner={other_partner}", STAFF),
+    Route("/admin/providers/openrequest/?part=1&partner={other_partner}&state=queued", STAFF),
     Route("/admin/partners/staffrole/?q=operator", STAFF),
     Route(
         "/admin/autocomplete/?app_label=callcenters&model_name=customerrequest&field_name=customer&term=Иван",
@@ -592,6 +610,7 @@ DUE = {
     "orders.start": "order",
     "orders.bulk": "bulk_order",
     "orders.expire": "order",
+    "orders.request_deed": "deed",
     "notifications.send": "message",
     "notifications.follow": "message",
     "billing.renew": "subscription",

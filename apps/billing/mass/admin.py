@@ -27,7 +27,7 @@ from apps.billing.mass.deeds import DEEDS, money
 from apps.billing.mass.models import MassAction, MassKind, MassRow, MassRowState, MassState
 from apps.billing.models import Subscription
 from apps.catalog.models import Offer
-from apps.core import console
+from apps.core import console, mass
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
 
@@ -173,6 +173,7 @@ class MassActionAdmin(console.ReadOnlyAdmin):
             raise PermissionDenied
         made = get_object_or_404(MassAction, pk=object_id)
         known = actions.summary(made)
+        finished, progress = mass.progress(made, known)
         asked = request.GET.get("state", "")
         rows = made.rows.select_related("subscription__customer").order_by("id")
         if asked in MassRowState.values:
@@ -188,8 +189,8 @@ class MassActionAdmin(console.ReadOnlyAdmin):
             "sum_is": DEEDS[made.kind].sum_is,
             "total": money(made, known.total),
             "done_total": money(made, known.done),
-            "progress": round(100 * self._finished(made, known) / made.size) if made.size else 100,
-            "finished": self._finished(made, known),
+            "progress": progress,
+            "finished": finished,
             "states": [
                 (state, label, known.counts[state], state == asked) for state, label in MassRowState.choices
             ],
@@ -198,21 +199,14 @@ class MassActionAdmin(console.ReadOnlyAdmin):
             "is_moving": made.state in {MassState.COUNTING, MassState.RUNNING},
             "may_confirm": made.state == MassState.READY
             and self.has_confirm_permission(request)
-            and not (mine and known.is_above_limit),
-            "needs_another": made.state == MassState.READY and mine and known.is_above_limit,
+            and not (mine and actions.needs_second(known)),
+            "needs_another": made.state == MassState.READY and mine and actions.needs_second(known),
             "may_drop": made.state not in {MassState.DONE, MassState.DROPPED}
             and self.has_ask_permission(request),
             "limits": actions.limits(),
             "asked": f"state={asked}" if asked else "",
         }
         return TemplateResponse(request, "billing/mass/action.html", context)
-
-    @staticmethod
-    def _finished(made: MassAction, known: actions.Summary) -> int:
-        """Rows that this stage is over with."""
-        if made.state == MassState.COUNTING:
-            return made.size - known.counts[MassRowState.NEW]
-        return made.size if made.state == MassState.READY else known.finished
 
     @action(description=_("Подтвердить"), url_path="confirm", permissions=["confirm"])
     def confirm(self, request: HttpRequest, object_id: UUID) -> HttpResponse:

@@ -87,7 +87,7 @@ class MassActionSerializer(serializers.ModelSerializer[MassAction]):
         return str(self._known(row).total)
 
     def get_needs_second_person(self, row: MassAction) -> bool:
-        return self._known(row).is_above_limit
+        return actions.needs_second(self._known(row))
 
     def _known(self, row: MassAction) -> actions.Summary:
         """Of one row, once for its three fields."""

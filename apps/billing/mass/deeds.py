@@ -78,6 +78,16 @@ def _parts(subscription: Subscription, percent: Decimal) -> tuple[Invoice, list[
     return invoice, parts
 
 
+def all_of_last(subscription: Subscription) -> Decimal:
+    """What is left of the last payment for it, to be given back the way it came. Raises Refused where nothing is."""
+    return _back(subscription, {"percent": "100"})
+
+
+def give_all_back(subscription: Subscription, *, key: str, actor: str) -> str:
+    """Gives it back, which ends the subscription, and says by which note. The same `key` is the same note."""
+    return _give(subscription, Decimal(100), key=key, actor=actor)
+
+
 def _back(subscription: Subscription, params: Mapping[str, Any]) -> Decimal:
     invoice, parts = _parts(subscription, Decimal(params["percent"]))
     if not InvoicePayment.objects.filter(invoice=invoice, failed=False).exists():
@@ -86,15 +96,15 @@ def _back(subscription: Subscription, params: Mapping[str, Any]) -> Decimal:
 
 
 def _refund(subscription: Subscription, action: MassAction) -> str:
-    invoice, parts = _parts(subscription, Decimal(action.params["percent"]))
+    key = f"mass:{action.pk}:{subscription.pk}"
+    return _give(subscription, Decimal(action.params["percent"]), key=key, actor=action.asked_by)
+
+
+def _give(subscription: Subscription, percent: Decimal, *, key: str, actor: str) -> str:
+    invoice, parts = _parts(subscription, percent)
     invoice = invoices.locked(invoice.pk)
     note = credits.issue(
-        invoice=invoice,
-        parts=parts,
-        reason=CreditReason.REFUND,
-        key=f"mass:{action.pk}:{subscription.pk}",
-        to_card=True,
-        actor=action.asked_by,
+        invoice=invoice, parts=parts, reason=CreditReason.REFUND, key=key, to_card=True, actor=actor
     )
     return _("корректировка {number}: {sum}").format(number=note.number, sum=note.money)
 

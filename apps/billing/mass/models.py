@@ -6,8 +6,9 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from apps.core.models import UUIDModel
-from apps.core.money import amount_field, currency_field
+from apps.core.mass import Action, MassRowState, MassState, Row
+
+__all__ = ["MassAction", "MassKind", "MassRow", "MassRowState", "MassState", "is_above_limit"]
 
 
 class MassKind(models.TextChoices):
@@ -16,34 +17,14 @@ class MassKind(models.TextChoices):
     CHANGE = "change", _("Сменить тариф")
 
 
-class MassState(models.TextChoices):
-    COUNTING = "counting", _("Считаем")
-    READY = "ready", _("Ждёт подтверждения")
-    RUNNING = "running", _("Выполняется")
-    DONE = "done", _("Выполнено")
-    DROPPED = "dropped", _("Отменено")
-
-
-class MassAction(UUIDModel):
+class MassAction(Action):
     """One deed for a list of subscriptions that was fixed when it was made."""
 
-    Kind, State = MassKind, MassState
+    Kind = MassKind
 
+    # Its params: {"days": 7}, {"percent": "50"}, {"offer": 17, "when": "period_end"}.
     kind = models.CharField(_("что сделать"), max_length=10, choices=MassKind.choices)
-    # {"days": 7}, {"percent": "50"}, {"offer": 17, "when": "period_end"}
-    params = models.JSONField(default=dict)
-    reason = models.CharField(_("почему"), max_length=200)
-    state = models.CharField(
-        _("состояние"), max_length=10, choices=MassState.choices, default=MassState.COUNTING
-    )
     size = models.PositiveIntegerField(_("подписок"), default=0)
-    # Who asked for it, and who agreed: above the limit another person.
-    asked_by = models.CharField(_("кто начал"), max_length=150)
-    confirmed_by = models.CharField(_("кто подтвердил"), max_length=150, blank=True)
-    currency = currency_field()
-    created_at = models.DateTimeField(_("создано"))
-    confirmed_at = models.DateTimeField(_("подтверждено"), null=True, blank=True)
-    closed_at = models.DateTimeField(_("завершено"), null=True, blank=True)
 
     class Meta:
         app_label = "billing"
@@ -54,17 +35,8 @@ class MassAction(UUIDModel):
         return f"{self.get_kind_display()}: {self.size}"
 
 
-class MassRowState(models.TextChoices):
-    NEW = "new", _("Ещё не посчитано")
-    COUNTED = "counted", _("Посчитано")
-    DONE = "done", _("Сделано")
-    REFUSED = "refused", _("Отказано")
-
-
-class MassRow(UUIDModel):
+class MassRow(Row):
     """One subscription of a mass action: what it would cost, and what became of it."""
-
-    State = MassRowState
 
     action = models.ForeignKey(
         MassAction, models.CASCADE, related_name="rows", db_index=False, verbose_name=_("действие")
@@ -72,13 +44,6 @@ class MassRow(UUIDModel):
     subscription = models.ForeignKey(
         "billing.Subscription", models.PROTECT, related_name="+", db_index=False, verbose_name=_("подписка")
     )
-    state = models.CharField(
-        _("состояние"), max_length=10, choices=MassRowState.choices, default=MassRowState.NEW
-    )
-    # Given away, given back, or to be paid: what was seen before anybody agreed.
-    amount = amount_field(_("сумма"), default=Decimal("0.00"))
-    result = models.CharField(_("результат"), max_length=300, blank=True)
-    done_at = models.DateTimeField(_("когда"), null=True, blank=True)
 
     class Meta:
         app_label = "billing"

@@ -58,17 +58,20 @@ _FROM = """
 FROM orders_fulfilment f
 JOIN orders_service s ON s.id = f.service_id
 LEFT JOIN orders_order o ON o.id = f.order_id
+LEFT JOIN orders_orderitem t ON t.id = f.item_id
 LEFT JOIN billing_invoice i ON i.id = f.invoice_id
 """
 _STANDS = "f.state = ANY(%(open)s) AND (f.next_at IS NOT NULL OR f.state <> ALL(%(first)s))"
-_SUM = "COALESCE(i.total, o.total, 0)"
+_SUM = "COALESCE(t.total, i.total, 0)"
 # In the order of the keys: two who write the same at once would wait for each other.
 _KEEP = f"""
-INSERT INTO public.providers_openrequest AS held (partner_id, request_id, order_id, invoice_id, number, action, state,
-    provider_id, connection_id, product_id, attempts, reason, amount, currency, opened_at, since, next_at)
-SELECT %(partner)s, f.id, f.order_id, f.invoice_id, COALESCE(NULLIF(o.number, ''), i.number, ''), f.action, f.state,
-    f.provider_id, f.connection_id, s.product_id, f.attempts, given.reason, {_SUM},
-    COALESCE(i.currency, o.currency, 'RUB'), LEAST(f.created_at, %(now)s), %(now)s, f.next_at
+INSERT INTO public.providers_openrequest AS held (partner_id, request_id, order_id, item_id, invoice_id, number,
+    action, state, provider_id, connection_id, product_id, attempts, reason, amount, currency, opened_at,
+    since, next_at, deadline_at)
+SELECT %(partner)s, f.id, f.order_id, f.item_id, f.invoice_id, COALESCE(NULLIF(o.number, ''), i.number, ''),
+    f.action, f.state, f.provider_id, f.connection_id, s.product_id, f.attempts, given.reason, {_SUM},
+    COALESCE(i.currency, o.currency, 'RUB'), LEAST(f.created_at, %(now)s), %(now)s, f.next_at,
+    f.promised_at
 {_FROM}
 JOIN unnest(%(keys)s::uuid[], %(reasons)s::text[]) AS given (key, reason) ON given.key = f.id
 WHERE {_STANDS}

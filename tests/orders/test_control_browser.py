@@ -1,0 +1,117 @@
+"""«Пульт исполнения» in a real browser: the board, a deed for many, an order's way.
+
+With ARMOR_SHOTS set to a folder, the screens are kept there to be looked at.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from apps.catalog.models import Offer
+from apps.core import clock
+from apps.core.tenancy import in_partner, in_public
+from apps.orders import fulfilment
+from apps.orders.control import mass
+from apps.orders.models import Fulfilment
+from apps.providers.models import OpenRequest, RequestDeed
+from apps.sandbox.control import Control
+from tests.billing.test_moving_browser import enter, keep
+from tests.orders.shop import Shop
+from tests.test_browser_walk import page, site
+
+__all__ = ["page", "site"]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+AGES = (4, 9, 25, 70, 200, 400, 1700)
+
+
+def named(offer: Offer, name: str) -> Offer:
+    offer.tariff.product.name = {"ru": name, "en": name}
+    offer.tariff.product.save()
+    return offer
+
+
+def stuck(shop: Shop, provider: Control) -> None:
+    """Three products of a provider: put off, unknown, with staff; and what is made by hand."""
+    shop.provider.name = "Щит Софт"
+    shop.provider.save()
+    shop.partner.name = "Банк «Заря»"
+    shop.partner.save()
+    cinema = named(shop.offer(price="399.00"), "Кинотеатр «Экран»")
+    shield = named(shop.offer(price="1290.00"), "Антивирус «Щит» на 3 устройства")
+    provider.fault("out_of_stock", times=100, match={"operation": "activate"})
+    for offer in (cinema, cinema, shield):
+        shop.buy(offer)
+    for _attempt in range(fulfilment.PATIENCE):
+        shop.hurry()
+    for offer in (cinema, shield, shield):
+        shop.buy(offer)
+    provider.clear()
+    provider.fault("drop_answer", times=1, match={"operation": "activate"})
+    shop.buy(cinema)
+    provider.switch(on=False)
+    shop.buy(named(shop.offer(delivery="manual", price="4990.00"), "Полис «Поездка»"))
+    rows = OpenRequest.objects.filter(partner_id=shop.partner.pk).order_by("pk")
+    for row, minutes in zip(rows, AGES, strict=False):
+        row.opened_at = clock.wall() - timedelta(minutes=minutes)
+        row.save()
+
+
+def test_what_hangs_is_seen_and_retried(
+    page: Any, site: str, shop: Shop, provider_sim: Control, mailbox: Control
+) -> None:
+    stuck(shop, provider_sim)
+    with in_partner(shop.partner):
+        count = OpenRequest.objects.filter(partner_id=shop.partner.pk).count()
+        waiting = Fulfilment.objects.filter(state="needs_staff", service__name__contains="Экран")
+        first = waiting[0]
+    board = f"{site}/admin/providers/openrequest/"
+    enter(page, site)
+    page.goto(board)
+    expect(page.locator(".cr-row")).to_have_count(count)
+    for name, size, dark in (
+        ("desktop", (1440, 900), False),
+        ("desktop-dark", (1440, 900), True),
+        ("phone", (390, 844), False),
+        ("phone-dark", (390, 844), True),
+    ):
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        keep(page, f"board-{name}")
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 1440, "height": 900})
+
+    # The provider is back; what stands with staff is asked for again, all of it at once.
+    provider_sim.switch(on=True)
+    provider_sim.clear()
+    page.locator(".cr-column.is-danger .cr-top").click()
+    page.wait_for_url("**state=needs_staff**")
+    page.locator("#cr-all").check()
+    page.get_by_role("button", name="Повторить").click()
+    expect(page.locator("body")).to_contain_text("дважды ничего не выдадим")
+    keep(page, "deed-ask")
+    page.locator("[name=reason]").fill("Поставщик пополнил склад")
+    page.locator("form button.is-main").click()
+    expect(page.locator("[role=status]")).to_be_visible()
+    keep(page, "deed-running")
+    with in_public():
+        mass.work(RequestDeed.objects.latest("id").pk)
+    with in_partner(shop.partner):
+        for _round in range(3):
+            shop.deliver()
+            shop.hurry()
+    page.reload()
+    expect(page.locator("[data-rows]")).to_contain_text("запрошено снова")
+    keep(page, "deed-done")
+
+    page.goto(f"{site}/p/{shop.partner.slug}/admin/orders/fulfilment/{first.pk}/way/")
+    expect(page.locator(".cr-way")).to_contain_text("Поставщик пополнил склад")
+    expect(page.locator(".cr-way")).to_contain_text("Исполнен")
+    keep(page, "way-desktop")
+    page.emulate_media(color_scheme="dark")
+    keep(page, "way-desktop-dark")
+    page.set_viewport_size({"width": 390, "height": 844})
+    keep(page, "way-phone")
+    page.goto(board)
+    keep(page, "board-after")
