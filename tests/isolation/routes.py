@@ -42,7 +42,7 @@ PARTNER: dict[str, Route] = {
         KEY,
         own=400,
         method="post",
-        data={"answers": {"policy": 1}},
+        data={"answers": {"policy": "много"}},
     ),
     "api/v1/^fulfilments/(?P<pk>[^/.]+)/heard/$": Route(
         "/api/v1/fulfilments/{fulfilment}/heard/", KEY, own=409, method="post", data={}
