@@ -19,6 +19,7 @@ from tests.test_browser_walk import _sign_in, page, site
 
 __all__ = ["page", "site"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+SECONDS = 120_000
 
 
 def keep(page: Any, name: str) -> None:
@@ -44,6 +45,7 @@ def test_works_are_planned_seen_and_ended(shop: Shop, page: Any, site: str) -> N
             **given, starts_at=now + timedelta(days=3), ends_at=now + timedelta(days=3, hours=2)
         )
         SalesStop.objects.create(cause="circuit", provider=shop.provider, closed_at=now)
+    page.set_default_timeout(SECONDS)
     _sign_in(page, site)
     page.goto(f"{site}/admin/catalog/salesstop/add/?provider={shop.provider.pk}")
     end = clock.local(now + timedelta(hours=5))
