@@ -29,8 +29,11 @@ class SalesStopAdmin(console.ConsoleAdmin):
     date_hierarchy = "starts_at"
     fields = (
         "cause",
-        ("provider", "product", "tariff"),
-        ("starts_at", "ends_at"),
+        "provider",
+        "product",
+        "tariff",
+        "starts_at",
+        "ends_at",
         "message",
         "note",
     )
