@@ -29,6 +29,7 @@ from apps.orders.models import (
     ServiceState,
 )
 from apps.orders.placing import KIND
+from apps.orders.task_models import CURRENT
 from apps.providers.models import OpenRequest
 from apps.providers.portal.models import Entitlement
 
@@ -70,16 +71,21 @@ def open_is_planned() -> Iterator[str]:
     planned = set(
         Due.objects.filter(partner_id=mine, kind="orders.fulfil").values_list("object_id", flat=True)
     )
-    # What waits for somebody outside has a deadline; what is undone may wait for its cancellation.
-    spoken_for = {
-        *Due.objects.filter(partner_id=mine, kind="orders.watch").values_list("object_id", flat=True)
-    } & {*Fulfilment.objects.filter(tasks__kind="wait", tasks__state="waiting").values_list("pk", flat=True)}
+    # What is undone may wait for its cancellation.
     withdrawn = {
         *Fulfilment.objects.filter(action="cancel", state__in=OPEN_STATES).values_list("service", flat=True)
     }
     queued = set(
         WorkItem.objects.filter(partner_id=mine, kind="orders.Fulfilment").values_list("object_id", flat=True)
     )
+    # What waits for somebody outside is watched until its deadline, and stands with staff from then on.
+    waiting = set(
+        Fulfilment.objects.filter(tasks__kind="wait", tasks__state__in=CURRENT).values_list("pk", flat=True)
+    )
+    watched = set(
+        Due.objects.filter(partner_id=mine, kind="orders.watch").values_list("object_id", flat=True)
+    )
+    spoken_for = waiting & (watched | queued)
     for row in Fulfilment.objects.filter(state__in=OPEN_STATES):
         if row.state == FulfilmentState.COMPENSATING:
             is_seen = row.pk in planned | queued or row.service_id in withdrawn

@@ -96,6 +96,10 @@ def _wait(fulfilment: Fulfilment, task: Task) -> None:
     history.change(fulfilment, _F.IN_PROGRESS, reason=task.name, error="", next_at=task.deadline_at)
     moves.plan_no_more(fulfilment)
     watching.watch(fulfilment)
+    if task.deadline_at is not None and task.deadline_at <= clock.now():
+        # It was held past its time: nothing watches that any more.
+        told = f"{fulfilment.service.name}: {task.name}"
+        work.open(moves.KIND, fulfilment.pk, told, deadline_at=task.deadline_at)
 
 
 def resume(fulfilment: Fulfilment, *, actor: str) -> None:
