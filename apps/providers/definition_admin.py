@@ -198,8 +198,8 @@ class ConnectorDefinitionAdmin(console.ConsoleAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        definition = get_object_or_404(ConnectorDefinition, pk=object_id)
-        return redirect(self._address(definition, "access"))
+        """The editor at its first step."""
+        return self.edit(request, int(object_id), "access")
 
     def edit(self, request: HttpRequest, number: int, step: str) -> HttpResponse:
         """One step of the editor."""

@@ -479,6 +479,19 @@ OPERATOR_ACTIONS: dict[str, Route] = {
     "providers/requestdeed/<path:object_id>/drop/": Route(
         "/admin/providers/requestdeed/{deed}/drop/", own=302
     ),
+    **{
+        f"providers/connectordefinition/<int:number>/{shape}/": Route(
+            f"/admin/providers/connectordefinition/{{definition}}/{path}/", own=own
+        )
+        for shape, path, own in (
+            ("edit/<slug:step>", "edit/access", 200),
+            # These are asked by POST only.
+            ("edit/requests/preview", "edit/requests/preview", 404),
+            ("edit/try/send", "edit/try/send", 404),
+            ("edit/answer/read", "edit/answer/read", 404),
+            ("export", "export", 200),
+        )
+    },
     "providers/keypool/<path:object_id>/load-keys/": Route("/admin/providers/keypool/{pool}/load-keys/"),
     "reports/trialbalance/chart/": Route("/admin/reports/trialbalance/chart/"),
     "reports/search/calls/": Route("/admin/reports/search/calls/", tells=True),

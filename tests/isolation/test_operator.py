@@ -34,6 +34,7 @@ from apps.policies.fiscal import FiscalRule
 from apps.policies.models import MessageTemplate
 from apps.policies.refunding import RefundLimit, RefundReason
 from apps.policies.routes import PaymentRoute
+from apps.providers import definitions
 from apps.providers.models import Provider
 from apps.providers.portal.models import ProviderKey, ProviderRequest, ProviderUser, UsageFile
 from apps.settlements.models import (
@@ -49,6 +50,7 @@ from tests.isolation.asking import ask
 from tests.isolation.conftest import Pair
 from tests.isolation.houses import House, sign_in_staff
 from tests.isolation.routes import SAID_NO, Route
+from tests.providers import declared
 
 LISTS = {
     "demo/sandboxpartner",
@@ -103,6 +105,8 @@ def furnished(houses: Pair) -> Pair:
         RefundLimit.objects.get_or_create(role="support", defaults={"one": Decimal(1000)})
         PaymentRoute.objects.get_or_create(name=own.markers[0], is_active=False)
         _provider(own)
+        described = definitions.create(name=own.markers[0], document=declared.REST)
+        own.ids["definition"] = described.definition_id
         _money(own)
     Client(SERVER_NAME="localhost").post(
         f"/hooks/{own.ids['connection']}/", {"event": "payment.succeeded"}, "application/json"
