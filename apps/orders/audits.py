@@ -29,7 +29,7 @@ from apps.orders.models import (
     ServiceState,
 )
 from apps.orders.placing import KIND
-from apps.orders.task_models import CURRENT
+from apps.orders.task_models import CURRENT, TaskNote
 from apps.providers.models import OpenRequest
 from apps.providers.portal.models import Entitlement
 
@@ -207,6 +207,10 @@ def erased_keep_no_key() -> Iterator[str]:
     for service in Service.objects.filter(customer__erased_at__isnull=False).exclude(customer__in=told):
         if service.key or service.url:
             yield f"Service {service.pk} of an erased customer still has what opens it"
+    notes = TaskNote.objects.filter(fulfilment__service__customer__erased_at__isnull=False)
+    for note in notes.exclude(fulfilment__service__customer__in=told).defer("content"):
+        if note.text or note.file_name:
+            yield f"Note {note.pk} about an erased customer still says something"
 
 
 # Of the invoice and its line nothing changes once it is issued, of a version nothing once it is sold, of the terms

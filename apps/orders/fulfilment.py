@@ -424,9 +424,11 @@ def escalate(
         fulfilment = lock(fulfilment.pk)
         if fulfilment.state not in {*TO_DO_STATES, _F.COMPENSATING}:
             raise Refused("not_open", _("Это уже исполнено или отменено"))
+        task = steps.current(fulfilment)
+        deadline_at = deadline_at or (task.deadline_at if task else None) or fulfilment.promised_at
         TaskNote.objects.create(
             fulfilment=fulfilment,
-            task=steps.current(fulfilment),
+            task=task,
             at=clock.now(),
             actor=actor,
             text=comment[:2000],

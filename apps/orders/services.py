@@ -24,6 +24,7 @@ from apps.orders.models import (
     Service,
 )
 from apps.orders.placing import place_order
+from apps.orders.task_models import TaskNote
 from apps.payments import payments
 
 __all__ = ["customer_erased", "expire_order", "invoice_paid", "place_order", "subscription_ended"]
@@ -201,6 +202,9 @@ def customer_erased(customer_id: UUID) -> None:
         service.key = service.url = service.instructions = service.answers_text = ""
         service.save(update_fields=["key", "url", "instructions", "answers_text"])
         entitlements.follow([service])
+    # Papers and words about them too: only that there were some stays.
+    notes = TaskNote.objects.filter(fulfilment__service__customer_id=customer_id)
+    notes.update(text="", content=None, file_name="", file_type="", sha256="")
 
 
 def _cancel(order: Order, reason: Any) -> None:

@@ -156,6 +156,8 @@ def _type_of(content: bytes) -> str:
 
 
 def _write(row: Fulfilment, task: Task | None, actor: str, **fields: Any) -> TaskNote:
+    if row.service.customer.erased_at:
+        raise Refused("customer_erased", _("Данные этого клиента стёрты"))
     made = TaskNote.objects.create(fulfilment=row, task=task, at=clock.now(), actor=actor[:150], **fields)
     action = "fulfilment.file" if made.file_name else "fulfilment.comment"
     # What people write may be personal: the journal knows only that they did.

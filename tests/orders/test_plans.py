@@ -17,7 +17,7 @@ from apps.core.fields import Translated
 from apps.core.models import Due, WorkItem
 from apps.core.tenancy import in_partner
 from apps.notifications.models import Message
-from apps.orders import fulfilment, steps, tasks
+from apps.orders import fulfilment, services, steps, tasks
 from apps.orders.models import Fulfilment, Order, Service
 from apps.orders.task_models import Task
 from apps.providers.models import Provider
@@ -220,6 +220,14 @@ def test_a_promise_in_danger_is_told_before_it_is_missed(at_shop: Shop, provider
     at_shop.move(at_shop.partner, row.promised_at + timedelta(minutes=1))
     assert "Срок прошёл" in WorkItem.objects.get(object_id=row.pk).reason
     assert clock.now() > row.promised_at
+
+
+def test_papers_about_an_erased_customer_go(at_shop: Shop) -> None:
+    row = bought(at_shop, planned(at_shop, CALL, GIVE))
+    tasks.attach(row, name="паспорт.pdf", content=b"%PDF-1.7", actor="olga", text="Паспорт Анны")
+    services.customer_erased(row.service.customer_id)
+    note = row.notes.get()
+    assert (note.text, note.content, note.file_name) == ("", None, "")
 
 
 def test_a_plan_is_checked(at_shop: Shop) -> None:
