@@ -323,6 +323,7 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
         )
     ),
     ("orders.service-states", "UPDATE orders_service SET state = 'suspended' WHERE state = 'active'"),
+    ("orders.service-states", "UPDATE orders_service SET state = 'suspended' WHERE state = 'active'"),
     ("orders.service-states", "UPDATE orders_service SET off_at = now() WHERE state = 'active'"),
     ("orders.service-states", "DELETE FROM orders_history WHERE became = 'active'"),
     ("orders.service-follows-money", "UPDATE orders_service SET state = 'terminated' WHERE state = 'active'"),

@@ -116,6 +116,8 @@ ACTIONS: dict[str, Any] = {
     "provider-request.replied": _("Поставщику ответили"),
     "usage.loaded": _("Загружено потребление"),
     "provider-user.changed": _("Изменён человек поставщика"),
+    "service.key-replaced": _("Заменён ключ услуги"),
+    "defects.claimed": _("Выгружена рекламация поставщику"),
     "providerkey.issued": _("Выпущен ключ API поставщика"),
     "providerkey.revoked": _("Отозван ключ API поставщика"),
     "partner.changed": _("Изменён партнёр"),

@@ -22,7 +22,7 @@ from apps.billing.admin import Documents
 from apps.catalog import parameters
 from apps.core import clock, console
 from apps.core.errors import Refused
-from apps.orders import asking, cancelling, deciding, fulfilment, history, task_admin
+from apps.orders import asking, cancelling, deciding, fulfilment, history, replacing, task_admin
 from apps.orders.control import admin as control_admin
 from apps.orders.models import Fulfilment, Order, OrderItem, Service
 
@@ -318,6 +318,11 @@ class ServiceAdmin(HistoryAdmin):
     readonly_fields = ("shown_history", "shown_answers")
     exclude = ("answers_text",)
     view_roles = ("manager", "support")
+    actions_detail = ()
+
+    def has_support_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Who may act for a customer."""
+        return bool(request.rights.may("manager", "support"))
 
     @display(description=_("данные для выдачи"))
     def shown_answers(self, row: Service) -> str:
@@ -331,6 +336,7 @@ class ServiceAdmin(HistoryAdmin):
 
 
 console.act_on(Fulfilment, deciding.reply_to_provider)
+console.act_on(Service, replacing.replace_service_key)
 
 
 class OrdersOfCustomer(console.Belongings):

@@ -67,6 +67,8 @@ UNDO_POINTS = (
 _A, _F, _S = FulfilmentAction, FulfilmentState, ServiceState
 PAIR = (_A.SUSPEND, _A.RESUME)
 """What gives the customer nothing and takes nothing for good."""
+NEW = (_A.PROVISION, _A.REPLACE)
+"""What gives the customer something new."""
 
 
 def add(service: Service, action: str, *, plan_id: int | None = None, **fields: Any) -> Fulfilment:
@@ -118,7 +120,7 @@ def _is_about(fulfilment: Fulfilment, task: Task | None) -> bool:
 
 def _keep_given_up(fulfilment: Fulfilment, task: Task | None) -> None:
     """A provider answers after we called it off: it may have had the cancellation first, and made it after that."""
-    if fulfilment.action != _A.PROVISION or fulfilment.state in {*TO_DO_STATES, _F.DONE}:
+    if fulfilment.action not in NEW or fulfilment.state in {*TO_DO_STATES, _F.DONE}:
         return
     if task is None or task.kind == StepKind.PROVISION:
         _take_back_again(fulfilment)
@@ -172,7 +174,7 @@ def advance(
 def _deliver(fulfilment: Fulfilment, answer: Provisioned, *, actor: str = "") -> None:
     held = Service.objects.select_for_update(no_key=True, of=("self",))
     service = held.select_related("customer", "subscription").get(pk=fulfilment.service_id)
-    has_news = bool(answer.key and answer.key != service.key) or fulfilment.action == _A.PROVISION
+    has_news = bool(answer.key and answer.key != service.key) or fulfilment.action in NEW
     if not service.customer.erased_at:
         service.key = answer.key or service.key
         service.url = answer.url or service.url
@@ -185,6 +187,9 @@ def _deliver(fulfilment: Fulfilment, answer: Provisioned, *, actor: str = "") ->
     fulfilment.service = service
     if not service.subscription.is_live:
         events.publish("orders.ServiceToRest", service.subscription_id)
+    if fulfilment.action == _A.REPLACE and service.active_until != fulfilment.period_end:
+        # It was extended while the new key was on its way.
+        add(service, _A.EXTEND, period_end=service.active_until)
     if has_news:
         letters.delivered(service, fulfilment)
     events.publish("orders.ServiceActivated" if has_news else "orders.ServiceExtended", service.pk)
@@ -290,7 +295,7 @@ def hand_over(
         task = steps.current(fulfilment)
         if task is not None and task.kind != StepKind.PROVISION:
             raise Refused("not_waiting", _("Сейчас идёт другой шаг: {name}").format(name=task.name))
-        if fulfilment.action == _A.PROVISION and not (key or url or instructions):
+        if fulfilment.action in NEW and not (key or url or instructions):
             raise Refused("nothing_given", _("Укажите ключ, ссылку или инструкцию"), status=400)
         if task is not None:
             # Whatever a person gave stands somewhere, and is taken back if it comes to that.

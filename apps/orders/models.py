@@ -237,6 +237,8 @@ class Service(UUIDModel):
     answers_text = EncryptedField(_("данные для выдачи"), blank=True)
     # What the provider knows it by: the id of the fulfilment that provisioned it.
     request_id = models.UUIDField(_("номер у поставщика"), unique=True)
+    # How many times its key was replaced: a new one has another request id at the provider.
+    replacements = models.PositiveSmallIntegerField(_("замен ключа"), default=0, db_default=0)
     active_until = models.DateField(_("действует до"), null=True, blank=True)
     activated_at = models.DateTimeField(_("подключена"), null=True, blank=True)
     off_at = models.DateTimeField(_("отключена"), null=True, blank=True)
@@ -280,6 +282,7 @@ class FulfilmentAction(models.TextChoices):
     EXTEND = "extend", _("Продлить")
     SUSPEND = "suspend", _("Приостановить")
     RESUME = "resume", _("Возобновить")
+    REPLACE = "replace", _("Заменить ключ")
     CANCEL = "cancel", _("Отключить")
 
 

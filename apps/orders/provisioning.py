@@ -20,7 +20,7 @@ from apps.connectors.lanes import Calls
 from apps.connectors.models import Connection
 from apps.core import clock, faults, lanes
 from apps.orders import fulfilment as outcomes
-from apps.orders import history, moves, resting, steps
+from apps.orders import history, moves, replacing, resting, steps
 from apps.orders.models import (
     Fulfilment,
     FulfilmentAction,
@@ -57,6 +57,8 @@ class Asked:
     """Which step of its plan this is about."""
     is_undo: bool = False
     """Whether that step is to be taken back."""
+    replaces: UUID | None = None
+    """The request whose key does not work: taken back before a new one is asked for."""
 
     @property
     def call_id(self) -> UUID:
@@ -135,24 +137,36 @@ def _claim(fulfilment: Fulfilment, product: Product) -> Asked | None:
         return None
     if _is_elsewhere(task):
         return _claim_step(fulfilment, task, product, connection)
-    if fulfilment.action == _A.EXTEND and fulfilment.service.activated_at is None:
-        # What is not there yet is not extended: the first request goes first.
-        outcomes.later(fulfilment, _F.RETRY, timedelta(minutes=10), _("Ждёт подключения услуги"))
-        return None
-    if fulfilment.action in outcomes.PAIR and not resting.is_wanted(fulfilment):
-        moves.close(fulfilment, _F.DONE, reason=_("Уже не нужно"))
-        return None
-    if fulfilment.action in outcomes.PAIR and resting.waits(fulfilment):
-        outcomes.later(fulfilment, fulfilment.state, SOON, "")
-        return None
-    if _is_overtaken(fulfilment):
-        moves.close(fulfilment, _F.DONE, reason=_("Уже продлено на больший срок"))
+    if _is_put_off(fulfilment):
         return None
     is_repeated = fulfilment.state in {_F.UNKNOWN, _F.IN_PROGRESS}
     history.change(fulfilment, _F.IN_PROGRESS, attempts=fulfilment.attempts + 1)
     if task is not None:
         steps.asked(task)
-    return Asked(fulfilment, _request(fulfilment), product, connection, is_repeated, task=task)
+    replaces = replacing.replaced_by(fulfilment.pk) if fulfilment.action == _A.REPLACE else None
+    request = _request(fulfilment)
+    return Asked(fulfilment, request, product, connection, is_repeated, task=task, replaces=replaces)
+
+
+def _is_put_off(fulfilment: Fulfilment) -> bool:
+    """Whether it waits for something else of its service, or is no longer wanted."""
+    if fulfilment.action == _A.EXTEND and fulfilment.service.activated_at is None:
+        # What is not there yet is not extended: the first request goes first.
+        outcomes.later(fulfilment, _F.RETRY, timedelta(minutes=10), _("Ждёт подключения услуги"))
+        return True
+    if fulfilment.action in {_A.EXTEND, *outcomes.PAIR} and replacing.is_open(fulfilment.service):
+        outcomes.later(fulfilment, _F.RETRY, timedelta(minutes=1), _("Ждёт замены ключа"))
+        return True
+    if fulfilment.action in outcomes.PAIR and not resting.is_wanted(fulfilment):
+        moves.close(fulfilment, _F.DONE, reason=_("Уже не нужно"))
+        return True
+    if fulfilment.action in outcomes.PAIR and resting.waits(fulfilment):
+        outcomes.later(fulfilment, fulfilment.state, SOON, "")
+        return True
+    if _is_overtaken(fulfilment):
+        moves.close(fulfilment, _F.DONE, reason=_("Уже продлено на больший срок"))
+        return True
+    return False
 
 
 def _is_elsewhere(task: Task | None) -> TypeGuard[Task]:
@@ -231,6 +245,8 @@ def _called(connector: ProviderConnector, asked: Asked) -> Provisioned:
         )
     if asked.is_repeated and (found := connector.fetch(request.request_id)) is not None:
         return found
+    if asked.replaces is not None:
+        connector.cancel(asked.replaces)
     return connector.provision(request)
 
 
@@ -243,7 +259,10 @@ def conclude(answers: Sequence[tuple[Asked, Any]]) -> None:
     touched: set[UUID] = set()
     for fulfilment in outcomes.locked(given):
         asked, answer = given[fulfilment.pk]
-        if isinstance(answer, Provisioned):
+        if fulfilment.action == _A.EXTEND and asked.request.request_id != fulfilment.service.request_id:
+            # Its key was replaced meanwhile: what was extended is no more.
+            outcomes.put_back(fulfilment, SOON, is_repeated=False)
+        elif isinstance(answer, Provisioned):
             if order_id := outcomes.answered(fulfilment, answer, task=asked.task, is_undo=asked.is_undo):
                 touched.add(order_id)
         elif isinstance(answer, ConnectorError):

@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from django.db.models import Exists, OuterRef, Q
+
 from apps.connectors.models import Connection
 from apps.core import audit
 from apps.partners.models import Partner
 from apps.providers import definitions
 from apps.providers.keys import LOW_STOCK
 from apps.providers.models import ActivationKey, DefinitionVersion, Provider, ProviderCall, fingerprint
+from apps.providers.portal.models import DefectiveKey
 
 audit.guarded("providers_activationkey", "providers_key_kept", "providers_key_sold_once")
 audit.guarded("providers_keypool", "providers_pool_kept")
@@ -45,6 +48,17 @@ def key_sold_once() -> Iterator[str]:
     for request_id, count in requests.items():
         if count > 1:
             yield f"Request {request_id} has {count} keys"
+
+
+@audit.rule("providers.defective-is-claimed", scope="public")
+def defective_is_claimed() -> Iterator[str]:
+    """A key of a pool that did not work is claimed from its provider, and no claimed one is sold any more."""
+    claimed = DefectiveKey.objects.filter(request_id=OuterRef("request_id"))
+    defective = Q(state=ActivationKey.State.DEFECTIVE)
+    for key in ActivationKey.objects.filter(defective & ~Exists(claimed)):
+        yield f"Key {key.pk} is defective, and nobody claims it"
+    for key in ActivationKey.objects.filter(Exists(claimed)).exclude(defective):
+        yield f"Key {key.pk} is claimed as defective, and is {key.state}"
 
 
 @audit.rule("providers.test-keys-apart", scope="public")

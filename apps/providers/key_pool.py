@@ -58,6 +58,6 @@ class KeyPool(ProviderConnector):
 
 
 def _provisioned(key: ActivationKey) -> Provisioned:
-    if key.state == ActivationKey.State.REVOKED:
+    if key.state in {ActivationKey.State.REVOKED, ActivationKey.State.DEFECTIVE}:
         return Provisioned(Status.CANCELED)
     return Provisioned(Status.ACTIVE, key=key.value, instructions=str(key.pool.instructions))

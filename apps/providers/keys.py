@@ -148,8 +148,15 @@ def _pool_of(sku: str, provider_id: int) -> KeyPool:
 
 def revoke(request_id: UUID) -> ActivationKey | None:
     """Marks the request's key as taken back: it is never sold again. None where the request has no key."""
-    ActivationKey.objects.filter(request_id=request_id).update(state=ActivationKey.State.REVOKED)
+    sold = ActivationKey.objects.filter(request_id=request_id, state=ActivationKey.State.SOLD)
+    sold.update(state=ActivationKey.State.REVOKED)
     return _of(request_id)
+
+
+def mark_defective(request_id: UUID) -> bool:
+    """The request's key does not work: it is never sold again. Whether it was of a pool."""
+    mine = ActivationKey.objects.filter(request_id=request_id)
+    return bool(mine.update(state=ActivationKey.State.DEFECTIVE))
 
 
 def watch_stock(pool: KeyPool) -> None:

@@ -138,6 +138,7 @@ class ActivationKey(models.Model):
         FREE = "free", _("Свободен")
         SOLD = "sold", _("Выдан")
         REVOKED = "revoked", _("Отозван")
+        DEFECTIVE = "defective", _("Брак")
 
     pool = models.ForeignKey(
         KeyPool, models.PROTECT, db_index=False, related_name="keys", verbose_name=_("пул")
@@ -145,7 +146,7 @@ class ActivationKey(models.Model):
     value = EncryptedField(_("ключ"))
     # HMAC of the value: the same key is never loaded twice, and the table does not tell what it is.
     fingerprint = models.BinaryField(max_length=32, unique=True)
-    state = models.CharField(_("состояние"), max_length=8, choices=State.choices, default=State.FREE)
+    state = models.CharField(_("состояние"), max_length=10, choices=State.choices, default=State.FREE)
     request_id = models.UUIDField(_("запрос"), null=True, unique=True)
     partner_id = models.BigIntegerField(_("партнёр"), null=True)
     loaded_at = models.DateTimeField(_("загружен"))
@@ -161,7 +162,11 @@ class ActivationKey(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(state="free", request_id=None, sold_at=None)
-                | models.Q(state__in=["sold", "revoked"], request_id__isnull=False, sold_at__isnull=False),
+                | models.Q(
+                    state__in=["sold", "revoked", "defective"],
+                    request_id__isnull=False,
+                    sold_at__isnull=False,
+                ),
                 name="providers_key_sold_to_one",
             )
         ]

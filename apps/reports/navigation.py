@@ -54,6 +54,7 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Конструктор подключений"), "providers.ConnectorDefinition", "cable"),
             (_("Условия поставщиков"), "catalog.ProviderTerms", "request_quote"),
             (_("Ключи активации"), "providers.KeyPool", "key"),
+            (_("Бракованные ключи"), "providers.DefectiveKey", "report"),
             (_("Запросы поставщикам"), "providers.ProviderRequest", "assignment"),
             (_("Потребление"), "providers.UsageFile", "data_usage"),
             (_("Люди поставщиков"), "providers.ProviderUser", "badge"),

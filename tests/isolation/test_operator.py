@@ -36,7 +36,7 @@ from apps.policies.refunding import RefundLimit, RefundReason
 from apps.policies.routes import PaymentRoute
 from apps.providers import definitions
 from apps.providers.models import Provider
-from apps.providers.portal.models import ProviderKey, ProviderRequest, ProviderUser, UsageFile
+from apps.providers.portal.models import DefectiveKey, ProviderKey, ProviderRequest, ProviderUser, UsageFile
 from apps.settlements.models import (
     BankLine,
     BankStatement,
@@ -130,6 +130,19 @@ def _provider(own: House) -> None:
             "kind": "provision",
             "request_id": own.ids["service"],
             "created_at": now,
+        },
+    )
+    DefectiveKey.objects.get_or_create(
+        request_id=own.ids["service"],
+        defaults={
+            "provider": provider,
+            "partner_id": own.partner.pk,
+            "service_id": own.ids["service"],
+            "replacement_id": own.ids["fulfilment"],
+            "sku": "house",
+            "key": "K",
+            "reason": "used",
+            "reported_at": now,
         },
     )
     UsageFile.objects.get_or_create(provider=provider, fingerprint="house", defaults={"loaded_at": now})

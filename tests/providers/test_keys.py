@@ -17,6 +17,7 @@ from apps.core.tenancy import in_partner, in_public
 from apps.providers import audits, keys, services
 from apps.providers.base import ProvisionRequest, Status
 from apps.providers.models import ActivationKey, KeyPool, fingerprint
+from apps.providers.portal.models import DefectiveKey
 from tests.providers import connector_for
 
 FREE, SOLD = ActivationKey.State.FREE, ActivationKey.State.SOLD
@@ -210,12 +211,32 @@ def to_a_live_partner(key, other):
     KeyPool.objects.filter(pk=key.pool_id).update(is_test=True)
 
 
+def defective_unclaimed(key, other):
+    ActivationKey.objects.filter(pk=key.pk).update(state=ActivationKey.State.DEFECTIVE)
+
+
+def claimed_and_sold(key, other):
+    DefectiveKey.objects.create(
+        provider=key.pool.provider,
+        partner_id=key.partner_id,
+        service_id=uuid4(),
+        request_id=key.request_id,
+        replacement_id=uuid4(),
+        sku=key.pool.sku,
+        key=key.value,
+        reason="used",
+        reported_at=key.sold_at,
+    )
+
+
 CORRUPTIONS = [
     ("providers.key-sold-once", sold_twice),
     ("providers.key-sold-once", free_again),
     ("providers.key-sold-once", to_nobody),
     ("providers.key-loaded-once", loaded_twice),
     ("providers.test-keys-apart", to_a_live_partner),
+    ("providers.defective-is-claimed", defective_unclaimed),
+    ("providers.defective-is-claimed", claimed_and_sold),
 ]
 
 

@@ -16,8 +16,16 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from apps import journal
-from apps.core import console
-from apps.providers.portal.models import ProviderKey, ProviderRequest, ProviderUser, UsageFile, UsageRow
+from apps.core import console, sheets
+from apps.providers.portal import claims
+from apps.providers.portal.models import (
+    DefectiveKey,
+    ProviderKey,
+    ProviderRequest,
+    ProviderUser,
+    UsageFile,
+    UsageRow,
+)
 
 OPERATOR = (console.operator_site,)
 STATES = {
@@ -163,6 +171,31 @@ class ProviderRequestAdmin(console.ReadOnlyAdmin):
     @display(description=_("состояние"), label=STATES, ordering="state")
     def shown_state(self, row: ProviderRequest) -> tuple[str, Any]:
         return row.state, row.get_state_display()
+
+
+@console.register(DefectiveKey, sites=OPERATOR)
+class DefectiveKeyAdmin(console.ReadOnlyAdmin):
+    """Keys that did not work: what to claim from each provider."""
+
+    list_display = ("reported_at", "provider", "sku", "reason", "comment", "given_at", "actor")
+    list_filter = ("provider", "reason", "reported_at")
+    list_select_related = ("provider",)
+    search_fields = ("sku", "request_id", "replacement_id")
+    exclude = ("key",)
+    actions = ("claim",)
+    empty_hint = _("Сюда попадает ключ, который сотрудник заменил на странице услуги.")
+
+    def has_claim_permission(self, request: Any) -> bool:
+        return bool(request.rights.may("manager", "finance"))
+
+    @admin.action(description=_("Рекламация поставщику: CSV"), permissions=["claim"])
+    def claim(self, request: HttpRequest, queryset: QuerySet[DefectiveKey]) -> HttpResponse:
+        """The keys themselves, for their provider; that they were taken out stands in the journal."""
+        rows = list(queryset.select_related("provider").order_by("provider", "pk"))
+        actor, data = request.user.get_username(), {"keys": len(rows)}
+        first = rows[0].pk if rows else 0
+        journal.record("defects.claimed", "providers.DefectiveKey", first, actor=actor, data=data)
+        return sheets.file(claims.table(rows), "defective-keys.csv", "text/csv; charset=utf-8")
 
 
 class UsageLines(console.Belongings):

@@ -210,6 +210,41 @@ class ProviderUser(models.Model):
         return f"{self.user}: {self.provider}"
 
 
+class DefectReason(models.TextChoices):
+    REFUSED = "refused", _("Не активируется")
+    USED = "used", _("Уже использован")
+    WRONG = "wrong", _("Не тот продукт или срок")
+    LEAKED = "leaked", _("Попал к чужим")
+    OTHER = "other", _("Другое")
+
+
+class DefectiveKey(models.Model):
+    """A key that did not work: never given again, and claimed from its provider."""
+
+    provider = models.ForeignKey(
+        Provider, models.PROTECT, related_name="defective_keys", db_index=False, verbose_name=_("поставщик")
+    )
+    partner_id = models.BigIntegerField(_("партнёр"))
+    service_id = models.UUIDField(_("услуга"))
+    request_id = models.UUIDField(_("по какому запросу выдан"), unique=True)
+    replacement_id = models.UUIDField(_("запрос на замену"), unique=True)
+    sku = models.CharField(_("код тарифа"), max_length=60)
+    key = EncryptedField(_("ключ"))
+    reason = models.CharField(_("что с ключом"), max_length=10, choices=DefectReason.choices)
+    comment = models.CharField(_("подробности"), max_length=500, blank=True)
+    given_at = models.DateTimeField(_("выдан"), null=True)
+    reported_at = models.DateTimeField(_("заявлен"))
+    actor = models.CharField(_("кто заявил"), max_length=100, blank=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("бракованный ключ"), _("бракованные ключи")
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["provider", "-id"], name="providers_defect_list")]
+
+    def __str__(self) -> str:
+        return f"{self.sku} № {self.pk}"
+
+
 class UsageFile(models.Model):
     """A file of usage as a provider sent it: what was read of it, and which rows were refused and why."""
 
