@@ -60,6 +60,11 @@ def test_a_key_of_a_pool_is_replaced_once_and_never_sold_again(shop: Shop) -> No
     assert list(audit.run([shop.partner.pk])) == []
 
 
+def _press_and_deliver(shop: Shop, service: Service) -> None:
+    pressed(service, service.key)
+    shop.deliver()
+
+
 @pytest.mark.parametrize(
     "point", [*replacing.FAULT_POINTS, *(p for p in fulfilment.FAULT_POINTS if "placed" not in p)]
 )
