@@ -112,6 +112,14 @@ def _fill(partner: Partner) -> None:
         config={"base_url": "http://127.0.0.1:9", "token": "test"},
         legal_entity=partner.legal_entity,
     )
+    Connection.objects.create(
+        kind="payment",
+        connector="apps.payments.yookassa.YooKassa",
+        name="room",
+        config={"shop_id": "room", "secret_key": "secret", "base_url": "http://127.0.0.1:9/v3"},
+        partner=partner,
+        legal_entity=partner.legal_entity,
+    )
     provider = Provider.objects.create(code="room", name="Щит Софт", connection=supplies)
     category, _is_new = Category.objects.get_or_create(code="bench", defaults={"name": {"ru": "Замер"}})
     product = Product.objects.create(
