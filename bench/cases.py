@@ -111,6 +111,12 @@ def order_api() -> dict[str, float]:
     return orders.order_api()
 
 
+def order_intake() -> dict[str, float]:
+    from bench import intake
+
+    return intake.order_intake()
+
+
 def renewal_run() -> dict[str, float]:
     from bench import renewals
 
@@ -185,6 +191,7 @@ def idle_tick_1000() -> dict[str, float]:
 
 CASES: dict[str, Callable[[], dict[str, float]]] = {
     "order_api": order_api,
+    "order_intake": order_intake,
     "renewal_run": renewal_run,
     "charging_30": charging_30,
     "charging_200": charging_200,
