@@ -139,7 +139,7 @@ def _known(step: PlanStep) -> dict[str, Any]:
 
 def _forms(product: Product, data: Any) -> list[StepForm]:
     if data is not None:
-        count = min(int(data["steps"]), plans.MOST_STEPS + BLANK) if data.get("steps", "").isdigit() else 0
+        count = min(int(data["steps"]), plans.MOST_STEPS + BLANK) if data.get("steps", "").isdecimal() else 0
         return [StepForm(data, prefix=f"step-{number}") for number in range(count)]
     saved = list(product.plan.steps.order_by("position")) if product.plan else []
     known = [_known(one) for one in saved]
