@@ -21,7 +21,7 @@ items AS (
     SELECT row.*
     FROM made, orders_orderitem t,
     LATERAL jsonb_populate_record(NULL::orders_orderitem, to_jsonb(t) || jsonb_build_object('id', item_id,
-        'order_id', order_id, 'subscription_id', NULL,
+        'order_id', made.order_id, 'subscription_id', NULL,
         'state', CASE WHEN hangs THEN 'in_progress' ELSE 'completed' END)) AS row
     WHERE t.id = %(item)s
 ),
