@@ -108,9 +108,14 @@ def _check(service: Service, broken: str | None, *, may_exceed: bool) -> None:
 
 
 def _claim(service: Service, made: Fulfilment, reason: str, comment: str, actor: str) -> None:
-    version = TariffVersion.objects.select_related("tariff").get(pk=service.tariff_version_id)
+    version = TariffVersion.objects.select_related("tariff__product__provider").get(
+        pk=service.tariff_version_id
+    )
+    product = version.tariff.product
+    if product.provider is None:
+        raise Refused("no_key", _("У этой услуги нет поставщика"))
     DefectiveKey.objects.create(
-        provider=made.provider,
+        provider=product.provider,
         partner_id=current_partner().pk,
         service_id=service.pk,
         request_id=service.request_id,

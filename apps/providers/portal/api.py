@@ -84,12 +84,11 @@ _SHOWN: dict[str, Any] = {
 }
 
 
-class OfProvider:
+class OfProvider(APIView):
     """Who may come, and as whom."""
 
     authentication_classes = (ProviderKeyAuthentication,)
     permission_classes = (IsProvider,)
-    request: Request
 
     @property
     def actor(self) -> str:
@@ -103,7 +102,7 @@ class OfProvider:
 )
 @extend_schema(tags=["requests"])
 class RequestsViewSet(
-    OfProvider, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ProviderRequest]
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, OfProvider, viewsets.GenericViewSet[ProviderRequest]
 ):
     """What the platform asks of this provider, newest first."""
 
@@ -175,7 +174,7 @@ class LoadedSerializer(serializers.Serializer[Any]):
     rejected = serializers.ListField(child=serializers.DictField())
 
 
-class KeysView(OfProvider, APIView):
+class KeysView(OfProvider):
     """Keys are loaded."""
 
     @extend_schema(
@@ -214,10 +213,10 @@ class UsageLoaded(serializers.Serializer[Any]):
 
     id = serializers.IntegerField()
     rows = serializers.IntegerField()
-    errors = serializers.ListField(child=serializers.ListField())
+    errors = serializers.ListField(child=serializers.ListField())  # type: ignore[assignment]
 
 
-class UsageView(OfProvider, APIView):
+class UsageView(OfProvider):
     """Usage is loaded."""
 
     parser_classes = (MultiPartParser, JSONParser)
