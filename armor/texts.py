@@ -39,6 +39,8 @@ CATALOGUES = (*THEIRS, _DJANGO / "conf")
 # Who may hold Russian outside gettext, and why: a folder, a file, or a name assigned in a file.
 BARE = {
     "apps/sandbox": "simulators play foreign services, which speak Russian",
+    "apps/orders/bulk_orders.py:COLUMNS": "headings of a file of orders, and what its cells hold",
+    "apps/orders/bulk_orders.py:TARIFF": "a heading of a file of orders",
     "apps/providers/declarative/guessing.py": "words by which a Russian description of an API tells its requests",
     "apps/demo/company.py": "names and texts of the demonstration's own data",
     "apps/demo/connect.py": "names of the demonstration's providers and connections",

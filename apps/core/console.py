@@ -92,14 +92,14 @@ class Label(tuple[str, Any]):
         return str(self[1])
 
 
-class CappedPaginator(Paginator):  # type: ignore[type-arg]
+class CappedPaginator(Paginator):
     """Pages of a list that may hold millions: no more than its first rows are counted, and pages go no further."""
 
     MOST = 10_000
 
     @cached_property
     def _found(self) -> int:
-        return int(self.object_list[: self.MOST + 1].count())  # type: ignore[call-arg]
+        return int(self.object_list[: self.MOST + 1].count())  # type: ignore[attr-defined]
 
     @property
     def is_capped(self) -> bool:

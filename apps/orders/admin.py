@@ -22,7 +22,16 @@ from apps.billing.admin import Documents
 from apps.catalog import parameters
 from apps.core import clock, console
 from apps.core.errors import Refused
-from apps.orders import asking, cancelling, deciding, fulfilment, history, replacing, task_admin
+from apps.orders import (
+    asking,
+    bulk_admin,  # noqa: F401 - registers itself
+    cancelling,
+    deciding,
+    fulfilment,
+    history,
+    replacing,
+    task_admin,
+)
 from apps.orders.control import admin as control_admin
 from apps.orders.models import Fulfilment, Order, OrderItem, Service
 

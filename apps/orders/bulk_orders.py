@@ -59,12 +59,13 @@ def answers(value: Any) -> dict[str, str]:
     return found
 
 
+TARIFF = "Тариф"
 COLUMNS = (
     Column("external_id", "Номер клиента", reading.code, gettext_lazy("номер клиента у партнёра")),
     Column("phone", "Телефон", reading.phone, gettext_lazy("+79161234567; нужен хотя бы один контакт")),
     Column("email", "Почта", reading.email, gettext_lazy("anna@example.ru")),
     Column("name", "Имя", reading.text, gettext_lazy("как обращаться")),
-    Column("tariff", "Тариф", reading.code, gettext_lazy("код тарифа из каталога")),
+    Column("tariff", TARIFF, reading.code, gettext_lazy("код тарифа из каталога")),
     Column("quantity", "Количество", reading.whole, gettext_lazy("пусто — 1")),
     Column("scheduled_date", "Исполнить с", reading.day, gettext_lazy("27.11.2026; пусто — сразу")),
     Column("answers", "Ответы", answers, gettext_lazy("код=ответ; код=ответ")),
@@ -105,7 +106,7 @@ def _columns(table: tablib.Dataset) -> list[Column]:
     headings = [str(heading or "").strip().lower() for heading in table.headers or []]
     if strangers := [heading for heading in headings if heading not in by_heading]:
         raise ValueError(_("Непонятные столбцы: %s") % ", ".join(one[:40] for one in strangers[:10]))
-    if len(set(headings)) < len(headings) or "тариф" not in headings:
+    if len(set(headings)) < len(headings) or TARIFF.lower() not in headings:
         raise ValueError(_("Нужен столбец «Тариф», и каждый столбец один раз"))
     return [by_heading[heading] for heading in headings]
 
