@@ -253,6 +253,19 @@ def test_a_batch_takes_more_of_the_same_partner_and_kind(partner: Partner, batch
     del due._tasks[OTHER]
 
 
+def test_who_claimed_them_one_by_one_is_told_what_a_batch_took_along(partner: Partner, batch: Batch) -> None:
+    for n in range(3):
+        plan(seconds=-10 + n)
+    first, *others = due.claim(10, partner_id=partner.pk)
+    along: set[int] = set()
+    assert due.run(first, along)
+    assert along == {row.pk for row in others}
+    assert len(batch.calls) == 1
+    # Asked about all the same, it is not ours any more.
+    assert not due.run(others[0], along)
+    assert len(batch.calls) == 1
+
+
 def test_one_bad_object_delays_nobody(partner: Partner, batch: Batch) -> None:
     bad, *good = (plan(seconds=-10 + n) for n in range(4))
     batch.bad = {bad}
