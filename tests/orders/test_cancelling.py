@@ -17,7 +17,7 @@ from apps.orders.models import Fulfilment, History, ItemAction, Order, OrderItem
 from apps.orders.placing import Wanted
 from apps.payments import payments, refund_calls
 from apps.payments.models import Refund, RefundState
-from tests.orders.races import Both, Runner, atomic, run  # noqa: F401 - a fixture
+from tests.orders.races import Held, Runner, atomic, run  # noqa: F401 - a fixture
 from tests.orders.shop import Shop
 
 D = Decimal
@@ -106,7 +106,7 @@ def test_a_scheduled_order_waits_for_its_day(shop: Shop) -> None:
         shop.order(shop.offer(), scheduled_at=clock.now())
 
 
-@Both
+@Held
 def test_cancelled_while_the_news_of_its_payment_is_handled(shop: Shop, run: Runner, locked: bool) -> None:  # noqa: F811
     order = shop.order(shop.offer(delivery="manual"))
     payment = order.payment()

@@ -54,7 +54,7 @@ def paid_on_the_page(shop: Shop) -> Payment:
 
 def paid(shop: Shop) -> Payment:
     """Of 149 roubles."""
-    payment = shop.buy(shop.offer(price="149.00")).order.payment()
+    payment = shop.buy(shop.offer(price="149.00")).order_items.get().order.payment()
     assert payment is not None
     return payment
 

@@ -102,7 +102,7 @@ def test_refusals_are_told_apart(connector, provider_sim):
 
 
 def test_staff_are_needed_where_nobody_else_can(connector, sandbox_partner):
-    provider = SimpleNamespace(connection=None, test_connection=None)
+    provider = SimpleNamespace(connection=None, test_connection=None, has_portal=False)
     for delivery in ("manual", "account", "deeplink"):
         manual = connector_for(SimpleNamespace(delivery=delivery, provider=provider))
         request = asked()
