@@ -93,7 +93,7 @@ def test_a_tampered_or_old_price_sells_nothing(shop, client_for, gateway, form_o
     # The page that came with the refusal sells at the new price, once the consent is given to it.
     order = browser.post(address, form_of(again))
     assert order.status_code == 302
-    assert Order.objects.get().price == Decimal("199.00")
+    assert Order.objects.get().item.price == Decimal("199.00")
 
 
 def test_a_double_click_buys_once(shop, client_for, gateway, form_of):
