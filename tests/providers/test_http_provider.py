@@ -110,5 +110,5 @@ def test_staff_are_needed_where_nobody_else_can(connector, sandbox_partner):
     with pytest.raises(ValueError, match="bundle"):
         connector_for(SimpleNamespace(delivery="bundle", provider=None))
     # A sandbox partner is never led to the real provider.
-    real = SimpleNamespace(connection=connector.connection, test_connection=None)
+    real = SimpleNamespace(connection=connector.connection, test_connection=None, has_portal=False)
     assert connector_for(SimpleNamespace(delivery="account", provider=real)).title != connector.title
