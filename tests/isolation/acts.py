@@ -162,7 +162,7 @@ def api_order(visit: Visit) -> None:
 
 
 def api_orders(visit: Visit) -> None:
-    _by_key(visit, "orders/?external_id=A-1&state=done")
+    _by_key(visit, "orders/?external_id=A-1&state=completed")
 
 
 def _page(visit: Visit, path: str, **headers: str) -> None:

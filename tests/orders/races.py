@@ -24,10 +24,6 @@ Both = pytest.mark.parametrize("locked", [True, False])
 """The same two workers twice: with the lock they are right, with the lock taken away they do harm."""
 
 
-Held = pytest.mark.parametrize("locked", [True])
-"""Only with the lock: without it the two wait for each other elsewhere, so that nothing is shown."""
-
-
 @dataclass
 class Race:
     """What each of the two got (or what it raised), and whether the second did all of its work within the first's."""

@@ -17,7 +17,7 @@ from apps.orders.models import Fulfilment, History, ItemAction, Order, OrderItem
 from apps.orders.placing import Wanted
 from apps.payments import payments, refund_calls
 from apps.payments.models import Refund, RefundState
-from tests.orders.races import Held, Runner, atomic, run  # noqa: F401 - a fixture
+from tests.orders.races import Both, Runner, atomic, run  # noqa: F401 - a fixture
 from tests.orders.shop import Shop
 
 D = Decimal
@@ -106,7 +106,7 @@ def test_a_scheduled_order_waits_for_its_day(shop: Shop) -> None:
         shop.order(shop.offer(), scheduled_at=clock.now())
 
 
-@Held
+@Both
 def test_cancelled_while_the_news_of_its_payment_is_handled(shop: Shop, run: Runner, locked: bool) -> None:  # noqa: F811
     order = shop.order(shop.offer(delivery="manual"))
     payment = order.payment()
@@ -120,8 +120,8 @@ def test_cancelled_while_the_news_of_its_payment_is_handled(shop: Shop, run: Run
     OrderItem.objects.update(state=OrderState.PENDING)
     order.refresh_from_db()
     handle = atomic(services.invoice_paid, order.invoice_id)
-    at = moves, "close_items"
-    run(lambda: cancelling.cancel(order, decided=True), at, handle, Subscription, Order)
+    at = services.history, "change_order"
+    run(handle, at, lambda: cancelling.cancel(order, decided=True), Subscription, Invoice, Order)
     order.refresh_from_db()
     open_yet = Fulfilment.objects.filter(action="provision", state__in=["queued", "needs_staff"])
     # Without the locks it is cancelled and given back, and asked for at the provider all the same.

@@ -23,7 +23,7 @@ from apps.orders.models import Fulfilment, Order, Service
 from apps.orders.task_models import Task
 from apps.providers.models import Provider
 from apps.sandbox.control import Control
-from tests.orders.races import Both, Held, Runner, run
+from tests.orders.races import Both, Runner, run
 from tests.orders.shop import Shop
 
 __all__ = ["run"]
@@ -157,20 +157,20 @@ def test_two_take_one_task(shop: Shop, run: Runner, locked: bool) -> None:
     assert isinstance(done.second, Refused) is locked
 
 
-@Held
+@Both
 def test_a_task_is_done_while_it_is_given_up(shop: Shop, run: Runner, locked: bool) -> None:
     row = bought(shop, planned(shop, CALL, GIVE))
     task = row.tasks.get(kind="manual")
     run(
         lambda: tasks.complete(task, actor="one"),
-        (steps, "finish"),
+        (tasks, "_must_be_free"),
         lambda: fulfilment.fail(row, "Не выйдет", actor="two"),
         Fulfilment,
         Service,
     )
     row.refresh_from_db()
-    # Without the lock it is given out all the same, and nobody knows that it was given up.
-    assert row.state == ("compensating" if locked else "queued")
+    # Without the lock it is delivered all the same, and its money goes back.
+    assert row.state == ("compensating" if locked else "done")
 
 
 def test_without_a_plan_it_fails_too(at_shop: Shop, provider_sim: Control) -> None:

@@ -263,6 +263,7 @@ def test_asynchronous_with_callback_and_polling(page: Any, site: str, shop: Shop
     page.locator("form[data-request] [name=method]").select_option("GET")
     page.locator("[name=path]").fill("/async/api/subscriptions/{{ service_id }}")
     press(page, "Дальше: ответ")
+    assert page.locator("[name=path_key]").input_value() == "$.license.code"
     page.locator("[name=state_pending]").fill("in_progress")
     page.locator("[name=state_canceled]").fill("closed")
     page.locator("[name=state_failed]").fill("declined")

@@ -29,7 +29,7 @@ def address(name, *args):
 def test_provider_pool_and_keys(staff):
     name, sku = f"Новый {uuid4()}", f"NEW-{uuid4()}"
     assert name in staff.get(address("provider_add"), {"name": name}).content.decode()
-    assert staff.post(address("provider_add"), {"name": name}).status_code == 302
+    assert staff.post(address("provider_add"), {"name": name, "promise_hours": 24}).status_code == 302
     provider = Provider.objects.get(name=name)
     assert provider.code.startswith("novyy-")
     form = {"provider": provider.pk, "sku": sku, "low_stock": 2, "renewal": "new_key"}

@@ -13,6 +13,7 @@ from apps.billing.moving import reading
 from apps.callcenters import lists
 from apps.catalog import price_list, regions
 from apps.core.tenancy import in_partner
+from apps.orders import bulk_orders
 from apps.partners.models import Partner
 
 CYRILLIC = re.compile("[А-Яа-яЁё]")
@@ -23,11 +24,11 @@ OWN_NAMES = {
     "по-русски",
     *map(str.lower, (*price_list.COLUMNS, *lists.COLUMNS, *regions.NAMES.values())),
 }
-_OF_A_BASE = (*reading.COLUMNS, *reading.OLD_CHARGES)
+_OF_A_BASE = (*reading.COLUMNS, *reading.OLD_CHARGES, *bulk_orders.COLUMNS)
 OF_A_BASE = sorted(
     {", ".join(reading.EVENTS), *(column.heading.lower() for column in _OF_A_BASE)}, key=len, reverse=True
 )
-"""Headings of the files of a base and the words in them: too common to be taken out of other pages."""
+"""Headings of the files of a base and of orders, and the words in them: too common to be taken out of other pages."""
 
 SHOWN_OF_OTHERS = {
     "accounts",

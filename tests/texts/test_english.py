@@ -15,7 +15,7 @@ from tests.orders.shop import Shop
 from tests.texts.reading import OF_A_BASE, leftovers, stored
 
 ENGLISH = {"HTTP_ACCEPT_LANGUAGE": "en"}
-SAY_COLUMNS = ("/billing/baseimport/add/", "/billing/shadowrun/add/")
+SAY_COLUMNS = ("/billing/baseimport/add/", "/billing/shadowrun/add/", "/orders/bulkorder/add/")
 """Pages that say what the columns of a Russian file are."""
 
 

@@ -43,6 +43,8 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
     (r"valid|expir|until|till|end date", "until"),
     (r"^(order |subscription |service |activation |job |license |request )?id$|^number$", "service_id"),
 )
+# license.code is the key, where a code that stands alone is an error's.
+_KEY_WITHIN = re.compile(r"\b(activation|licen[cs]e|serial|voucher|pin) (code|key|number|value)$")
 _STATES: tuple[tuple[str, str], ...] = (
     (r"not.?found|unknown", "not_found"),
     (r"^(in.?)?active$|activated|ready|done|success|issued|complet|^ok$|provisioned|delivered", "active"),
@@ -208,6 +210,8 @@ def reading_of(form: str, tree: Any) -> dict[str, Any]:
 def answer_field(name: str) -> str:
     """What a field of an answer is likely to be; `name` with the names above it."""
     told, last = words(name), words(name.rpartition(".")[2])
+    if _KEY_WITHIN.search(told):
+        return "key"
     for pattern, field in _ANSWERS:
         if re.search(pattern, last) or (field == "error" and re.search(pattern, told)):
             return field
