@@ -56,6 +56,7 @@ class _Known:
 
 _known: dict[int, _Known] = {}
 _lock = threading.Lock()
+_in_order: set[str] = set()
 _by_hand: ContextVar[bool] = ContextVar("by_hand", default=False)
 _uncounted: ContextVar[bool] = ContextVar("uncounted", default=False)
 
@@ -85,11 +86,25 @@ def places(connection_id: int) -> int | None:
     known = _look(connection_id)
     if known.opened_at is None:
         return None
-    if known.has_turn or _take_turn(connection_id, known):
-        with _lock:
-            known.has_turn = True
+    if known.has_turn:
         return 1
-    return 0
+    if not _take_turn(connection_id, known):
+        return 0
+    # The one that tries is the first of those that wait, not whose pause happens to be over.
+    _go_on(connection_id)
+    with _lock:
+        known.has_turn = True
+    return 1
+
+
+def _go_on(connection_id: int) -> None:
+    for kind in _in_order:
+        due.hurry(kind, connection_id)
+
+
+def in_order(kind: str) -> None:
+    """Due work of this kind is done in the order in which it was wanted when its service is back."""
+    _in_order.add(kind)
 
 
 def _spend_turn(known: _Known) -> bool:
@@ -163,6 +178,7 @@ def _note_closed(connection_id: int, told: dict[str, Any]) -> None:
         # Whoever was first tells of it.
         row = Connection.objects.filter(pk=connection_id)
         if row.filter(opened_at__isnull=False).update(**told):
+            _go_on(connection_id)
             _tell(connection_id)
         else:
             row.update(**told)
@@ -188,6 +204,7 @@ def _close(connection_id: int) -> bool:
         waiting = Connection.objects.filter(pk=connection_id, opened_at__isnull=False)
         closed = waiting.update(opened_at=None, next_try_at=None)
         if closed:
+            _go_on(connection_id)
             _tell(connection_id)
     with _lock:
         _known.pop(connection_id, None)

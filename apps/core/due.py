@@ -439,9 +439,13 @@ def hurry(kind: str, lane: int) -> None:
 
 # The moment stands in the first 48 bits of a key (RFC 9562).
 _HURRY = """
-UPDATE core_due SET leased_until = NULL, due_at = least(%(now)s,
-    to_timestamp(('x' || left(replace(object_id::text, '-', ''), 12))::bit(48)::bigint / 1000.0))
-WHERE lane = %(lane)s AND kind = %(kind)s AND lease IS NULL AND due_at > %(now)s
+WITH wanted AS (
+    SELECT id, least(%(now)s,
+        to_timestamp(('x' || left(replace(object_id::text, '-', ''), 12))::bit(48)::bigint / 1000.0)) AS at
+    FROM core_due WHERE lane = %(lane)s AND kind = %(kind)s AND lease IS NULL
+)
+UPDATE core_due SET leased_until = NULL, due_at = wanted.at
+FROM wanted WHERE core_due.id = wanted.id AND core_due.lease IS NULL AND core_due.due_at <> wanted.at
 """
 
 

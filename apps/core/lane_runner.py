@@ -105,6 +105,9 @@ class Runner:
                 self._put_back(slots)
             else:
                 slots.limits = lanes.limits_of(slots.number)
+                if not slots.limits.in_flight:
+                    # Shut for a while: what was put off before these comes before these again.
+                    self._put_back(slots)
                 self._fill(slots)
                 self._hand_out(slots)
         # A lane with nothing to do stays in hand: more may come as long as there is another to wait for.

@@ -3,8 +3,6 @@
 from uuid import UUID
 
 from apps.connectors import breaker
-from apps.connectors.base import Kind
-from apps.connectors.models import Connection
 from apps.core import due, events, housekeeping, lanes
 from apps.core.models import Event
 from apps.core.tenancy import current_partner_id
@@ -33,15 +31,8 @@ due.task(START)(scheduling.start)
 due.task(bulk_orders.PLACE)(bulk_orders.place)
 due.task(scheduling.EXPIRE)(scheduling.expire)
 lanes.steps(FULFIL, provisioning.Provisioning())
+breaker.in_order(FULFIL)
 due.task(mass.WORK)(mass.work)
-
-
-@events.on(breaker.CHANGED)
-def go_on_with_a_provider(event: Event) -> None:
-    """A provider that is back does what it could not, in the order in which customers have paid."""
-    line = Connection.objects.filter(pk=event.object_id.int, kind=Kind.PROVIDER).first()
-    if line is not None and line.is_well:
-        due.hurry(FULFIL, line.pk)
 
 
 @events.on("billing.InvoicePaid")

@@ -66,7 +66,7 @@ def test_what_hangs_is_seen_and_retried(
         count = OpenRequest.objects.filter(partner_id=shop.partner.pk).count()
         waiting = Fulfilment.objects.filter(state="needs_staff", service__name__contains="Экран")
         first = waiting[0]
-    board = f"{site}/admin/providers/openrequest/"
+    board = f"{site}/admin/providers/openrequest/?partner={shop.partner.pk}"
     enter(page, site)
     page.goto(board)
     expect(page.locator(".cr-row")).to_have_count(count)
