@@ -81,6 +81,9 @@ class ProviderConnector(Connector):
     remembers: ClassVar[bool] = False
     """Whether it is told (`knowing`) what is known of each call, and what it learns is kept: see `remembering`."""
 
+    is_local: ClassVar[bool] = False
+    """Whether it answers from our own database: then it is asked at once, and never in a lane."""
+
     def knowing(self, known: Known) -> Self:
         """The connector for one call that more is known of."""
         return self

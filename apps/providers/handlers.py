@@ -3,7 +3,7 @@
 from apps.core import events
 from apps.core.models import Event
 from apps.core.tenancy import current_partner
-from apps.providers.portal import requests
+from apps.providers.portal import letters, requests  # noqa: F401 - letters are due work
 
 
 @events.on("accounts.CustomerErased")
