@@ -172,8 +172,7 @@ def advance(
 
 
 def _deliver(fulfilment: Fulfilment, answer: Provisioned, *, actor: str = "") -> None:
-    held = Service.objects.select_for_update(no_key=True, of=("self",))
-    service = held.select_related("customer", "subscription").get(pk=fulfilment.service_id)
+    service = fulfilment.service
     has_news = bool(answer.key and answer.key != service.key) or fulfilment.action in NEW
     if not service.customer.erased_at:
         service.key = answer.key or service.key
@@ -184,7 +183,6 @@ def _deliver(fulfilment: Fulfilment, answer: Provisioned, *, actor: str = "") ->
     service.activated_at = service.activated_at or clock.now()
     # What rests is prolonged and goes on resting: its subscription wakes it.
     inventory.move(service, service.state if service.state == _S.SUSPENDED else _S.ACTIVE, actor=actor)
-    fulfilment.service = service
     if not service.subscription.is_live:
         events.publish("orders.ServiceToRest", service.subscription_id)
     if fulfilment.action == _A.REPLACE and service.active_until != fulfilment.period_end:

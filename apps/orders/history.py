@@ -6,7 +6,7 @@ Orders and their items change only as `states` allows.
 from collections.abc import Sequence
 from typing import Any
 
-from apps.core import clock
+from apps.core import clock, gather
 from apps.orders import states
 from apps.orders.control import standing
 from apps.orders.models import Fulfilment, History, Order, OrderItem, Service
@@ -68,10 +68,17 @@ def record(item: Told, was: str, became: str, *, reason: Any = "", actor: str = 
 def record_many(lines: Sequence[tuple[Told, str, str]], *, reason: Any = "", actor: str = "") -> None:
     """`record` of several in one statement: the row, what it was and what it became."""
     now, why = clock.now(), str(reason)[:500]
-    History.objects.bulk_create(
-        History(object_id=one.pk, was=was, became=became, at=now, actor=actor, reason=why)
-        for one, was, became in lines
+    gather.at_end(
+        _write,
+        [
+            History(object_id=one.pk, was=was, became=became, at=now, actor=actor, reason=why)
+            for one, was, became in lines
+        ],
     )
+
+
+def _write(lines: Sequence[History]) -> None:
+    History.objects.bulk_create(lines)
 
 
 def of(item: Told) -> list[History]:

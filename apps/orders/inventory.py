@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from apps.core import clock
+from apps.core import clock, gather
 from apps.orders import entitlements, history
 from apps.orders.models import FulfilmentState, History, Service, ServiceState
 
@@ -53,6 +53,7 @@ def _last(service: Service) -> str:
     if service.activated_at:
         return _S.TERMINATED
     # The provision has the id of the request.
+    gather.flush()
     could_not_be = (FulfilmentState.NEEDS_STAFF, FulfilmentState.COMPENSATING)
     stuck = History.objects.filter(object_id=service.request_id, became__in=could_not_be)
     return _S.ABORTED if stuck.exists() else _S.CANCELLED

@@ -1,6 +1,7 @@
 """Where a fulfilment stands: written down, locked, planned, put off, put before staff, closed."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from django.db.models import Exists, OuterRef
 
 from apps.catalog.models import Product
 from apps.connectors.models import Connection
-from apps.core import bulk, clock, due, events, work
+from apps.core import bulk, clock, due, events, gather, work
 from apps.core.ids import uuid7
 from apps.orders import history, inventory, states, watching
 from apps.orders.models import (
@@ -50,7 +51,7 @@ def create(service: Service, action: str, **fields: Any) -> Fulfilment:
 def product_of(service: Service) -> Product:
     """What it is, with who supplies it."""
     rows = Product.objects.select_related("provider__connection", "provider__test_connection")
-    return rows.get(pk=service.product_id)
+    return gather.once(("orders.product", service.product_id), lambda: rows.get(pk=service.product_id))
 
 
 def connection_of(service: Service) -> Connection | None:
@@ -72,10 +73,10 @@ def locked(fulfilment_ids: Iterable[UUID]) -> list[Fulfilment]:
     """Fulfilments as they stand now, locked after their services, both in the order of their ids."""
     wanted = bulk.these("uuid", fulfilment_ids)
     # The service first, as whoever ends it locks it: in the other order the two would wait for each other.
-    services = Service.objects.select_for_update(no_key=True).filter(
+    services = Service.objects.select_for_update(no_key=True, of=("self",)).filter(
         pk__in=Fulfilment.objects.filter(pk__in=wanted).values("service")
     )
-    held = {one.pk: one for one in services.order_by("pk")}
+    held = {one.pk: one for one in services.select_related("customer", "subscription").order_by("pk")}
     rows = Fulfilment.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk")
     found = list(rows)
     for one in found:
@@ -153,14 +154,27 @@ def take_back(service: Service, reason: Any, *, was_asked: bool) -> None:
 
 def finish_order(order_id: UUID, *, actor: str = "") -> None:
     """Items whose last piece was delivered are completed, and the order with the last of its items."""
-    order = Order.objects.select_for_update(no_key=True).get(pk=order_id)
-    if order.state != OrderState.IN_PROGRESS:
-        return
-    unfinished = order.fulfilments.filter(item=OuterRef("pk")).exclude(state=_F.DONE)
-    items = list(order.items.annotate(is_unfinished=Exists(unfinished)))
-    whole = [one for one in items if one.state == OrderState.IN_PROGRESS and not one.is_unfinished]
-    if whole:
-        close_items(order, items, whole, OrderState.COMPLETED, actor=actor)
+    finish_orders([order_id], actor=actor)
+
+
+def finish_orders(order_ids: Iterable[UUID], *, actor: str = "") -> None:
+    """`finish_order` of many, in the order of their ids."""
+    wanted = bulk.these("uuid", order_ids)
+    rows = Order.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk")
+    live = [one for one in rows if one.state == OrderState.IN_PROGRESS]
+    unfinished = Fulfilment.objects.filter(item=OuterRef("pk"), order=OuterRef("order")).exclude(
+        state=_F.DONE
+    )
+    found = OrderItem.objects.filter(order__in=bulk.these("uuid", [one.pk for one in live]))
+    items: dict[UUID, list[Any]] = defaultdict(list)
+    for item in found.annotate(is_unfinished=Exists(unfinished)).order_by("order_id", "position"):
+        items[item.order_id].append(item)
+    for order in live:
+        whole = [
+            one for one in items[order.pk] if one.state == OrderState.IN_PROGRESS and not one.is_unfinished
+        ]
+        if whole:
+            close_items(order, items[order.pk], whole, OrderState.COMPLETED, actor=actor)
 
 
 def close_items(

@@ -18,7 +18,7 @@ from apps.connectors import exchange
 from apps.connectors.base import ConnectorError
 from apps.connectors.lanes import Calls
 from apps.connectors.models import Connection
-from apps.core import clock, faults, lanes
+from apps.core import bulk, clock, faults, gather, lanes
 from apps.orders import fulfilment as outcomes
 from apps.orders import history, moves, replacing, resting, steps
 from apps.orders.models import (
@@ -88,8 +88,10 @@ def fulfil(fulfilment_id: UUID) -> None:
 
 def claim(fulfilment_ids: Sequence[UUID]) -> dict[UUID, Asked]:
     """Commits that these are being asked for, and gives what to ask; what is missing needs no call."""
-    with transaction.atomic():
+    with transaction.atomic(), gather.gathering():
         found = [one for one in outcomes.locked(fulfilment_ids) if one.state in _OPEN]
+        # Read at once for all of the batch: each finds its own there.
+        gather.once("orders.bought", lambda: _items_of([one.service for one in found]))
         products = Product.objects.select_related(
             "provider__connection", "provider__test_connection"
         ).in_bulk({one.service.product_id for one in found})
@@ -191,11 +193,19 @@ def _claim_step(
     return Asked(fulfilment, request, product, connection, is_repeated, task=task, is_undo=is_undo)
 
 
+def _items_of(services: Sequence[Service]) -> dict[UUID | None, OrderItem]:
+    """By subscription: the items by which these were bought."""
+    wanted = bulk.these("uuid", {one.subscription_id for one in services})
+    items = OrderItem.objects.filter(subscription__in=wanted, action=ItemAction.ADD)
+    return {one.subscription_id: one for one in items}
+
+
 def _lacking(service: Service) -> list[str]:
     """Names of what has to be known before it can be given out, and is not yet."""
-    asked = ProductParameter.objects.filter(
+    rows = ProductParameter.objects.filter(
         product=service.product_id, asked_at=AskedAt.FULFILMENT, is_required=True
     )
+    asked = gather.once(("orders.parameters", service.product_id), lambda: list(rows))
     return [str(one.name) for one in asked if one.code not in service.answers]
 
 
@@ -207,8 +217,10 @@ def _is_overtaken(fulfilment: Fulfilment) -> bool:
 
 def _request(fulfilment: Fulfilment) -> ProvisionRequest:
     service = fulfilment.service
-    version = TariffVersion.objects.select_related("tariff").get(pk=service.tariff_version_id)
-    bought = OrderItem.objects.filter(subscription=service.subscription_id, action=ItemAction.ADD).first()
+    rows = TariffVersion.objects.select_related("tariff")
+    key = service.tariff_version_id
+    version = gather.once(("orders.version", key), lambda: rows.get(pk=key))
+    bought = gather.once("orders.bought", lambda: _items_of([service])).get(service.subscription_id)
     # What was answered for it: at the order and since.
     answers = {**(bought.answers if bought else {}), **service.answers}
     return ProvisionRequest(
@@ -278,8 +290,7 @@ def conclude(answers: Sequence[tuple[Asked, Any]]) -> None:
         else:
             raise answer
     # In their order: pieces of one order are delivered in several lanes.
-    for order_id in sorted(touched):
-        outcomes.finish_order(order_id)
+    moves.finish_orders(touched)
 
 
 class Provisioning(Calls):
