@@ -32,20 +32,32 @@ PATIENCE = 6
 _A, _F = FulfilmentAction, FulfilmentState
 
 
-def create(service: Service, action: str, **fields: Any) -> Fulfilment:
-    """Writes down one thing to be done for a service; nothing is planned yet."""
+def create(service: Service, action: str, *, at_end: bool = False, **fields: Any) -> Fulfilment:
+    """Writes down one thing to be done for a service; nothing is planned yet.
+
+    `at_end`: with others of its batch, where there is one (`gather`).
+    """
     product = product_of(service)
-    made = Fulfilment.objects.create(
+    made = Fulfilment(
         pk=service.request_id if action == _A.PROVISION else uuid7(),
         service=service,
         action=action,
         provider=product.provider,
         connection=connection_for(product),
         created_at=clock.now(),
+        failure="",
         **fields,
     )
+    if at_end and gather.is_gathering():
+        gather.at_end(_insert, [made])
+    else:
+        made.save(force_insert=True)
     history.record(made, "", _F.QUEUED)
     return made
+
+
+def _insert(made: Sequence[Fulfilment]) -> None:
+    bulk.copy_objects(Fulfilment, made)
 
 
 def product_of(service: Service) -> Product:
@@ -73,10 +85,10 @@ def locked(fulfilment_ids: Iterable[UUID]) -> list[Fulfilment]:
     """Fulfilments as they stand now, locked after their services, both in the order of their ids."""
     wanted = bulk.these("uuid", fulfilment_ids)
     # The service first, as whoever ends it locks it: in the other order the two would wait for each other.
-    services = Service.objects.select_for_update(no_key=True, of=("self",)).filter(
+    services = Service.objects.select_for_update(no_key=True).filter(
         pk__in=Fulfilment.objects.filter(pk__in=wanted).values("service")
     )
-    held = {one.pk: one for one in services.select_related("customer", "subscription").order_by("pk")}
+    held = {one.pk: one for one in services.order_by("pk")}
     rows = Fulfilment.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk")
     found = list(rows)
     for one in found:
@@ -123,9 +135,12 @@ def call_staff(
     watching.watch(fulfilment)
 
 
-def close(fulfilment: Fulfilment, state: str, *, reason: Any = "", actor: str = "") -> None:
-    """Nothing of it is to be done any more."""
-    history.change(fulfilment, state, reason=reason, actor=actor, error="", next_at=None, done_at=clock.now())
+def close(
+    fulfilment: Fulfilment, state: str, *, reason: Any = "", actor: str = "", at_end: bool = False
+) -> None:
+    """Nothing of it is to be done any more. `at_end`: see `history.change_at_end`."""
+    change = history.change_at_end if at_end else history.change
+    change(fulfilment, state, reason=reason, actor=actor, error="", next_at=None, done_at=clock.now())
     work.close(KIND, fulfilment.pk)
 
 
@@ -159,6 +174,7 @@ def finish_order(order_id: UUID, *, actor: str = "") -> None:
 
 def finish_orders(order_ids: Iterable[UUID], *, actor: str = "") -> None:
     """`finish_order` of many, in the order of their ids."""
+    history.saved()
     wanted = bulk.these("uuid", order_ids)
     rows = Order.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk")
     live = [one for one in rows if one.state == OrderState.IN_PROGRESS]

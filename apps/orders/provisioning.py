@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 from uuid import UUID, uuid5
 
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 from django.utils.translation import gettext_lazy as _
 
 from apps.catalog.models import Product, ProductParameter, StepKind, TariffVersion
@@ -142,7 +143,8 @@ def _claim(fulfilment: Fulfilment, product: Product) -> Asked | None:
     if _is_put_off(fulfilment):
         return None
     is_repeated = fulfilment.state in {_F.UNKNOWN, _F.IN_PROGRESS}
-    history.change(fulfilment, _F.IN_PROGRESS, attempts=fulfilment.attempts + 1)
+    change = history.change_at_end if outcomes.is_usual(fulfilment) else history.change
+    change(fulfilment, _F.IN_PROGRESS, attempts=fulfilment.attempts + 1)
     if task is not None:
         steps.asked(task)
     replaces = replacing.replaced_by(fulfilment.pk) if fulfilment.action == _A.REPLACE else None
@@ -269,8 +271,13 @@ def conclude(answers: Sequence[tuple[Asked, Any]]) -> None:
     if wrong:
         given = {key: (asked, wrong.get(asked.call_id, answer)) for key, (asked, answer) in given.items()}
     touched: set[UUID] = set()
-    for fulfilment in outcomes.locked(given):
+    found = outcomes.locked(given)
+    # By a statement of its own: what changed while the lock was waited for is seen.
+    prefetch_related_objects([one.service for one in found], "customer", "subscription")
+    for fulfilment in found:
         asked, answer = given[fulfilment.pk]
+        if not (outcomes.is_usual(fulfilment) and isinstance(answer, Provisioned)):
+            history.saved()
         if fulfilment.action == _A.EXTEND and asked.request.request_id != fulfilment.service.request_id:
             # Its key was replaced meanwhile: what was extended is no more.
             outcomes.put_back(fulfilment, SOON, is_repeated=False)

@@ -1,6 +1,6 @@
 """Services follow money: made when an order is paid, extended by a renewal, off when the subscription is over."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -99,7 +99,9 @@ def _deliver(
     """As many services as pieces, of a bundle one of each part."""
     for _piece in range(item.quantity):
         for key in item.terms["deliver"]:
-            service = new_service(subscription, versions[key])
+            agreed = _agreed(item, key)
+            # The tasks of a plan are written with what they are of.
+            service = new_service(subscription, versions[key], at_end="plan_id" not in agreed)
             fulfilment.add(
                 service,
                 FulfilmentAction.PROVISION,
@@ -107,7 +109,7 @@ def _deliver(
                 item=item,
                 invoice=invoice,
                 period_end=until,
-                **_agreed(item, key),
+                **agreed,
             )
 
 
@@ -133,7 +135,8 @@ def orders_done(order_ids: Iterable[UUID]) -> None:
             payments.capture(payment.pk, actor="delivery")
 
 
-def new_service(subscription: Subscription, version: TariffVersion) -> Service:
+def new_service(subscription: Subscription, version: TariffVersion, *, at_end: bool = False) -> Service:
+    """What a subscription is to be given of a product. `at_end`: written with others of its batch, if there is one."""
     with translation.override("ru"):
         name = f"{version.tariff.product}, {version.tariff.name}"
     service = Service(
@@ -145,9 +148,16 @@ def new_service(subscription: Subscription, version: TariffVersion) -> Service:
         request_id=uuid7(),
         created_at=clock.now(),
     )
-    service.save(force_insert=True)
+    if at_end and gather.is_gathering():
+        gather.at_end(_insert, [service])
+    else:
+        service.save(force_insert=True)
     history.record(service, "", service.state)
     return service
+
+
+def _insert(made: Sequence[Service]) -> None:
+    bulk.copy_objects(Service, made)
 
 
 def _extend_services(subscription: Subscription, invoice: Invoice) -> None:
