@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from apps.core import bulk, clock, gather
-from apps.orders import states
+from apps.orders import reserving, states
 from apps.orders.control import standing
 from apps.orders.models import Fulfilment, History, Order, OrderItem, Service
 from apps.orders.task_models import Task
@@ -84,6 +84,8 @@ def change_order(
 ) -> None:
     """`change` of a locked order, and of these items of it (to `item_state`, else to the same), in three statements."""
     becomes = item_state or state
+    if becomes in states.CLOSED:
+        reserving.release(items)
     lines: list[tuple[Told, str, str]] = [(one, _moved(one, becomes, {}), becomes) for one in items]
     lines.append((order, _moved(order, state, fields), state))
     is_late = gather.is_gathering() and fields.keys() <= {"closed_at"}

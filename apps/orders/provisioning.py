@@ -21,7 +21,7 @@ from apps.connectors.lanes import Calls
 from apps.connectors.models import Connection
 from apps.core import bulk, clock, faults, gather, lanes
 from apps.orders import fulfilment as outcomes
-from apps.orders import history, moves, replacing, resting, steps
+from apps.orders import history, moves, replacing, reserving, resting, steps
 from apps.orders.models import (
     Fulfilment,
     FulfilmentAction,
@@ -232,6 +232,7 @@ def _request(fulfilment: Fulfilment) -> ProvisionRequest:
         # To take back there is no period to name.
         period_end=fulfilment.period_end or clock.today(),
         parameters={**version.parameters, **answers},
+        holder=bought.pk if bought and bought.terms.get(reserving.RESERVED) else None,
     )
 
 

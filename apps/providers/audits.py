@@ -47,11 +47,12 @@ def key_loaded_once() -> Iterator[str]:
 @audit.rule("providers.key-sold-once", scope="public")
 def key_sold_once() -> Iterator[str]:
     """A free key has no buyer, a sold one has one buyer, and no request has two keys."""
-    sold = ActivationKey.objects.exclude(state=ActivationKey.State.FREE)
+    unsold = [ActivationKey.State.FREE, ActivationKey.State.RESERVED]
+    sold = ActivationKey.objects.exclude(state__in=unsold)
     for key in sold.filter(request_id=None):
         yield f"Key {key.pk} is {key.state} to nobody"
-    for key in ActivationKey.objects.filter(state=ActivationKey.State.FREE, request_id__isnull=False):
-        yield f"Key {key.pk} is free and has the buyer {key.request_id}"
+    for key in ActivationKey.objects.filter(state__in=unsold, request_id__isnull=False):
+        yield f"Key {key.pk} is {key.state} and has the buyer {key.request_id}"
     requests = Counter(sold.filter(request_id__isnull=False).values_list("request_id", flat=True))
     for request_id, count in requests.items():
         if count > 1:

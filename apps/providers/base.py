@@ -37,6 +37,8 @@ class ProvisionRequest:
     customer_ref: str
     period_end: date
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    holder: UUID | None = None
+    """The item of an order for which stock of our own was reserved."""
 
 
 @dataclass(frozen=True, slots=True)
