@@ -252,6 +252,7 @@ CONNECTORS = [
     "apps.providers.key_pool.KeyPool",
     "apps.providers.http_provider.HttpProvider",
     "apps.providers.declarative.connector.DeclarativeProvider",
+    "apps.providers.portal.by_letter.ByLetter",
     "apps.notifications.smtp.Smtp",
     "apps.notifications.sms_aero.SmsAero",
     "apps.callcenters.incoming.IncomingCalls",

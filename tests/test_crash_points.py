@@ -62,6 +62,9 @@ ELSEWHERE = {
     "billing.dunning-stepped",
     "settlements.register-read-not-kept",
     "settlements.day-kept",
+    "providers.letter-claimed",
+    "providers.letter-sent",
+    "providers.letter-recorded",
     "journal.begun-not-done",
     "journal.done-not-kept",
 }

@@ -90,9 +90,19 @@ class Received:
     """Genuine, and about nothing of ours: it is kept, and nobody has to do anything about it."""
 
 
-def setting(label: Any, *, secret: bool = False, default: Any = MISSING, help_text: Any = "") -> Any:
-    """A field of a connector's Config: a box in the form of a connection. A secret is never shown again."""
-    metadata = {"label": label, "secret": secret, "help_text": help_text}
+def setting(
+    label: Any,
+    *,
+    secret: bool = False,
+    default: Any = MISSING,
+    help_text: Any = "",
+    has_lines: bool = False,
+) -> Any:
+    """A field of a connector's Config: a box in the form of a connection. A secret is never shown again.
+
+    `has_lines`: a text of several lines.
+    """
+    metadata = {"label": label, "secret": secret, "help_text": help_text, "has_lines": has_lines}
     # Not in its repr either: that is what stands in a traceback or in a line of the log.
     return field(default=default, metadata=metadata, repr=not secret)
 
@@ -122,6 +132,11 @@ class Connector(ABC):
     @abstractmethod
     def fetch(self, reference: Any, /) -> Any:
         """What the other side knows of an object of ours: this settles the unknown. Raises ConnectorError."""
+
+    @classmethod
+    def wrong(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What is wrong with settings that were filled in, by their names: said in the form, nothing is saved."""
+        return {}
 
     def receive(self, message: Inbound) -> Received:
         """Reads an incoming message. Raises ForgedMessage where it is not from the other side."""

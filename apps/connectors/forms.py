@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
+    UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
@@ -54,14 +55,21 @@ class ConnectionForm(forms.ModelForm):
     def clean(self) -> dict[str, Any] | None:
         if self.refused:
             raise forms.ValidationError(self.refused)
-        return super().clean()
+        cleaned = super().clean()
+        if not self.errors:
+            for name, why in self.connector_class.wrong(self._given()).items():
+                self.add_error(PREFIX + name, why)
+        return cleaned
 
-    def settings_over(self, stored: Mapping[str, Any]) -> dict[str, Any]:
-        """What was filled in over stored settings; an empty box of a secret leaves the stored one."""
-        given = {
+    def _given(self) -> dict[str, Any]:
+        return {
             item.name: self.cleaned_data.get(PREFIX + item.name)
             for item in fields(self.connector_class.Config)
         }
+
+    def settings_over(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """What was filled in over stored settings; an empty box of a secret leaves the stored one."""
+        given = self._given()
         hidden = secrets.names(self.connector_class)
         plain = {name: value for name, value in given.items() if name not in hidden}
         return secrets.replaced({**stored, **plain}, {name: given[name] for name in hidden})
@@ -100,6 +108,8 @@ def setting_names(connector: type[Connector]) -> list[str]:
 
 def _box(item: "Field[Any]", type_: type) -> forms.Field:
     kind, widget = _BOXES.get(type_, _BOXES[str])
+    if item.metadata.get("has_lines"):
+        widget = UnfoldAdminTextareaWidget
     secret = item.metadata.get("secret", False)
     has_default = item.default is not MISSING
     options: dict[str, Any] = {

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from apps.connectors import breaker, notes
 from apps.connectors.models import Connection
-from apps.core import lanes
+from apps.core import gather, lanes
 
 FRESH_SECONDS = 5.0
 SHUT = lanes.Limits(0)
@@ -51,7 +51,7 @@ class Calls(lanes.Steps):
 
     @abstractmethod
     def conclude(self, answers: Sequence[tuple[Any, Any]]) -> object:
-        """Writes down (plan, answer or Exception) each, in the caller's transaction."""
+        """Writes down (plan, answer or Exception) each, in the caller's transaction, in one batch (`gather`)."""
 
     def call(self, plan: Any) -> _Told:
         with notes.keeping() as kept:
@@ -62,6 +62,6 @@ class Calls(lanes.Steps):
 
     def record(self, answers: Sequence[tuple[Any, Any]]) -> None:
         told = [(plan, one if isinstance(one, _Told) else _Told(one, [])) for plan, one in answers]
-        with transaction.atomic():
+        with transaction.atomic(), gather.gathering():
             self.conclude([(plan, one.answer) for plan, one in told])
             notes.write([note for _plan, one in told for note in one.notes])

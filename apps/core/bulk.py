@@ -86,6 +86,16 @@ def update(model: type[models.Model], fields: Sequence[str], rows: Sequence[Sequ
         cursor.execute(statement, [array(column) for column in zip(*rows, strict=True)])
 
 
+def update_objects(model: type[models.Model], fields: Sequence[str], objects: Iterable[models.Model]) -> None:
+    """`update` of these fields (no JSON) from objects; of one that is there twice, once."""
+    targets = [_field(model, name) for name in ("pk", *fields) if name != "pk"]
+    rows = {
+        one.pk: (one.pk, *(_prepared(field, getattr(one, field.attname)) for field in targets))
+        for one in objects
+    }
+    update(model, fields, list(rows.values()))
+
+
 def these(field: str, keys: Iterable[Any]) -> RawSQL:
     """Keys for an `…__in=` as one array of the type `field` (uuid, bigint): a thousand parameters take long."""
     return RawSQL(f"SELECT unnest(%s::{field}[])", [array(keys)])

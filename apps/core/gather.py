@@ -73,16 +73,17 @@ def at_end(write: Write, rows: Iterable[Any]) -> None:
 
     A row says whose it is: the current partner may be another by then.
     """
+    if not (given := list(rows)):
+        return
     if _current.batch is not None:
-        _current.batch.rows.setdefault(write, []).extend(rows)
-    elif given := list(rows):
+        _current.batch.rows.setdefault(write, []).extend(given)
+    else:
         write(given)
 
 
-def flush() -> None:
-    """Writes now what the batch has gathered: for what reads it again."""
+def flush(*only: Write) -> None:
+    """Writes now what the batch has gathered, or what it has for `only` these: for what reads it again."""
     rows = _current.batch.rows if _current.batch is not None else {}
     # What is written may lead to more.
-    while rows:
-        write = next(iter(rows))
-        write(rows.pop(write))
+    while wanted := [write for write in only or rows if write in rows]:
+        wanted[0](rows.pop(wanted[0]))

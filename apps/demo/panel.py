@@ -42,6 +42,8 @@ KINDS = {
     "orders.expire": _("Срок черновика заказа"),
     "orders.request_deed": _("Действие с пульта исполнения"),
     "notifications.send": _("Отправка сообщения"),
+    "providers.letter": _("Письмо поставщику"),
+    "providers.remind": _("Напоминание поставщику"),
     "notifications.follow": _("Что стало с сообщением"),
     "payments.send": _("Отправка платежа"),
     "payments.sweep": _("Вопрос о платеже"),

@@ -113,6 +113,7 @@ ACTIONS: dict[str, Any] = {
     "provider-request.approved": _("Поставщик исполнил запрос"),
     "provider-request.failed": _("Поставщик отказал"),
     "provider-request.inquiring": _("Поставщик спрашивает"),
+    "provider-request.written": _("Поставщику отправлено письмо"),
     "provider-request.replied": _("Поставщику ответили"),
     "usage.loaded": _("Загружено потребление"),
     "provider-user.changed": _("Изменён человек поставщика"),

@@ -76,7 +76,7 @@ def add(service: Service, action: str, *, plan_id: int | None = None, **fields: 
 
     `plan_id`: in these steps. `promised_at`: what the customer was told; watched where it is not done at once.
     """
-    made = moves.create(service, action, **fields)
+    made = moves.create(service, action, at_end=plan_id is None, **fields)
     if plan_id is None:
         plan(made, clock.wall())
     else:
@@ -167,13 +167,17 @@ def advance(
     """
     if not steps.finish(fulfilment, state, actor=actor, reason=reason):
         return None
-    moves.close(fulfilment, _F.DONE, actor=actor)
+    moves.close(fulfilment, _F.DONE, actor=actor, at_end=is_usual(fulfilment))
     return fulfilment.order_id
 
 
+def is_usual(fulfilment: Fulfilment) -> bool:
+    """Whether it follows no plan, and nothing else of its service asks the database how it stands."""
+    return fulfilment.step is None and fulfilment.action in {_A.PROVISION, _A.EXTEND}
+
+
 def _deliver(fulfilment: Fulfilment, answer: Provisioned, *, actor: str = "") -> None:
-    held = Service.objects.select_for_update(no_key=True, of=("self",))
-    service = held.select_related("customer", "subscription").get(pk=fulfilment.service_id)
+    service = fulfilment.service
     has_news = bool(answer.key and answer.key != service.key) or fulfilment.action in NEW
     if not service.customer.erased_at:
         service.key = answer.key or service.key
@@ -183,8 +187,8 @@ def _deliver(fulfilment: Fulfilment, answer: Provisioned, *, actor: str = "") ->
     service.active_until = max(filter(None, (service.active_until, fulfilment.period_end)), default=None)
     service.activated_at = service.activated_at or clock.now()
     # What rests is prolonged and goes on resting: its subscription wakes it.
-    inventory.move(service, service.state if service.state == _S.SUSPENDED else _S.ACTIVE, actor=actor)
-    fulfilment.service = service
+    state = service.state if service.state == _S.SUSPENDED else _S.ACTIVE
+    inventory.move(service, state, actor=actor, at_end=is_usual(fulfilment))
     if not service.subscription.is_live:
         events.publish("orders.ServiceToRest", service.subscription_id)
     if fulfilment.action == _A.REPLACE and service.active_until != fulfilment.period_end:

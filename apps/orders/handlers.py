@@ -1,5 +1,6 @@
 """What orders do when money comes, and when a provider is to be asked."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from apps.connectors import breaker
@@ -35,15 +36,15 @@ breaker.in_order(FULFIL)
 due.task(mass.WORK)(mass.work)
 
 
-@events.on("billing.InvoicePaid")
-@events.on("billing.PeriodGranted")
-def fulfil_what_was_paid(event: Event) -> None:
-    services.invoice_paid(event.object_id)
+@events.on_many("billing.InvoicePaid")
+@events.on_many("billing.PeriodGranted")
+def fulfil_what_was_paid(paid: Sequence[Event]) -> None:
+    services.invoices_paid({one.object_id for one in paid})
 
 
-@events.on("orders.OrderDone")
-def take_what_is_held(event: Event) -> None:
-    services.order_done(event.object_id)
+@events.on_many("orders.OrderDone")
+def take_what_is_held(done: Sequence[Event]) -> None:
+    services.orders_done({one.object_id for one in done})
 
 
 @events.on("billing.InvoiceVoided")

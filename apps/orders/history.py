@@ -6,8 +6,8 @@ Orders and their items change only as `states` allows.
 from collections.abc import Sequence
 from typing import Any
 
-from apps.core import clock
-from apps.orders import states
+from apps.core import bulk, clock, gather
+from apps.orders import reserving, states
 from apps.orders.control import standing
 from apps.orders.models import Fulfilment, History, Order, OrderItem, Service
 from apps.orders.task_models import Task
@@ -29,6 +29,49 @@ def change(item: Told, state: str, *, reason: Any = "", actor: str = "", **field
         record(item, was, state, reason=reason, actor=actor)
 
 
+def change_at_end(
+    item: Fulfilment | Service, state: str, *, reason: Any = "", actor: str = "", **fields: Any
+) -> None:
+    """`change` of one of many locked rows, written with the others' at the end of their batch (`gather`).
+
+    What reads them before that has them written (`saved`). A fulfilment that follows a plan, or stands on the board,
+    changes at once.
+    """
+    is_usual = isinstance(item, Service) or (item.step is None and not standing.stands(item))
+    if not (gather.is_gathering() and is_usual):
+        change(item, state, reason=reason, actor=actor, **fields)
+        return
+    was = _moved(item, state, fields)
+    if isinstance(item, Service):
+        gather.at_end(_save_services, [item])
+    else:
+        gather.at_end(_save_fulfilments, [item])
+    if was != state:
+        record(item, was, state, reason=reason, actor=actor)
+
+
+def saved() -> None:
+    """Has written what a batch has changed: for what reads it from the database."""
+    gather.flush(_save_services, _save_fulfilments, _save_orders, _save_items)
+
+
+def _save_services(changed: Sequence[Service]) -> None:
+    names = ("state", "key", "url", "instructions", "active_until", "activated_at", "off_at")
+    bulk.update_objects(Service, names, changed)
+
+
+def _save_fulfilments(changed: Sequence[Fulfilment]) -> None:
+    bulk.update_objects(Fulfilment, ("state", "attempts", "error", "next_at", "done_at"), changed)
+
+
+def _save_orders(changed: Sequence[Order]) -> None:
+    bulk.update_objects(Order, ("state", "closed_at"), changed)
+
+
+def _save_items(changed: Sequence[OrderItem]) -> None:
+    bulk.update_objects(OrderItem, ("state",), changed)
+
+
 def change_order(
     order: Order,
     state: str,
@@ -41,11 +84,19 @@ def change_order(
 ) -> None:
     """`change` of a locked order, and of these items of it (to `item_state`, else to the same), in three statements."""
     becomes = item_state or state
+    if becomes in states.CLOSED:
+        reserving.release(items)
     lines: list[tuple[Told, str, str]] = [(one, _moved(one, becomes, {}), becomes) for one in items]
     lines.append((order, _moved(order, state, fields), state))
+    is_late = gather.is_gathering() and fields.keys() <= {"closed_at"}
     if lines[-1][1] != state or fields:
-        order.save()
-    if items:
+        if is_late:
+            gather.at_end(_save_orders, [order])
+        else:
+            order.save()
+    if is_late:
+        gather.at_end(_save_items, items)
+    elif items:
         OrderItem.objects.filter(pk__in=[one.pk for one in items]).update(state=becomes)
     if moved := [line for line in lines if line[1] != line[2]]:
         record_many(moved, reason=reason, actor=actor)
@@ -68,10 +119,17 @@ def record(item: Told, was: str, became: str, *, reason: Any = "", actor: str = 
 def record_many(lines: Sequence[tuple[Told, str, str]], *, reason: Any = "", actor: str = "") -> None:
     """`record` of several in one statement: the row, what it was and what it became."""
     now, why = clock.now(), str(reason)[:500]
-    History.objects.bulk_create(
-        History(object_id=one.pk, was=was, became=became, at=now, actor=actor, reason=why)
-        for one, was, became in lines
+    gather.at_end(
+        _write,
+        [
+            History(object_id=one.pk, was=was, became=became, at=now, actor=actor, reason=why)
+            for one, was, became in lines
+        ],
     )
+
+
+def _write(lines: Sequence[History]) -> None:
+    History.objects.bulk_create(lines)
 
 
 def of(item: Told) -> list[History]:

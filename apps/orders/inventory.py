@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from apps.core import clock
+from apps.core import clock, gather
 from apps.orders import entitlements, history
 from apps.orders.models import FulfilmentState, History, Service, ServiceState
 
@@ -25,14 +25,19 @@ class ImpossibleMove(Exception):
     """A service was to go from a state to one that cannot follow it: a mistake of ours, never of a person."""
 
 
-def move(service: Service, state: str, *, reason: Any = "", actor: str = "", **fields: Any) -> None:
+def move(
+    service: Service, state: str, *, reason: Any = "", actor: str = "", at_end: bool = False, **fields: Any
+) -> None:
     """Moves a locked service to `state`, sets `fields`, saves, and writes it down. To the same state: saves only.
+
+    `at_end`: with others of its batch, where there is one (`history.change_at_end`).
 
     Raises ImpossibleMove.
     """
     if state != service.state and state not in TRANSITIONS[service.state]:
         raise ImpossibleMove(f"Service {service.pk}: {service.state} → {state}")
-    history.change(service, state, reason=reason, actor=actor, **fields)
+    change = history.change_at_end if at_end else history.change
+    change(service, state, reason=reason, actor=actor, **fields)
     entitlements.follow([service])
 
 
@@ -53,6 +58,7 @@ def _last(service: Service) -> str:
     if service.activated_at:
         return _S.TERMINATED
     # The provision has the id of the request.
+    gather.flush()
     could_not_be = (FulfilmentState.NEEDS_STAFF, FulfilmentState.COMPENSATING)
     stuck = History.objects.filter(object_id=service.request_id, became__in=could_not_be)
     return _S.ABORTED if stuck.exists() else _S.CANCELLED

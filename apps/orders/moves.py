@@ -1,6 +1,7 @@
 """Where a fulfilment stands: written down, locked, planned, put off, put before staff, closed."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from django.db.models import Exists, OuterRef
 
 from apps.catalog.models import Product
 from apps.connectors.models import Connection
-from apps.core import bulk, clock, due, events, work
+from apps.core import bulk, clock, due, events, gather, work
 from apps.core.ids import uuid7
 from apps.orders import history, inventory, states, watching
 from apps.orders.models import (
@@ -31,26 +32,38 @@ PATIENCE = 6
 _A, _F = FulfilmentAction, FulfilmentState
 
 
-def create(service: Service, action: str, **fields: Any) -> Fulfilment:
-    """Writes down one thing to be done for a service; nothing is planned yet."""
+def create(service: Service, action: str, *, at_end: bool = False, **fields: Any) -> Fulfilment:
+    """Writes down one thing to be done for a service; nothing is planned yet.
+
+    `at_end`: with others of its batch, where there is one (`gather`).
+    """
     product = product_of(service)
-    made = Fulfilment.objects.create(
+    made = Fulfilment(
         pk=service.request_id if action == _A.PROVISION else uuid7(),
         service=service,
         action=action,
         provider=product.provider,
         connection=connection_for(product),
         created_at=clock.now(),
+        failure="",
         **fields,
     )
+    if at_end and gather.is_gathering():
+        gather.at_end(_insert, [made])
+    else:
+        made.save(force_insert=True)
     history.record(made, "", _F.QUEUED)
     return made
+
+
+def _insert(made: Sequence[Fulfilment]) -> None:
+    bulk.copy_objects(Fulfilment, made)
 
 
 def product_of(service: Service) -> Product:
     """What it is, with who supplies it."""
     rows = Product.objects.select_related("provider__connection", "provider__test_connection")
-    return rows.get(pk=service.product_id)
+    return gather.once(("orders.product", service.product_id), lambda: rows.get(pk=service.product_id))
 
 
 def connection_of(service: Service) -> Connection | None:
@@ -99,8 +112,10 @@ def later(fulfilment: Fulfilment, state: str, wait: timedelta, reason: Any) -> N
     watching.watch(fulfilment)
 
 
-def put_back(fulfilment: Fulfilment, wait: timedelta, *, is_repeated: bool) -> None:
-    """It was claimed and not asked for: that was no attempt."""
+def put_back(fulfilment: Fulfilment, wait: timedelta | None = None, *, is_repeated: bool) -> None:
+    """It was claimed and not asked for: that was no attempt. Without `wait` it takes the place that it had."""
+    if wait is None:
+        wait = ids.made_at(fulfilment.pk) - clock.wall()
     if fulfilment.state == _F.IN_PROGRESS:
         fulfilment.attempts -= 1
         later(fulfilment, _F.UNKNOWN if is_repeated else _F.RETRY, wait, "")
@@ -122,9 +137,12 @@ def call_staff(
     watching.watch(fulfilment)
 
 
-def close(fulfilment: Fulfilment, state: str, *, reason: Any = "", actor: str = "") -> None:
-    """Nothing of it is to be done any more."""
-    history.change(fulfilment, state, reason=reason, actor=actor, error="", next_at=None, done_at=clock.now())
+def close(
+    fulfilment: Fulfilment, state: str, *, reason: Any = "", actor: str = "", at_end: bool = False
+) -> None:
+    """Nothing of it is to be done any more. `at_end`: see `history.change_at_end`."""
+    change = history.change_at_end if at_end else history.change
+    change(fulfilment, state, reason=reason, actor=actor, error="", next_at=None, done_at=clock.now())
     work.close(KIND, fulfilment.pk)
 
 
@@ -153,14 +171,28 @@ def take_back(service: Service, reason: Any, *, was_asked: bool) -> None:
 
 def finish_order(order_id: UUID, *, actor: str = "") -> None:
     """Items whose last piece was delivered are completed, and the order with the last of its items."""
-    order = Order.objects.select_for_update(no_key=True).get(pk=order_id)
-    if order.state != OrderState.IN_PROGRESS:
-        return
-    unfinished = order.fulfilments.filter(item=OuterRef("pk")).exclude(state=_F.DONE)
-    items = list(order.items.annotate(is_unfinished=Exists(unfinished)))
-    whole = [one for one in items if one.state == OrderState.IN_PROGRESS and not one.is_unfinished]
-    if whole:
-        close_items(order, items, whole, OrderState.COMPLETED, actor=actor)
+    finish_orders([order_id], actor=actor)
+
+
+def finish_orders(order_ids: Iterable[UUID], *, actor: str = "") -> None:
+    """`finish_order` of many, in the order of their ids."""
+    history.saved()
+    wanted = bulk.these("uuid", order_ids)
+    rows = Order.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk")
+    live = [one for one in rows if one.state == OrderState.IN_PROGRESS]
+    unfinished = Fulfilment.objects.filter(item=OuterRef("pk"), order=OuterRef("order")).exclude(
+        state=_F.DONE
+    )
+    found = OrderItem.objects.filter(order__in=bulk.these("uuid", [one.pk for one in live]))
+    items: dict[UUID, list[Any]] = defaultdict(list)
+    for item in found.annotate(is_unfinished=Exists(unfinished)).order_by("order_id", "position"):
+        items[item.order_id].append(item)
+    for order in live:
+        whole = [
+            one for one in items[order.pk] if one.state == OrderState.IN_PROGRESS and not one.is_unfinished
+        ]
+        if whole:
+            close_items(order, items[order.pk], whole, OrderState.COMPLETED, actor=actor)
 
 
 def close_items(

@@ -18,7 +18,7 @@ from apps.catalog.models import Offer, OfferQuerySet, TariffVersion
 from apps.core import clock, due, events, faults, search
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
-from apps.orders import history, quoting
+from apps.orders import history, quoting, reserving
 from apps.orders.models import Order, OrderItem, OrderState
 from apps.orders.quoting import LIMIT, Quoted, Wanted
 from apps.orders.rules import Declared
@@ -77,7 +77,7 @@ def place_order(
     pay, one of `paying.instruments`; without it the gateway's page offers all it has. With `scheduled_at` nothing is
     billed before that moment. A second call with the same `request_key` gives the first order.
 
-    Raises Refused: `offer_closed`, `offer_stopped`, `sales_stopped`, `bad_quantity`, `too_many_items`,
+    Raises Refused: `offer_closed`, `offer_stopped`, `sold_out`, `sales_stopped`, `bad_quantity`, `too_many_items`,
     `price_changed`, `request_key_reused`, `no_connection`, `customer_erased`, `bad_answers`, `trial_used`,
     `promo_not_for_this`, `instrument_not_offered`, `paid_apart`, `bad_date`, and those of `rules.check` and
     `promos.redeem`.
@@ -151,6 +151,7 @@ def place(order: Order, wanted: Sequence[Wanted], how: How, *, keys: Sequence[UU
             found.item.pk = keys[position - 1]
         found.item.subscription = _subscribed(order, found, how, parent, others=len(wanted) - 1)
         quoted.append(found)
+    reserving.reserve(quoted)
     _sell(order, quoted, how, parent)
 
 

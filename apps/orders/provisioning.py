@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 from uuid import UUID, uuid5
 
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 from django.utils.translation import gettext_lazy as _
 
 from apps.catalog.models import Product, ProductParameter, StepKind, TariffVersion
@@ -18,9 +19,9 @@ from apps.connectors import exchange
 from apps.connectors.base import ConnectorError
 from apps.connectors.lanes import Calls
 from apps.connectors.models import Connection
-from apps.core import clock, faults, lanes
+from apps.core import bulk, clock, faults, gather, lanes
 from apps.orders import fulfilment as outcomes
-from apps.orders import history, moves, replacing, resting, steps
+from apps.orders import history, moves, replacing, reserving, resting, steps
 from apps.orders.models import (
     Fulfilment,
     FulfilmentAction,
@@ -88,8 +89,10 @@ def fulfil(fulfilment_id: UUID) -> None:
 
 def claim(fulfilment_ids: Sequence[UUID]) -> dict[UUID, Asked]:
     """Commits that these are being asked for, and gives what to ask; what is missing needs no call."""
-    with transaction.atomic():
+    with transaction.atomic(), gather.gathering():
         found = [one for one in outcomes.locked(fulfilment_ids) if one.state in _OPEN]
+        # Read at once for all of the batch: each finds its own there.
+        gather.once("orders.bought", lambda: _items_of([one.service for one in found]))
         products = Product.objects.select_related(
             "provider__connection", "provider__test_connection"
         ).in_bulk({one.service.product_id for one in found})
@@ -140,7 +143,8 @@ def _claim(fulfilment: Fulfilment, product: Product) -> Asked | None:
     if _is_put_off(fulfilment):
         return None
     is_repeated = fulfilment.state in {_F.UNKNOWN, _F.IN_PROGRESS}
-    history.change(fulfilment, _F.IN_PROGRESS, attempts=fulfilment.attempts + 1)
+    change = history.change_at_end if outcomes.is_usual(fulfilment) else history.change
+    change(fulfilment, _F.IN_PROGRESS, attempts=fulfilment.attempts + 1)
     if task is not None:
         steps.asked(task)
     replaces = replacing.replaced_by(fulfilment.pk) if fulfilment.action == _A.REPLACE else None
@@ -191,11 +195,19 @@ def _claim_step(
     return Asked(fulfilment, request, product, connection, is_repeated, task=task, is_undo=is_undo)
 
 
+def _items_of(services: Sequence[Service]) -> dict[UUID | None, OrderItem]:
+    """By subscription: the items by which these were bought."""
+    wanted = bulk.these("uuid", {one.subscription_id for one in services})
+    items = OrderItem.objects.filter(subscription__in=wanted, action=ItemAction.ADD)
+    return {one.subscription_id: one for one in items}
+
+
 def _lacking(service: Service) -> list[str]:
     """Names of what has to be known before it can be given out, and is not yet."""
-    asked = ProductParameter.objects.filter(
+    rows = ProductParameter.objects.filter(
         product=service.product_id, asked_at=AskedAt.FULFILMENT, is_required=True
     )
+    asked = gather.once(("orders.parameters", service.product_id), lambda: list(rows))
     return [str(one.name) for one in asked if one.code not in service.answers]
 
 
@@ -207,8 +219,10 @@ def _is_overtaken(fulfilment: Fulfilment) -> bool:
 
 def _request(fulfilment: Fulfilment) -> ProvisionRequest:
     service = fulfilment.service
-    version = TariffVersion.objects.select_related("tariff").get(pk=service.tariff_version_id)
-    bought = OrderItem.objects.filter(subscription=service.subscription_id, action=ItemAction.ADD).first()
+    rows = TariffVersion.objects.select_related("tariff")
+    key = service.tariff_version_id
+    version = gather.once(("orders.version", key), lambda: rows.get(pk=key))
+    bought = gather.once("orders.bought", lambda: _items_of([service])).get(service.subscription_id)
     # What was answered for it: at the order and since.
     answers = {**(bought.answers if bought else {}), **service.answers}
     return ProvisionRequest(
@@ -218,6 +232,7 @@ def _request(fulfilment: Fulfilment) -> ProvisionRequest:
         # To take back there is no period to name.
         period_end=fulfilment.period_end or clock.today(),
         parameters={**version.parameters, **answers},
+        holder=bought.pk if bought and bought.terms.get(reserving.RESERVED) else None,
     )
 
 
@@ -257,8 +272,13 @@ def conclude(answers: Sequence[tuple[Asked, Any]]) -> None:
     if wrong:
         given = {key: (asked, wrong.get(asked.call_id, answer)) for key, (asked, answer) in given.items()}
     touched: set[UUID] = set()
-    for fulfilment in outcomes.locked(given):
+    found = outcomes.locked(given)
+    # By a statement of its own: what changed while the lock was waited for is seen.
+    prefetch_related_objects([one.service for one in found], "customer", "subscription")
+    for fulfilment in found:
         asked, answer = given[fulfilment.pk]
+        if not (outcomes.is_usual(fulfilment) and isinstance(answer, Provisioned)):
+            history.saved()
         if fulfilment.action == _A.EXTEND and asked.request.request_id != fulfilment.service.request_id:
             # Its key was replaced meanwhile: what was extended is no more.
             outcomes.put_back(fulfilment, SOON, is_repeated=False)
@@ -274,12 +294,11 @@ def conclude(answers: Sequence[tuple[Asked, Any]]) -> None:
                 is_undo=asked.is_undo,
             )
         elif isinstance(answer, lanes.PutBack):
-            outcomes.put_back(fulfilment, SOON, is_repeated=asked.is_repeated)
+            outcomes.put_back(fulfilment, is_repeated=asked.is_repeated)
         else:
             raise answer
     # In their order: pieces of one order are delivered in several lanes.
-    for order_id in sorted(touched):
-        outcomes.finish_order(order_id)
+    moves.finish_orders(touched)
 
 
 class Provisioning(Calls):

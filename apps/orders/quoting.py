@@ -1,7 +1,7 @@
 """What an order is to bring, checked and frozen: the offer as it stands now, its price, its documents."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Customer
 from apps.catalog import halts, plans
-from apps.catalog.models import Delivery, Offer, OfferQuerySet, TariffVersion
+from apps.catalog.models import Delivery, Offer, OfferQuerySet, Tariff, TariffVersion
 from apps.catalog.models.offers import Payer
 from apps.core import clock
 from apps.core.errors import Refused
@@ -49,6 +49,8 @@ class Quoted:
     offer: Offer
     version: TariffVersion
     item: OrderItem
+    keys: tuple[tuple[int, str], ...] = ()
+    """Provider and tariff of what is delivered by key: from our own pools, where that provider has no connection."""
 
 
 def quote(
@@ -70,9 +72,10 @@ def quote(
     told = rules.answers(offer, wanted.answers)
     rules.check(customer, offer, declared)
     item = unsaved(order, offer, version, quantity=wanted.quantity, position=position)
-    item.terms = _agreed(offer, version, declared)
+    given = _given(offer, version)
+    item.terms = _agreed(offer, given, declared)
     item.answers_text = json.dumps(told, ensure_ascii=False) if told else ""
-    return Quoted(offer, version, item)
+    return Quoted(offer, version, item, _by_key(given))
 
 
 def unsaved(
@@ -110,13 +113,23 @@ def on_sale(offer_id: int, sold: OfferQuerySet | None = None, channel_code: str 
     return found
 
 
-def _agreed(offer: Offer, version: TariffVersion, declared: Declared) -> dict[str, Any]:
-    """What is sold, by which documents and plans, to whom the customer says to be."""
-    sold = [(version, offer.tariff.product)]
+def _given(offer: Offer, version: TariffVersion) -> list[tuple[TariffVersion, Tariff]]:
+    """What is delivered: the tariff itself, or the parts of a bundle."""
     if offer.tariff.product.delivery == Delivery.BUNDLE:
-        sold = [(part.current, part.product) for part in version.parts() if part.current]
-    terms: dict[str, Any] = {"vat_code": version.vat_code, "deliver": [one.pk for one, _product in sold]}
-    terms |= plans.frozen(sold)
+        return [(part.current, part) for part in version.parts() if part.current]
+    return [(version, offer.tariff)]
+
+
+def _by_key(sold: Sequence[tuple[TariffVersion, Tariff]]) -> tuple[tuple[int, str], ...]:
+    by_key = [one for _version, one in sold if one.product.delivery == Delivery.KEY]
+    return tuple((one.product.provider_id, one.code) for one in by_key if one.product.provider_id)
+
+
+def _agreed(offer: Offer, sold: Sequence[tuple[TariffVersion, Tariff]], declared: Declared) -> dict[str, Any]:
+    """What is sold, by which documents and plans, to whom the customer says to be."""
+    version = offer.current_version()
+    terms: dict[str, Any] = {"vat_code": version.vat_code, "deliver": [one.pk for one, _tariff in sold]}
+    terms |= plans.frozen([(one, tariff.product) for one, tariff in sold])
     if documents := offer.tariff.product.documents_on(clock.today()):
         terms["documents"] = [one.pk for one in documents]
     if offer.hold_first and offer.payer == Payer.CHARGE:

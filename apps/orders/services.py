@@ -1,5 +1,6 @@
 """Services follow money: made when an order is paid, extended by a renewal, off when the subscription is over."""
 
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.billing import subscriptions, together
 from apps.billing.models import LIVE, RUNNING, Invoice, InvoicePurpose, Subscription
 from apps.catalog.models import TariffVersion
-from apps.core import clock, events
+from apps.core import bulk, clock, events, gather
 from apps.core.ids import uuid7
 from apps.orders import entitlements, fulfilment, history, moves, states
 from apps.orders.models import (
@@ -35,17 +36,26 @@ _GOING_ON = {OrderState.IN_PROGRESS, OrderState.HELD, OrderState.ASSESSING}
 
 def invoice_paid(invoice_id: UUID) -> None:
     """Plans what a paid invoice entitles to. Safe to repeat: the database holds one fulfilment of each."""
-    invoice = Invoice.objects.get(pk=invoice_id)
-    if invoice.subscription_id is None:
-        return
+    invoices_paid([invoice_id])
+
+
+def invoices_paid(invoice_ids: Iterable[UUID]) -> None:
+    """`invoice_paid` of many."""
+    wanted = bulk.these("uuid", invoice_ids)
+    rows = Invoice.objects.filter(pk__in=wanted, subscription__isnull=False).prefetch_related("lines")
+    paid = [(one, one.subscription_id) for one in rows.order_by("pk") if one.subscription_id]
     # Whoever ends the subscription locks it too: what is planned here is seen there, or not planned at all.
-    subscription = subscriptions.locked(invoice.subscription_id)
-    if invoice.purpose == InvoicePurpose.NEW:
-        together.led_by(subscription)
-        order = Order.objects.select_for_update(no_key=True).get(invoice=invoice)
-        _deliver_order(order, invoice, subscription)
-    elif subscription.is_live:
-        _extend_services(subscription, invoice)
+    held = subscriptions.locked_many(key for _invoice, key in paid)
+    sales = {one.pk: held[key] for one, key in paid if one.purpose == InvoicePurpose.NEW}
+    for lead in sales.values():
+        together.led_by(lead)
+    bought = Order.objects.select_for_update(no_key=True).filter(invoice__in=bulk.these("uuid", sales))
+    orders = {one.invoice_id: one for one in bought.order_by("pk").prefetch_related("items")}
+    for invoice, key in paid:
+        if invoice.pk in sales:
+            _deliver_order(orders[invoice.pk], invoice, held[key])
+        elif held[key].is_live:
+            _extend_services(held[key], invoice)
 
 
 def _deliver_order(order: Order, invoice: Invoice, subscription: Subscription) -> None:
@@ -60,8 +70,9 @@ def _deliver_order(order: Order, invoice: Invoice, subscription: Subscription) -
     if not live:
         _cancel(order, _("Подписка завершена"))
         return
-    wanted = {key for one in live for key in one.terms["deliver"]}
-    versions = TariffVersion.objects.select_related("tariff__product").in_bulk(wanted)
+    wanted = sorted({key for one in live for key in one.terms["deliver"]})
+    rows = TariffVersion.objects.select_related("tariff__product")
+    versions = gather.once(("orders.versions", *wanted), lambda: rows.in_bulk(wanted))
     until: dict[Any, date] = {}
     for line in invoice.lines.all():
         if line.period_end:
@@ -88,7 +99,9 @@ def _deliver(
     """As many services as pieces, of a bundle one of each part."""
     for _piece in range(item.quantity):
         for key in item.terms["deliver"]:
-            service = new_service(subscription, versions[key])
+            agreed = _agreed(item, key)
+            # The tasks of a plan are written with what they are of.
+            service = new_service(subscription, versions[key], at_end="plan_id" not in agreed)
             fulfilment.add(
                 service,
                 FulfilmentAction.PROVISION,
@@ -96,7 +109,7 @@ def _deliver(
                 item=item,
                 invoice=invoice,
                 period_end=until,
-                **_agreed(item, key),
+                **agreed,
             )
 
 
@@ -113,14 +126,17 @@ def _agreed(item: OrderItem, version_id: int) -> dict[str, Any]:
     return found
 
 
-def order_done(order_id: UUID) -> None:
-    """All of it was delivered: money that was held for it is taken."""
-    payment = Order.objects.get(pk=order_id).payment()
-    if payment is not None and payment.is_held and not payment.second_stage:
-        payments.capture(payment.pk, actor="delivery")
+def orders_done(order_ids: Iterable[UUID]) -> None:
+    """All of each was delivered: money that was held for it is taken."""
+    done = Order.objects.filter(pk__in=bulk.these("uuid", order_ids)).select_related("invoice")
+    for order in done.prefetch_related("invoice__payments__payment").order_by("pk"):
+        payment = order.payment()
+        if payment is not None and payment.is_held and not payment.second_stage:
+            payments.capture(payment.pk, actor="delivery")
 
 
-def new_service(subscription: Subscription, version: TariffVersion) -> Service:
+def new_service(subscription: Subscription, version: TariffVersion, *, at_end: bool = False) -> Service:
+    """What a subscription is to be given of a product. `at_end`: written with others of its batch, if there is one."""
     with translation.override("ru"):
         name = f"{version.tariff.product}, {version.tariff.name}"
     service = Service(
@@ -132,9 +148,16 @@ def new_service(subscription: Subscription, version: TariffVersion) -> Service:
         request_id=uuid7(),
         created_at=clock.now(),
     )
-    service.save(force_insert=True)
+    if at_end and gather.is_gathering():
+        gather.at_end(_insert, [service])
+    else:
+        service.save(force_insert=True)
     history.record(service, "", service.state)
     return service
+
+
+def _insert(made: Sequence[Service]) -> None:
+    bulk.copy_objects(Service, made)
 
 
 def _extend_services(subscription: Subscription, invoice: Invoice) -> None:

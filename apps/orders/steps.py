@@ -11,10 +11,10 @@ from django.utils.translation import gettext_lazy as _
 from apps.catalog.models import PlanStep, StepKind, Undo
 from apps.connectors.models import Connection
 from apps.core import clock, due, work
-from apps.core.tenancy import current_partner
 from apps.orders import history, letters, moves, watching
 from apps.orders.models import Fulfilment, FulfilmentAction, FulfilmentState
 from apps.orders.task_models import CURRENT, Task, TaskState
+from apps.providers.services import connection_to
 
 GIVE_BACK = "orders.give_back"
 _A, _F, _T, _K = FulfilmentAction, FulfilmentState, TaskState, StepKind
@@ -121,7 +121,7 @@ def connection_of(fulfilment: Fulfilment, task: Task, step: PlanStep | None = No
     provider: Any = step.provider
     if provider is None:
         return None
-    return provider.test_connection if current_partner().is_sandbox else provider.connection
+    return connection_to(provider)
 
 
 def asked(task: Task) -> None:

@@ -81,15 +81,25 @@ def erase(customer_id: UUID) -> None:
         method.save(update_fields=["token", "title", "fingerprint", "refused_ip", "refused_agent"])
 
 
-def save_method(payment: Payment, seen: GatewayPayment) -> None:
-    """Keeps the method of a first payment, where the customer agreed and the gateway saved it."""
-    if not (payment.save_method and seen.method_token) or payment.method_id:
-        return
-    # Locked, as erasure locks it: a method is saved before that and erased by it, or not saved at all.
-    customer = Customer.objects.select_for_update(no_key=True).get(pk=payment.customer_id)
-    if customer.erased_at:
-        return
-    payment.method = PaymentMethod.objects.create(
+def is_to_be_saved(payment: Payment, seen: GatewayPayment) -> bool:
+    """Whether a first payment leaves a method: the customer agreed, and the gateway saved it."""
+    return bool(payment.save_method and seen.method_token) and payment.method_id is None
+
+
+def lock_payers(customer_ids: Iterable[UUID]) -> dict[UUID, bool]:
+    """Customers whose methods are to be saved, locked in the order of their ids; whether each is erased.
+
+    As erasure locks them: a method is saved before that and erased by it, or not saved at all.
+    """
+    if not (wanted := set(customer_ids)):
+        return {}
+    rows = Customer.objects.select_for_update(no_key=True).filter(pk__in=bulk.these("uuid", wanted))
+    return {key: at is not None for key, at in rows.order_by("pk").values_list("pk", "erased_at")}
+
+
+def made_of(payment: Payment, seen: GatewayPayment) -> PaymentMethod:
+    """The method that a payment leaves, not written yet."""
+    return PaymentMethod(
         customer_id=payment.customer_id,
         connection_id=payment.connection_id,
         token=seen.method_token,
@@ -98,6 +108,11 @@ def save_method(payment: Payment, seen: GatewayPayment) -> None:
         fingerprint=search.digest(f"card:{seen.method_fingerprint}").hex() if seen.method_fingerprint else "",
         created_at=clock.now(),
     )
+
+
+def write(made: Sequence[PaymentMethod]) -> None:
+    """Writes new methods at once."""
+    PaymentMethod.objects.bulk_create(made)
 
 
 @dataclass(frozen=True, slots=True)

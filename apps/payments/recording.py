@@ -53,7 +53,10 @@ class Books:
         self._closed: list[UUID] = []
         self._looks: list[tuple[UUID, datetime, int]] = []
         self._told: dict[str, list[Payment]] = {}
+        self._saved: list[PaymentMethod] = []
         self.methods: dict[UUID, PaymentMethod] = {}
+        self.erased: dict[UUID, bool] = {}
+        """Payers that are locked, and whether each is erased."""
 
     def __enter__(self) -> Self:
         return self
@@ -95,6 +98,16 @@ class Books:
         """An event about it is published."""
         self._told.setdefault(event, []).append(payment)
 
+    def save_method(self, payment: Payment, seen: GatewayPayment) -> None:
+        """It leaves its method, where it does."""
+        if not methods.is_to_be_saved(payment, seen):
+            return
+        if payment.customer_id not in self.erased:
+            self.erased |= methods.lock_payers([payment.customer_id])
+        if not self.erased[payment.customer_id]:
+            made = payment.method = methods.made_of(payment, seen)
+            self._saved.append(made)
+
     def is_refused(self, payment: Payment) -> bool:
         """Whether its method is, as long as we hold the lock of it."""
         if payment.method_id is None:
@@ -104,6 +117,8 @@ class Books:
         return self.methods[payment.method_id].refused_at is not None
 
     def _write(self) -> None:
+        if self._saved:
+            methods.write(self._saved)
         bulk.update(Payment, _CHANGING, [_changing(one) for one in self._changed.values()])
         if self._learned:
             GatewayReference.learn_many([(one.reference_id, one.gateway_id) for one in self._learned])
@@ -149,13 +164,19 @@ def record(payment_id: UUID, seen: GatewayPayment) -> Payment:
 
 
 def lock_methods(payments: Iterable[tuple[Payment, GatewayPayment]], books: Books) -> None:
-    """Locks in one go the methods that `judge` will ask about, in their order."""
+    """Locks in one go the methods, and the payers, that `judge` will ask about, each in their order."""
+    shown = list(payments)
     wanted = {
         one.method_id
-        for one, seen in payments
+        for one, seen in shown
         if one.is_charge and (seen.status == Status.SUCCEEDED or _is_taken_back(one, seen.reason))
     }
     books.methods |= methods.lock_many(key for key in wanted if key)
+    paid = {Status.SUCCEEDED, Status.AUTHORIZED}
+    payers = {
+        one.customer_id for one, seen in shown if seen.status in paid and methods.is_to_be_saved(one, seen)
+    }
+    books.erased |= methods.lock_payers(payers)
 
 
 def judge(payment: Payment, seen: GatewayPayment, books: Books) -> None:
@@ -222,7 +243,7 @@ def _hold(payment: Payment, seen: GatewayPayment, books: Books) -> None:
         return
     payment.move(PaymentState.AUTHORIZED)
     _leave_page(payment)
-    methods.save_method(payment, seen)
+    books.save_method(payment, seen)
     books.change(payment)
     books.look(payment, timing.next_look(payment))
     books.tell("payments.PaymentAuthorized", payment)
@@ -269,7 +290,7 @@ def _succeed(payment: Payment, seen: GatewayPayment, books: Books) -> None:
     _leave_page(payment)
     if refused:
         payment.decline_reason = CONSENT_REVOKED
-    methods.save_method(payment, seen)
+    books.save_method(payment, seen)
     books.change(payment)
     books.pay(payment)
     books.close(payment)

@@ -20,7 +20,7 @@ from apps.providers.models import ActivationKey, KeyPool, Provider
 
 __all__ = ["definition_admin"]
 OPERATOR = (console.operator_site,)
-STATES = {"free": "success", "sold": "info", "revoked": "warning", "defective": "danger"}
+STATES = {"free": "success", "reserved": "info", "sold": "info", "revoked": "warning", "defective": "danger"}
 
 
 @console.register(Provider, sites=OPERATOR)

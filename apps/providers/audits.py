@@ -7,11 +7,19 @@ from django.db.models import Exists, OuterRef, Q
 
 from apps.connectors.models import Connection
 from apps.core import audit
+from apps.core.models import Due, WorkItem
 from apps.partners.models import Partner
 from apps.providers import definitions
 from apps.providers.keys import LOW_STOCK
 from apps.providers.models import ActivationKey, DefinitionVersion, Provider, ProviderCall, fingerprint
-from apps.providers.portal.models import DefectiveKey
+from apps.providers.portal import letters
+from apps.providers.portal.models import (
+    OPEN_LETTERS,
+    DefectiveKey,
+    ProviderRequest,
+    RequestLetter,
+    RequestState,
+)
 
 audit.guarded("providers_activationkey", "providers_key_kept", "providers_key_sold_once")
 audit.guarded("providers_keypool", "providers_pool_kept")
@@ -39,11 +47,12 @@ def key_loaded_once() -> Iterator[str]:
 @audit.rule("providers.key-sold-once", scope="public")
 def key_sold_once() -> Iterator[str]:
     """A free key has no buyer, a sold one has one buyer, and no request has two keys."""
-    sold = ActivationKey.objects.exclude(state=ActivationKey.State.FREE)
+    unsold = [ActivationKey.State.FREE, ActivationKey.State.RESERVED]
+    sold = ActivationKey.objects.exclude(state__in=unsold)
     for key in sold.filter(request_id=None):
         yield f"Key {key.pk} is {key.state} to nobody"
-    for key in ActivationKey.objects.filter(state=ActivationKey.State.FREE, request_id__isnull=False):
-        yield f"Key {key.pk} is free and has the buyer {key.request_id}"
+    for key in ActivationKey.objects.filter(state__in=unsold, request_id__isnull=False):
+        yield f"Key {key.pk} is {key.state} and has the buyer {key.request_id}"
     requests = Counter(sold.filter(request_id__isnull=False).values_list("request_id", flat=True))
     for request_id, count in requests.items():
         if count > 1:
@@ -113,3 +122,19 @@ def call_has_its_service() -> Iterator[str]:
         connection = one.reference.connection
         if connection.connector != definitions.CONNECTOR:
             yield f"Call {one.pk} is remembered of connection {connection.pk}, which remembers nothing"
+
+
+@audit.rule("providers.asked-by-letter", scope="public")
+def asked_by_letter() -> Iterator[str]:
+    """Who is asked by letter was written to; what has not left is on its way, what is unanswered is watched."""
+    written = RequestLetter.objects.filter(request=OuterRef("pk"))
+    asked = ProviderRequest.objects.filter(connection__isnull=False)
+    for row in asked.filter(~Exists(written)):
+        yield f"Request {row.pk} is to be asked by letter, and none was written"
+    planned = Due.objects.filter(kind=letters.SEND, object_id=OuterRef("pk"))
+    for letter in RequestLetter.objects.filter(~Exists(planned), state__in=OPEN_LETTERS):
+        yield f"Letter {letter.pk} has not left, and nobody sends it"
+    watched = Due.objects.filter(kind=letters.REMIND, object_id=OuterRef("pk"))
+    last = WorkItem.objects.filter(kind=letters.KIND, object_id=OuterRef("pk"))
+    for row in asked.filter(~Exists(watched), ~Exists(last), state=RequestState.PENDING):
+        yield f"Request {row.pk} waits for its provider's letter, and nobody looks"

@@ -37,6 +37,8 @@ class ProvisionRequest:
     customer_ref: str
     period_end: date
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    holder: UUID | None = None
+    """The item of an order for which stock of our own was reserved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,9 @@ class ProviderConnector(Connector):
     kind = Kind.PROVIDER
     remembers: ClassVar[bool] = False
     """Whether it is told (`knowing`) what is known of each call, and what it learns is kept: see `remembering`."""
+
+    is_local: ClassVar[bool] = False
+    """Whether it answers from our own database: then it is asked at once, and never in a lane."""
 
     def knowing(self, known: Known) -> Self:
         """The connector for one call that more is known of."""

@@ -30,7 +30,7 @@ class KeyPool(ProviderConnector):
         return str(_("Свободных ключей: %d") % free.count())
 
     def provision(self, request: ProvisionRequest) -> Provisioned:
-        return self._take(request.sku, request.request_id)
+        return self._take(request.sku, request.request_id, holder=request.holder)
 
     def fetch(self, request_id: UUID, /) -> Provisioned | None:
         key = ActivationKey.objects.filter(request_id=request_id).select_related("pool").first()
@@ -48,10 +48,10 @@ class KeyPool(ProviderConnector):
         keys.revoke(request_id)
         return Provisioned(Status.CANCELED)
 
-    def _take(self, sku: str, request_id: UUID) -> Provisioned:
+    def _take(self, sku: str, request_id: UUID, *, holder: UUID | None = None) -> Provisioned:
         is_test = current_partner_id() is not None and current_partner().is_sandbox
         pool = Pool.objects.filter(sku=sku, is_test=is_test).first()
-        key = keys.take(pool=pool, request_id=request_id) if pool else None
+        key = keys.take(pool=pool, request_id=request_id, holder=holder) if pool else None
         if key is None:
             raise ConnectorError(_("Нет свободных ключей %s") % sku, retry=True, code="out_of_stock")
         return _provisioned(key)

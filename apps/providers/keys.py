@@ -1,4 +1,4 @@
-"""Activation keys: loaded once, handed out once."""
+"""Activation keys: loaded once, reserved for who is about to pay, handed out once."""
 
 import csv
 import io
@@ -67,15 +67,15 @@ def load(*, pool: KeyPool, content: bytes | str) -> Loaded:
             batch_size=1000,
         )
         if fresh:
-            _tell_of_stock(pool)
+            _tell_of_stock(pool.pk)
     watch_stock(pool)
     return Loaded(len(fresh), rejected)
 
 
-def take(*, pool: KeyPool, request_id: UUID) -> ActivationKey | None:
+def take(*, pool: KeyPool, request_id: UUID, holder: UUID | None = None) -> ActivationKey | None:
     """A free key for this request, sold from now on; asked again, the same one; None if none is left.
 
-    Any number may ask at once: each locks a key that no other has locked.
+    One that was reserved for `holder` comes first. Any number may ask at once: each locks a key that no other has.
     """
     taken = _of(request_id)
     if taken is not None:
@@ -87,16 +87,99 @@ def take(*, pool: KeyPool, request_id: UUID) -> ActivationKey | None:
         taken = _of(request_id)
         if taken is not None:
             return taken
-        free = ActivationKey.objects.filter(pool=pool, state=ActivationKey.State.FREE).order_by("pk")
-        taken = free.select_for_update(skip_locked=True).first()
+        mine = ActivationKey.objects.filter(pool=pool).select_for_update(skip_locked=True).order_by("pk")
+        was_held = None
+        if holder is not None:
+            was_held = mine.filter(state=ActivationKey.State.RESERVED, holder_id=holder).first()
+        taken = was_held or mine.filter(state=ActivationKey.State.FREE).first()
         if taken is None:
             return None
         taken.pool, taken.state, taken.request_id = pool, ActivationKey.State.SOLD, request_id
-        taken.partner_id, taken.sold_at = current_partner_id(), clock.wall()
-        taken.save(update_fields=["state", "request_id", "partner_id", "sold_at"])
+        taken.partner_id, taken.sold_at, taken.holder_id = current_partner_id(), clock.wall(), None
+        taken.save(update_fields=["state", "request_id", "partner_id", "sold_at", "holder_id"])
     faults.at("providers.key-taken")
-    watch_stock(pool)
+    if was_held is None:
+        # What was reserved was no stock any more.
+        watch_stock(pool)
     return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """So many keys of a tariff, for an item of an order."""
+
+    holder: UUID
+    provider_id: int
+    sku: str
+    pieces: int
+
+
+# One key is chosen by one buyer: who comes at the same time passes over it, and waits for nobody.
+_LOCK = "FOR UPDATE SKIP LOCKED"
+_RESERVE = """
+WITH pools AS (
+    SELECT wanted.*, pool.id AS pool_id, pool.low_stock
+    FROM unnest(%(holders)s::uuid[], %(providers)s::bigint[], %(skus)s::text[], %(pieces)s::int[])
+        AS wanted(holder, provider_id, sku, pieces)
+    JOIN public.providers_keypool pool ON pool.sku = wanted.sku AND pool.is_test = %(is_test)s
+    JOIN public.providers_provider supplier ON supplier.id = wanted.provider_id
+    WHERE CASE WHEN pool.is_test THEN supplier.test_connection_id ELSE supplier.connection_id END IS NULL
+), chosen AS MATERIALIZED (
+    SELECT pools.holder, free.id FROM pools, LATERAL (
+        SELECT key.id FROM public.providers_activationkey key
+        WHERE key.pool_id = pools.pool_id AND key.state = 'free' ORDER BY key.id LIMIT pools.pieces {lock}
+    ) free
+), held AS (
+    UPDATE public.providers_activationkey key
+    SET state = 'reserved', holder_id = chosen.holder, partner_id = %(partner)s
+    FROM chosen WHERE key.id = chosen.id AND key.state = 'free'
+    RETURNING key.pool_id
+)
+SELECT pools.sku, pools.pool_id, pools.low_stock,
+    (SELECT count(*) FROM held WHERE held.pool_id = pools.pool_id),
+    (SELECT count(*) FROM (
+        SELECT FROM public.providers_activationkey key
+        WHERE key.pool_id = pools.pool_id AND key.state = 'free' LIMIT pools.low_stock + pools.pieces + 1
+    ) free)
+FROM pools
+"""
+
+
+def reserve(wanted: Sequence[Wanted]) -> dict[str, int]:
+    """Puts free keys aside for these, each of another tariff; how many, by `sku`, in one statement.
+
+    A tariff without a pool, or whose provider is asked elsewhere, is not in the answer: its stock is not known here.
+    In the caller's transaction; nobody is waited for.
+    """
+    given = {
+        "holders": [one.holder for one in wanted],
+        "providers": [one.provider_id for one in wanted],
+        "skus": [one.sku for one in wanted],
+        "pieces": [one.pieces for one in wanted],
+        "is_test": current_partner().is_sandbox,
+        "partner": current_partner().pk,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_RESERVE.format(lock=_LOCK), given)
+        rows = cursor.fetchall()
+    for _sku, pool_id, low_stock, held, free in rows:
+        if held and free - held <= low_stock:
+            _tell_of_stock(pool_id)
+    return {sku: held for sku, _pool, _low, held, _free in rows}
+
+
+def release(holders: Sequence[UUID]) -> int:
+    """What is still put aside for these may be sold to anybody; how many keys. In the caller's transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE public.providers_activationkey SET state = 'free', holder_id = NULL, partner_id = NULL"
+            " WHERE holder_id = ANY(%s::uuid[]) AND state = 'reserved' RETURNING pool_id",
+            [list(holders)],
+        )
+        pools = [pool_id for (pool_id,) in cursor.fetchall()]
+    for pool_id in sorted(set(pools)):
+        _tell_of_stock(pool_id)
+    return len(pools)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,21 +244,27 @@ def mark_defective(request_id: UUID) -> bool:
 
 def watch_stock(pool: KeyPool) -> None:
     """Opens a work item of the platform while the pool is low, closes it when it is full again."""
+    if not note_stock(pool):
+        with transaction.atomic():
+            _tell_of_stock(pool.pk)
+
+
+def note_stock(pool: KeyPool) -> bool:
+    """The work item of a pool, as its stock is now; whether a key is left."""
+    free = 1
     if pool.is_low():
         free = pool.keys.filter(state=ActivationKey.State.FREE).count()
-        if not free:
-            with transaction.atomic():
-                _tell_of_stock(pool)
         reason = _("Заканчиваются ключи %(pool)s: осталось %(free)d") % {"pool": pool, "free": free}
         work.open_for(None, LOW_STOCK, pool.work_id, reason)
     else:
         work.close_for(None, LOW_STOCK, pool.work_id)
+    return free > 0
 
 
-def _tell_of_stock(pool: KeyPool) -> None:
-    """Says that a pool has run out, or was filled: who hears of it looks what is in it then."""
+def _tell_of_stock(pool_id: int) -> None:
+    """Says that a pool runs out, or was filled: who hears of it looks what is in it then."""
     with in_public():
-        events.publish(STOCK, pool.work_id)
+        events.publish(STOCK, UUID(int=pool_id))
 
 
 def _of(request_id: UUID) -> ActivationKey | None:

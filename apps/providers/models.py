@@ -136,6 +136,7 @@ class ActivationKey(models.Model):
 
     class State(models.TextChoices):
         FREE = "free", _("Свободен")
+        RESERVED = "reserved", _("Отложен")
         SOLD = "sold", _("Выдан")
         REVOKED = "revoked", _("Отозван")
         DEFECTIVE = "defective", _("Брак")
@@ -149,6 +150,8 @@ class ActivationKey(models.Model):
     state = models.CharField(_("состояние"), max_length=10, choices=State.choices, default=State.FREE)
     request_id = models.UUIDField(_("запрос"), null=True, unique=True)
     partner_id = models.BigIntegerField(_("партнёр"), null=True)
+    # Of a reserved one: the item of an order that it lies for.
+    holder_id = models.UUIDField(_("отложен для"), null=True)
     loaded_at = models.DateTimeField(_("загружен"))
     sold_at = models.DateTimeField(_("выдан"), null=True)
 
@@ -158,12 +161,23 @@ class ActivationKey(models.Model):
         indexes = [
             models.Index(fields=["pool", "id"], condition=models.Q(state="free"), name="providers_key_free"),
             models.Index(fields=["pool", "-id"], name="providers_key_pool"),
+            models.Index(
+                fields=["holder_id"], condition=models.Q(state="reserved"), name="providers_key_reserved"
+            ),
         ]
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(state="free", request_id=None, sold_at=None)
+                condition=models.Q(state="free", request_id=None, sold_at=None, holder_id=None)
+                | models.Q(
+                    state="reserved",
+                    request_id=None,
+                    sold_at=None,
+                    holder_id__isnull=False,
+                    partner_id__isnull=False,
+                )
                 | models.Q(
                     state__in=["sold", "revoked", "defective"],
+                    holder_id=None,
                     request_id__isnull=False,
                     sold_at__isnull=False,
                 ),

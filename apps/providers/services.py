@@ -10,6 +10,7 @@ from apps.providers.base import ProviderConnector
 from apps.providers.key_pool import KeyPool
 from apps.providers.manual import Manual
 from apps.providers.models import Provider
+from apps.providers.portal.by_letter import ByLetter
 from apps.providers.portal.connector import Portal
 
 
@@ -41,18 +42,36 @@ def connection_for(product: Supplied) -> Connection | None:
         raise ValueError("A bundle has no provider: its parts have")
     if product.delivery == "manual":
         return None
-    provider = product.provider
-    connection: Connection | None = (
-        provider.test_connection if current_partner().is_sandbox else provider.connection
-    )
-    return connection
+    return connection_to(product.provider)
+
+
+def connection_to(provider: Provider) -> Connection | None:
+    """The connection through which a provider is called for the current partner; None where it is not called."""
+    connection = _line(provider)
+    return None if connection is None or _is_local(connection) else connection
+
+
+def _line(provider: Provider) -> Connection | None:
+    return provider.test_connection if current_partner().is_sandbox else provider.connection
+
+
+def _is_local(connection: Connection) -> bool:
+    try:
+        return bool(getattr(connection.connector_class, "is_local", False))
+    except LookupError:
+        return False
 
 
 def local_connector(product: Supplied) -> ProviderConnector:
-    """Who supplies `product` without a connection: our own pools, its provider's own console, or staff.
+    """Who supplies `product` without a call: its provider by letter, our own pools, its provider's own console, staff.
 
-    It needs the database.
+    It needs the database. Raises ConnectorError where letters to the provider are switched off.
     """
+    line = _line(product.provider)
+    if line is not None and _is_local(line):
+        by_letter: ByLetter = line.open()
+        by_letter.provider = product.provider
+        return by_letter
     local: type[ProviderConnector] = KeyPool if product.delivery == "key" else Manual
     if local is Manual and product.provider.has_portal:
         return Portal.of(product.provider)

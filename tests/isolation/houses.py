@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import partial
 from itertools import count
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -28,9 +29,10 @@ from apps.catalog import plans
 from apps.catalog.models import Offer, ProductParameter
 from apps.catalog.plans import Step as PlanStep
 from apps.channels.models import ApiKey, Channel, Scope
-from apps.connectors.models import GatewayReference
-from apps.core import clock, work
+from apps.connectors.models import Connection, GatewayReference
+from apps.core import clock, due, work
 from apps.core.fields import Translated
+from apps.core.ids import uuid7
 from apps.core.money import Money
 from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner, in_public
@@ -46,7 +48,9 @@ from apps.payments.dispute_models import Dispute
 from apps.payments.models import Payment, PaymentMethod, Refund
 from apps.payments.receipt_models import Receipt
 from apps.policies.dunning_models import DunningResult, version_for
-from apps.providers.models import OpenRequest, RequestDeed
+from apps.providers.models import OpenRequest, Provider, RequestDeed
+from apps.providers.portal import letters
+from apps.providers.portal.models import ProviderRequest, RequestLetter
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
 from apps.storefronts.models import Checkout, Storefront
@@ -134,6 +138,26 @@ def _deliver(partner: Partner) -> int:
     return 0
 
 
+def _letter(partner: Partner, provider: Provider, connection: Connection) -> tuple[UUID, UUID]:
+    """A request that waits for a provider, and a letter about it that has not left."""
+    now = clock.now()
+    request = ProviderRequest.objects.create(
+        pk=uuid7(),
+        provider=provider,
+        partner_id=partner.pk,
+        connection=connection,
+        kind="provision",
+        request_id=uuid7(),
+        created_at=now,
+    )
+    letter = RequestLetter.objects.create(
+        id=uuid7(), request=request, kind="asked", wanted_at=now, answer_by=now
+    )
+    for kind, key in ((letters.SEND, letter.pk), (letters.REMIND, request.pk)):
+        due.schedule(kind, key, now + timedelta(days=30), wall=True)
+    return request.pk, letter.pk
+
+
 def _furnish(shop: Shop, marker: str, keys: int) -> House:
     """A sale of everything under the marker, for a customer whom the other house has too."""
     partner = shop.partner
@@ -166,6 +190,7 @@ def _furnish(shop: Shop, marker: str, keys: int) -> House:
         "tariff": offer.tariff_id,
         "pool": product.provider.key_pools.get().pk,
     }
+    ids["asked_by_letter"], ids["letter"] = _letter(partner, product.provider, payment.connection)
     work.open("orders.Fulfilment", ids["fulfilment"], f"Разобраться {marker}")
     ids["list"] = _call_centre(customer, payment.connection, marker)
     _consent_and_refund(shop, order, payment, marker)

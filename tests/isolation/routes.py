@@ -330,6 +330,8 @@ PUBLIC: dict[str, Route] = {
     "provider/sign-in/": Route("/provider/sign-in/"),
     "provider/sign-out/": Route("/provider/sign-out/", own=302, method="post", data={}),
     "provider/requests/<uuid:request_id>/": Route("/provider/requests/{service}/", own=302),
+    # What a right link opens: tests/providers/test_by_letter.py.
+    "provider/r/<str:token>/": Route("/provider/r/nobody/", own=404),
     "provider/keys/": Route("/provider/keys/", own=302),
     "provider/usage/": Route("/provider/usage/", own=302),
     "provider/api/schema/": Route("/provider/api/schema/"),
@@ -474,6 +476,9 @@ OPERATOR_ACTIONS: dict[str, Route] = {
         "/admin/providers/provideruser/{provider_user}/shut-out/"
     ),
     "providers/openrequest/act/": Route("/admin/providers/openrequest/act/", own=302),
+    "providers/providerrequest/<path:object_id>/write-again/": Route(
+        "/admin/providers/providerrequest/{service}/write-again/"
+    ),
     "providers/requestdeed/<path:object_id>/confirm/": Route(
         "/admin/providers/requestdeed/{deed}/confirm/", own=302
     ),
@@ -626,6 +631,8 @@ DUE = {
     "orders.expire": "order",
     "orders.request_deed": "deed",
     "notifications.send": "message",
+    "providers.letter": "letter",
+    "providers.remind": "asked_by_letter",
     "notifications.follow": "message",
     "billing.renew": "subscription",
     "billing.notice": "subscription",

@@ -15,6 +15,7 @@ from django.urls import get_resolver
 from apps.core import audit, due
 from apps.core.tenancy import in_partner
 from apps.partners.middleware import PartnerMiddleware
+from apps.providers.portal.models import RequestLetter
 from armor.celery import app
 from tests.isolation import routes
 from tests.isolation.asking import all_wrong, ask
@@ -99,6 +100,8 @@ def test_work_of_one_partner_leaves_another_alone(own_and_other: Pair) -> None:
             with suppress(ObjectDoesNotExist):
                 due._tasks[kind](other.ids[what])
             assert connection.schema_name == own.partner.schema_name
+    letter = RequestLetter.objects.get(pk=other.ids["letter"])
+    assert (letter.state, letter.attempts, letter.request.letters.count()) == ("queued", 0, 1)
     assert other.state() == before
 
 

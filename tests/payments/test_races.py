@@ -92,7 +92,7 @@ def test_one_answer_of_the_gateway_recorded_by_two(shop: Shop, run: Runner, lock
     def settle() -> Any:
         return payments.settle(payment.pk)
 
-    done = run(settle, (methods, "save_method"), settle, Payment, Customer)
+    done = run(settle, (methods, "made_of"), settle, Payment, Customer)
     # Without the lock the second posting is what the ledger itself refuses.
     assert isinstance(done.first, IntegrityError) is not locked
     assert Transfer.objects.filter(document_id=payment.pk, posting="received").count() <= 1
@@ -242,6 +242,6 @@ def test_a_card_is_saved_while_its_owner_is_erased(shop: Shop, run: Runner, lock
         customers.erase(payment.customer, actor="test")
         atomic(methods.erase, payment.customer_id)()
 
-    run(lambda: payments.settle(payment.pk), (PaymentMethod.objects, "create"), erase, Customer)
+    run(lambda: payments.settle(payment.pk), (methods, "write"), erase, Customer)
     # Without the lock the token of somebody who is gone stays, and could be charged.
     assert bool(PaymentMethod.objects.get().token) is not locked

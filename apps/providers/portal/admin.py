@@ -1,6 +1,7 @@
 """Console of the operator: a provider's people and keys, what is asked of it in its own console, and its usage."""
 
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
@@ -17,12 +18,16 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from apps import journal
 from apps.core import console, sheets
-from apps.providers.portal import claims
+from apps.core.tenancy import in_partner
+from apps.partners.models import Partner
+from apps.providers.portal import claims, letters
 from apps.providers.portal.models import (
     DefectiveKey,
+    LetterKind,
     ProviderKey,
     ProviderRequest,
     ProviderUser,
+    RequestLetter,
     UsageFile,
     UsageRow,
 )
@@ -157,6 +162,13 @@ class ProviderKeyAdmin(console.ConsoleAdmin):
         messages.success(request, _("Отозвано ключей: %d") % len(live))
 
 
+class LetterLines(console.Belongings):
+    model = RequestLetter
+    fields = ("wanted_at", "kind", "to", "state", "attempts", "sent_at", "answer_by", "error")
+    verbose_name_plural = _("Письма")
+    show_change_link = False
+
+
 @console.register(ProviderRequest, sites=OPERATOR)
 class ProviderRequestAdmin(console.ReadOnlyAdmin):
     """What providers have been asked for in their own consoles, and what they decided."""
@@ -167,10 +179,36 @@ class ProviderRequestAdmin(console.ReadOnlyAdmin):
     search_fields = ("id", "request_id", "customer_ref")
     # What customers told and got is the partner's staff's to see, on the service's page.
     exclude = ("parameters", "key", "url", "instructions", "answer")
+    inlines = (LetterLines,)
+    actions_detail = ("write_again",)
 
     @display(description=_("состояние"), label=STATES, ordering="state")
     def shown_state(self, row: ProviderRequest) -> tuple[str, Any]:
         return row.state, row.get_state_display()
+
+    def has_write_permission(self, request: Any, object_id: Any = None) -> bool:
+        return bool(request.rights.may("manager", "support"))
+
+    @action(description=_("Написать поставщику ещё раз"), url_path="write-again", permissions=["write"])
+    def write_again(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        """A letter with a new link, to the address that the connection has now."""
+        row = get_object_or_404(ProviderRequest, pk=object_id)
+        if request.method == "POST":
+            actor = request.user.get_username()
+            if row.connection_id is None or not row.is_open:
+                messages.error(
+                    request, _("Пишут только о нерешённом запросе и только тому, кого спрашивают письмом")
+                )
+            else:
+                with in_partner(Partner.objects.get(pk=row.partner_id)), transaction.atomic():
+                    held = ProviderRequest.objects.select_for_update(of=("self",)).select_related(
+                        "connection"
+                    )
+                    letters.write(held.get(pk=row.pk), LetterKind.REMINDER)
+                    journal.record("provider-request.written", letters.KIND, row.pk, actor=actor)
+                messages.success(request, _("Письмо отправляется"))
+            return redirect("admin:providers_providerrequest_change", row.pk)
+        return console.form_page(self, request, forms.Form(), _("Написать поставщику ещё раз: %s") % row)
 
 
 @console.register(DefectiveKey, sites=OPERATOR)

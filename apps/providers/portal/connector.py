@@ -70,6 +70,7 @@ class Portal(ProviderConnector):
                 # It has not decided: from now on there is nothing to decide.
                 made.state, made.settled_at, made.parameters = RequestState.CANCELED, clock.wall(), {}
                 made.save()
+                self.called_off(made)
             if made.state != RequestState.APPROVED:
                 return Provisioned(Status.CANCELED)
         return self._asked(uuid5(request_id, "cancel"), RequestKind.CANCEL, **self._of_service(request_id))
@@ -80,18 +81,28 @@ class Portal(ProviderConnector):
         return {"request_id": request_id, **known}
 
     def _asked(self, key: UUID, kind: str, **fields: Any) -> Provisioned:
-        row, _is_new = ProviderRequest.objects.get_or_create(
-            pk=key,
-            defaults={
-                **fields,
-                "kind": kind,
-                "provider": self.provider,
-                "partner_id": current_partner().pk,
-                "is_test": self.connection.is_test,
-                "created_at": clock.wall(),
-            },
-        )
+        with transaction.atomic():
+            row, is_new = ProviderRequest.objects.get_or_create(
+                pk=key,
+                defaults={
+                    **fields,
+                    "kind": kind,
+                    "provider": self.provider,
+                    "connection_id": self.connection.pk,
+                    "partner_id": current_partner().pk,
+                    "is_test": self.connection.is_test,
+                    "created_at": clock.wall(),
+                },
+            )
+            if is_new:
+                self.asked(row)
         return _told(row)
+
+    def asked(self, row: ProviderRequest) -> None:
+        """A request that was just written down, in the same transaction."""
+
+    def called_off(self, row: ProviderRequest) -> None:
+        """It is wanted no more, in the same transaction."""
 
 
 def _told(row: ProviderRequest) -> Provisioned:

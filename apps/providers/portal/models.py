@@ -151,6 +151,15 @@ class ProviderRequest(models.Model):
         Provider, models.PROTECT, related_name="requests", db_index=False, verbose_name=_("поставщик")
     )
     partner_id = models.BigIntegerField(_("партнёр"))
+    # Through which the provider is told by letter; None: it looks into its console by itself.
+    connection = models.ForeignKey(
+        "connectors.Connection",
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("подключение"),
+    )
     is_test = models.BooleanField(_("из песочницы"), default=False)
     kind = models.CharField(_("что сделать"), max_length=10, choices=RequestKind.choices)
     # Of the service: what extends and takes back names the request that provisioned it.
@@ -188,6 +197,53 @@ class ProviderRequest(models.Model):
     def is_open(self) -> bool:
         """Whether the provider has not decided yet."""
         return self.state in OPEN_REQUESTS
+
+
+class LetterKind(models.TextChoices):
+    ASKED = "asked", _("Запрос")
+    ANSWERED = "answered", _("Ответ на вопрос")
+    REMINDER = "reminder", _("Напоминание")
+    WITHDRAWN = "withdrawn", _("Отзыв")
+
+
+class LetterState(models.TextChoices):
+    QUEUED = "queued", _("В очереди")
+    UNKNOWN = "unknown", _("Неизвестно, ушло ли: повторяем под тем же номером")
+    SENT = "sent", _("Отправлено")
+    FAILED = "failed", _("Не отправлено")
+    NEEDLESS = "needless", _("Уже не нужно")
+
+
+OPEN_LETTERS = (LetterState.QUEUED, LetterState.UNKNOWN)
+
+
+class RequestLetter(models.Model):
+    """A letter about a request: repeated under one Message-ID until it has left, and no text of it is kept."""
+
+    Kind, State = LetterKind, LetterState
+
+    id = models.UUIDField(_("номер письма"), primary_key=True)
+    request = models.ForeignKey(
+        ProviderRequest, models.PROTECT, related_name="letters", verbose_name=_("запрос")
+    )
+    kind = models.CharField(_("о чём"), max_length=9, choices=LetterKind.choices)
+    state = models.CharField(
+        _("состояние"), max_length=8, choices=LetterState.choices, default=LetterState.QUEUED
+    )
+    to = models.EmailField(_("кому"), blank=True)
+    attempts = models.PositiveSmallIntegerField(_("попыток"), default=0)
+    error = models.CharField(_("ошибка"), max_length=300, blank=True)
+    wanted_at = models.DateTimeField(_("создано"))
+    sent_at = models.DateTimeField(_("отправлено"), null=True)
+    # By the partner's clock: when the provider is reminded.
+    answer_by = models.DateTimeField(_("ждём ответа до"), null=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("письмо поставщику"), _("письма поставщикам")
+        ordering = ["wanted_at", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.get_state_display()}"
 
 
 class ProviderUser(models.Model):

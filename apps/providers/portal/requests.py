@@ -12,7 +12,14 @@ from apps.core.errors import Refused
 from apps.core.tenancy import in_partner
 from apps.partners.models import Partner
 from apps.providers.models import Provider
-from apps.providers.portal.models import OPEN_REQUESTS, ProviderRequest, RequestKind, RequestState
+from apps.providers.portal import letters
+from apps.providers.portal.models import (
+    OPEN_REQUESTS,
+    LetterKind,
+    ProviderRequest,
+    RequestKind,
+    RequestState,
+)
 
 KIND = "providers.ProviderRequest"
 
@@ -59,6 +66,7 @@ def reply(request_id: UUID, answer: str, *, actor: str) -> ProviderRequest:
             raise Refused("not_inquiring", _("Поставщик ничего не спрашивает"))
         row.state, row.answer = RequestState.PENDING, answer.strip()[:2000]
         row.save(update_fields=["state", "answer"])
+        letters.write(row, LetterKind.ANSWERED)
         journal.record("provider-request.replied", KIND, row.pk, actor=actor)
     return row
 
@@ -82,6 +90,7 @@ def _decide(request: ProviderRequest, state: str, actor: str, **fields: Any) -> 
         if state not in OPEN_REQUESTS:
             row.settled_at, row.settled_by, row.parameters = clock.wall(), actor, {}
         row.save()
+        letters.settled(row)
         events.publish("providers.RequestAnswered", row.pk, state=state)
         journal.record(f"provider-request.{state}", KIND, row.pk, actor=actor)
     return row

@@ -102,24 +102,25 @@ def request_page(request: Any, provider: Any, request_id: UUID) -> HttpResponse:
         row = requests.of(provider, request_id)
     except Refused as refused:
         raise Http404 from refused
-    told: dict[str, Any] = {"row": row, "title": str(row)}
+    may_decide = row.is_open and request.access.role == ProviderUser.Role.WORKER
+    told = shown(row) | {"may_decide": may_decide}
     if request.method == "POST":
-        done = _decide(request, row)
+        done = decide(request, row, actor=request.user.get_username())
         if done is None:
             return redirect("provider:request", row.pk)
         told |= done
-    told = {
-        "approve": ApproveForm(),
-        "fail": ReasonForm(prefix="fail"),
-        "ask": ReasonForm(prefix="ask"),
-        **told,
-    }
     return render(request, "providers/portal/request.html", told)
 
 
-def _decide(request: Any, row: ProviderRequest) -> dict[str, Any] | None:
+def shown(row: ProviderRequest) -> dict[str, Any]:
+    """What a page of one request shows."""
+    forms_ = {"approve": ApproveForm(), "fail": ReasonForm(prefix="fail"), "ask": ReasonForm(prefix="ask")}
+    return {"row": row, "title": str(row), **forms_}
+
+
+def decide(request: Any, row: ProviderRequest, *, actor: str) -> dict[str, Any] | None:
     """Does what was pressed; what to show again where it cannot be done."""
-    what, actor = request.POST.get("do", ""), request.user.get_username()
+    what = request.POST.get("do", "")
     form: forms.Form = (
         ApproveForm(request.POST) if what == "approve" else ReasonForm(request.POST, prefix=what)
     )
