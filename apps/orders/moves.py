@@ -11,8 +11,7 @@ from django.db.models import Exists, OuterRef
 
 from apps.catalog.models import Product
 from apps.connectors.models import Connection
-from apps.core import bulk, clock, due, events, gather, work
-from apps.core.ids import uuid7
+from apps.core import bulk, clock, due, events, gather, ids, work
 from apps.orders import history, inventory, states, watching
 from apps.orders.models import (
     Fulfilment,
@@ -39,7 +38,7 @@ def create(service: Service, action: str, *, at_end: bool = False, **fields: Any
     """
     product = product_of(service)
     made = Fulfilment(
-        pk=service.request_id if action == _A.PROVISION else uuid7(),
+        pk=service.request_id if action == _A.PROVISION else ids.uuid7(),
         service=service,
         action=action,
         provider=product.provider,

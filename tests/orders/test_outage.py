@@ -104,6 +104,11 @@ def done(shop: Shop, orders: list[Order]) -> int:
         return Order.objects.filter(pk__in=[one.pk for one in orders], state="completed").count()
 
 
+def one_by_one(shop: Shop, offer: Offer, count: int) -> list[Order]:
+    """Orders each of which is paid and wanted before the next."""
+    return [order for _number in range(count) for order in bought(shop, offer)]
+
+
 def soon(check: Callable[[], bool]) -> None:
     eventually(check, seconds=120)
 
@@ -118,7 +123,7 @@ def test_nine_of_ten_do_not_wait_for_the_one_that_is_down(
 ) -> None:
     dead, others = suppliers[3], suppliers[:3] + suppliers[4:]
     provider_sim.switch(on=False, account=dead.account)
-    behind = bought(shop, *[dead.offer] * BACKLOG)
+    behind = one_by_one(shop, dead.offer, BACKLOG)
     sold: list[Order] = []
     with at_work(*(one.lane for one in suppliers)):
         until = time.monotonic() + DOWN_SECONDS
@@ -186,7 +191,7 @@ def test_what_was_put_off_is_done_at_once_and_in_order(
 ) -> None:
     """The longer one has waited, the later its next try: the first to pay would be the last to get."""
     one = suppliers[0]
-    orders = bought(shop, *[one.offer] * 4)
+    orders = one_by_one(shop, one.offer, 4)
     with in_public():
         mine = Due.objects.filter(kind=FULFIL, partner_id=shop.partner.pk)
         for number, row in enumerate(mine.order_by("-object_id")):
