@@ -105,6 +105,7 @@ BARE = {
     "apps/orders/fulfilment_api.py:HEARD": "an example answer",
     "apps/orders/fulfilment_api.py:QUESTION": "an example answer",
     "apps/orders/fulfilment_api.py:WAITING": "an example answer",
+    "apps/providers/portal/listing.py:HEADINGS": "headings of files, in both languages",
     "apps/providers/portal/usage.py:HEADINGS": "headings of files, in both languages",
     "apps/providers/keys.py:_HEADINGS": "headings of a file of keys",
     "apps/storefronts/words.py:_ROOTS": "roots by which a category gets its picture",

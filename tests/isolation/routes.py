@@ -334,6 +334,7 @@ PUBLIC: dict[str, Route] = {
     "provider/r/<str:token>/": Route("/provider/r/nobody/", own=404),
     "provider/keys/": Route("/provider/keys/", own=302),
     "provider/usage/": Route("/provider/usage/", own=302),
+    "provider/services/": Route("/provider/services/", own=302),
     "provider/api/schema/": Route("/provider/api/schema/"),
     "provider/api/docs/": Route("/provider/api/docs/"),
     "api/schema/": Route("/api/schema/"),
@@ -567,6 +568,15 @@ OPERATOR_ACTIONS: dict[str, Route] = {
     "settlements/gatewayday/<path:object_id>/close/": Route(
         "/admin/settlements/gatewayday/{gateway_day}/close/"
     ),
+    "settlements/providerday/<path:object_id>/check/": Route(
+        "/admin/settlements/providerday/{provider_day}/check/"
+    ),
+    "settlements/providerday/<path:object_id>/close/": Route(
+        "/admin/settlements/providerday/{provider_day}/close/"
+    ),
+    "settlements/providerday/decide/<uuid:difference_id>/": Route(
+        "/admin/settlements/providerday/decide/{provider_difference}/"
+    ),
     "settlements/difference/<path:object_id>/explain/": Route(
         "/admin/settlements/difference/{difference}/explain/"
     ),
@@ -667,6 +677,8 @@ DUE = {
     "settlements.match": "",
     # A gateway's yesterday: of all partners that it serves.
     "settlements.morning": "",
+    # A provider's yesterday: of all partners that sell its products.
+    "settlements.provider_day": "",
     # The platform's own, about its own objects: of no partner.
     "connectors.inbound": "",
     "connectors.partitions": "",

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -44,6 +45,8 @@ from apps.settlements.models import (
     GatewayDay,
     GatewayPayout,
     GatewayTerms,
+    ProviderDay,
+    ProviderDifference,
 )
 from tests.isolation import routes
 from tests.isolation.asking import ask
@@ -145,6 +148,13 @@ def _provider(own: House) -> None:
             "reported_at": now,
         },
     )
+    day = ProviderDay.objects.get_or_create(
+        provider=provider, day=date(2026, 1, 1), is_test=True, defaults={"checked_at": now}
+    )[0]
+    own.ids["provider_day"] = day.pk
+    own.ids["provider_difference"] = ProviderDifference.objects.create(
+        day=day, kind="not_charged", named=uuid4(), partner=own.partner
+    ).pk
     UsageFile.objects.get_or_create(provider=provider, fingerprint="house", defaults={"loaded_at": now})
 
 
