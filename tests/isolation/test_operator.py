@@ -37,7 +37,14 @@ from apps.policies.refunding import RefundLimit, RefundReason
 from apps.policies.routes import PaymentRoute
 from apps.providers import definitions
 from apps.providers.models import Provider
-from apps.providers.portal.models import DefectiveKey, ProviderKey, ProviderRequest, ProviderUser, UsageFile
+from apps.providers.portal.models import (
+    DefectiveKey,
+    ProviderKey,
+    ProviderRequest,
+    ProviderUser,
+    ServiceList,
+    UsageFile,
+)
 from apps.settlements.models import (
     BankLine,
     BankStatement,
@@ -148,12 +155,15 @@ def _provider(own: House) -> None:
             "reported_at": now,
         },
     )
+    ServiceList.objects.get_or_create(
+        provider=provider, day=date(2026, 1, 1), is_test=True, name="house", defaults={"loaded_at": now}
+    )
     day = ProviderDay.objects.get_or_create(
         provider=provider, day=date(2026, 1, 1), is_test=True, defaults={"checked_at": now}
     )[0]
     own.ids["provider_day"] = day.pk
     own.ids["provider_difference"] = ProviderDifference.objects.create(
-        day=day, kind="not_charged", named=uuid4(), partner=own.partner
+        day=day, kind="not_charged", named=uuid4(), partner=own.partner, explained_at=now
     ).pk
     UsageFile.objects.get_or_create(provider=provider, fingerprint="house", defaults={"loaded_at": now})
 

@@ -11,7 +11,7 @@ import apps.core.ids
 class Migration(migrations.Migration):
     dependencies = [
         ("partners", "0005_clawback_days"),
-        ("providers", "0010_service_lists"),
+        ("providers", "0011_service_lists"),
         ("settlements", "0002_payouts"),
     ]
 
