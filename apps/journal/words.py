@@ -35,6 +35,8 @@ ACTIONS: dict[str, Any] = {
     "fulfilment.resumed": _("Исполнение продолжено"),
     "fulfilment.retried": _("Исполнение повторено"),
     "fulfilment.skipped": _("Пропущен шаг исполнения"),
+    "order.drafted": _("Сохранён черновик заказа"),
+    "order.draft-placed": _("Оформлен заказ из черновика"),
     "product.plan": _("Изменён план исполнения"),
     "task.claimed": _("Взята задача"),
     "task.completed": _("Сделана задача"),

@@ -44,6 +44,8 @@ class How:
     promo_code: str = ""
     trial: bool | None = None
     instrument: str = ""
+    by_link: bool = False
+    """Whether the customer is not here: no payment is begun, they are sent a link to pay by."""
 
 
 def place_order(
@@ -162,7 +164,7 @@ def _sell(order: Order, quoted: list[Quoted], how: How, parent: Subscription | N
     _check_paid_together([one.item.subscription for one in quoted if one.item.subscription])
     invoice = order.invoice = _billed(order, quoted, parent, how.promo_code)
     is_free = bool(lead.trial_days) and not _is_bound_first(lead, version)
-    if not is_free and lead.collection == Collection.CHARGE:
+    if not is_free and not how.by_link and lead.collection == Collection.CHARGE:
         back = how.return_url.replace("{order}", str(order.pk))
         invoices.pay(invoice, return_url=back, instrument=how.instrument)
     _written(order, [one.item for one in quoted], OrderState.PENDING)
@@ -178,7 +180,7 @@ def _sell(order: Order, quoted: list[Quoted], how: How, parent: Subscription | N
         if not trials.begin(lead, invoice):
             raise _trial_used()
         invoices.mark_paid(invoice)
-    elif lead.collection != Collection.CHARGE:
+    elif lead.collection != Collection.CHARGE or (how.by_link and not lead.trial_days):
         collecting.begin(lead, invoice)
     _number(order)
     faults.at("orders.placed-not-committed")
@@ -209,6 +211,8 @@ def keep(order: Order, items: Sequence[OrderItem], how: How) -> None:
         "trial": how.trial,
         "instrument": how.instrument,
     }
+    if how.by_link:
+        order.asked["by_link"] = True
 
 
 def _quoted(order: Order, wanted: Wanted, how: How, position: int) -> Quoted:
