@@ -98,6 +98,7 @@ BARE = {
     "apps/channels/services.py": "the name of a channel is data",
     "apps/core/codes.py": "the alphabet",
     "apps/orders/api.py:ANSWER": "an example answer",
+    "apps/orders/bulk_api.py:REFUSED": "an example answer",
     "apps/orders/api.py:ITEM": "an example answer",
     "apps/orders/api.py:WHY": "an example request",
     "apps/orders/api.py:SERVICE": "an example answer",

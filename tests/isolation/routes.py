@@ -47,6 +47,12 @@ PARTNER: dict[str, Route] = {
     "api/v1/^fulfilments/(?P<pk>[^/.]+)/heard/$": Route(
         "/api/v1/fulfilments/{fulfilment}/heard/", KEY, own=409, method="post", data={}
     ),
+    "api/v1/^orders/bulk/$": Route(
+        "/api/v1/orders/bulk/",
+        KEY,
+        method="post",
+        data={"orders": [{"offer": 999999999, "customer": {"external_id": "client-1042"}}]},
+    ),
     "api/v1/^orders/instruments/$": Route("/api/v1/orders/instruments/?offer={offer}", KEY),
     "api/v1/^orders/(?P<pk>[^/.]+)/$": Route("/api/v1/orders/{order}/", KEY, tells=True),
     # It is delivered already: its own key is told so.

@@ -109,7 +109,12 @@ def test_a_forgotten_draft_is_called_off(shop: Shop) -> None:
 def test_in_the_console(shop: Shop, staff: Callable[[str], Client]) -> None:
     offer = shop.offer(price="100.00")
     ProductParameter.objects.create(
-        product=offer.tariff.product, code="login", name={"ru": "Логин"}, kind="text", asked_at="order", is_required=True
+        product=offer.tariff.product,
+        code="login",
+        name={"ru": "Логин"},
+        kind="text",
+        asked_at="order",
+        is_required=True,
     )
     support, finance = staff("support"), staff("finance")
     add = address("orders_order_add")
