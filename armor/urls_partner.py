@@ -11,12 +11,12 @@ from apps.core.console import partner_site
 from apps.core.problems import problems
 from apps.demo.api import ClockView
 from apps.orders import api as orders
-from apps.orders import fulfilment_api, inventory_api
+from apps.orders import bulk_api, fulfilment_api, inventory_api
 from apps.payments import api as payments
 from apps.reports.api import PartnerStatementView, RecoveryView
 
 router = SimpleRouter()
-for module in (catalog, accounts, orders, fulfilment_api, inventory_api, billing, payments):
+for module in (catalog, accounts, bulk_api, orders, fulfilment_api, inventory_api, billing, payments):
     module.routes(router)
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -1,5 +1,6 @@
 """Customers are found or registered by what is known of them, changed, and erased."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -9,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from apps import journal, notifications
 from apps.accounts import contacts
 from apps.accounts.models import Company, Customer, CustomerSession, Language
-from apps.core import clock, events, search
+from apps.core import bulk, clock, events, gather, search
 from apps.core.errors import Refused
 
 KIND = "accounts.Customer"
@@ -61,6 +62,42 @@ def find_or_register(
             # Another purchase registered one of these contacts between the look-up and the insert.
             continue
     raise _conflict()
+
+
+def find_or_register_many(people: Sequence[Mapping[str, str]]) -> list[Customer]:
+    """`find_or_register` of many whose contacts are known to belong together, in a batch (`gather`); in their order.
+
+    Those who are known are locked in the order of their ids. Raises gather.Apart where one of them has to be looked
+    at by itself: known by another contact, to be completed, there twice; Refused: `no_contact`, `bad_phone`,
+    `bad_email`. IntegrityError at the end of the batch where somebody else was faster.
+    """
+    given = [{field: one.get(field, "") for field in CONTACTS} for one in people]
+    known = [_known(**one) for one in given]
+    wanted = {field: {one[field] for one in known if field in one} for field in CONTACTS}
+    if sum(map(len, wanted.values())) < sum(map(len, known)):
+        raise gather.Apart("Somebody is there twice")
+    any_of = Q()
+    for field, values in wanted.items():
+        if values:
+            any_of |= Q(**{f"{field}__in": bulk.these("text", values)})
+    rows = list(Customer.objects.select_for_update().filter(any_of).order_by("pk"))
+    held = {(field, value): row for row in rows for field in CONTACTS if (value := getattr(row, field))}
+    return [
+        _held_or_new(contact, held, one.get("name", ""), one.get("language", Language.RUSSIAN))
+        for contact, one in zip(known, people, strict=True)
+    ]
+
+
+def _held_or_new(
+    known: dict[str, str], held: Mapping[tuple[str, str], Customer], name: str, language: str
+) -> Customer:
+    found = [held.get(contact) for contact in known.items()]
+    if not any(found):
+        return _create(known, name=name, language=language)
+    first = found[0]
+    if first is None or any(one is not first for one in found) or (name.strip() and not first.name):
+        raise gather.Apart("Somebody is known by another contact, or to be completed")
+    return first
 
 
 def update(customer: Customer, *, actor: str, **changes: Any) -> Customer:
@@ -155,7 +192,8 @@ def _complete(customer: Customer, known: dict[str, str], name: str) -> Customer:
 def _create(known: dict[str, str], *, name: str, language: str) -> Customer:
     language = language if language in Language.values else Language.RUSSIAN
     customer = Customer(**known, name=name.strip(), language=language, created_at=clock.now())
-    _save(customer)
+    gather.insert(customer)
+    _index(customer)
     events.publish("accounts.CustomerRegistered", customer.pk)
     return customer
 
@@ -163,6 +201,10 @@ def _create(known: dict[str, str], *, name: str, language: str) -> Customer:
 def _save(customer: Customer) -> None:
     customer.save()
     search.forget(KIND, customer.pk)
+    _index(customer)
+
+
+def _index(customer: Customer) -> None:
     search.index(KIND, customer.pk, [value for field in CONTACTS if (value := getattr(customer, field))])
 
 

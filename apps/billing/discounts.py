@@ -7,7 +7,7 @@ from uuid import UUID
 from apps.billing import facts, phases
 from apps.billing.models import Subscription, SubscriptionDiscount, SubscriptionPhase
 from apps.billing.promotion_models import PromoRedemption, RedemptionState
-from apps.core import clock
+from apps.core import clock, gather
 from apps.core.money import rounded
 
 ZERO = Decimal("0.00")
@@ -83,6 +83,9 @@ def has_one(subscription: Subscription, day: date) -> bool:
 
 def begin(subscription: Subscription, phase: SubscriptionPhase) -> None:
     """A purchase was paid: what its code gives holds from the first period of `phase` on."""
+    if gather.is_unwritten(subscription):
+        # What is sold in a batch is sold without a code.
+        return
     for redemption in subscription.redemptions.all():
         if redemption.state == RedemptionState.RESERVED:
             apply(redemption, subscription, phase)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
@@ -73,7 +74,15 @@ def draft(
 
 def _first_line(subscription: Subscription, discount: Decimal, position: int) -> InvoiceLine:
     today = clock.today()
-    rate = vat.percent(subscription.vat_code, today)
+    code = subscription.vat_code
+    rate = gather.once(("billing.vat", code, today), lambda: vat.percent(code, today))
+    sold: dict[str, Any] = {
+        "product_id": subscription.product_id,
+        "tariff_version_id": subscription.tariff_version_id,
+        "day": today,
+        "collection": subscription.collection,
+    }
+    frozen = gather.once(("billing.of_sale", *sold.values()), lambda: terms.of_sale(**sold))
     gross, is_trial = subscription.money.amount, bool(subscription.trial_days)
     # What the partner pays for costs its clients nothing.
     is_free = is_trial or subscription.collection == Collection.PARTNER_PAYS
@@ -91,12 +100,7 @@ def _first_line(subscription: Subscription, discount: Decimal, position: int) ->
         vat_rate=rate,
         vat=vat_inside(total, rate),
         terms=terms.of_line(
-            terms.of_sale(
-                product_id=subscription.product_id,
-                tariff_version_id=subscription.tariff_version_id,
-                day=today,
-                collection=subscription.collection,
-            ),
+            dict(frozen),
             # Nobody is paid by the piece for what is only tried.
             gross=total if is_trial else gross,
             price=subscription.price,
@@ -115,7 +119,7 @@ def draft_of(
 ) -> Invoice:
     """A draft with these unsaved lines."""
     today = clock.today()
-    invoice = Invoice.objects.create(
+    invoice = Invoice(
         customer_id=subscription.customer_id,
         subscription=subscription,
         order_id=order_id,
@@ -131,15 +135,29 @@ def draft_of(
         channel_id=subscription.channel_id,
         channel_code=subscription.channel_code,
     )
+    # Before it: in a batch it is issued by the time it is written, and takes no line any more.
     for line in lines:
         line.invoice = invoice
-        line.save(force_insert=True)
+        gather.insert(line)
+    gather.insert(invoice)
+    if gather.is_unwritten(invoice):
+        _remember(invoice, lines)
     return invoice
+
+
+def _remember(invoice: Invoice, lines: Sequence[InvoiceLine]) -> None:
+    """Its lines are at hand as if they had been read: in the database they are not yet."""
+    read = invoice.lines.all()
+    read._result_cache, read._prefetch_done = list(lines), True  # type: ignore[attr-defined]
+    invoice._prefetched_objects_cache = {"lines": read}  # type: ignore[attr-defined]
 
 
 def issue(invoice: Invoice) -> Invoice:
     """Posts a draft and gives it its number: the last statements before commit, as others wait for theirs."""
-    invoice.business_date = books.open_day(invoice.legal_entity_id, clock.today())
+    seller, today = invoice.legal_entity_id, clock.today()
+    invoice.business_date = gather.once(
+        ("billing.open_day", seller, today), lambda: books.open_day(seller, today)
+    )
     invoice.parties = parties.of(invoice.customer_id, invoice.legal_entity_id, invoice.collection)
     postings.issued(invoice)
     if invoice.purpose == InvoicePurpose.NEW and invoice.collection in paying.EXPIRING:
@@ -151,7 +169,7 @@ def issue(invoice: Invoice) -> Invoice:
         year=invoice.business_date.year,
     )
     invoice.number, invoice.state, invoice.issued_at = number, InvoiceState.OPEN, clock.now()
-    invoice.save(update_fields=["number", "state", "issued_at", "business_date", "parties"])
+    gather.save(invoice, ["number", "state", "issued_at", "business_date", "parties"])
     search.index(KIND, invoice.pk, [number])
     mailing.plan_invoice(invoice)
     return invoice

@@ -64,7 +64,7 @@ _S = SubscriptionState
 def create(**asked: Any) -> Subscription:
     """A subscription on the terms of `version` for good, waiting for its first payment: `unsaved`, saved."""
     made = unsaved(**asked)
-    made.save(force_insert=True)
+    gather.insert(made)
     return made
 
 
@@ -135,7 +135,8 @@ def start(subscription: Subscription, invoice: Invoice, payment: Payment | None 
     subscription.end_date = _end_of_term(regular, subscription.terms)
     subscription.started_at = clock.now()
     subscription.method_id = payment.method_id if payment else None
-    gather.at_end(_write_started, [subscription])
+    if not gather.is_unwritten(subscription):
+        gather.at_end(_write_started, [subscription])
     _give_days(subscription, invoice, terms[0], today, end)
     discounts.begin(subscription, regular)
     plan(subscription)
@@ -174,7 +175,7 @@ def _give_days(
     for line in mine:
         line.phase = phase
         line.period_date, line.period_start, line.period_end = start, start, end
-    gather.at_end(_write_days, mine)
+    gather.at_end(_write_days, [line for line in mine if not gather.is_unwritten(line)])
 
 
 def _write_days(lines: Sequence[InvoiceLine]) -> None:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import connection, models, transaction
 from django.db.models.base import ModelState
-from django.db.models.expressions import RawSQL
+from django.db.models.expressions import DatabaseDefault, RawSQL
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 CHUNK = 2000
@@ -63,6 +63,8 @@ def _field(model: type[models.Model], name: str) -> Any:
 
 
 def _prepared(field: Any, value: Any) -> Any:
+    if isinstance(value, DatabaseDefault):
+        value = field.db_default
     if isinstance(field, models.JSONField):
         return None if value is None else json_text(value)
     prepared = field.get_prep_value(value)

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.utils import timezone
 
-from apps.core.tenancy import current_partner, current_partner_id
+from apps.core.tenancy import partner_or_none
 
 
 def wall() -> datetime:
@@ -16,14 +16,14 @@ def wall() -> datetime:
 
 def now() -> datetime:
     """Now in UTC for the current partner: periods, notices, deadlines and documents go by it."""
-    if current_partner_id() is None:
-        return wall()
-    return current_partner().clock_at or wall()
+    partner = partner_or_none()
+    return (partner and partner.clock_at) or wall()
 
 
 def zone() -> ZoneInfo:
     """The current partner's time zone; the platform's own in the public schema."""
-    return ZoneInfo(settings.TIME_ZONE if current_partner_id() is None else current_partner().time_zone)
+    partner = partner_or_none()
+    return ZoneInfo(partner.time_zone if partner else settings.TIME_ZONE)
 
 
 def local(moment: datetime) -> datetime:

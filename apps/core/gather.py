@@ -4,13 +4,18 @@ Outside of one, each reads and writes for itself at once. So a service says what
 do it together.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar
 
-from django.db import transaction
+from django.db import models, transaction
 
+from apps.core import bulk
+
+log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 Write = Callable[[Sequence[Any]], object]
 
@@ -20,9 +25,11 @@ class Apart(Exception):
 
 
 class _Batch:
-    def __init__(self) -> None:
+    def __init__(self, *, inserts: bool) -> None:
+        self.inserts = inserts
         self.read: dict[Any, Any] = {}
         self.rows: dict[Write, list[Any]] = {}
+        self.fresh: set[tuple[type[models.Model], Any]] = set()
 
 
 class _Current(threading.local):
@@ -33,9 +40,10 @@ _current = _Current()
 
 
 @contextmanager
-def gathering() -> Iterator[None]:
+def gathering(*, inserts: bool = False) -> Iterator[None]:
     """A batch, in the caller's transaction and for one partner; within another it is part of that.
 
+    `inserts`: new rows too are written at its end (`insert`): for work that asks no statement for what it has made.
     What was gathered is written when it ends; where it raises, nothing of it. What is to read it before that has it
     written (`flush`), and a savepoint that it rolls back takes nothing of it along. RuntimeError outside a transaction.
     """
@@ -44,7 +52,7 @@ def gathering() -> Iterator[None]:
         return
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("What a batch gathers is written in its transaction")
-    _current.batch = _Batch()
+    _current.batch = _Batch(inserts=inserts)
     try:
         yield
         flush()
@@ -87,3 +95,68 @@ def flush(*only: Write) -> None:
     # What is written may lead to more.
     while wanted := [write for write in only or rows if write in rows]:
         wanted[0](rows.pop(wanted[0]))
+
+
+def insert(one: models.Model) -> None:
+    """Writes a new row, whose key is known, at once; with the others of its model at the end of a batch that `inserts`.
+
+    What is set in the object before that is written as well (`save`); no statement of the batch finds it till then.
+    """
+    if _current.batch is None or not _current.batch.inserts:
+        one.save(force_insert=True)
+        return
+    _current.batch.fresh.add((type(one), one.pk))
+    at_end(_inserter(type(one)), [one])
+
+
+def insert_many(rows: Sequence[models.Model]) -> None:
+    """`insert` of several rows of one model: in one statement, where it is at once."""
+    if _current.batch is None or not _current.batch.inserts:
+        type(rows[0])._default_manager.bulk_create(rows)
+        return
+    for one in rows:
+        insert(one)
+
+
+def is_unwritten(one: models.Model) -> bool:
+    """Whether this row is one that the batch has yet to insert."""
+    return _current.batch is not None and (type(one), one.pk) in _current.batch.fresh
+
+
+def save(one: models.Model, fields: Sequence[str]) -> None:
+    """Saves these fields; of a row that is yet to be inserted, with that."""
+    if not is_unwritten(one):
+        one.save(update_fields=list(fields))
+
+
+@cache
+def _inserter(model: type[models.Model]) -> Write:
+    def write(made: Sequence[Any]) -> None:
+        bulk.copy_objects(model, made)
+        for one in made:
+            one._state.adding = False
+            if _current.batch is not None:
+                _current.batch.fresh.discard((model, one.pk))
+
+    return write
+
+
+def halved(
+    items: Sequence[_T], together: Callable[[Sequence[_T]], object], alone: Callable[[_T], object]
+) -> None:
+    """Does `together` with all of them in one transaction and batch; where that raises, with each half of them.
+
+    What comes down to one is done `alone`: it has its own transaction, and what it raises is raised.
+    """
+    if len(items) <= 1:
+        for one in items:
+            alone(one)
+        return
+    try:
+        with transaction.atomic(), gathering(inserts=True):
+            together(items)
+    except Exception as error:
+        log.info("%d are done in halves: %r", len(items), error)
+        middle = len(items) // 2
+        halved(items[:middle], together, alone)
+        halved(items[middle:], together, alone)

@@ -26,10 +26,16 @@ def current_partner_id() -> int | None:
 
 def current_partner() -> "Partner":
     """The current partner. Raises NoPartner in the public schema."""
-    if current_partner_id() is None:
+    partner = partner_or_none()
+    if partner is None:
         raise NoPartner("No partner is current")
-    partner: Partner = connection.tenant
     return partner
+
+
+def partner_or_none() -> "Partner | None":
+    """The current partner; None in the public schema."""
+    found = connection.tenant
+    return None if getattr(found, "pk", None) is None else found
 
 
 def partners() -> Any:

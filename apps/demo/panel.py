@@ -57,6 +57,7 @@ KINDS = {
     "payments.receipt_close": _("Зачёт предоплаты"),
     "billing.charge_ask": _("Запрос партнёру о списании"),
     "settlements.match": _("Разбор выписки"),
+    "settlements.provider_day": _("Сверка с поставщиком"),
     "settlements.morning": _("Утренняя сверка со шлюзами"),
     "connectors.inbound": _("Разбор уведомления"),
     "connectors.partitions": _("Новый месяц журнала"),

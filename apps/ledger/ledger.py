@@ -1,10 +1,11 @@
 """Posting to the ledger, in the transaction of the document that it is about."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from operator import attrgetter
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -35,6 +36,8 @@ _DIMENSIONS = (
     "vat_rate",
 )
 _dimensions = attrgetter(*_DIMENSIONS)
+_DOCUMENT = ["partner", "is_sandbox", "document_kind", "occurred_at", "recorded_at"]
+_ACCOUNTS, _OWNERS, _SALES = ({str(one) for one in kind.values} for kind in (Account, Owner, Sale))
 _FIELDS = [
     "document_id",
     "posting",
@@ -90,20 +93,10 @@ def post(
     days = {
         seller: _open_day(seller, business_date) for seller in {posting.seller_id for posting in postings}
     }
-    made = [
-        Transfer(
-            partner_id=partner.pk,
-            is_sandbox=partner.is_sandbox,
-            document_kind=document_kind,
-            document_id=document_id,
-            posting=posting.name,
-            occurred_at=occurred_at,
-            business_date=days[posting.seller_id],
-            recorded_at=recorded_at,
-            **_columns(posting),
-        )
-        for posting in postings
-    ]
+    document = (partner.pk, partner.is_sandbox, document_kind, occurred_at, recorded_at, document_id)
+    for posting in postings:
+        _check(posting)
+    made = [(*document, one.name, days[one.seller_id], *_dimensions(one)) for one in postings]
     gather.at_end(_write, made)
 
 
@@ -111,8 +104,8 @@ def _open_day(seller_id: int | None, day: date) -> date:
     return gather.once(("ledger.day", seller_id, day), lambda: books.open_day(seller_id, day))
 
 
-def _write(transfers: Sequence[Transfer]) -> None:
-    Transfer.objects.bulk_create(transfers)
+def _write(transfers: Sequence[tuple[Any, ...]]) -> None:
+    bulk.copy(Transfer, [*_DOCUMENT, *_FIELDS], transfers)
 
 
 def post_many(
@@ -144,11 +137,9 @@ def post_many(
     )
 
 
-def _columns(posting: Posting) -> dict[str, object]:
-    # bulk_create validates no choices, and what is written here stays for good.
-    columns = asdict(posting)
-    del columns["name"]
-    columns["debit"], columns["credit"] = Account(posting.debit), Account(posting.credit)
-    columns["owner"] = Owner(posting.owner)
-    columns["kind"] = Sale(posting.kind) if posting.kind else ""
-    return columns
+def _check(posting: Posting) -> None:
+    """What is written here stays for good, and no statement validates choices. Raises ValueError."""
+    if not (posting.debit in _ACCOUNTS and posting.credit in _ACCOUNTS):
+        raise ValueError(f"No account {posting.debit} or {posting.credit}")
+    if posting.owner not in _OWNERS or (posting.kind and posting.kind not in _SALES):
+        raise ValueError(f"No owner {posting.owner} or kind {posting.kind}")

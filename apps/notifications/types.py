@@ -105,6 +105,7 @@ for _type in (
         ("tariff", "key", "url", "instructions", "period_end"),
     ),
     Type("fulfilment_step", _("Как идёт заказ"), ("product", "text")),
+    Type("order_to_pay", _("Заказ ждёт оплаты"), ("product", "amount", "pay_url"), ("due_date",)),
     Type("information_required", _("Нужны данные, чтобы выдать"), ("product", "asked", "ask_url")),
     Type(
         "trial_started",

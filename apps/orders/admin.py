@@ -27,6 +27,7 @@ from apps.orders import (
     bulk_admin,  # noqa: F401 - registers itself
     cancelling,
     deciding,
+    draft_admin,
     fulfilment,
     history,
     replacing,
@@ -125,7 +126,7 @@ class ChannelFilter(admin.SimpleListFilter):
 
 
 @console.register(Order, sites=(console.partner_site,))
-class OrderAdmin(HistoryAdmin):
+class OrderAdmin(draft_admin.Drafts, HistoryAdmin):
     """What was ordered, what became of it."""
 
     list_display = (
@@ -149,7 +150,7 @@ class OrderAdmin(HistoryAdmin):
     inlines = (ItemInline, FulfilmentInline)
     exclude = ("channel_id", "legal_entity", "request_key")
     readonly_fields = ("shown_history",)
-    actions_detail = ("cancel_order", "keep_order")
+    actions_detail = ("edit_draft", "place_draft", "cancel_order", "keep_order")
 
     def has_support_permission(self, request: Any, object_id: Any = None) -> bool:
         """Who may act for a customer."""
@@ -367,6 +368,7 @@ class ServicesOfCustomer(console.Belongings):
 
 
 console.show_below(Customer, OrdersOfCustomer, ServicesOfCustomer)
+console.act_on(Customer, draft_admin.order_for_customer)
 console.act_on(Order, control_admin.way)
 console.act_on(Fulfilment, control_admin.way)
 

@@ -4,7 +4,7 @@ Nobody waits for a page: where an offer is paid by card, the order waits for its
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -20,20 +20,20 @@ from apps import journal
 from apps.accounts import customers
 from apps.billing.moving import reading
 from apps.catalog.models import Offer
-from apps.core import bulk, clock, due
+from apps.core import bulk, clock, due, gather
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.core.tenancy import current_partner
-from apps.orders import rules
+from apps.orders import placing_many, rules
 from apps.orders.bulk_models import BulkOrder, BulkRow, BulkRowState, BulkState
-from apps.orders.placing import LIMIT, place_order
+from apps.orders.placing import LIMIT, Wanted, place_order
 
 KIND, PLACE = "orders.BulkOrder", "orders.bulk"
 MOST_BYTES = 30 * 1024 * 1024
 LARGEST = 20_000
 """Rows of one file."""
-TURN = 100
-"""Rows that one piece of due work places before others have their turn."""
+TURN = 200
+"""Rows that one piece of due work places before others have their turn: together, in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +161,10 @@ def start(made: BulkOrder, *, actor: str = "") -> BulkOrder:
 
 
 def place(bulk_id: UUID) -> None:
-    """Due work: the next rows of a file, each in a transaction of its own; planned again while some are left."""
+    """Due work: the next rows of a file, together or each by itself; planned again while some are left."""
     waiting = BulkRow.objects.filter(bulk=bulk_id, state=BulkRowState.WAITING)
-    for key in list(waiting.order_by("line").values_list("pk", flat=True)[:TURN]):
-        place_row(key)
+    keys = list(waiting.order_by("line").values_list("pk", flat=True)[:TURN])
+    gather.halved(keys, _place_together, place_row)
     with transaction.atomic():
         made = BulkOrder.objects.select_for_update().get(pk=bulk_id)
         found = BulkRow.objects.filter(bulk=made).order_by().values_list("state").annotate(Count("pk"))
@@ -175,6 +175,34 @@ def place(bulk_id: UUID) -> None:
         elif made.state != BulkState.DONE:
             made.state, made.done_at = BulkState.DONE, clock.now()
         made.save()
+
+
+def _place_together(row_ids: Sequence[UUID]) -> None:
+    """Places rows in the caller's batch; raises where one of them cannot be placed so."""
+    held = BulkRow.objects.select_for_update(of=("self",)).filter(pk__in=bulk.these("uuid", row_ids))
+    rows = [one for one in held.select_related("bulk").order_by("pk") if one.state == BulkRowState.WAITING]
+    asked = [
+        placing_many.Asked(
+            person=row.person,
+            wanted=Wanted(row.offer_id, row.quantity, answers=json.loads(row.answers_text or "{}")),
+            request_key=f"bulk:{row.pk}",
+            scheduled_at=_moment(row.scheduled_date),
+        )
+        for row in rows
+        if row.offer_id is not None
+    ]
+    if len(asked) < len(rows):
+        raise gather.Apart("A row has no offer")
+    placed = placing_many.place(asked, actor=rows[0].bulk.actor) if rows else []
+    nobody = BulkRow._meta.get_field("person").get_prep_value({})
+    bulk.update(
+        BulkRow,
+        ["order", "state", "person", "answers_text"],
+        [
+            (row.pk, order.pk, BulkRowState.PLACED.value, nobody, "")
+            for row, order in zip(rows, placed, strict=True)
+        ],
+    )
 
 
 def place_row(row_id: UUID) -> None:

@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from django.utils import translation
 
 from apps import notifications
+from apps.billing import pay_links, paying
+from apps.billing.models import Collection, Invoice, InvoiceState
 from apps.catalog.models import PlanStep
 from apps.core.tenancy import current_partner
-from apps.orders.models import Fulfilment, Service
+from apps.notifications.models import Message
+from apps.orders.models import Fulfilment, Order, Service
 from apps.orders.task_models import Task
 
 
@@ -28,6 +31,31 @@ def delivered(service: Service, fulfilment: Fulfilment) -> None:
             "period_end": f"{service.active_until:%d.%m.%Y}" if service.active_until else "",
         },
         key=f"key_delivered:{fulfilment.pk}",
+        language=customer.language,
+    )
+
+
+def is_to_be_paid(invoice: Invoice) -> bool:
+    """Whether it waits for the customer, who pays by card."""
+    return invoice.state == InvoiceState.OPEN and invoice.collection == Collection.CHARGE
+
+
+def order_to_pay(order: Order) -> Message | None:
+    """«Ваш заказ ждёт оплаты»: what staff have ordered for the customer, and the link to pay it by."""
+    customer, invoice = order.customer, order.invoice
+    assert invoice is not None
+    return notifications.send(
+        "order_to_pay",
+        to_email=customer.email,
+        to_phone=customer.phone,
+        customer_id=customer.pk,
+        context={
+            "product": order.name,
+            "amount": str(invoice.due_money),
+            "pay_url": pay_links.to_pay(invoice),
+            "due_date": f"{paying.last_day(invoice):%d.%m.%Y}",
+        },
+        key=f"order_to_pay:{order.pk}",
         language=customer.language,
     )
 

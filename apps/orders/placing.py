@@ -15,7 +15,7 @@ from apps.accounts.models import Customer
 from apps.billing import addons, collecting, discounts, invoices, promos, subscriptions, together, trials
 from apps.billing.models import Collection, Invoice, InvoicePurpose, Subscription
 from apps.catalog.models import Offer, OfferQuerySet, TariffVersion
-from apps.core import clock, due, events, faults, search
+from apps.core import clock, due, events, faults, gather, search
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
 from apps.orders import history, quoting, reserving
@@ -44,6 +44,8 @@ class How:
     promo_code: str = ""
     trial: bool | None = None
     instrument: str = ""
+    by_link: bool = False
+    """Whether the customer is not here: no payment is begun, they are sent a link to pay by."""
 
 
 def place_order(
@@ -104,7 +106,8 @@ def place_order(
             if scheduled_at is None:
                 place(order, wanted, how)
             else:
-                _accept(order, wanted, how)
+                _check_known(customer)
+                accept(order, wanted, how)
     except IntegrityError:
         # A double click: the other one was first.
         if request_key and (earlier := _earlier(request_key, customer, wanted)):
@@ -141,6 +144,14 @@ def _let_others_use_the_connection() -> None:
 def place(order: Order, wanted: Sequence[Wanted], how: How, *, keys: Sequence[UUID] = ()) -> None:
     """Sells an order that is new, or a locked one that waited for this (its items have `keys`), in a transaction."""
     _check_known(order.customer)
+    quoted, parent = prepare(order, wanted, how, keys=keys)
+    sell(order, quoted, how, parent)
+
+
+def prepare(
+    order: Order, wanted: Sequence[Wanted], how: How, *, keys: Sequence[UUID] = ()
+) -> tuple[list[Quoted], Subscription | None]:
+    """The first half of `place`: what is sold is checked and subscribed to. Its customer is locked by the caller."""
     parent = subscriptions.locked(how.parent.pk) if how.parent else None
     if parent is not None and len(wanted) > 1:
         raise Refused("paid_apart", _("Дополнение к подписке заказывают отдельно"))
@@ -152,23 +163,23 @@ def place(order: Order, wanted: Sequence[Wanted], how: How, *, keys: Sequence[UU
         found.item.subscription = _subscribed(order, found, how, parent, others=len(wanted) - 1)
         quoted.append(found)
     reserving.reserve(quoted)
-    _sell(order, quoted, how, parent)
+    return quoted, parent
 
 
-def _sell(order: Order, quoted: list[Quoted], how: How, parent: Subscription | None) -> None:
+def sell(order: Order, quoted: list[Quoted], how: How, parent: Subscription | None) -> None:
+    """The second half of `place`: billed, written, numbered."""
     lead, version = quoted[0].item.subscription, quoted[0].version
     if lead is None:
         raise ValueError("Nothing was subscribed to")
     _check_paid_together([one.item.subscription for one in quoted if one.item.subscription])
     invoice = order.invoice = _billed(order, quoted, parent, how.promo_code)
     is_free = bool(lead.trial_days) and not _is_bound_first(lead, version)
-    if not is_free and lead.collection == Collection.CHARGE:
+    if not is_free and not how.by_link and lead.collection == Collection.CHARGE:
         back = how.return_url.replace("{order}", str(order.pk))
         invoices.pay(invoice, return_url=back, instrument=how.instrument)
     _written(order, [one.item for one in quoted], OrderState.PENDING)
     # The parts of a bundle are sold with it. In one order, so that two sales do not wait for each other.
-    for sold in sorted({key for one in quoted for key in (one.version.pk, *one.item.terms["deliver"])}):
-        TariffVersion(pk=sold).mark_sold(clock.wall())
+    mark_sold(quoted)
     if order.scheduled_at is None:
         events.publish(
             "orders.OrderPlaced", order.pk, customer_id=order.customer_id, channel_id=order.channel_id
@@ -178,19 +189,28 @@ def _sell(order: Order, quoted: list[Quoted], how: How, parent: Subscription | N
         if not trials.begin(lead, invoice):
             raise _trial_used()
         invoices.mark_paid(invoice)
-    elif lead.collection != Collection.CHARGE:
+    elif lead.collection != Collection.CHARGE or (how.by_link and not lead.trial_days):
         collecting.begin(lead, invoice)
     _number(order)
     faults.at("orders.placed-not-committed")
 
 
-def _accept(order: Order, wanted: Sequence[Wanted], how: How) -> None:
-    """An order for later: checked and numbered now, sold when its moment comes."""
+def mark_sold(quoted: Sequence[Quoted]) -> None:
+    """The terms of these are frozen from now on."""
+    for sold in sorted({key for one in quoted for key in (one.version.pk, *one.item.terms["deliver"])}):
+        _sold(sold)
+
+
+def _sold(version_id: int) -> None:
+    gather.once(("orders.sold", version_id), lambda: TariffVersion(pk=version_id).mark_sold(clock.wall()))
+
+
+def accept(order: Order, wanted: Sequence[Wanted], how: How) -> None:
+    """An order for later, whose customer is locked: checked and numbered now, sold when its moment comes."""
     if order.scheduled_at is None or order.scheduled_at <= clock.now():
         raise Refused("bad_date", _("Дата исполнения уже прошла"), status=400)
     if how.parent is not None:
         raise Refused("paid_apart", _("Дополнение к подписке заказывают сразу"))
-    _check_known(order.customer)
     items = [_quoted(order, one, how, position).item for position, one in enumerate(wanted, start=1)]
     keep(order, items, how)
     _written(order, items, OrderState.PENDING)
@@ -209,6 +229,8 @@ def keep(order: Order, items: Sequence[OrderItem], how: How) -> None:
         "trial": how.trial,
         "instrument": how.instrument,
     }
+    if how.by_link:
+        order.asked["by_link"] = True
 
 
 def _quoted(order: Order, wanted: Wanted, how: How, position: int) -> Quoted:
@@ -262,10 +284,11 @@ def _written(order: Order, items: Sequence[OrderItem], state: str) -> None:
     order.state = state
     for one in items:
         one.state = state
-    order.save(force_insert=is_new)
     if is_new:
-        OrderItem.objects.bulk_create(items)
+        gather.insert(order)
+        gather.insert_many(items)
     else:
+        order.save()
         for one in items:
             one.save(force_update=True)
     if was != state:
@@ -355,7 +378,7 @@ def _number(order: Order) -> None:
         partner_id=current_partner().pk,
         year=clock.today().year,
     )
-    order.save(update_fields=["number"])
+    gather.save(order, ["number"])
     search.index(KIND, order.pk, [order.number])
 
 

@@ -13,7 +13,7 @@ from apps.accounts.models import Customer
 from apps.catalog import halts, plans
 from apps.catalog.models import Delivery, Offer, OfferQuerySet, Tariff, TariffVersion
 from apps.catalog.models.offers import Payer
-from apps.core import clock
+from apps.core import clock, gather
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
 from apps.orders import rules
@@ -63,7 +63,10 @@ def quote(
     declared: Declared,
 ) -> Quoted:
     """Checks one product of an order, whose customer is locked by the caller. Raises Refused, as `place_order`."""
-    offer = on_sale(wanted.offer_id, sold, order.channel_code)
+    key = wanted.offer_id
+    offer = gather.once(
+        ("orders.offer", key, order.channel_code), lambda: on_sale(key, sold, order.channel_code)
+    )
     version, price = offer.current_version(), offer.unit_price
     if not 1 <= wanted.quantity <= LIMIT:
         raise Refused("bad_quantity", _("Количество: от 1 до 99"), status=400)
@@ -130,7 +133,8 @@ def _agreed(offer: Offer, sold: Sequence[tuple[TariffVersion, Tariff]], declared
     version = offer.current_version()
     terms: dict[str, Any] = {"vat_code": version.vat_code, "deliver": [one.pk for one, _tariff in sold]}
     terms |= plans.frozen([(one, tariff.product) for one, tariff in sold])
-    if documents := offer.tariff.product.documents_on(clock.today()):
+    product, today = offer.tariff.product, clock.today()
+    if documents := gather.once(("orders.documents", product.pk, today), lambda: product.documents_on(today)):
         terms["documents"] = [one.pk for one in documents]
     if offer.hold_first and offer.payer == Payer.CHARGE:
         terms["hold"] = True

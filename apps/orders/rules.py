@@ -1,8 +1,9 @@
 """By which rules a product is sold: what the customer is, declares, has already and answers. Checked at order."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
@@ -10,8 +11,10 @@ from apps.accounts.models import Customer
 from apps.billing.models import RUNNING, Subscription, SubscriptionState
 from apps.catalog import parameters, regions
 from apps.catalog.models import Offer, Product, Relation, Tariff
+from apps.core import bulk, gather
 from apps.core.errors import Refused
 
+_OWNED = "orders.owned"
 _HAS = (*RUNNING, SubscriptionState.PENDING)
 
 
@@ -59,23 +62,52 @@ def _check_who(customer: Customer, product: Product, declared: Declared) -> None
 
 def _check_others(customer: Customer, tariff: Tariff) -> None:
     """Against what the customer has or is buying."""
-    mine = Subscription.objects.filter(customer=customer, state__in=_HAS)
-    if tariff.product.once_per_person and mine.filter(product_id=tariff.product_id).exists():
+    mine = _owned(customer)
+    if tariff.product.once_per_person and any(one.product_id == tariff.product_id for one in mine):
         raise Refused("once_per_person", _("Этот продукт у вас уже есть: его продают один раз"))
-    owned = set(mine.values_list("tariff_version__tariff_id", flat=True))
-    running = set(
-        mine.exclude(state=SubscriptionState.PENDING).values_list("tariff_version__tariff_id", flat=True)
+    owned = {one.tariff_id for one in mine}
+    running = {one.tariff_id for one in mine if one.state != SubscriptionState.PENDING}
+    related = gather.once(
+        ("orders.related", tariff.pk), lambda: list(tariff.relations.select_related("other__product"))
     )
-    related = list(tariff.relations.select_related("other__product"))
     needed = [one.other for one in related if one.kind == Relation.REQUIRES]
     if (needed and not running & {one.pk for one in needed}) or (tariff.is_addon and not running):
         names = ", ".join(f"«{one}»" for one in needed) or _("любая подписка")
         raise Refused("needs_other", _("Сначала нужна действующая подписка: %s") % names)
     barred = {one.other_id: one.other for one in related if one.kind == Relation.EXCLUDES}
     # It excludes what excludes it.
-    for other in Tariff.objects.filter(
-        pk__in=owned, relations__other=tariff, relations__kind=Relation.EXCLUDES
-    ):
-        barred[other.pk] = other
+    if owned:
+        excluding = Tariff.objects.filter(relations__other=tariff, relations__kind=Relation.EXCLUDES)
+        barred |= {other.pk: other for other in excluding.filter(pk__in=owned)}
     if both := owned & barred.keys():
         raise Refused("excluded", _("Не подключается вместе с «%s»") % barred[min(both)])
+
+
+class _Owned(NamedTuple):
+    """What a customer has or is buying."""
+
+    product_id: int
+    tariff_id: int
+    state: str
+
+
+def read_owned(customers: Sequence[Customer]) -> None:
+    """Within a batch (`gather`): reads at once what all of these locked customers have, for `check` of each."""
+    known: dict[UUID, list[_Owned]] = gather.once(_OWNED, dict)
+    known.update(_owned_by(customers))
+
+
+def _owned(customer: Customer) -> list[_Owned]:
+    known: dict[UUID, list[_Owned]] = gather.once(_OWNED, dict)
+    return known[customer.pk] if customer.pk in known else _owned_by([customer])[customer.pk]
+
+
+def _owned_by(customers: Sequence[Customer]) -> dict[UUID, list[_Owned]]:
+    found: dict[UUID, list[_Owned]] = {one.pk: [] for one in customers}
+    old = [one.pk for one in customers if not gather.is_unwritten(one)]
+    if old:
+        rows = Subscription.objects.filter(customer__in=bulk.these("uuid", old), state__in=_HAS)
+        columns = ("customer_id", "product_id", "tariff_version__tariff_id", "state")
+        for key, product_id, tariff_id, state in rows.values_list(*columns):
+            found[key].append(_Owned(product_id, tariff_id, state))
+    return found

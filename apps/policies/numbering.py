@@ -1,6 +1,10 @@
 """Numbers of documents: without gaps per kind, legal entity, partner and year."""
 
+from typing import Any
+
 from django.db import connection, transaction
+
+from apps.core import gather
 
 LETTERS = {
     "invoice": "I",
@@ -13,6 +17,8 @@ LETTERS = {
     "refund_receipt": "V",
 }
 """Latin, so that a number is typed the same way everywhere; a kind without one takes its first letter."""
+
+_RESERVED = "policies.numbers"
 
 DOCUMENTS = {
     "invoice": "billing.Invoice",
@@ -49,6 +55,33 @@ def allot(kind: str, *, legal_entity_id: int | None, partner_id: int, year: int,
     _must_be_used()
     if count < 1:
         return []
+    kept = _kept(kind, legal_entity_id, partner_id, year) if gather.is_gathering() else []
+    if len(kept) >= count:
+        return [kept.pop(0) for _ in range(count)]
+    return _allotted(kind, legal_entity_id, partner_id, year, count)
+
+
+def reserve(kind: str, *, legal_entity_id: int | None, partner_id: int, year: int, count: int) -> None:
+    """Allots so many at once for the documents of a batch (`gather`), which use all of them (`all_are_used`)."""
+    _must_be_used()
+    if not gather.is_gathering():
+        raise RuntimeError("Numbers are reserved for a batch")
+    if count > 0:
+        kept = _kept(kind, legal_entity_id, partner_id, year)
+        kept.extend(_allotted(kind, legal_entity_id, partner_id, year, count))
+
+
+def all_are_used() -> bool:
+    """Whether nothing is left of what was reserved for a batch: what is left would be a gap."""
+    return not any(gather.once(_RESERVED, dict).values())
+
+
+def _kept(kind: str, legal_entity_id: int | None, partner_id: int, year: int) -> list[str]:
+    reserved: dict[tuple[Any, ...], list[str]] = gather.once(_RESERVED, dict)
+    return reserved.setdefault((kind, legal_entity_id, partner_id, year), [])
+
+
+def _allotted(kind: str, legal_entity_id: int | None, partner_id: int, year: int, count: int) -> list[str]:
     last = _counted(kind, legal_entity_id, partner_id, year, count)
     prefix = f"{LETTERS.get(kind, kind[0].upper())}{year % 100:02d}-{legal_entity_id or 0}-{partner_id}"
     return [f"{prefix}-{number:06d}" for number in range(last - count + 1, last + 1)]

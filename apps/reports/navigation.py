@@ -57,6 +57,8 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Бракованные ключи"), "providers.DefectiveKey", "report"),
             (_("Запросы поставщикам"), "providers.ProviderRequest", "assignment"),
             (_("Потребление"), "providers.UsageFile", "data_usage"),
+            (_("Сверка с поставщиками"), "settlements.ProviderDay", "rule"),
+            (_("Списки услуг"), "providers.ServiceList", "list_alt"),
             (_("Люди поставщиков"), "providers.ProviderUser", "badge"),
             (_("Ключи API поставщиков"), "providers.ProviderKey", "vpn_key"),
         ],

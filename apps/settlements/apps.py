@@ -12,5 +12,5 @@ class SettlementsConfig(AppConfig):
 
     def ready(self) -> None:
         """More pages of the console stand beside `admin`, a module a subject."""
-        for name in ("payout_admin", "reconciliation_admin"):
+        for name in ("payout_admin", "reconciliation_admin", "provider_admin"):
             import_module(f"{self.name}.{name}")

@@ -9,7 +9,7 @@ from django.db.models.functions import Coalesce
 from apps.billing.paperwork import OutsidePayment
 from apps.core import audit
 from apps.core.tenancy import current_partner
-from apps.settlements import reconciliation_audits
+from apps.settlements import provider_audits, reconciliation_audits
 from apps.settlements.models import Allocation, BankLine, LineState
 
 
@@ -39,5 +39,5 @@ def allocation_is_received() -> Iterator[str]:
         yield f"Receipt {pk} says that it is of a bank line, which has not paid it"
 
 
-__all__ = ["reconciliation_audits"]
+__all__ = ["provider_audits", "reconciliation_audits"]
 """Rules of their own, registered when they are imported here."""

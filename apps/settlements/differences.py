@@ -3,13 +3,16 @@
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from apps.connectors.models import Connection
-from apps.core import work
+from apps.core import clock, work
+from apps.core.errors import Refused
 from apps.settlements import payout_postings
 from apps.settlements.comparing import today_of
 from apps.settlements.gateway_terms import lock, terms_of
@@ -94,31 +97,53 @@ def _unpaid(connection: Connection, terms: GatewayTerms) -> "QuerySet[GatewayDay
     return rows.exclude(differences__kind=DifferenceKind.PAYOUT_ABSENT).select_related("connection")
 
 
-def rewrite(row: GatewayDay, kinds: Iterable[str], found: Sequence[Difference]) -> None:
+def rewrite(row: Any, kinds: Iterable[str], found: Sequence[Any]) -> None:
     """Replaces a day's differences of some kinds; what is the same as before keeps its explanation."""
     old = row.differences.filter(kind__in=list(kinds))
-    explained = {_same(one): one for one in old.exclude(explained_at=None)}
+    explained = {one.sameness: one for one in old.exclude(explained_at=None)}
     old.delete()
     for one in found:
         one.day = row
-        if known := explained.get(_same(one)):
+        if known := explained.get(one.sameness):
             one.note, one.explained_by, one.explained_at = (
                 known.note,
                 known.explained_by,
                 known.explained_at,
             )
-    Difference.objects.bulk_create(found)
+    row.differences.model.objects.bulk_create(found)
     tell(row)
 
 
-def _same(one: Difference) -> tuple[object, ...]:
-    return one.kind, one.entry, one.gateway_id, one.ours, one.theirs
-
-
-def tell(row: GatewayDay) -> None:
+def tell(row: Any) -> None:
     """Staff look at a day while something of it is not explained."""
     left = row.differences.filter(explained_at=None).count()
     if left:
-        work.open_for(None, DAY, row.pk, str(_("Не сошлось со шлюзом: %d") % left))
+        work.open_for(None, row.KIND, row.pk, str(row.DIFFERS) % left)
     else:
-        work.close_for(None, DAY, row.pk)
+        work.close_for(None, row.KIND, row.pk)
+
+
+def explain(row: Any, difference_id: UUID, *, note: str, actor: str) -> Any:
+    """A person says why something of a day differs, under the day's lock. Raises Refused `no_reason`; DoesNotExist."""
+    if not note.strip():
+        raise Refused("no_reason", _("Напишите, почему не сошлось"), status=400)
+    # Compared again meanwhile, it may be gone: read under the lock.
+    one = row.differences.get(pk=difference_id)
+    one.note, one.explained_by, one.explained_at = note.strip()[:200], actor[:150], clock.now()
+    one.save(update_fields=["note", "explained_by", "explained_at"])
+    tell(row)
+    return one
+
+
+def all_explained(row: Any) -> None:
+    """Raises Refused `differs` where something of a day is not."""
+    left = row.differences.filter(explained_at=None).count()
+    if left:
+        raise Refused("differs", _("Осталось объяснить расхождений: %d") % left, left=left)
+
+
+def end(row: Any, *, actor: str) -> None:
+    """A day is closed, under its lock: from now on nothing of it changes."""
+    row.state, row.closed_by, row.closed_at = row.State.CLOSED, actor[:150], clock.now()
+    row.save(update_fields=["state", "closed_by", "closed_at"])
+    work.close_for(None, row.KIND, row.pk)

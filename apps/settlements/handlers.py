@@ -5,7 +5,7 @@ from uuid import UUID
 from celery import shared_task
 
 from apps.core import due
-from apps.settlements import morning, statements
+from apps.settlements import morning, provider_days, statements
 
 
 @due.task(statements.MATCH)
@@ -20,7 +20,14 @@ def look(object_id: UUID) -> None:
     morning.look(object_id)
 
 
+@due.task(provider_days.TASK)
+def look_at_provider(object_id: UUID) -> None:
+    """Checks yesterday of a provider, and what of it was left open."""
+    provider_days.look(object_id)
+
+
 @shared_task(name="settlements.morning")
 def plan_morning() -> None:
-    """Beat plans the look at each gateway's yesterday."""
+    """Beat plans the look at each gateway's and each provider's yesterday."""
     morning.plan()
+    provider_days.plan()

@@ -132,6 +132,10 @@ class Allocation(models.Model):
         return f"{self.invoice_number}: {self.amount}"
 
 
+from apps.settlements.provider_models import (  # noqa: E402 - more models of this app
+    ProviderDay,
+    ProviderDifference,
+)
 from apps.settlements.reconciliation_models import (  # noqa: E402 - more models of this app
     OF_PAYOUT,
     DayState,
@@ -155,5 +159,7 @@ __all__ = [
     "GatewayPayout",
     "GatewayTerms",
     "LineState",
+    "ProviderDay",
+    "ProviderDifference",
     "RegisterLine",
 ]

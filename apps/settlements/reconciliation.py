@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps import journal
 from apps.connectors.models import Connection
-from apps.core import clock, faults, work
+from apps.core import clock, faults
 from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.payments.gateway import EntryKind, Gateway, RegisterEntry
@@ -127,15 +127,9 @@ def _keep(connection: Connection, day: date, compared: Compared, source: str, ac
 
 def explain(difference_id: UUID, *, note: str, actor: str) -> Difference:
     """A person says why something differs. Raises Refused: `day_closed`, `no_reason`; DoesNotExist."""
-    if not note.strip():
-        raise Refused("no_reason", _("Напишите, почему не сошлось"), status=400)
     with transaction.atomic():
         row = _open(Difference.objects.values_list("day_id", flat=True).get(pk=difference_id))
-        # Compared again meanwhile, it may be gone: read under the lock.
-        one = Difference.objects.get(pk=difference_id)
-        one.note, one.explained_by, one.explained_at = note.strip()[:200], actor[:150], clock.now()
-        one.save(update_fields=["note", "explained_by", "explained_at"])
-        differences.tell(row)
+        one: Difference = differences.explain(row, difference_id, note=note, actor=actor)
         journal.record("gateway-day.explained", KIND, row.pk, actor=actor, data={"of": one.gateway_id})
     return one
 
@@ -147,14 +141,10 @@ def close(day_id: UUID, *, actor: str) -> GatewayDay:
     """
     with transaction.atomic():
         row = _open(day_id)
-        left = row.differences.filter(explained_at=None).count()
-        if left:
-            raise Refused("differs", _("Осталось объяснить расхождений: %d") % left, left=left)
+        differences.all_explained(row)
         if differences.is_awaited(row):
             raise Refused("no_payout", _("Выплата за этот день ещё не пришла: %s") % row.net)
-        row.state, row.closed_by, row.closed_at = GatewayDay.State.CLOSED, actor[:150], clock.now()
-        row.save(update_fields=["state", "closed_by", "closed_at"])
-        work.close_for(None, KIND, row.pk)
+        differences.end(row, actor=actor)
         journal.record("gateway-day.closed", KIND, row.pk, actor=actor, data={"day": str(row.day)})
     return row
 

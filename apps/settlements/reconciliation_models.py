@@ -1,6 +1,7 @@
 """Days of a gateway's register beside ours, what differs, and the payouts that they came to on the bank account."""
 
 from decimal import Decimal
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -68,16 +69,50 @@ class DayState(models.TextChoices):
     CLOSED = "closed", _("День закрыт")
 
 
-class GatewayDay(UUIDModel):
-    """One day of one gateway, in the time zone of the connection's legal entity."""
+class CheckedDay(UUIDModel):
+    """A day of an outsider's register beside ours: compared as often as it takes, then closed for good."""
 
     State = DayState
+    KIND: ClassVar[str]
+    """How the staff's queue names it."""
+    DIFFERS: ClassVar[Any]
+    """What it says there, with a place for how many things differ."""
+
+    day = models.DateField(_("день"))
+    state = models.CharField(_("состояние"), max_length=6, choices=DayState, default=DayState.OPEN)
+    checked_at = models.DateTimeField(_("сверен"))
+    closed_by = models.CharField(_("кто закрыл"), max_length=150, blank=True)
+    closed_at = models.DateTimeField(_("когда закрыт"), null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class Explained(UUIDModel):
+    """One thing that the two registers do not say alike; explained by a person, or gone at the next check."""
+
+    note = models.CharField(_("объяснение"), max_length=200, blank=True)
+    explained_by = models.CharField(_("кто объяснил"), max_length=150, blank=True)
+    explained_at = models.DateTimeField(_("когда"), null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def sameness(self) -> tuple[Any, ...]:
+        """What makes it the same thing at the next check: then its explanation stays."""
+        raise NotImplementedError
+
+
+class GatewayDay(CheckedDay):
+    """One day of one gateway, in the time zone of the connection's legal entity."""
+
+    KIND = "settlements.GatewayDay"
+    DIFFERS = _("Не сошлось со шлюзом: %d")
 
     connection = models.ForeignKey(
         "connectors.Connection", models.PROTECT, related_name="+", verbose_name=_("шлюз")
     )
-    day = models.DateField(_("день"))
-    state = models.CharField(_("состояние"), max_length=6, choices=DayState, default=DayState.OPEN)
     currency = currency_field()
     # What the gateway has: what it pays out is payments - refunds - fees.
     payments = amount_field(_("оплат у шлюза"), default=Decimal("0.00"))
@@ -87,7 +122,6 @@ class GatewayDay(UUIDModel):
     own_refunds = amount_field(_("возвратов у нас"), default=Decimal("0.00"))
     matched = models.PositiveIntegerField(_("совпало"), default=0)
     source = models.CharField(_("реестр"), max_length=200, blank=True, help_text=_("Файл; пусто — по API"))
-    checked_at = models.DateTimeField(_("сверен"))
     payout = models.ForeignKey(
         "settlements.GatewayPayout",
         models.PROTECT,
@@ -96,8 +130,6 @@ class GatewayDay(UUIDModel):
         related_name="days",
         verbose_name=_("выплата"),
     )
-    closed_by = models.CharField(_("кто закрыл"), max_length=150, blank=True)
-    closed_at = models.DateTimeField(_("когда закрыт"), null=True, blank=True)
 
     class Meta:
         app_label = "settlements"
@@ -192,8 +224,8 @@ OF_PAYOUT = (DifferenceKind.PAYOUT_AMOUNT, DifferenceKind.PAYOUT_ABSENT)
 """Kinds that are told by payouts, not by the register."""
 
 
-class Difference(UUIDModel):
-    """One thing that the two registers do not say alike; explained by a person, or gone at the next check."""
+class Difference(Explained):
+    """One thing that a gateway's register and ours do not say alike."""
 
     Kind = DifferenceKind
 
@@ -216,9 +248,6 @@ class Difference(UUIDModel):
     object_id = models.UUIDField(_("объект"), null=True, blank=True)
     ours = amount_field(_("у нас"), null=True, blank=True)
     theirs = amount_field(_("у шлюза"), null=True, blank=True)
-    note = models.CharField(_("объяснение"), max_length=200, blank=True)
-    explained_by = models.CharField(_("кто объяснил"), max_length=150, blank=True)
-    explained_at = models.DateTimeField(_("когда"), null=True, blank=True)
 
     class Meta:
         app_label = "settlements"
@@ -232,6 +261,10 @@ class Difference(UUIDModel):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.gateway_id}"
+
+    @property
+    def sameness(self) -> tuple[Any, ...]:
+        return self.kind, self.entry, self.gateway_id, self.ours, self.theirs
 
 
 class GatewayPayout(UUIDModel):

@@ -76,6 +76,7 @@ def test_every_operation_has_errors_and_repeatable_ones_say_so(described: dict[s
         "/api/v1/charge-requests/{id}/refused/",
         "/api/v1/collection-reports/",
         "/api/v1/orders/",
+        "/api/v1/orders/bulk/",
         "/api/v1/orders/{id}/cancel/",
         "/api/v1/fulfilments/{id}/heard/",
         "/api/v1/questions/{id}/answer/",

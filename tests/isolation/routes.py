@@ -47,6 +47,12 @@ PARTNER: dict[str, Route] = {
     "api/v1/^fulfilments/(?P<pk>[^/.]+)/heard/$": Route(
         "/api/v1/fulfilments/{fulfilment}/heard/", KEY, own=409, method="post", data={}
     ),
+    "api/v1/^orders/bulk/$": Route(
+        "/api/v1/orders/bulk/",
+        KEY,
+        method="post",
+        data={"orders": [{"offer": 999999999, "customer": {"external_id": "client-1042"}}]},
+    ),
     "api/v1/^orders/instruments/$": Route("/api/v1/orders/instruments/?offer={offer}", KEY),
     "api/v1/^orders/(?P<pk>[^/.]+)/$": Route("/api/v1/orders/{order}/", KEY, tells=True),
     # It is delivered already: its own key is told so.
@@ -334,6 +340,7 @@ PUBLIC: dict[str, Route] = {
     "provider/r/<str:token>/": Route("/provider/r/nobody/", own=404),
     "provider/keys/": Route("/provider/keys/", own=302),
     "provider/usage/": Route("/provider/usage/", own=302),
+    "provider/services/": Route("/provider/services/", own=302),
     "provider/api/schema/": Route("/provider/api/schema/"),
     "provider/api/docs/": Route("/provider/api/docs/"),
     "api/schema/": Route("/api/schema/"),
@@ -411,6 +418,9 @@ PARTNER_ACTIONS = {
     "billing/parkedbill/<path:object_id>/release/",
     "billing/parkedbill/<path:object_id>/void/",
     "orders/order/<path:object_id>/cancel/",
+    "orders/order/<path:object_id>/edit-draft/",
+    "orders/order/<path:object_id>/place-draft/",
+    "accounts/customer/<path:object_id>/new-order/",
     "orders/bulkorder/<path:object_id>/start/",
     "orders/order/<path:object_id>/keep/",
     "orders/fulfilment/<path:object_id>/retry/",
@@ -567,6 +577,15 @@ OPERATOR_ACTIONS: dict[str, Route] = {
     "settlements/gatewayday/<path:object_id>/close/": Route(
         "/admin/settlements/gatewayday/{gateway_day}/close/"
     ),
+    "settlements/providerday/<path:object_id>/check/": Route(
+        "/admin/settlements/providerday/{provider_day}/check/"
+    ),
+    "settlements/providerday/<path:object_id>/close/": Route(
+        "/admin/settlements/providerday/{provider_day}/close/"
+    ),
+    "settlements/providerday/decide/<uuid:difference_id>/": Route(
+        "/admin/settlements/providerday/decide/{provider_difference}/"
+    ),
     "settlements/difference/<path:object_id>/explain/": Route(
         "/admin/settlements/difference/{difference}/explain/"
     ),
@@ -667,6 +686,8 @@ DUE = {
     "settlements.match": "",
     # A gateway's yesterday: of all partners that it serves.
     "settlements.morning": "",
+    # A provider's yesterday: of all partners that sell its products.
+    "settlements.provider_day": "",
     # The platform's own, about its own objects: of no partner.
     "connectors.inbound": "",
     "connectors.partitions": "",

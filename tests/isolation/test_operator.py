@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -36,7 +37,14 @@ from apps.policies.refunding import RefundLimit, RefundReason
 from apps.policies.routes import PaymentRoute
 from apps.providers import definitions
 from apps.providers.models import Provider
-from apps.providers.portal.models import DefectiveKey, ProviderKey, ProviderRequest, ProviderUser, UsageFile
+from apps.providers.portal.models import (
+    DefectiveKey,
+    ProviderKey,
+    ProviderRequest,
+    ProviderUser,
+    ServiceList,
+    UsageFile,
+)
 from apps.settlements.models import (
     BankLine,
     BankStatement,
@@ -44,6 +52,8 @@ from apps.settlements.models import (
     GatewayDay,
     GatewayPayout,
     GatewayTerms,
+    ProviderDay,
+    ProviderDifference,
 )
 from tests.isolation import routes
 from tests.isolation.asking import ask
@@ -145,6 +155,16 @@ def _provider(own: House) -> None:
             "reported_at": now,
         },
     )
+    ServiceList.objects.get_or_create(
+        provider=provider, day=date(2026, 1, 1), is_test=True, name="house", defaults={"loaded_at": now}
+    )
+    day = ProviderDay.objects.get_or_create(
+        provider=provider, day=date(2026, 1, 1), is_test=True, defaults={"checked_at": now}
+    )[0]
+    own.ids["provider_day"] = day.pk
+    own.ids["provider_difference"] = ProviderDifference.objects.create(
+        day=day, kind="not_charged", named=uuid4(), partner=own.partner, explained_at=now
+    ).pk
     UsageFile.objects.get_or_create(provider=provider, fingerprint="house", defaults={"loaded_at": now})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from apps.core import audit, clock
+from apps.core import audit, clock, faults, gather
 from apps.core.errors import Refused
 from apps.orders import bulk_orders, placing
 from apps.orders.bulk_models import BulkOrder, BulkRow
@@ -65,18 +65,23 @@ def test_bad_rows_are_named_and_good_ones_are_placed_once(shop: Shop) -> None:
 def test_killed_between_two_rows_it_goes_on(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     code = reported(shop)
     made = bulk_orders.look(name="a.csv", content=file(*(f"K-{n};;;;{code};1;;" for n in range(5))))
+    with faults.crash_at("orders.placed-among-many", after=2), pytest.raises(faults.Crash):
+        bulk_orders.place(made.pk)
+    assert Order.objects.count() == 0
     whole, calls = placing.place_order, []
 
     def dies(**given: Any) -> Order:
         calls.append(1)
         order = whole(**given)
         if len(calls) == 3:
-            raise SystemError("killed")
+            raise faults.Crash("killed")
         return order
 
     with monkeypatch.context() as patch:
+        # By themselves, as those are placed that cannot be with others.
+        patch.setattr(gather, "halved", lambda items, together, alone: [alone(one) for one in items])
         patch.setattr(bulk_orders, "place_order", dies)
-        with pytest.raises(SystemError):
+        with pytest.raises(faults.Crash):
             bulk_orders.place(made.pk)
     assert Order.objects.count() == 2
     bulk_orders.place(made.pk)

@@ -12,7 +12,7 @@ from apps.billing.models import Invoice, InvoiceState, Subscription
 from apps.core import audit, clock
 from apps.core.errors import Refused
 from apps.core.models import WorkItem
-from apps.orders import cancelling, fulfilment, items, moves, services, states
+from apps.orders import cancelling, fulfilment, items, services, states
 from apps.orders.models import Fulfilment, History, ItemAction, Order, OrderItem, OrderState
 from apps.orders.placing import Wanted
 from apps.payments import payments, refund_calls

@@ -18,7 +18,7 @@ from apps.core.fields import Translated
 from apps.core.models import Due, WorkItem
 from apps.core.tenancy import in_partner
 from apps.notifications.models import Message
-from apps.orders import fulfilment, services, steps, tasks
+from apps.orders import fulfilment, services, tasks
 from apps.orders.models import Fulfilment, Order, Service
 from apps.orders.task_models import Task
 from apps.providers.models import Provider

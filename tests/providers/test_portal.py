@@ -160,7 +160,7 @@ def usage(*rows: str) -> SimpleUploadedFile:
 
 def test_usage_is_checked_row_by_row_and_taken_once(shop: Shop, supplier: Provider) -> None:
     subscription = shop.buy(shop.offer())
-    requests.approve(ProviderRequest.objects.get(), key="K-1", actor="test")
+    requests.approve(ProviderRequest.objects.get(provider=supplier), key="K-1", actor="test")
     shop.deliver()
     service = shop.service(subscription)
     api = system_of(supplier)
@@ -187,7 +187,7 @@ def test_usage_is_checked_row_by_row_and_taken_once(shop: Shop, supplier: Provid
 def test_its_people_work_in_its_console(shop: Shop, supplier: Provider) -> None:
     subscription = shop.buy(shop.offer())
     worker, viewer = person_of(supplier), person_of(supplier, "viewer")
-    row = ProviderRequest.objects.get()
+    row = ProviderRequest.objects.get(provider=supplier)
     assert row.sku in worker.get("/provider/").content.decode()
     page = f"/provider/requests/{row.pk}/"
     assert viewer.post(page, {"do": "approve", "key": "K-2"}).status_code == 302

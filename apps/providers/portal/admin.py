@@ -28,6 +28,7 @@ from apps.providers.portal.models import (
     ProviderRequest,
     ProviderUser,
     RequestLetter,
+    ServiceList,
     UsageFile,
     UsageRow,
 )
@@ -261,3 +262,25 @@ class UsageFileAdmin(console.ReadOnlyAdmin):
     @display(description=_("строки с ошибками"))
     def shown_error_lines(self, file: UsageFile) -> str:
         return format_html_join("", "<div>{}: {}</div>", file.errors) or "—"
+
+
+@console.register(ServiceList, sites=OPERATOR)
+class ServiceListAdmin(console.ReadOnlyAdmin):
+    """Lists of live services that providers have sent, by day."""
+
+    list_display = ("day", "provider", "is_test", "name", "rows", "shown_errors", "loaded_at", "loaded_by")
+    list_filter = ("provider", "is_test", "day")
+    list_select_related = ("provider",)
+    fields = ("provider", "day", "is_test", "name", "rows", "shown_error_lines", "loaded_at", "loaded_by")
+    readonly_fields = ("shown_error_lines",)
+    empty_hint = _(
+        "Список загружает поставщик в своём кабинете или финансы на странице «Сверка с поставщиками»."
+    )
+
+    @display(description=_("с ошибками"))
+    def shown_errors(self, one: ServiceList) -> int:
+        return len(one.errors)
+
+    @display(description=_("строки с ошибками"))
+    def shown_error_lines(self, one: ServiceList) -> str:
+        return format_html_join("", "<div>{}: {}</div>", one.errors) or "—"

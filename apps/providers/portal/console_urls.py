@@ -13,5 +13,6 @@ urlpatterns = [
     path("requests/<uuid:request_id>/", views.request_page, name="request"),
     path("r/<str:token>/", letter_page, name="letter"),
     path("keys/", views.key_page, name="keys"),
+    path("services/", views.list_page, name="services"),
     path("usage/", views.usage_page, name="usage"),
 ]

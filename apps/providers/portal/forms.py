@@ -62,6 +62,13 @@ class KeysForm(forms.Form):
         return file.read() if file else self.cleaned_data["text"]
 
 
+class ListForm(forms.Form):
+    """Which services were live on a day."""
+
+    day = forms.DateField(label=_("День"), widget=forms.DateInput(attrs={"type": "date"}))
+    file = forms.FileField(label=_("CSV или XLSX: услуга, стоимость (если есть)"))
+
+
 class UsageForm(forms.Form):
     """A file of usage."""
 

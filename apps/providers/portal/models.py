@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from apps import journal
 from apps.core import bearer, clock
 from apps.core.fields import EncryptedField, EncryptedJSONField
+from apps.core.money import amount_field
 from apps.providers.models import Provider
 
 USE_NOTED_EVERY = timedelta(minutes=1)
@@ -346,3 +347,41 @@ class UsageRow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.service_id} {self.month:%Y-%m}"
+
+
+class ServiceList(models.Model):
+    """Which services a provider says were live on a day: the whole list as it sent it. A later one replaces it."""
+
+    provider = models.ForeignKey(
+        Provider, models.PROTECT, related_name="service_lists", db_index=False, verbose_name=_("поставщик")
+    )
+    day = models.DateField(_("день"))
+    is_test = models.BooleanField(_("из песочницы"), default=False)
+    name = models.CharField(_("файл"), max_length=200)
+    rows = models.PositiveIntegerField(_("строк принято"), default=0)
+    errors = models.JSONField(_("строки с ошибками"), default=list, blank=True)
+    loaded_at = models.DateTimeField(_("загружен"))
+    loaded_by = models.CharField(_("кто загрузил"), max_length=100, blank=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("список услуг поставщика"), _("списки услуг поставщиков")
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["provider", "-day", "-id"], name="providers_servicelist_day")]
+
+    def __str__(self) -> str:
+        return f"{self.provider}, {self.day:%d.%m.%Y}"
+
+
+class ServiceListRow(models.Model):
+    """One service of such a list: by its number or by that of the request which provisioned it."""
+
+    list = models.ForeignKey(ServiceList, models.CASCADE, related_name="lines", verbose_name=_("список"))
+    named = models.UUIDField(_("номер"))
+    cost = amount_field(_("стоимость"), null=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("строка списка"), _("строки списка")
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return str(self.named)

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -52,7 +52,7 @@ def load(*, provider: Provider, name: str, content: bytes, actor: str) -> UsageF
     if known is not None:
         return known
     errors: list[list[Any]] = []
-    found = _checked(_rows(name, content), errors)
+    found = _checked(rows_of(name, content, HEADINGS, ("service", "month", "quantity")), errors)
     with transaction.atomic():
         # Two loads of one file, or of one service's month, at once: the second waits and sees the first.
         Provider.objects.select_for_update(no_key=True).get(pk=provider.pk)
@@ -133,7 +133,10 @@ def _row(file: UsageFile, provider: Provider, right: Entitlement, one: _Read) ->
 # -- reading -----------------------------------------------------------------------------------------
 
 
-def _rows(name: str, content: bytes) -> list[Row]:
+def rows_of(
+    name: str, content: bytes, headings: Mapping[str, Sequence[str]], needed: Sequence[str]
+) -> list[Row]:
+    """Lines of a CSV or XLSX table, by the names of its columns. Raises Refused `bad_file`."""
     if len(content) > MOST_BYTES:
         raise Refused("bad_file", _("Файл больше 20 МБ"), status=400)
     table = _xlsx(content) if name.lower().endswith(".xlsx") else _csv(content)
@@ -143,10 +146,10 @@ def _rows(name: str, content: bytes) -> list[Row]:
     places = {
         field: place
         for place, title in enumerate(heading)
-        for field, known in HEADINGS.items()
+        for field, known in headings.items()
         if str(title or "").strip().lower() in known
     }
-    if missing := [HEADINGS[field][0] for field in ("service", "month", "quantity") if field not in places]:
+    if missing := [headings[field][0] for field in needed if field not in places]:
         raise Refused("bad_file", _("Нет колонок: %s") % ", ".join(missing), status=400)
     if len(rest) > MOST_ROWS:
         raise Refused("bad_file", _("В файле больше %d строк") % MOST_ROWS, status=400)

@@ -20,9 +20,9 @@ from apps.core.console import CappedPaginator
 from apps.core.errors import Refused
 from apps.providers import keys
 from apps.providers.models import ActivationKey, KeyPool
-from apps.providers.portal import requests, usage
-from apps.providers.portal.forms import ApproveForm, KeysForm, ReasonForm, SignInForm, UsageForm
-from apps.providers.portal.models import ProviderRequest, ProviderUser, RequestState, UsageFile
+from apps.providers.portal import listing, requests, usage
+from apps.providers.portal.forms import ApproveForm, KeysForm, ListForm, ReasonForm, SignInForm, UsageForm
+from apps.providers.portal.models import ProviderRequest, ProviderUser, RequestState, ServiceList, UsageFile
 
 View = Callable[..., HttpResponse]
 PER_PAGE = 30
@@ -180,3 +180,23 @@ def usage_page(request: Any, provider: Any) -> HttpResponse:
     return render(
         request, "providers/portal/usage.html", {"form": form, "files": files, "title": _("Потребление")}
     )
+
+
+@of_provider
+def list_page(request: Any, provider: Any) -> HttpResponse:
+    """Which of its services were live on a day: held against what customers have paid for."""
+    sent = (request.POST, request.FILES) if request.method == "POST" else ()
+    form = ListForm(*sent)
+    if request.method == "POST" and form.is_valid():
+        file, actor = form.cleaned_data["file"], request.user.get_username()
+        day = form.cleaned_data["day"]
+        try:
+            made = listing.load(provider=provider, day=day, name=file.name, content=file.read(), actor=actor)
+        except Refused as refused:
+            form.add_error("file", str(refused.message))
+        else:
+            messages.success(request, _("Принято строк: %d") % made.rows)
+            return redirect("provider:services")
+    lists = ServiceList.objects.filter(provider=provider, is_test=False)[:20]
+    told = {"form": form, "lists": lists, "title": _("Услуги за день")}
+    return render(request, "providers/portal/services.html", told)

@@ -1,0 +1,1 @@
+Ваш заказ: {{ product }}, {{ amount }}. Оплатить: {{ pay_url }} {{ partner_name }}

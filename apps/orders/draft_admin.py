@@ -1,0 +1,216 @@
+"""Console: «Новый заказ» for a customer on the phone: put together, seen with its total, placed and paid by a link."""
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from apps.accounts import customers
+from apps.accounts.models import Customer
+from apps.catalog import parameters
+from apps.catalog.models import Offer
+from apps.core import console
+from apps.core.errors import Refused
+from apps.core.tenancy import current_partner
+from apps.orders import drafting, letters
+from apps.orders.models import Order, OrderState
+from apps.orders.placing import Wanted
+
+ROWS = 5
+"""Products that one draft of the console holds."""
+
+
+class OfferField(forms.ModelChoiceField):
+    """What the partner sells, with its price."""
+
+    def label_from_instance(self, offer: Offer) -> str:
+        return f"{offer.tariff.product}, {offer.tariff.name} · {offer.money}"
+
+
+class DraftForm(forms.Form):
+    """Who, what, how many; and what the chosen products ask, once they are chosen."""
+
+    contact = forms.CharField(
+        label=_("Клиент: почта или телефон"),
+        max_length=200,
+        help_text=_("Нового клиента заведём по этому контакту"),
+        widget=UnfoldAdminTextInputWidget,
+    )
+    name = forms.CharField(label=_("Имя"), required=False, max_length=200, widget=UnfoldAdminTextInputWidget)
+
+    def __init__(
+        self, data: Any = None, *, draft: Order | None = None, customer: Customer | None = None
+    ) -> None:
+        super().__init__(data, initial=_initial(draft, customer))
+        self.customer = draft.customer if draft else customer
+        if self.customer is not None:
+            del self.fields["contact"], self.fields["name"]
+        offers = Offer.objects.listed(current_partner().pk).prefetch_related("tariff__product__parameters")
+        for number in range(1, ROWS + 1):
+            label = _("Продукт") if number == 1 else _("Ещё продукт")
+            self.fields[f"offer_{number}"] = OfferField(
+                offers, label=label, required=number == 1, widget=UnfoldAdminSelectWidget
+            )
+            self.fields[f"quantity_{number}"] = forms.IntegerField(
+                label=_("Количество"),
+                required=False,
+                min_value=1,
+                max_value=99,
+                initial=1,
+                widget=UnfoldAdminIntegerFieldWidget,
+            )
+            for one in self._asked(offers, number):
+                self.fields[f"answer_{number}_{one.code}"] = forms.CharField(
+                    label=str(one.name),
+                    required=one.is_required,
+                    help_text=str(one.help) or one.get_kind_display(),
+                    widget=UnfoldAdminTextInputWidget,
+                )
+        self.fields["promo_code"] = forms.CharField(
+            label=_("Промокод"), required=False, max_length=60, widget=UnfoldAdminTextInputWidget
+        )
+
+    def _asked(self, offers: Any, number: int) -> list[Any]:
+        """The questions of what is chosen in a row."""
+        name = f"offer_{number}"
+        chosen = str((self.data.get(name) if self.is_bound else self.initial.get(name)) or "")
+        offer = offers.filter(pk=chosen).first() if chosen.isdecimal() and len(chosen) < 18 else None
+        return offer.questions() if offer is not None else []
+
+    def items(self) -> list[Wanted]:
+        """What was chosen; call it when the form is valid."""
+        given, found = self.cleaned_data, []
+        for number in range(1, ROWS + 1):
+            offer = given.get(f"offer_{number}")
+            if offer is None:
+                continue
+            prefix = f"answer_{number}_"
+            told = {
+                name.removeprefix(prefix): value for name, value in given.items() if name.startswith(prefix)
+            }
+            answers = {code: value for code, value in told.items() if value}
+            found.append(Wanted(offer.pk, given.get(f"quantity_{number}") or 1, answers=answers))
+        return found
+
+    def who(self) -> Customer:
+        """The customer, registered where nobody has the contact yet. Raises Refused as `customers.register`."""
+        if self.customer is not None:
+            return self.customer
+        contact = self.cleaned_data["contact"].strip()
+        key = "email" if "@" in contact else "phone"
+        return customers.register(**{key: contact}, name=self.cleaned_data["name"], verified=True)
+
+
+def _initial(draft: Order | None, customer: Customer | None) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if draft is None:
+        return found
+    found["promo_code"] = draft.asked.get("promo_code", "")
+    for one in draft.items.all():
+        found[f"offer_{one.position}"] = one.offer_id
+        found[f"quantity_{one.position}"] = one.quantity
+        for code, value in one.answers.items():
+            found[f"answer_{one.position}_{code}"] = parameters.in_words(value)
+    return found
+
+
+class Drafts:
+    """Buttons of an order that is a draft, and the page on which one is made."""
+
+    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
+        """Who sells to customers by hand; an order of a customer is begun on the list of orders, not inline."""
+        return obj is None and bool(request.rights.may("manager", "support"))
+
+    def has_draft_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Only a draft has these buttons."""
+        if not request.rights.may("manager", "support"):
+            return False
+        return object_id is None or Order.objects.filter(pk=object_id, state=OrderState.DRAFT).exists()
+
+    def add_view(self, request: Any, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return self._draft(request, None, _("Новый заказ"))
+
+    @action(description=_("Изменить черновик"), url_path="edit-draft", permissions=["draft"])
+    def edit_draft(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        return self._draft(request, get_object_or_404(Order, pk=object_id), _("Изменить черновик"))
+
+    @action(description=_("Оформить"), url_path="place-draft", permissions=["draft"])
+    def place_draft(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        """Shows to the kopeck what it comes to, and who is sent the link."""
+        order = get_object_or_404(Order.objects.select_related("customer"), pk=object_id)
+        page = redirect(reverse("admin:orders_order_change", args=[order.pk]))
+        try:
+            if request.method == "POST":
+                placed = drafting.place(order, actor=_who(request))
+                sent = placed.invoice is not None and letters.is_to_be_paid(placed.invoice)
+                done = _("Заказ оформлен, ссылка на оплату отправлена") if sent else _("Заказ оформлен")
+                messages.success(request, done)
+                return page
+            total = drafting.total(order)
+        except Refused as refusal:
+            messages.error(request, str(refusal.message))
+            return page
+        notes = [f"{one.position}. {one.name} × {one.quantity}: {one.money}" for one in order.items.all()]
+        notes.append(str(_("К оплате сейчас: {total}").format(total=total)))
+        to = order.customer.email or order.customer.phone
+        if total.amount and to:
+            notes.append(str(_("Ссылка на оплату уйдёт: {to}").format(to=to)))
+        title = _("Оформить заказ")
+        return console.form_page(self, request, forms.Form(), title, notes=notes, press=_("Оформить"))
+
+    def _draft(self, request: Any, draft: Order | None, title: Any) -> HttpResponse:
+        known = None
+        wanted = request.GET.get("customer", "")
+        if draft is None and wanted:
+            known = get_object_or_404(Customer, pk=_uuid(wanted), erased_at=None)
+        form = DraftForm(request.POST or None, draft=draft, customer=known)
+        if request.method == "POST" and form.is_valid():
+            given = {
+                "items": form.items(),
+                "promo_code": form.cleaned_data["promo_code"],
+                "actor": _who(request),
+            }
+            try:
+                made = drafting.save(customer=form.who(), draft=draft, **given)
+            except Refused as refusal:
+                form.add_error(None, str(refusal.message))
+            else:
+                messages.success(request, _("Черновик сохранён: проверьте сумму и оформите"))
+                return redirect(reverse("admin:orders_order_change", args=[made.pk]))
+        about = str(form.customer) if form.customer is not None else ""
+        press = _("Сохранить черновик")
+        return console.form_page(self, request, form, title, about=about, press=press)
+
+
+@action(description=_("Новый заказ"), url_path="new-order", permissions=["view"])
+def order_for_customer(self: Any, request: Any, object_id: UUID) -> HttpResponse:
+    """Begins an order for this customer."""
+    if not request.rights.may("manager", "support"):
+        raise PermissionDenied
+    person = get_object_or_404(Customer, pk=object_id)
+    return redirect(f"{reverse('admin:orders_order_add')}?customer={person.pk}")
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _who(request: Any) -> str:
+    return str(request.user.get_username())

@@ -1,0 +1,161 @@
+"""Many orders placed in one batch: checked one by one, written and numbered together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.accounts import customers
+from apps.billing.models import Collection
+from apps.catalog.models import OfferQuerySet
+from apps.core import bulk, clock, faults, gather
+from apps.core.errors import Refused
+from apps.core.tenancy import current_partner
+from apps.orders import placing, rules
+from apps.orders.models import Order
+from apps.orders.placing import How, Wanted
+from apps.orders.quoting import Quoted
+from apps.policies import numbering
+
+CHUNK = 200
+"""So many at most are placed in one transaction: others who number documents wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One order of many: for whom (as `customers.find_or_register` takes them) and what."""
+
+    person: Mapping[str, str]
+    wanted: Wanted
+    request_key: str
+    scheduled_at: datetime | None = None
+    return_url: str = ""
+
+
+def place_each(
+    asked: Sequence[Asked],
+    *,
+    actor: str = "",
+    sold: OfferQuerySet | None = None,
+    channel_id: UUID | None = None,
+    channel_code: str = "",
+) -> list[Order | Refused]:
+    """Places what can be placed: by place, the order or why there is none. Outside any transaction.
+
+    Together where that goes, else each by itself; what was placed under its `request_key` before is given again.
+    """
+    common: dict[str, Any] = {
+        "actor": actor,
+        "sold": sold,
+        "channel_id": channel_id,
+        "channel_code": channel_code,
+    }
+    done: dict[int, Order | Refused] = {}
+
+    def together(numbers: Sequence[int]) -> None:
+        done.update(zip(numbers, place([asked[one] for one in numbers], **common), strict=True))
+
+    def alone(number: int) -> None:
+        try:
+            done[number] = _alone(asked[number], common)
+        except Refused as refusal:
+            done[number] = refusal
+
+    keys = bulk.these("text", {one.request_key for one in asked if one.request_key})
+    known = set(Order.objects.filter(request_key__in=keys).values_list("request_key", flat=True))
+    fresh = [number for number, one in enumerate(asked) if one.request_key not in known]
+    for start in range(0, len(fresh), CHUNK):
+        gather.halved(fresh[start : start + CHUNK], together, alone)
+    for number in range(len(asked)):
+        if number not in done:
+            alone(number)
+    return [done[number] for number in range(len(asked))]
+
+
+def _alone(one: Asked, common: Mapping[str, Any]) -> Order:
+    # A refused order registers nobody.
+    with transaction.atomic():
+        customer, _is_new = customers.find_or_register(**one.person, verified=True)
+        return placing.place_order(
+            customer=customer,
+            offer=one.wanted.offer,
+            quantity=one.wanted.quantity,
+            expected_price=one.wanted.expected_price,
+            answers=one.wanted.answers,
+            return_url=one.return_url,
+            request_key=one.request_key,
+            scheduled_at=one.scheduled_at,
+            **common,
+        )
+
+
+def place(
+    asked: Sequence[Asked],
+    *,
+    actor: str = "",
+    sold: OfferQuerySet | None = None,
+    channel_id: UUID | None = None,
+    channel_code: str = "",
+) -> list[Order]:
+    """Places all of them, in the caller's transaction and batch (`gather.halved`), or raises and none is placed.
+
+    Each as `placing.place_order` would, in the order given. Only what the partner collects for, without a trial, and
+    what is for later; the rest raises gather.Apart and is placed by itself, as is who has to be looked at by themselves
+    (`customers.find_or_register_many`). Raises Refused as `place_order`.
+    """
+    people = customers.find_or_register_many([one.person for one in asked])
+    rules.read_owned(people)
+    orders = [
+        Order(
+            customer=customer,
+            legal_entity_id=current_partner().legal_entity_id,
+            channel_id=channel_id,
+            channel_code=channel_code,
+            request_key=one.request_key,
+            actor=actor,
+            created_at=clock.now(),
+            scheduled_at=one.scheduled_at,
+        )
+        for one, customer in zip(asked, people, strict=True)
+    ]
+    now = {
+        order.pk: _prepared(order, one.wanted, How(sold=sold))
+        for order, one in zip(orders, asked, strict=True)
+        if order.scheduled_at is None
+    }
+    # Before the numbers, as everybody does: whoever sells a version first locks it.
+    placing.mark_sold([one for quoted in now.values() for one in quoted])
+    _reserve("invoice", len(now))
+    _reserve("order", len(orders))
+    for order, one in zip(orders, asked, strict=True):
+        if order.pk in now:
+            placing.sell(order, now[order.pk], How(sold=sold), None)
+        else:
+            placing.accept(order, [one.wanted], How(sold=sold, return_url=one.return_url))
+        faults.at("orders.placed-among-many")
+    if not numbering.all_are_used():
+        raise gather.Apart("Numbers are left")
+    return orders
+
+
+def _prepared(order: Order, wanted: Wanted, how: How) -> list[Quoted]:
+    quoted, _parent = placing.prepare(order, [wanted], how)
+    for one in quoted:
+        begun = one.item.subscription
+        if begun is None or begun.collection != Collection.PARTNER_REPORTS or begun.trial_days:
+            raise gather.Apart("It is paid, or tried, by itself")
+    return quoted
+
+
+def _reserve(kind: str, count: int) -> None:
+    partner = current_partner()
+    numbering.reserve(
+        kind,
+        legal_entity_id=partner.legal_entity_id,
+        partner_id=partner.pk,
+        year=clock.today().year,
+        count=count,
+    )

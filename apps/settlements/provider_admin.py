@@ -1,0 +1,255 @@
+"""Console: days of providers beside what was charged, their differences, and what was decided about each."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q, Sum
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import RangeDateFilter
+from unfold.decorators import action, display
+from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminSingleDateWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
+
+from apps.connectors.base import ConnectorError
+from apps.core import console, links
+from apps.core.errors import Refused
+from apps.core.money import Money
+from apps.providers.models import Provider
+from apps.providers.portal import listing
+from apps.settlements import provider_days
+from apps.settlements.admin import OPERATOR, FinancePages
+from apps.settlements.provider_models import ProviderDay, ProviderDifference
+
+
+class DayForm(forms.Form):
+    """Which day of which provider, and its list where it has sent one."""
+
+    provider = forms.ModelChoiceField(
+        label=_("Поставщик"),
+        queryset=Provider.objects.filter(is_archived=False),
+        widget=UnfoldAdminSelectWidget,
+    )
+    day = forms.DateField(label=_("День"), widget=UnfoldAdminSingleDateWidget)
+    is_test = forms.BooleanField(label=_("Песочница"), required=False, widget=UnfoldBooleanSwitchWidget)
+    file = forms.FileField(
+        label=_("Список услуг поставщика, CSV или XLSX"),
+        required=False,
+        help_text=_(
+            "Колонки: услуга (номер услуги или запроса) и, если есть, стоимость. Без файла поставщик спрашивается "
+            "по API, где это возможно, иначе сверяются наши данные"
+        ),
+        widget=UnfoldAdminFileFieldWidget,
+    )
+
+
+class NoteForm(forms.Form):
+    """What was decided."""
+
+    note = forms.CharField(label=_("Что решили и почему"), max_length=200, widget=UnfoldAdminTextInputWidget)
+
+
+class DifferenceInline(console.ReadOnlyInline):
+    """What does not agree."""
+
+    model = ProviderDifference
+    view_roles = ("finance",)
+    fields = ("kind", "shown_service", "partner", "shown_amount", "decision")
+    readonly_fields = ("shown_service", "shown_amount", "decision")
+
+    @display(description=_("услуга"))
+    def shown_service(self, row: ProviderDifference) -> SafeString | str:
+        if row.partner is None or row.service_id is None:
+            return str(row.named)
+        return links.linked(row.named, links.to("orders.Service", row.service_id, slug=row.partner.slug))
+
+    @display(description=_("сумма"))
+    def shown_amount(self, row: ProviderDifference) -> str:
+        return str(row.money)
+
+    @display(description=_("решение"))
+    def decision(self, row: ProviderDifference) -> SafeString | str:
+        if row.explained_at is not None:
+            return f"{row.note} ({row.explained_by})"
+        if row.day.state == ProviderDay.State.CLOSED:
+            return "—"
+        return links.linked(_("Решить"), reverse("admin:settlements_providerday_decide", args=[row.pk]))
+
+
+@console.register(ProviderDay, sites=OPERATOR)
+class ProviderDayAdmin(FinancePages):
+    """A day a line; what differs stands on its page."""
+
+    list_display = (
+        "shown_day",
+        "provider",
+        "shown_state",
+        "source",
+        "charged",
+        "provisioned",
+        "matched",
+        "differing",
+        "shown_lost",
+        "shown_free",
+    )
+    list_filter = ("state", "provider", "source", "is_test", ("day", RangeDateFilter))
+    list_filter_submit = True
+    list_select_related = ("provider",)
+    list_display_links = ("shown_day",)
+    fields = (
+        ("provider", "day", "is_test"),
+        ("state", "source", "file"),
+        ("charged", "provisioned", "matched"),
+        ("shown_lost", "shown_free"),
+        "checked_at",
+        ("closed_by", "closed_at"),
+    )
+    readonly_fields = ("shown_lost", "shown_free")
+    inlines = (DifferenceInline,)
+    actions_detail = ("check_again", "close_day")
+    empty_hint = _(
+        "Нажмите «Добавить»: выберите поставщика и день; каждое утро вчерашний день сверяется сам."
+    )
+
+    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
+        return bool(request.rights.may("finance"))
+
+    def has_open_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Finance acts on a day until it is closed."""
+        closed = ProviderDay.objects.filter(pk=object_id, state=ProviderDay.State.CLOSED)
+        return bool(request.rights.may("finance")) and not (object_id and closed.exists())
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        kinds = ProviderDifference.Kind
+        lost = Q(differences__kind=kinds.NOT_PROVISIONED)
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                left=Count("differences", filter=Q(differences__explained_at=None)),
+                lost=Sum("differences__amount", filter=lost),
+                free=Sum("differences__amount", filter=Q(differences__id__isnull=False) & ~lost),
+            )
+        )
+
+    def get_urls(self) -> list[Any]:
+        from django.urls import path
+
+        view = self.admin_site.admin_view(self.decide_view)
+        own = path("decide/<uuid:difference_id>/", view, name="settlements_providerday_decide")
+        return [own, *super().get_urls()]
+
+    @display(description=_("день"), ordering="day")
+    def shown_day(self, row: ProviderDay) -> str:
+        return f"{row.day:%d.%m.%Y}"
+
+    @display(description=_("состояние"), label={"open": "warning", "closed": "success"})
+    def shown_state(self, row: ProviderDay) -> tuple[str, Any]:
+        return console.Label(row.state, row.get_state_display())
+
+    @display(description=_("осталось решить"), ordering="left")
+    def differing(self, row: Any) -> int:
+        return int(row.left)
+
+    @display(description=_("оплачено, не подключено"), ordering="lost")
+    def shown_lost(self, row: Any) -> str:
+        return str(Money(row.lost or Decimal("0.00"), row.currency))
+
+    @display(description=_("подключено, не оплачено"), ordering="free")
+    def shown_free(self, row: Any) -> str:
+        return str(Money(row.free or Decimal("0.00"), row.currency))
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = DayForm(*((request.POST, request.FILES) if request.method == "POST" else ()))
+        if request.method == "POST" and form.is_valid():
+            given = form.cleaned_data
+            row = self._check(request, form, **given)
+            if row is not None:
+                return redirect("admin:settlements_providerday_change", row.pk)
+        return console.form_page(self, request, form, _("Сверить день поставщика"), press=_("Сверить"))
+
+    def _check(
+        self,
+        request: HttpRequest,
+        form: Any,
+        *,
+        provider: Provider,
+        day: Any,
+        is_test: bool,
+        file: Any = None,
+    ) -> ProviderDay | None:
+        actor = request.user.get_username()
+        try:
+            if file is not None:
+                listing.load(
+                    provider=provider,
+                    day=day,
+                    name=file.name,
+                    content=file.read(),
+                    actor=actor,
+                    is_test=is_test,
+                )
+            return provider_days.check(provider, day, is_test=is_test, actor=actor)
+        except Refused as refused:
+            if form is not None:
+                form.add_error("file" if refused.code == "bad_file" else "day", str(refused.message))
+            else:
+                messages.error(request, str(refused.message))
+        except ConnectorError as error:
+            messages.error(request, _("Поставщик не ответил: %s") % error)
+        return None
+
+    @action(description=_("Сверить заново"), url_path="check", permissions=["open"])
+    def check_again(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        row = get_object_or_404(ProviderDay.objects.select_related("provider"), pk=object_id)
+        if request.method != "POST":
+            title = _("Сверить заново")
+            return console.form_page(self, request, forms.Form(), title, press=title)
+        if self._check(request, None, provider=row.provider, day=row.day, is_test=row.is_test):
+            messages.success(request, _("Сверено"))
+        return redirect("admin:settlements_providerday_change", object_id)
+
+    @action(description=_("Закрыть день"), url_path="close", permissions=["open"])
+    def close_day(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        row = get_object_or_404(ProviderDay, pk=object_id)
+        if request.method != "POST":
+            notes = [_("После этого день больше не сверяется и не меняется.")]
+            title = _("Закрыть день")
+            return console.form_page(self, request, forms.Form(), title, notes=notes, press=title)
+        try:
+            provider_days.close(row.pk, actor=request.user.get_username())
+        except Refused as refused:
+            messages.error(request, str(refused.message))
+        else:
+            messages.success(request, _("День закрыт"))
+        return redirect("admin:settlements_providerday_change", object_id)
+
+    def decide_view(self, request: Any, difference_id: UUID) -> HttpResponse:
+        """What is done about one difference."""
+        one = get_object_or_404(ProviderDifference.objects.select_related("day"), pk=difference_id)
+        if not request.rights.may("finance"):
+            raise PermissionDenied
+        form = NoteForm(*([request.POST] if request.method == "POST" else []))
+        if request.method == "POST" and form.is_valid():
+            try:
+                note = form.cleaned_data["note"]
+                provider_days.decide(one.pk, note=note, actor=request.user.get_username())
+            except Refused as refused:
+                messages.error(request, str(refused.message))
+            return redirect("admin:settlements_providerday_change", one.day_id)
+        notes = [str(one), str(one.money)]
+        return console.form_page(self, request, form, _("Решить расхождение"), notes=notes)

@@ -1,0 +1,140 @@
+"""Many orders in one request: each is answered for, those that can be go together, whoever dies or repeats."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from apps.accounts.models import Customer
+from apps.channels.models import ApiKey, Channel
+from apps.core import audit, faults, gather
+from apps.orders import placing_many
+from apps.orders.models import Order
+from apps.orders.placing import Wanted
+from tests.orders.shop import Shop
+
+
+@pytest.fixture
+def api(shop: Shop, client_for: Callable[..., Client]) -> Client:
+    _key, text = ApiKey.issue(Channel.objects.get(code="api"), ["orders:read", "orders:write"])
+    return client_for(shop.partner, Authorization=f"Bearer {text}")
+
+
+@pytest.fixture
+def tries(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many orders were tried together, each time."""
+    found: list[int] = []
+    whole = placing_many.place
+
+    def counted(asked: Any, **common: Any) -> list[Order]:
+        found.append(len(asked))
+        return whole(asked, **common)
+
+    monkeypatch.setattr(placing_many, "place", counted)
+    return found
+
+
+def reported(shop: Shop) -> int:
+    offer = shop.offer(price="100.00")
+    offer.payer = "partner_reports"
+    offer.save()
+    return int(offer.pk)
+
+
+def row(offer: int, number: str, **more: Any) -> dict[str, Any]:
+    return {"offer": offer, "customer": {"external_id": number}, **more}
+
+
+def send(api: Client, rows: list[dict[str, Any]], key: str = "") -> Any:
+    headers = {"Idempotency-Key": key} if key else {}
+    return api.post(
+        "/api/v1/orders/bulk/", {"orders": rows}, content_type="application/json", headers=headers
+    )
+
+
+def test_each_is_answered_for_in_its_place(shop: Shop, api: Client, tries: list[int]) -> None:
+    offer, card = reported(shop), shop.offer(price="50.00").pk
+    rows = [row(offer, f"c-{number}") for number in range(6)]
+    rows[2]["offer"] = 999_999
+    rows[3]["expected_price"] = "99.00"
+    rows[4] |= {"offer": card, "return_url": "https://bank.example/thanks"}
+    rows.append(row(offer, "c-0", quantity=3))
+    answer = send(api, rows)
+    assert answer.status_code == 200, answer.content
+    told = answer.json()["orders"]
+    assert [one["problem"] and one["problem"]["code"] for one in told] == [
+        None, None, "offer_closed", "price_changed", None, None, None,
+    ]  # fmt: skip
+    # Who is there twice comes apart, and is one customer all the same.
+    assert told[0]["order"]["customer"] == told[6]["order"]["customer"]
+    assert (told[6]["order"]["total"], tries[0]) == ("300.00", 7)
+    # A refused order registers nobody.
+    assert (Order.objects.count(), Customer.objects.count()) == (5, 4)
+    numbers = sorted(Order.objects.values_list("number", flat=True))
+    assert [int(one[-6:]) for one in numbers] == [1, 2, 3, 4, 5]
+    shop.deliver()
+    states = dict(Order.objects.values_list("pk", "state"))
+    assert sorted(states.values()) == ["completed"] * 4 + ["pending"]
+    assert list(audit.run([shop.partner.pk])) == []
+
+
+def test_many_take_few_statements(shop: Shop) -> None:
+    offer = reported(shop)
+
+    def place(first: int, count: int) -> int:
+        asked = [
+            placing_many.Asked({"external_id": f"s-{number}"}, Wanted(offer), f"key-{number}")
+            for number in range(first, first + count)
+        ]
+        with CaptureQueriesContext(connection) as made:
+            orders = placing_many.place_each(asked)
+        assert all(isinstance(one, Order) for one in orders)
+        return len(made)
+
+    place(0, 2)
+    assert place(10, 3) == place(20, 12)
+    # What known customers have is read for all of them at once.
+    again = [
+        placing_many.Asked({"external_id": f"s-{one}"}, Wanted(offer), f"more-{one}") for one in range(20, 32)
+    ]
+    with CaptureQueriesContext(connection) as made:
+        assert all(isinstance(one, Order) for one in placing_many.place_each(again))
+    assert (len(made) < 40, Order.objects.count()) == (True, 29)
+
+
+def test_a_repeat_places_nothing_twice(shop: Shop, api: Client) -> None:
+    offer = reported(shop)
+    rows = [row(offer, f"r-{number}") for number in range(4)]
+    with faults.crash_at("journal.done-not-kept"), pytest.raises(faults.Crash):
+        send(api, rows, "bulk-1")
+    assert Order.objects.count() == 4
+    places = [
+        placing_many.Asked({"external_id": f"r-{number}"}, Wanted(offer), one.request_key)
+        for number, one in enumerate(Order.objects.order_by("number"))
+    ]
+    again = placing_many.place_each(places)
+    assert [one.pk for one in again if isinstance(one, Order)] == list(
+        Order.objects.order_by("number").values_list("pk", flat=True)
+    )
+    assert Order.objects.count() == 4
+
+
+def test_killed_among_many_none_of_them_is_placed(shop: Shop, api: Client) -> None:
+    offer = reported(shop)
+    rows = [row(offer, f"k-{number}") for number in range(4)]
+    with faults.crash_at("orders.placed-among-many", after=2), pytest.raises(faults.Crash):
+        send(api, rows)
+    assert not gather.is_gathering()
+    assert (Order.objects.count(), Customer.objects.count()) == (0, 0)
+    assert [one["problem"] for one in send(api, rows).json()["orders"]] == [None] * 4
+    assert list(audit.run([shop.partner.pk])) == []
+
+
+def test_what_has_no_form_places_nothing(shop: Shop, api: Client) -> None:
+    good = row(reported(shop), "f-1")
+    for rows in ([], [good, {**good, "quantity": 0}], [good] * 501):
+        assert send(api, rows).status_code == 400
+    assert not Order.objects.exists()

@@ -1,0 +1,167 @@
+"""A provider's day beside ours: charged and not provisioned, provisioned and not charged, decided and closed."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from apps.billing import subscriptions
+from apps.core import audit, clock
+from apps.core.errors import Refused
+from apps.core.models import WorkItem
+from apps.core.tenancy import in_public
+from apps.orders.models import Service
+from apps.providers.portal import listing
+from apps.sandbox.control import Control
+from apps.settlements import provider_days
+from apps.settlements.models import ProviderDay, ProviderDifference
+from tests.orders.fixtures import shop
+from tests.orders.shop import Shop
+from tests.planted import execute, found
+
+__all__ = ["shop"]
+
+
+def listed(shop: Shop, day: date, *rows: str) -> None:
+    content = "\n".join(["услуга;стоимость", *rows]).encode()
+    with in_public():
+        listing.load(
+            provider=shop.provider, day=day, name="день.csv", content=content, actor="provider", is_test=True
+        )
+
+
+def checked(shop: Shop, day: date) -> tuple[ProviderDay, dict[str, Any]]:
+    with in_public():
+        row = provider_days.check(shop.provider, day, is_test=True, actor="finance")
+        return row, {str(one.named): one for one in row.differences.all()}
+
+
+def test_the_providers_list_is_held_against_what_was_charged(shop: Shop) -> None:
+    offer = shop.offer(price="149.00")
+    good, lost, gone = (shop.service(shop.buy(offer)) for _n in range(3))
+    day = clock.today()
+    subscriptions.cancel(gone.subscription, at_period_end=False, actor="test")
+    shop.deliver()
+    strange = "0190a1b2-0000-7000-8000-000000000001"
+    shop.until(day + timedelta(days=2))
+    tomorrow = day + timedelta(days=1)
+    listed(shop, tomorrow, f"{good.request_id};90,00", f"{gone.pk};90,50", f"{strange};5", "что-то;1")
+    row, told = checked(shop, tomorrow)
+    assert {name: (one.kind, one.amount) for name, one in told.items()} == {
+        str(lost.request_id): ("not_provisioned", Decimal("149.00")),
+        str(gone.pk): ("not_charged", Decimal("90.50")),
+        strange: ("unknown", Decimal("5.00")),
+    }
+    assert (row.state, row.charged, row.provisioned, row.matched, row.source) == ("open", 2, 3, 1, "file")
+    assert told[str(lost.request_id)].service_id == lost.pk
+    [item] = WorkItem.objects.filter(kind=ProviderDay.KIND, object_id=row.pk)
+    assert "3" in item.reason
+    with in_public():
+        with pytest.raises(Refused, match="объяснить"):
+            provider_days.close(row.pk, actor="finance")
+        with pytest.raises(Refused, match="Напишите"):
+            provider_days.decide(told[strange].pk, note=" ", actor="finance")
+        provider_days.decide(told[strange].pk, note="Тест поставщика", actor="finance")
+    # Compared anew, a decision about the same stays; what was settled meanwhile is gone.
+    listed(shop, tomorrow, f"{good.request_id};90", f"{lost.pk};90", f"{gone.pk};90,50", f"{strange};5")
+    row, told = checked(shop, tomorrow)
+    assert {name: one.note for name, one in told.items()} == {str(gone.pk): "", strange: "Тест поставщика"}
+    with in_public():
+        provider_days.decide(told[str(gone.pk)].pk, note="Поставщик спишет в акте", actor="finance")
+        row.refresh_from_db()
+        assert (row.state, row.closed_by) == ("closed", "finance")
+        with pytest.raises(Refused, match="закрыт"):
+            provider_days.check(shop.provider, tomorrow, is_test=True)
+    assert not WorkItem.objects.filter(kind=ProviderDay.KIND, object_id=row.pk).exists()
+    assert list(audit.run([shop.partner.pk])) == []
+
+
+def test_a_provider_without_a_list_is_asked_about_each(shop: Shop, provider_sim: Control) -> None:
+    good, lost = (shop.service(shop.buy(shop.offer())) for _n in range(2))
+    Service.objects.filter(pk=lost.pk).update(request_id=lost.pk)
+    row, told = checked(shop, clock.today())
+    assert (row.source, row.matched) == ("asked", 1)
+    assert [(one.kind, one.service_id) for one in told.values()] == [("not_provisioned", lost.pk)]
+    Service.objects.filter(pk=lost.pk).update(request_id=lost.request_id)
+    row, told = checked(shop, clock.today())
+    assert (told, row.state, row.matched) == ({}, "closed", 2)
+    assert good.pk != lost.pk
+
+
+def test_what_staff_give_out_is_held_against_our_own_data_and_closed_by_a_person(shop: Shop) -> None:
+    shop.provider.test_connection = None
+    shop.provider.save()
+    shop.buy(shop.offer(delivery="manual"))
+    with in_public():
+        row = provider_days.check(shop.provider, clock.today(), is_test=True)
+        [one] = row.differences.all()
+        assert (row.source, row.state, one.kind) == ("own", "open", "not_provisioned")
+        provider_days.decide(one.pk, note="Полис оформляется, выдадим завтра", actor="finance")
+        row.refresh_from_db()
+        assert row.state == "open"
+        assert provider_days.close(row.pk, actor="finance").state == "closed"
+
+
+def test_each_morning_looks_at_yesterday_and_says_which_days_nobody_closed(shop: Shop) -> None:
+    with in_public():
+        assert provider_days.plan() >= 0
+        old = ProviderDay.objects.create(
+            provider=shop.provider, day=clock.wall().date() - timedelta(days=7), checked_at=clock.wall()
+        )
+        provider_days.look(UUID(int=shop.provider.pk))
+        days = set(ProviderDay.objects.filter(provider=shop.provider).values_list("day", flat=True))
+    assert days == {old.day, clock.wall().date() - timedelta(days=1)}
+    [item] = WorkItem.objects.filter(kind=ProviderDay.KIND, object_id=old.pk)
+    assert "не сверен" in item.reason
+
+
+def test_a_live_day_does_not_look_at_a_sandbox(shop: Shop) -> None:
+    shop.buy(shop.offer())
+    with in_public():
+        row = provider_days.check(shop.provider, clock.today())
+    assert (row.charged, row.source, list(row.differences.all())) == (0, "own", [])
+
+
+def test_staff_load_a_list_and_decide_in_the_console(shop: Shop, staff_client: Callable[..., Any]) -> None:
+    service = shop.service(shop.buy(shop.offer()))
+    day = clock.today()
+    client = staff_client(role="finance")
+    with in_public():
+        file = SimpleUploadedFile("день.csv", "услуга\n0190a1b2-0000-7000-8000-000000000002".encode())
+        sent = {"provider": shop.provider.pk, "day": f"{day:%d.%m.%Y}", "is_test": "on", "file": file}
+        answer = client.post("/admin/settlements/providerday/add/", sent)
+        assert answer.status_code == 302, answer.content.decode()[:500]
+        page = client.get(answer["Location"]).content.decode()
+        assert str(service.request_id) in page
+        assert "149" in page
+        one = ProviderDifference.objects.get(kind="not_provisioned", service_id=service.pk)
+        decided = client.post(f"/admin/settlements/providerday/decide/{one.pk}/", {"note": "Выяснено"})
+        assert decided.status_code == 302
+        one.refresh_from_db()
+        assert one.note == "Выяснено"
+        assert client.get("/admin/settlements/providerday/").status_code == 200
+        other = staff_client(role="support")
+        assert (
+            other.post(f"/admin/settlements/providerday/decide/{one.pk}/", {"note": "x"}).status_code == 403
+        )
+
+
+CORRUPTIONS = [
+    ("settlements.provider-day-decided", "DELETE FROM core_workitem WHERE kind = 'settlements.ProviderDay'"),
+    (
+        "settlements.provider-day-decided",
+        "UPDATE settlements_providerday SET state = 'closed', closed_at = now()",
+    ),
+]
+
+
+def test_the_auditor_finds_a_day_that_nobody_decides(shop: Shop) -> None:
+    shop.buy(shop.offer())
+    listed(shop, clock.today(), "0190a1b2-0000-7000-8000-000000000003")
+    checked(shop, clock.today())
+    for rule, sql in CORRUPTIONS:
+        assert found(rule, lambda sql=sql: execute(sql)), sql  # type: ignore[misc]
