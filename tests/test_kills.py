@@ -19,7 +19,7 @@ from tests.installation import Installation
 from tests.storm import CHARGES, DOWN_SECONDS, Storm
 
 pytestmark = pytest.mark.slow
-HITS, SPARE = int(os.environ.get("HITS", "4")), 3
+HITS, SPARE = int(os.environ.get("HITS", "2")), 3
 RENEWED = "UPDATE core_due SET due_at = now() WHERE kind = 'billing.renew' AND object_id = '{}'"
 
 

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import connection as database
 from django.db import transaction
 from django.utils.translation import gettext as _
+from psycopg import RawCursor
 
 from apps.connectors.base import Connector, ForgedMessage, Received
 from apps.connectors.models import Connection, GatewayReference, InboundMessage, InboundState
@@ -68,15 +69,15 @@ def store(
         TASK,
     ]
     database.ensure_connection()
-    # Not through Django's cursor, which asks for the search path first.
-    with database.wrap_database_errors, database.connection.cursor() as cursor:
+    # Not through Django's cursor, which asks for the search path first; values go as they are, none is quoted here.
+    with database.wrap_database_errors, RawCursor(database.connection) as cursor:
         cursor.execute(_STORE, values)
-        message_id: UUID = cursor.fetchone()[0]
+        (message_id,) = cursor.fetchall()[0]
     wake.after_commit()
     return message_id
 
 
-_STORE = "SELECT public.connectors_store(%s::bigint, %s::uuid, %s, %s, %s, %s, %s, %s, %s::bytea, %s)"
+_STORE = "SELECT public.connectors_store($1::bigint, $2::uuid, $3, $4, $5, $6, $7, $8, $9::bytea, $10)"
 
 
 def _lock_of(connection_id: int, fingerprint: bytes) -> int:
