@@ -137,6 +137,7 @@ def change(
         subscriptions.drop_change(subscription)
         if when == PERIOD_END:
             _write(subscription, view, reason=reason, actor=actor)
+            _tell(subscription, view.rows[0].pk, actor)
             return Outcome("planned", view.start_date)
         if view.due.amount:
             page = {"return_url": return_url, "instrument": instrument if return_url else ""}
@@ -146,7 +147,13 @@ def change(
             adjusting.draft(subscription, view.priced, credit_applied=view.covered) if view.priced else None
         )
         _apply(subscription, view, invoice, reason=reason, actor=actor)
+        _tell(subscription, view.rows[0].pk, actor)
     return Outcome("applied", view.start_date, invoice)
+
+
+def _tell(subscription: Subscription, source: UUID, actor: str) -> None:
+    """A change was asked for; `source` is the row that it stands by: terms, or what waits for money."""
+    events.publish("billing.ChangeOrdered", subscription.pk, source=str(source), actor=actor)
 
 
 def _look_again(subscription: Subscription, wanted: Wanted, view: Preview) -> Preview:
@@ -424,7 +431,7 @@ def _ask_for_money(
     if subscription.collection != Collection.CHARGE or (method is None and not return_url):
         raise Refused("no_method", _("Нет сохранённого способа оплаты: оплатите изменение на странице"))
     invoice = adjusting.draft(subscription, view.priced, credit_applied=view.covered, method=method)
-    SubscriptionChange.objects.create(
+    asked = SubscriptionChange.objects.create(
         subscription=subscription,
         invoice=invoice,
         offer=wanted.offer,
@@ -438,6 +445,7 @@ def _ask_for_money(
     )
     data = {"tariff_version": wanted.version.pk, "quantity": wanted.quantity, "due": str(view.due.amount)}
     journal.record("subscription.change-asked", subscriptions.KIND, subscription.pk, actor=actor, data=data)
+    _tell(subscription, asked.pk, actor)
     payment = invoices.pay(invoice, method=method, return_url=return_url, instrument=instrument)
     return Outcome("waiting", view.start_date, invoice, payment)
 

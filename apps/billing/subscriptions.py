@@ -381,6 +381,7 @@ def drop_change(subscription: Subscription) -> None:
             link.failed = True
             link.save(update_fields=["failed"])
             payments.call_off(link.payment_id)
+        events.publish("billing.ChangeDropped", subscription.pk, change_id=change.pk)
 
 
 def begin(subscription_id: UUID) -> None:

@@ -13,7 +13,7 @@ from apps.billing.models import LIVE, RUNNING, Invoice, InvoiceLine, InvoiceStat
 from apps.core import audit, clock, search
 from apps.core.models import Delivery, Due, WorkItem
 from apps.core.tenancy import current_partner, current_partner_id
-from apps.orders import entitlements, settled_audits, states, stock_audits  # noqa: F401 - two register themselves
+from apps.orders import entitlements, held_audits, settled_audits, states  # noqa: F401 - two register themselves
 from apps.orders.control import standing
 from apps.orders.models import (
     ENDED_STATES,

@@ -14,7 +14,7 @@ from apps.billing import invoices, subscriptions
 from apps.billing.models import RUNNING, Invoice, InvoiceState, Subscription, SubscriptionState
 from apps.core import clock, events, work
 from apps.core.errors import Refused
-from apps.orders import fulfilment, history, moves, scheduling, services, states
+from apps.orders import changing, fulfilment, history, moves, scheduling, services, states
 from apps.orders.models import (
     ENDED_STATES,
     Fulfilment,
@@ -35,8 +35,11 @@ def cancel(order: Order, *, reason: str = "", actor: str = "", decided: bool = F
     """Asks for an order to be cancelled; gives the order of kind `cancel`, `completed` where it was done at once.
 
     It stays `in_progress`, and the order `assessing_cancellation`, where staff are at work on an item and `decided` is
-    not said. Asked again meanwhile, it is the same one. Raises Refused: `order_closed`, `order_delivered`.
+    not said. Asked again meanwhile, it is the same one. Raises Refused: `order_closed`, `order_delivered`,
+    and `nothing_planned` of a change that holds already.
     """
+    if order.kind == OrderKind.CHANGE:
+        return _change_undone(order, reason, actor)
     with transaction.atomic():
         mine, order = _locked(order)
         asked = order.cancellations.filter(state=_O.IN_PROGRESS).first()
@@ -56,6 +59,15 @@ def cancel(order: Order, *, reason: str = "", actor: str = "", decided: bool = F
         elif order.state != _O.ASSESSING:
             history.change(order, _O.ASSESSING, reason=reason, actor=actor)
             work.open(KIND, order.pk, str(_("Просят отменить заказ {number}")).format(number=order.number))
+    return asked
+
+
+def _change_undone(order: Order, reason: str, actor: str) -> Order:
+    """Today's terms go on."""
+    with transaction.atomic():
+        changing.cancel(order, actor=actor)
+        asked = _asked(order, reason, actor)
+        _answer(asked, _O.COMPLETED, actor=actor)
     return asked
 
 

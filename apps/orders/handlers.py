@@ -9,6 +9,7 @@ from apps.core.models import Event
 from apps.core.tenancy import current_partner_id
 from apps.orders import (  # noqa: F401 - three register themselves
     bulk_orders,
+    changing,
     deciding,
     evidence,
     fitting,
@@ -56,11 +57,23 @@ def cancel_what_was_not_paid(event: Event) -> None:
 @events.on("billing.SubscriptionEnded")
 def switch_off(event: Event) -> None:
     services.subscription_ended(event.object_id)
+    changing.follow(event.object_id)
 
 
 @events.on("billing.SubscriptionChanged")
 def fit_services(event: Event) -> None:
     fitting.fit(event.object_id)
+    changing.follow(event.object_id)
+
+
+@events.on("billing.ChangeOrdered")
+def write_what_is_changed(event: Event) -> None:
+    changing.ordered(event.object_id, UUID(event.data["source"]), event.data["actor"])
+
+
+@events.on("billing.ChangeDropped")
+def close_what_is_not_changed(event: Event) -> None:
+    changing.follow(event.object_id)
 
 
 @events.on("orders.ServiceToRest")

@@ -191,7 +191,7 @@ def sell(order: Order, quoted: list[Quoted], how: How, parent: Subscription | No
         invoices.mark_paid(invoice)
     elif lead.collection != Collection.CHARGE or (how.by_link and not lead.trial_days):
         collecting.begin(lead, invoice)
-    _number(order)
+    number(order)
     faults.at("orders.placed-not-committed")
 
 
@@ -216,7 +216,7 @@ def accept(order: Order, wanted: Sequence[Wanted], how: How) -> None:
     _written(order, items, OrderState.PENDING)
     due.schedule(START, order.pk, order.scheduled_at)
     events.publish("orders.OrderPlaced", order.pk, customer_id=order.customer_id, channel_id=order.channel_id)
-    _number(order)
+    number(order)
 
 
 def keep(order: Order, items: Sequence[OrderItem], how: How) -> None:
@@ -369,7 +369,8 @@ def _is_bound_first(subscription: Subscription, version: TariffVersion) -> bool:
     return version.trial_needs_method and subscription.collection == Collection.CHARGE
 
 
-def _number(order: Order) -> None:
+def number(order: Order) -> None:
+    """Gives an order its number, where it has none."""
     if order.number:
         return
     [order.number] = numbering.allot(

@@ -24,19 +24,27 @@ def test_an_order_for_a_customer_on_the_phone(page: Any, site: str, shop: Shop) 
     shield = named(shop.offer(price="1290.00", keys=5, delivery="key"), "Антивирус «Щит» на 3 устройства")
     cinema = named(shop.offer(price="399.00"), "Кинотеатр «Экран»")
     enter(page, site)
-    page.goto(f"{site}/admin/orders/order/add/")
+    console = f"{site}/p/{shop.partner.slug}/admin/orders/order"
+    page.goto(f"{console}/add/")
     page.get_by_label("Клиент: почта или телефон").fill("petr@example.ru")
     page.get_by_label("Имя").fill("Пётр Кузнецов")
     page.locator("[name=offer_1]").select_option(str(shield.pk))
     page.locator("[name=quantity_1]").fill("2")
     page.locator("[name=offer_2]").select_option(str(cinema.pk))
-    keep(page, "draft")
+    for name, size, dark in (
+        ("phone-dark", (390, 844), True),
+        ("phone", (390, 844), False),
+        ("", (1440, 900), False),
+    ):
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        keep(page, f"draft-{name or 'desktop'}")
     page.get_by_role("button", name="Сохранить черновик").click()
     expect(page.get_by_text("Черновик сохранён").first).to_be_visible()
     keep(page, "draft-saved")
     with in_partner(shop.partner):
         order = Order.objects.get()
-    page.goto(f"{site}/admin/orders/order/{order.pk}/place-draft/")
+    page.goto(f"{console}/{order.pk}/place-draft/")
     expect(page.get_by_text("К оплате сейчас")).to_be_visible()
     keep(page, "draft-place")
     page.get_by_role("button", name="Оформить").click()
