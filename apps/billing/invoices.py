@@ -135,11 +135,11 @@ def draft_of(
         channel_id=subscription.channel_id,
         channel_code=subscription.channel_code,
     )
-    # Before it: in a batch it is issued by the time it is written, and takes no line any more.
     for line in lines:
         line.invoice = invoice
-        gather.insert(line)
-    gather.insert(invoice)
+    # In a batch it comes last: it is issued by the time it is written, and takes no line any more.
+    for one in [*lines, invoice] if gather.is_inserting() else [invoice, *lines]:
+        gather.insert(one)
     if gather.is_unwritten(invoice):
         _remember(invoice, lines)
     return invoice

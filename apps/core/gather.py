@@ -97,6 +97,11 @@ def flush(*only: Write) -> None:
         wanted[0](rows.pop(wanted[0]))
 
 
+def is_inserting() -> bool:
+    """Whether new rows too are written at the end of a batch."""
+    return _current.batch is not None and _current.batch.inserts
+
+
 def insert(one: models.Model) -> None:
     """Writes a new row, whose key is known, at once; with the others of its model at the end of a batch that `inserts`.
 
@@ -111,7 +116,7 @@ def insert(one: models.Model) -> None:
 
 def insert_many(rows: Sequence[models.Model]) -> None:
     """`insert` of several rows of one model: in one statement, where it is at once."""
-    if _current.batch is None or not _current.batch.inserts:
+    if not is_inserting():
         type(rows[0])._default_manager.bulk_create(rows)
         return
     for one in rows:

@@ -1,7 +1,7 @@
 """A simulated month over four gateways: exactly the discrepancies that were planted are found, and no others."""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -43,7 +43,8 @@ def month(shop: Shop, operator: LegalEntity, rule: FiscalRule, request: Any) -> 
     account = f"4070281040000{shop.partner.pk:07d}"
     LegalEntity.objects.filter(pk=operator.pk).update(account=account)
     operator.refresh_from_db()
-    made = Month(shop, operator, account, {}, clock.today())
+    # Its first evening is still to come, whatever the hour.
+    made = Month(shop, operator, account, {}, clock.today() + timedelta(days=1))
     # Only these four: the shop's own, and those that other tests have left.
     others = Connection.objects.filter(kind="payment", is_test=True, is_enabled=True)
     names = list(others.exclude(partner=shop.partner).values_list("pk", flat=True))
