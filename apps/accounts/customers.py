@@ -99,6 +99,8 @@ def _held_or_new(
     first = found[0]
     if first is None or any(one is not first for one in found) or (name.strip() and not first.name):
         raise gather.Apart("Somebody is known by another contact, or to be completed")
+    if _is_anothers_by_now(first, known):
+        raise gather.Apart("A phone that may be somebody else's by now")
     return first
 
 
