@@ -257,6 +257,8 @@ CONNECTORS = [
     "apps.notifications.sms_aero.SmsAero",
     "apps.callcenters.incoming.IncomingCalls",
 ]
+# A phone that its customer has not proven for so long may be somebody else's, and opens nothing of theirs.
+PHONE_PROOF_MONTHS = env.number("ARMOR_PHONE_PROOF_MONTHS", 12)
 # Simulators live on loopback; elsewhere a connection never calls a private address.
 ALLOW_PRIVATE_ADDRESSES = env.flag("ARMOR_ALLOW_PRIVATE_ADDRESSES", not PRODUCTION)
 SANDBOX_URLS = {

@@ -1,5 +1,6 @@
 """Console: customers of one partner."""
 
+from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -13,14 +14,17 @@ from unfold.decorators import action, display
 from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
     UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
 )
 
-from apps.accounts import companies, contacts, customers
+from apps.accounts import companies, contact_change, contacts, customers, recycled
 from apps.accounts.models import Company, Customer
-from apps.core import console
+from apps.core import console, throttle
 from apps.core.errors import Refused
+
+PASSWORDS = throttle.Limit("accounts.staff-password", 10, timedelta(minutes=15))
 
 
 class CompanyInline(console.ReadOnlyInline):
@@ -51,6 +55,37 @@ class CompanyForm(forms.ModelForm):
             self.add_error(name or None, reason)
 
 
+class ContactForm(forms.Form):
+    """The new contact, why, and the password of who does it."""
+
+    contact = forms.CharField(
+        label=_("Новый телефон или почта"), max_length=254, widget=UnfoldAdminTextInputWidget
+    )
+    reason = forms.CharField(
+        label=_("Почему без подтверждения старым"), max_length=200, widget=UnfoldAdminTextInputWidget
+    )
+    password = forms.CharField(label=_("Ваш пароль"), widget=UnfoldAdminPasswordWidget)
+    code = forms.CharField(
+        label=_("Код с нового контакта"), required=False, max_length=12, widget=UnfoldAdminTextInputWidget
+    )
+
+    def __init__(self, user: Any, *args: Any) -> None:
+        super().__init__(*args)
+        self.user = user
+
+    def clean_password(self) -> str:
+        password = str(self.cleaned_data["password"])
+        try:
+            throttle.take(
+                [(PASSWORDS, str(self.user.pk))], code="too_many_sign_ins", message=contact_change.TOO_MANY
+            )
+        except Refused as refused:
+            raise forms.ValidationError(str(refused.message)) from refused
+        if not self.user.check_password(password):
+            raise forms.ValidationError(_("Пароль не подошёл"))
+        return password
+
+
 @console.register(Customer, sites=(console.partner_site,))
 class CustomerAdmin(console.ReadOnlyAdmin):
     """Looked up by phone, e-mail, name or the partner's own id; erased on demand."""
@@ -61,13 +96,15 @@ class CustomerAdmin(console.ReadOnlyAdmin):
         "language",
         ("company", admin.EmptyFieldListFilter),
     )
-    search_fields = ("name", "email", "external_id", "company__inn", "company__name")
+    search_fields = ("name", "email", "external_id", "former_phone", "company__inn", "company__name")
     search_help_text = _("Имя, телефон, почта, номер у партнёра, ИНН или название организации")
     inlines: tuple[Any, ...] = (CompanyInline,)
-    actions_detail = ("set_company",)
+    actions_detail = ("set_company", "change_contact", "phone_gone")
     fields = (
         "name",
         "phone",
+        "phone_proved_at",
+        "former_phone",
         "email",
         "external_id",
         "language",
@@ -117,6 +154,44 @@ class CustomerAdmin(console.ReadOnlyAdmin):
                 messages.success(request, _("Реквизиты сохранены: новые документы будут с ними"))
                 return redirect("admin:accounts_customer_change", customer.pk)
         return console.form_page(self, request, form, _("Реквизиты организации"))
+
+    @action(description=_("Сменить телефон или почту"), url_path="contact", permissions=["company"])
+    def change_contact(self, request: Any, object_id: Any) -> HttpResponse:
+        """For who has lost the old one: the code goes to the new one, the reason and the password are staff's."""
+        customer = get_object_or_404(Customer, pk=object_id)
+        form = ContactForm(request.user, request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            given = form.cleaned_data
+            try:
+                if not given["code"]:
+                    contact_change.begin_by_staff(customer, given["contact"])
+                    messages.info(request, _("Код отправлен на новый контакт: спросите его у клиента"))
+                    return console.form_page(self, request, form, _("Сменить телефон или почту"))
+                contact_change.finish_by_staff(
+                    customer,
+                    given["contact"],
+                    code=given["code"],
+                    reason=given["reason"],
+                    actor=request.user.get_username(),
+                )
+            except Refused as refused:
+                form.add_error(None, str(refused.message))
+            else:
+                messages.success(request, _("Контакт изменён, клиент везде вышел из кабинета"))
+                return redirect("admin:accounts_customer_change", customer.pk)
+        notes = [_("Сначала без кода: он уйдёт на новый телефон или почту. Потом введите его.")]
+        return console.form_page(self, request, form, _("Сменить телефон или почту"), notes=notes)
+
+    @action(description=_("Номер больше не его"), url_path="phone-gone", permissions=["company"])
+    def phone_gone(self, request: Any, object_id: Any) -> HttpResponse:
+        """The number was given to somebody else: it opens nothing of this customer's from now on."""
+        customer = get_object_or_404(Customer, pk=object_id)
+        if request.method == "POST":
+            recycled.reassigned(customer.phone, actor=request.user.get_username())
+            messages.success(request, _("Номер снят, услуги остались у клиента"))
+            return redirect("admin:accounts_customer_change", customer.pk)
+        notes = [_("Услуги остаются у клиента. По этому номеру он больше не войдёт.")]
+        return console.form_page(self, request, forms.Form(), _("Номер больше не его"), notes=notes)
 
     def has_company_permission(self, request: Any, object_id: Any = None) -> bool:
         """Whoever may change what documents say."""

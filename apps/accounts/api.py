@@ -8,11 +8,12 @@ from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import BaseRouter
 
-from apps.accounts import companies, contacts, customers
+from apps.accounts import companies, contacts, customers, recycled
 from apps.accounts.models import ActSchedule, Company, Customer, Language
 from apps.journal.api import idempotent
 
@@ -77,6 +78,18 @@ class CustomerSerializer(serializers.ModelSerializer[Customer]):
         model = Customer
         fields = ("id", *ANNA, "wants_documents", "company", "created_at", "erased_at")
         read_only_fields = ("id", "created_at", "erased_at")
+
+
+class PhoneSerializer(serializers.Serializer[Any]):
+    """A number."""
+
+    phone = serializers.CharField(max_length=40)
+
+
+class ReleasedSerializer(serializers.Serializer[Any]):
+    """Whether anything was changed."""
+
+    changed = serializers.BooleanField()
 
 
 class CustomerFilter(filters.FilterSet):
@@ -172,6 +185,24 @@ class CustomerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
             if company:
                 companies.set_company(customer, actor=_actor(request), **company)
         return Response(self.get_serializer(self.get_queryset().get(pk=customer.pk)).data)
+
+    @extend_schema(
+        summary=_("Номер отдан другому абоненту"),
+        description=_(
+            "Сообщает оператор связи: номер больше не открывает услуги прежнего владельца, они остаются у него. "
+            "Повторять можно. changed: был ли такой клиент."
+        ),
+        request=PhoneSerializer,
+        responses={200: ReleasedSerializer},
+        filters=False,
+    )
+    @action(detail=False, methods=["post"], url_path="phone-reassigned", pagination_class=None)
+    def phone_reassigned(self, request: Request) -> Response:
+        given = PhoneSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        phone = contacts.phone(given.validated_data["phone"])
+        former = recycled.reassigned(phone, actor=_actor(request))
+        return Response({"changed": former is not None})
 
     def _given(self, request: Request) -> dict[str, Any]:
         given = self.get_serializer(data=request.data, partial=True)

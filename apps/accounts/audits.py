@@ -14,7 +14,11 @@ from apps.core.tenancy import current_partner
 def erased_is_gone() -> Iterator[str]:
     """An erased customer has no contact, name, sign-in or search key left."""
     for customer in Customer.objects.exclude(erased_at=None).iterator():
-        left = [name for name in ("phone", "email", "external_id", "name") if getattr(customer, name)]
+        left = [
+            name
+            for name in ("phone", "email", "external_id", "name", "former_phone")
+            if getattr(customer, name)
+        ]
         if customer.sessions.exists():
             left.append("session")
         if customer.is_company:

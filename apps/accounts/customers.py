@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal, notifications
-from apps.accounts import contacts
+from apps.accounts import contacts, recycled
 from apps.accounts.models import Company, Customer, CustomerSession, Language
 from apps.core import bulk, clock, events, gather, search
 from apps.core.errors import Refused
@@ -55,6 +55,8 @@ def find_or_register(
         try:
             with transaction.atomic():
                 customer = _find(known)
+                if customer is not None and _is_anothers_by_now(customer, known):
+                    known, customer = _without_phone(customer, known, verified=verified), None
                 if customer is None:
                     return _create(known, name=name, language=language), True
                 return (_complete(customer, known, name) if verified else customer), False
@@ -97,6 +99,8 @@ def _held_or_new(
     first = found[0]
     if first is None or any(one is not first for one in found) or (name.strip() and not first.name):
         raise gather.Apart("Somebody is known by another contact, or to be completed")
+    if _is_anothers_by_now(first, known):
+        raise gather.Apart("A phone that may be somebody else's by now")
     return first
 
 
@@ -113,6 +117,14 @@ def update(customer: Customer, *, actor: str, **changes: Any) -> Customer:
     try:
         with transaction.atomic():
             customer = locked(customer)
+            if changes.get("phone") and changes["phone"] != customer.phone:
+                # By the word of the partner's own system, which knows its customers.
+                customer.phone_proved_at, customer.former_phone = clock.wall(), ""
+            if any(
+                field in changes and changes[field] != getattr(customer, field)
+                for field in ("phone", "email")
+            ):
+                CustomerSession.objects.filter(customer=customer).delete()
             for field, value in changes.items():
                 setattr(customer, field, value.strip() if isinstance(value, str) else value)
             if not any(getattr(customer, field) for field in CONTACTS):
@@ -132,8 +144,9 @@ def erase(customer: Customer, *, actor: str = "") -> Customer:
         customer = locked(customer, or_erased=True)
         if customer.erased_at:
             return customer
-        for field in (*CONTACTS, "name"):
+        for field in (*CONTACTS, "name", "former_phone"):
             setattr(customer, field, "")
+        customer.phone_proved_at = None
         customer.erased_at = clock.now()
         customer.save()
         CustomerSession.objects.filter(customer=customer).delete()
@@ -168,6 +181,60 @@ def _find(known: dict[str, str]) -> Customer | None:
     return found[0] if found else None
 
 
+def _is_anothers_by_now(customer: Customer, known: dict[str, str]) -> bool:
+    """Found by nothing but a phone that may have been given to somebody else since."""
+    if customer.phone != known.get("phone") or not recycled.is_stale(customer):
+        return False
+    return not any(
+        known.get(field) == getattr(customer, field) for field in ("email", "external_id") if known.get(field)
+    )
+
+
+def _without_phone(customer: Customer, known: dict[str, str], *, verified: bool) -> dict[str, str]:
+    """What a new customer is registered by. Who is vouched for takes the number; who typed it has to prove it first:
+    else anybody could take a number from its owner by typing it. Raises Refused `phone_unproved`."""
+    if verified:
+        recycled.release(customer.phone, actor="", reason="stale")
+        return known
+    others = {field: value for field, value in known.items() if field != "phone"}
+    if not others:
+        raise Refused(
+            "phone_unproved",
+            _("Этот номер давно не подтверждали. Войдите по коду из СМС или укажите почту"),
+        )
+    return others
+
+
+def with_phone(phone: str, *, language: str = Language.RUSSIAN) -> Customer:
+    """Who has just proven a phone that was not theirs till now: a new customer, and the former one's no more."""
+    with transaction.atomic():
+        recycled.release(phone, actor="customer", reason="stale")
+        return _create({"phone": phone}, name="", language=language)
+
+
+def move_contact(customer: Customer, field: str, value: str, *, actor: str, reason: str = "") -> Customer:
+    """Gives a customer a phone or e-mail that was proven theirs; signed-in browsers are signed out.
+
+    A phone is taken from whoever had it: the last proof holds. Raises Refused: `customer_conflict` for an e-mail that
+    is another's, `customer_erased`.
+    """
+    try:
+        with transaction.atomic():
+            customer = locked(customer)
+            if field == "phone":
+                if customer.phone != value:
+                    recycled.release(value, actor=actor, reason="proven")
+                customer.phone_proved_at, customer.former_phone = clock.wall(), ""
+            setattr(customer, field, value)
+            _save(customer)
+            CustomerSession.objects.filter(customer=customer).delete()
+            data = {"fields": [field], "reason": reason} if reason else {"fields": [field]}
+            journal.record("customer.contact-moved", KIND, customer.pk, actor=actor, data=data)
+    except IntegrityError:
+        raise _conflict() from None
+    return customer
+
+
 def _is_somebody_else(customer: Customer, known: dict[str, str]) -> bool:
     """The partner's own id names a person: a different one is a different customer, whatever the phone."""
     return bool(
@@ -191,7 +258,10 @@ def _complete(customer: Customer, known: dict[str, str], name: str) -> Customer:
 
 def _create(known: dict[str, str], *, name: str, language: str) -> Customer:
     language = language if language in Language.values else Language.RUSSIAN
-    customer = Customer(**known, name=name.strip(), language=language, created_at=clock.now())
+    proved_at = clock.wall() if known.get("phone") else None
+    customer = Customer(
+        **known, name=name.strip(), language=language, created_at=clock.now(), phone_proved_at=proved_at
+    )
     gather.insert(customer)
     _index(customer)
     events.publish("accounts.CustomerRegistered", customer.pk)

@@ -16,6 +16,13 @@ class Customer(UUIDModel):
     """Who buys: known by a phone, an e-mail or the partner's own id; each belongs to one customer at most."""
 
     phone = models.CharField(_("телефон"), max_length=16, blank=True)
+    # When it was last shown that the phone is theirs. Numbers are given to others: one that nobody has proven
+    # for long opens nothing of theirs (`recycled`).
+    phone_proved_at = models.DateTimeField(_("телефон подтверждён"), null=True, blank=True)
+    # Somebody else's by now: kept so that staff find whose it was, and used for nothing.
+    former_phone = models.CharField(
+        _("прежний телефон"), max_length=16, blank=True, db_default="", default=""
+    )
     email = models.EmailField(_("почта"), blank=True)
     external_id = models.CharField(_("номер у партнёра"), max_length=100, blank=True)
     name = models.CharField(_("имя"), max_length=200, blank=True)
@@ -35,7 +42,8 @@ class Customer(UUIDModel):
                 "external_id", condition=~Q(external_id=""), name="accounts_customer_external"
             ),
             models.CheckConstraint(
-                condition=~Q(phone="", email="", external_id="") | Q(erased_at__isnull=False),
+                condition=~Q(phone="", email="", external_id="", former_phone="")
+                | Q(erased_at__isnull=False),
                 name="accounts_customer_known",
             ),
         ]

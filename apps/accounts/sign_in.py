@@ -15,7 +15,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from apps import notifications
-from apps.accounts import contacts
+from apps.accounts import contacts, customers, recycled
 from apps.accounts.models import Customer, CustomerSession, SignInCode
 from apps.core import addresses, clock, throttle
 from apps.core.errors import Refused
@@ -137,7 +137,14 @@ def _open_by_code(phone: str, email: str, code: str) -> str | None:
     if is_right and customer is not None:
         sent.used_at = now
     sent.save()
-    return _open(customer) if is_right and customer is not None else None
+    if not is_right or customer is None:
+        return None
+    if phone and recycled.is_stale(customer):
+        # Whoever holds the number today may be another person: the former owner's cabinet stays shut.
+        customer = customers.with_phone(phone, language=customer.language)
+    elif phone:
+        recycled.proved(customer)
+    return _open(customer)
 
 
 def _open(customer: Customer) -> str:

@@ -115,6 +115,8 @@ ACTIONS: dict[str, Any] = {
     "provider-request.approved": _("Поставщик исполнил запрос"),
     "provider-request.failed": _("Поставщик отказал"),
     "provider-request.inquiring": _("Поставщик спрашивает"),
+    "customer.phone-released": _("Номер больше не этого клиента"),
+    "customer.contact-moved": _("Контакт клиента изменён с подтверждением"),
     "provider-day.checked": _("День сверен с поставщиком"),
     "provider-day.decided": _("Решено расхождение с поставщиком"),
     "provider-day.closed": _("День поставщика закрыт"),

@@ -23,6 +23,7 @@ EXPLAINED = {
     "invoice_number": _("номер счёта"),
     "method": _("карта или другой способ оплаты"),
     "code": _("код"),
+    "contact": _("новый телефон или почта, скрыты наполовину"),
     "minutes": _("сколько минут действует код"),
     "reason": _("причина"),
     "pay_url": _("ссылка на оплату"),
@@ -92,6 +93,7 @@ _UNPAID = (
 
 for _type in (
     Type("signin_code", _("Код для входа"), ("code",), ("minutes",), secret=True),
+    Type("contact_code", _("Код для смены контакта"), ("code", "contact"), ("minutes",), secret=True),
     Type(
         "payment_succeeded",
         _("Оплата прошла"),

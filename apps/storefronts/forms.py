@@ -300,3 +300,40 @@ class CodeForm(AccessibleForm):
             attrs={"inputmode": "numeric", "autocomplete": "one-time-code", "autofocus": True}
         ),
     )
+
+
+class NewContactForm(AccessibleForm):
+    """What to change to; where there are two contacts, which of them is to prove who asks."""
+
+    contact = forms.CharField(
+        label=_("Новый телефон или почта"),
+        max_length=254,
+        error_messages={"required": _("Введите телефон или почту.")},
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
+    )
+
+    def __init__(self, known: list[tuple[str, str]], *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if len(known) > 1:
+            self.fields["proof"] = forms.ChoiceField(
+                label=_("Подтвердить кодом с"),
+                required=False,
+                choices=[("", _("того же вида")), *known],
+            )
+
+
+class CodesForm(AccessibleForm):
+    """The codes that came to the new contact and to the old one."""
+
+    new_code = forms.CharField(
+        label=_("Код с нового контакта"),
+        max_length=12,
+        error_messages={"required": _("Введите код.")},
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off", "autofocus": True}),
+    )
+    old_code = forms.CharField(
+        label=_("Код с прежнего контакта"),
+        max_length=12,
+        error_messages={"required": _("Введите код.")},
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+    )

@@ -3,7 +3,17 @@
 from django.urls import path
 from django.views.i18n import set_language
 
-from apps.storefronts.views import cabinet, documents, pay_link, payout, price, purchase, shop, subscription
+from apps.storefronts.views import (
+    cabinet,
+    contacts,
+    documents,
+    pay_link,
+    payout,
+    price,
+    purchase,
+    shop,
+    subscription,
+)
 
 app_name = "storefronts"
 urlpatterns = [
@@ -27,6 +37,8 @@ urlpatterns = [
     path("cabinet/", cabinet.cabinet, name="cabinet"),
     path("cabinet/sign-in/", cabinet.sign_in, name="sign_in"),
     path("cabinet/code/", cabinet.code, name="code"),
+    path("cabinet/contacts/", contacts.change, name="contacts"),
+    path("cabinet/contacts/codes/", contacts.codes, name="contact_codes"),
     path("cabinet/sign-out/", cabinet.sign_out, name="sign_out"),
     path("cabinet/invoices/<uuid:invoice_id>.pdf", cabinet.invoice, name="invoice"),
     path("cabinet/documents/<uuid:document_id>.pdf", documents.document, name="document_pdf"),

@@ -34,6 +34,9 @@ PARTNER: dict[str, Route] = {
     "api/v1/^offers/(?P<pk>[^/.]+)/$": Route("/api/v1/offers/{offer}/", KEY, tells=True),
     "api/v1/^customers/$": Route("/api/v1/customers/", KEY, tells=True),
     "api/v1/^customers/(?P<pk>[^/.]+)/$": Route("/api/v1/customers/{customer}/", KEY, tells=True),
+    "api/v1/^customers/phone-reassigned/$": Route(
+        "/api/v1/customers/phone-reassigned/", KEY, method="post", data={"phone": "+79161119999"}
+    ),
     "api/v1/^orders/$": Route("/api/v1/orders/", KEY, tells=True),
     "api/v1/^questions/$": Route("/api/v1/questions/", KEY, tells=True),
     "api/v1/^questions/(?P<pk>[^/.]+)/$": Route("/api/v1/questions/{asked_service}/", KEY, tells=True),
@@ -260,6 +263,8 @@ PARTNER: dict[str, Route] = {
     "cabinet/": Route("/cabinet/", CUSTOMER, tells=True),
     "cabinet/sign-in/": Route("/cabinet/sign-in/"),
     "cabinet/code/": Route("/cabinet/code/", own=302),
+    "cabinet/contacts/": Route("/cabinet/contacts/", CUSTOMER),
+    "cabinet/contacts/codes/": Route("/cabinet/contacts/codes/", CUSTOMER, own=302),
     "cabinet/sign-out/": Route("/cabinet/sign-out/", own=302, method="post"),
     "cabinet/invoices/<uuid:invoice_id>.pdf": Route("/cabinet/invoices/{invoice}.pdf", CUSTOMER, tells=True),
     # It is paid already.
@@ -368,6 +373,8 @@ COMMON_ADMIN = {
 
 PARTNER_ACTIONS = {
     "accounts/customer/<path:object_id>/company/",
+    "accounts/customer/<path:object_id>/contact/",
+    "accounts/customer/<path:object_id>/phone-gone/",
     "core/workitem/<path:object_id>/take/",
     "core/workitem/<path:object_id>/give-back/",
     "payments/payment/<path:object_id>/refund/",
