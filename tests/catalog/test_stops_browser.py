@@ -38,7 +38,7 @@ def keep(page: Any, name: str) -> None:
 def test_works_are_planned_seen_and_ended(shop: Shop, page: Any, site: str) -> None:
     offer = shop.offer()
     with in_public():
-        Provider.objects.filter(pk=shop.provider.pk).update(name="Щит Лабс")
+        Provider.objects.filter(pk=shop.provider.pk).update(name="Щит Онлайн")
         now = clock.wall()
         given = {"provider": shop.provider, "note": "Перенос базы у поставщика"}
         SalesStop.objects.create(

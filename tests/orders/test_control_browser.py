@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from apps.catalog.models import Offer
 from apps.core import clock
+from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner, in_public
 from apps.orders import fulfilment
 from apps.orders.control import mass
@@ -101,6 +102,10 @@ def test_what_hangs_is_seen_and_retried(
         for _round in range(3):
             shop.deliver()
             shop.hurry()
+    with in_public():
+        # Its sales begin again.
+        while run_once(lanes=False):
+            pass
     page.reload()
     expect(page.locator("[data-rows]")).to_contain_text("запрошено снова")
     keep(page, "deed-done")

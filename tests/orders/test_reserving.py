@@ -146,7 +146,7 @@ def test_two_orders_choose_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch, 
         return place_order(offer=offer, customer=customers.pop(), return_url="https://shop.example/")
 
     customers = [shop.customer(), shop.customer()]
-    done = race(monkeypatch, shop.partner, order, (placing, "_sell"), order)
+    done = race(monkeypatch, shop.partner, order, (placing, "sell"), order)
     if locked:
         assert isinstance(done.first, Order)
         assert isinstance(done.second, Order)

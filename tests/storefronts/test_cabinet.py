@@ -7,12 +7,12 @@ import pytest
 from apps.accounts import customers, sign_in
 from apps.accounts.models import Customer
 from apps.billing.models import Invoice, Subscription
+from apps.catalog.models import Delivery, Product
 from apps.core.tenancy import in_public
 from apps.notifications.models import Message
 from apps.orders.models import Order
 from apps.payments import payments
 from apps.payments.models import PaymentMethod
-from apps.providers.models import ActivationKey
 from tests.storefronts.test_purchase import buy
 
 DECLINED = "5555555555554600"
@@ -130,12 +130,9 @@ def test_a_declined_first_payment_can_be_paid_in_the_cabinet(
 
 
 def test_what_is_paid_and_not_delivered_yet_says_so(shop, client_for, gateway, form_of, deliver, signed_in):
-    def sold_out_meanwhile():
-        with in_public():
-            ActivationKey.objects.filter(pool__sku=shop.offer.tariff.code).delete()
-        deliver()
-
-    buy(client_for(shop.partner), shop.offer, form_of, sold_out_meanwhile, gateway)
+    with in_public():
+        Product.objects.filter(pk=shop.product.pk).update(delivery=Delivery.MANUAL)
+    buy(client_for(shop.partner), shop.offer, form_of, deliver, gateway)
     page = signed_in(shop.partner, Customer.objects.get()).get("/cabinet/").content.decode()
     assert "Активна" in page
     assert "Подключается" in page
