@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl
@@ -49,6 +49,8 @@ class ConnectorError(Exception):
         self.unknown = unknown
         self.code = masking.text(code)
         self.answer: Any = None
+        self.wait: timedelta | None = None
+        """For how long the other side has asked to be left alone, where it did."""
         self.left = True
         """Whether anything may have left this machine; False only where that is certain."""
 

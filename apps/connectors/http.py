@@ -5,6 +5,8 @@ What is asked and answered are httpx's values; what goes over the wire is `wire`
 
 import time
 from collections.abc import Mapping
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -14,8 +16,10 @@ from django.utils.translation import gettext as _
 from apps.connectors import breaker, departures, exchange, wire
 from apps.connectors.base import ConnectorError
 from apps.connectors.models import Connection
+from apps.core import clock
 
 _READING = frozenset({"GET", "HEAD"})
+LONGEST_WAIT = timedelta(hours=1)
 
 
 def request(
@@ -98,4 +102,18 @@ def _judge(answer: httpx.Response) -> None:
     else:
         return
     error.answer = answer
+    if answer.status_code in {429, 503}:
+        error.wait = _wait(answer.headers.get("Retry-After", ""))
     raise error
+
+
+def _wait(told: str) -> timedelta | None:
+    """What a Retry-After says (RFC 9110, 10.2.3: seconds or a moment), no longer than we would wait anyway."""
+    if told.isascii() and told.isdigit() and len(told) < 9:
+        wait = timedelta(seconds=int(told))
+    else:
+        try:
+            wait = parsedate_to_datetime(told) - clock.wall()
+        except (ValueError, TypeError):
+            return None
+    return min(max(wait, timedelta()), LONGEST_WAIT)

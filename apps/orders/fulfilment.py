@@ -220,15 +220,20 @@ def failed(
     is_spent = fulfilment.attempts >= PATIENCE
     # Where an earlier request may have arrived, a question that failed has settled nothing.
     if error.unknown or (error.retry and is_repeated):
-        later(fulfilment, _F.UNKNOWN, backoff(fulfilment), error)
+        later(fulfilment, _F.UNKNOWN, _wait(fulfilment, error), error)
         if is_spent:
             work.open(KIND, fulfilment.pk, str(_("Поставщик не отвечает: {error}")).format(error=error))
     elif error.retry and not is_spent:
-        later(fulfilment, _F.RETRY, backoff(fulfilment), error)
+        later(fulfilment, _F.RETRY, _wait(fulfilment, error), error)
     elif error.code == NOT_SUPPORTED and fulfilment.action in PAIR:
         moves.close(fulfilment, _F.DONE, reason=_("Поставщик не знает паузы"))
     else:
         moves.call_staff(fulfilment, error)
+
+
+def _wait(fulfilment: Fulfilment, error: ConnectorError) -> timedelta:
+    """Ours, or as long as its provider has asked for, where that is longer."""
+    return max(backoff(fulfilment), error.wait or timedelta())
 
 
 def _is_known_down(fulfilment: Fulfilment) -> bool:
@@ -242,7 +247,7 @@ def _undo_failed(fulfilment: Fulfilment, error: ConnectorError, task: Task | Non
         return
     if error.retry or error.unknown:
         # To take back may be asked again at any time.
-        later(fulfilment, _F.COMPENSATING, backoff(fulfilment), error)
+        later(fulfilment, _F.COMPENSATING, _wait(fulfilment, error), error)
         if fulfilment.attempts >= PATIENCE:
             work.open(KIND, fulfilment.pk, str(_("Не отменяется у поставщика: {error}")).format(error=error))
     else:

@@ -115,7 +115,7 @@ class Service:
             return self.refusal(503)
         if fault := self.faults.take(["http_500", "http_429", "http_503"], facts, committed=False):
             entry.fault = fault.kind
-            return self.refusal(int(fault.kind[5:]))
+            return self._refused(fault)
         return None
 
     async def _after(
@@ -132,8 +132,14 @@ class Service:
         fault = fault or self.faults.take(["http_500", "http_429", "http_503"], facts, committed=True)
         if fault and response.status < 400:
             entry.fault = fault.kind
-            return self.refusal(int(fault.kind[5:]))
+            return self._refused(fault)
         return response
+
+    def _refused(self, fault: Fault) -> web.Response:
+        refused = self.refusal(int(fault.kind[5:]))
+        if fault.seconds is not None:
+            refused.headers["Retry-After"] = str(int(fault.seconds))
+        return refused
 
     async def _hold(self, entry: Entry, fault: Fault) -> None:
         entry.fault, entry.held = "hold", True

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from django.db import transaction
@@ -172,3 +173,19 @@ def test_an_answer_that_ends_its_connection_is_read_to_its_end(connection, says_
         threading.Thread(target=answer, args=[listening], daemon=True).start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
         assert http.request(connection, "POST", url).json() == {"ok": True}
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ("120", 120),
+        ("0", 0),
+        ("99999999", 3600),
+        ("Fri, 28 Nov 2031 10:00:00 GMT", 3600),
+        ("Fri, 28 Nov 2025 10:00:00 GMT", 0),
+        *((wrong, None) for wrong in ("", "soon", "-5", "1e9", "\u0661\u0662", "Fri, 28 Nov 2025 10:00:00")),
+    ],
+)
+def test_when_to_come_again_is_read_and_never_trusted_for_long(told, seconds):
+    wait = http._wait(told)
+    assert wait == (None if seconds is None else timedelta(seconds=seconds))

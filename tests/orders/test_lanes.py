@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from apps.catalog.models import Offer, Product
 from apps.connectors import lanes as connections
 from apps.connectors.models import Connection
-from apps.core import due, faults, lane_runner
+from apps.core import clock, due, faults, lane_runner
 from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner
 from apps.orders.models import Fulfilment, Order, Service
@@ -139,6 +140,21 @@ def test_a_crash_in_a_lane_loses_and_doubles_nothing(shop: Shop, provider_sim: C
         mine = {str(one) for one in Service.objects.values_list("request_id", flat=True)}
     theirs = [one["request_id"] for one in provider_sim.register()["activations"]]
     assert sorted(one for one in theirs if one in mine) == sorted(mine)
+
+
+def test_a_provider_that_says_when_to_come_again_is_left_alone_till_then(
+    shop: Shop, provider_sim: Control
+) -> None:
+    provider_sim.fault("http_429", times=1, match={"operation": "activate"}, seconds=1800)
+    [order] = bought(shop, shop.offer())
+    run(lane_of(shop))
+    with in_partner(shop.partner):
+        row = Fulfilment.objects.get()
+        assert (row.state, row.attempts) == ("retry", 1)
+        assert row.next_at is not None
+        assert timedelta(minutes=29) < row.next_at - clock.wall() <= timedelta(minutes=30)
+    shop.hurry()
+    assert given(shop, [order]) == 1
 
 
 def test_who_is_reached_in_another_way_since_goes_on_in_that_lane(
