@@ -18,7 +18,7 @@ from apps.core import clock, events, faults, work
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.notifications import staff
-from apps.orders import history, inventory, letters, moves, steps
+from apps.orders import history, inventory, letters, moves, steps, watching
 from apps.orders.models import (
     TO_DO_STATES,
     Fulfilment,
@@ -74,11 +74,14 @@ NEW = (_A.PROVISION, _A.REPLACE)
 def add(service: Service, action: str, *, plan_id: int | None = None, **fields: Any) -> Fulfilment:
     """Writes down one thing to be done for a service, and plans it at once in the lane of who does it.
 
-    `plan_id`: in these steps. `promised_at`: what the customer was told; watched where it is not done at once.
+    `plan_id`: in these steps. `promised_at`: what the customer was told, and is watched from now on.
     """
     made = moves.create(service, action, at_end=plan_id is None, **fields)
     if plan_id is None:
         plan(made, clock.wall())
+        if made.promised_at is not None:
+            # Its provider may be down, and never tried.
+            watching.watch(made)
     else:
         steps.begin(made, plan_id)
     return made

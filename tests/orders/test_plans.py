@@ -16,15 +16,16 @@ from apps.core import audit, clock, faults
 from apps.core.errors import Refused
 from apps.core.fields import Translated
 from apps.core.models import Due, WorkItem
-from apps.core.tenancy import in_partner
+from apps.core.tenancy import in_partner, in_public
 from apps.notifications.models import Message
-from apps.orders import fulfilment, services, tasks
+from apps.orders import fulfilment, services, tasks, watching
 from apps.orders.models import Fulfilment, Order, Service
 from apps.orders.task_models import Task
 from apps.providers.models import Provider
 from apps.sandbox.control import Control
 from tests.orders.races import Both, Runner, run
 from tests.orders.shop import Shop
+from tests.orders.test_lanes import bought as bought_in_lanes
 
 __all__ = ["run"]
 CALL = Step("manual", Translated(ru="Позвонить клиенту", en="Call the customer"), minutes=60, undo="manual")
@@ -221,6 +222,16 @@ def test_a_promise_in_danger_is_told_before_it_is_missed(at_shop: Shop, provider
     at_shop.move(at_shop.partner, row.promised_at + timedelta(minutes=1))
     assert "Срок прошёл" in WorkItem.objects.get(object_id=row.pk).reason
     assert clock.now() > row.promised_at
+
+
+def test_a_promise_is_watched_of_what_was_never_tried(at_shop: Shop) -> None:
+    bought_in_lanes(at_shop, planned(at_shop, promised=60))
+    row = Fulfilment.objects.get()
+    assert (row.state, row.attempts) == ("queued", 0)
+    assert row.promised_at is not None
+    with in_public():
+        planned_look = Due.objects.get(kind=watching.WATCH, object_id=row.pk)
+    assert planned_look.due_at == row.promised_at - timedelta(minutes=15)
 
 
 def test_papers_about_an_erased_customer_go(at_shop: Shop) -> None:
