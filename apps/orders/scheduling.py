@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core import clock, due, events
 from apps.core.errors import Refused
-from apps.orders import history, placing
+from apps.orders import history, letters, placing
 from apps.orders.models import Order, OrderItem, OrderState
 from apps.orders.placing import How, Wanted
 from apps.orders.rules import Declared
@@ -31,6 +31,11 @@ def start(order_id: UUID) -> None:
         except Refused as refusal:
             order.refresh_from_db()
             reject(order, str(refusal.message))
+            return
+        order.refresh_from_db()
+        if order.invoice is not None and letters.is_to_be_paid(order.invoice):
+            # Nobody is at a payment page now: who ordered days ago has to be told.
+            letters.order_to_pay(order)
 
 
 def sell(order: Order) -> None:

@@ -12,6 +12,7 @@ from apps.billing.models import Invoice, InvoiceState, Subscription
 from apps.core import audit, clock
 from apps.core.errors import Refused
 from apps.core.models import WorkItem
+from apps.notifications.models import Message
 from apps.orders import cancelling, fulfilment, items, services, states
 from apps.orders.models import Fulfilment, History, ItemAction, Order, OrderItem, OrderState
 from apps.orders.placing import Wanted
@@ -98,6 +99,9 @@ def test_a_scheduled_order_waits_for_its_day(shop: Shop) -> None:
     for one in (order, other, off):
         one.refresh_from_db()
     assert order.invoice is not None
+    # Who ordered days ago is told where to pay; who has nothing to pay is not.
+    told = Message.objects.get(type="order_to_pay")
+    assert shop.partner.url("/p/") in told.text
     shop.pay(order)
     assert (order.state, other.state, off.state) == ("completed", "rejected", "cancelled")
     assert "Цена изменилась" in History.objects.get(object_id=other.pk, became="rejected").reason
