@@ -66,6 +66,7 @@ def _configure(sender: Celery, **_: Any) -> None:
             "lanes": {"task": "core.lanes", "schedule": 5.0, "options": {"expires": 60}},
             "nightly audit": {"task": "core.audit", "schedule": _nightly()},
             "housekeeping": {"task": "core.housekeeping", "schedule": 3600.0},
+            "board": {"task": "orders.look_at_board", "schedule": 300.0, "options": {"expires": 300}},
             "gateways' yesterday": {"task": "settlements.morning", "schedule": _early()},
         },
     )

@@ -38,6 +38,7 @@ ACTIONS: dict[str, Any] = {
     "order.drafted": _("Сохранён черновик заказа"),
     "order.draft-placed": _("Оформлен заказ из черновика"),
     "product.plan": _("Изменён план исполнения"),
+    "service.sent-again": _("Выданное отправлено ещё раз"),
     "task.claimed": _("Взята задача"),
     "task.completed": _("Сделана задача"),
     "task.failed": _("Не сделана задача"),

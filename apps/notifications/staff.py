@@ -1,10 +1,12 @@
 """Letters to staff about what waits for them: to those of the partner who may act on it, once for each event."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
 
+from apps.core import ids
 from apps.core.tenancy import current_partner
 from apps.notifications.models import Message
 from apps.notifications.outbox import send
@@ -39,11 +41,22 @@ def alert(
                 "amount": amount,
                 "deadline": deadline,
             },
-            key=f"staff:{key}:{user.pk}",
+            key=_key(key, user),
         )
         for user in _on_duty(roles)
     ]
     return [one for one in told if one is not None]
+
+
+def was_told(keys: Iterable[str], *, roles: Iterable[str], since: datetime) -> bool:
+    """Whether `alert` wrote with one of `keys` to any of these people after `since` (wall clock)."""
+    asked = [_key(key, user) for user in _on_duty(roles) for key in keys]
+    found = Message.objects.filter(key__in=asked).values_list("pk", flat=True)
+    return any(ids.made_at(one) > since for one in found)
+
+
+def _key(key: str, user: User) -> str:
+    return f"staff:{key}:{user.pk}"
 
 
 def _on_duty(roles: Iterable[str]) -> list[User]:

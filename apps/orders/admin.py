@@ -31,6 +31,7 @@ from apps.orders import (
     fulfilment,
     history,
     replacing,
+    sending_again,
     task_admin,
 )
 from apps.orders.control import admin as control_admin
@@ -346,7 +347,7 @@ class ServiceAdmin(HistoryAdmin):
 
 
 console.act_on(Fulfilment, deciding.reply_to_provider)
-console.act_on(Service, replacing.replace_service_key)
+console.act_on(Service, replacing.replace_service_key, sending_again.send_service_again)
 
 
 class OrdersOfCustomer(console.Belongings):

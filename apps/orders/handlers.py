@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from celery import shared_task
+
 from apps.connectors import breaker
 from apps.core import due, events, housekeeping, lanes
 from apps.core.models import Event
-from apps.core.tenancy import current_partner_id
+from apps.core.tenancy import current_partner_id, in_public
 from apps.orders import (  # noqa: F401 - three register themselves
     bulk_orders,
     changing,
@@ -22,7 +24,7 @@ from apps.orders import (  # noqa: F401 - three register themselves
     told,
     watching,
 )
-from apps.orders.control import mass
+from apps.orders.control import alerting, mass
 from apps.orders.fulfilment import FULFIL
 from apps.orders.placing import START
 
@@ -118,3 +120,10 @@ def drop_files_of_orders() -> None:
     """Looked at and never placed."""
     if current_partner_id() is not None:
         bulk_orders.forget_old()
+
+
+@shared_task(name="orders.look_at_board")
+def look_at_board() -> None:
+    """What stands too long is told to those on duty."""
+    with in_public():
+        alerting.look()

@@ -13,15 +13,28 @@ from apps.core.tenancy import current_partner
 from apps.notifications.models import Message
 from apps.orders.models import Fulfilment, Order, Service
 from apps.orders.task_models import Task
+from apps.policies.models import Channel
 
 
 def delivered(service: Service, fulfilment: Fulfilment) -> None:
     """«Доступ к продукту»: the key, link or instructions; again when a renewal brings a new key."""
     customer = service.customer
-    notifications.send(
+    _access(service, email=customer.email, phone=customer.phone, key=f"key_delivered:{fulfilment.pk}")
+
+
+def again(service: Service, *, channel: str, key: str) -> Message | None:
+    """The same by the channel that is chosen; None where the customer has no such contact. Once for each `key`."""
+    customer = service.customer
+    email, phone = (customer.email, "") if channel == Channel.EMAIL else ("", customer.phone)
+    return _access(service, email=email, phone=phone, key=key)
+
+
+def _access(service: Service, *, email: str, phone: str, key: str) -> Message | None:
+    customer = service.customer
+    return notifications.send(
         "key_delivered",
-        to_email=customer.email,
-        to_phone=customer.phone,
+        to_email=email,
+        to_phone=phone,
         customer_id=customer.pk,
         context={
             "product": service.name,
@@ -30,7 +43,7 @@ def delivered(service: Service, fulfilment: Fulfilment) -> None:
             "instructions": service.instructions,
             "period_end": f"{service.active_until:%d.%m.%Y}" if service.active_until else "",
         },
-        key=f"key_delivered:{fulfilment.pk}",
+        key=key,
         language=customer.language,
     )
 

@@ -425,6 +425,7 @@ PARTNER_ACTIONS = {
     "billing/parkedbill/<path:object_id>/release/",
     "billing/parkedbill/<path:object_id>/void/",
     "orders/order/<path:object_id>/cancel/",
+    "orders/service/<path:object_id>/send-again/",
     "orders/order/<path:object_id>/edit-draft/",
     "orders/order/<path:object_id>/place-draft/",
     "accounts/customer/<path:object_id>/new-order/",
@@ -645,7 +646,15 @@ NARROWED = (
 )
 """Lists of a partner's console, asked for another partner's rows."""
 
-TASKS = {"core.work", "core.lanes", "core.tick", "core.audit", "core.housekeeping", "settlements.morning"}
+TASKS = {
+    "core.work",
+    "core.lanes",
+    "core.tick",
+    "core.audit",
+    "core.housekeeping",
+    "orders.look_at_board",
+    "settlements.morning",
+}
 """Celery's tasks take no arguments: each serves all partners, and ends in the public schema."""
 
 DUE = {

@@ -16,8 +16,8 @@ from unfold.decorators import action
 
 from apps.catalog.models import Product
 from apps.core import clock, console, links
-from apps.orders.control import board, deed_pages, timeline
-from apps.orders.models import OPEN_STATES, Fulfilment, Order
+from apps.orders.control import board, deed_pages, deeds, timeline
+from apps.orders.models import ENDED_STATES, OPEN_STATES, Fulfilment, Order
 from apps.partners.models import Partner
 from apps.providers.models import OpenRequest, Provider
 
@@ -264,7 +264,7 @@ def way(self: Any, request: Any, object_id: UUID) -> HttpResponse:
         "subscription_url": _subscription(found),
         "steps": [_step(one) for one in found.next],
         "rows": list(rows),
-        "services": _services(found),
+        "services": _services(found, may_act=request.rights.may(*deeds.SUPPORT)),
         "deeds": deed_pages.offered(request),
         "act_url": links.page("providers_openrequest_act"),
         "board_url": links.list_of(OpenRequest),
@@ -296,9 +296,22 @@ def _subscription(found: timeline.Way) -> str:
     return ""
 
 
-def _services(found: timeline.Way) -> list[dict[str, Any]]:
+def _services(found: timeline.Way, *, may_act: bool) -> list[dict[str, Any]]:
+    """What was given, and what may be done with it from here."""
     named = {one.service_id: one.service for one in found.fulfilments}
-    return [{"one": one, "url": links.to("orders.Service", one.pk)} for one in named.values()]
+    return [
+        {
+            "one": one,
+            "url": links.to("orders.Service", one.pk),
+            "replace": links.page("orders_service_replace_service_key", one.pk)
+            if may_act and one.key and one.state not in ENDED_STATES
+            else "",
+            "again": links.page("orders_service_send_service_again", one.pk)
+            if may_act and one.activated_at and one.state not in ENDED_STATES
+            else "",
+        }
+        for one in named.values()
+    ]
 
 
 def _step(one: timeline.Next) -> dict[str, Any]:

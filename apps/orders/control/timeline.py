@@ -122,7 +122,12 @@ def _fulfilments(order: Order | None, invoice: Invoice | None) -> list[Fulfilmen
     found = rows.filter(order=order) if order else rows.filter(invoice=invoice)
     services = {one.service_id for one in found}
     # What takes back what was given, or lets it rest, belongs to the same way.
-    later = (FulfilmentAction.CANCEL, FulfilmentAction.SUSPEND, FulfilmentAction.RESUME)
+    later = (
+        FulfilmentAction.CANCEL,
+        FulfilmentAction.SUSPEND,
+        FulfilmentAction.RESUME,
+        FulfilmentAction.REPLACE,
+    )
     cancelled = rows.filter(service__in=services, action__in=later) if order else []
     return sorted({one.pk: one for one in [*found, *cancelled]}.values(), key=lambda one: one.pk)
 
@@ -279,6 +284,7 @@ def _letters(order: Order | None, invoice: Invoice | None, fulfilments: list[Ful
     if customer is None:
         return
     about = {str(one.pk) for one in fulfilments} | ({str(invoice.pk)} if invoice else set())
+    about |= {str(one.service.request_id) for one in fulfilments}
     if order is not None:
         about.add(str(order.pk))
         about |= {str(one.subscription_id) for one in order.items.all() if one.subscription_id}
@@ -300,6 +306,7 @@ def _letters(order: Order | None, invoice: Invoice | None, fulfilments: list[Ful
 def _deeds(order: Order | None, fulfilments: list[Fulfilment]) -> Iterator[Fact]:
     """What staff did with it by buttons that change no state."""
     about = [str(one.pk) for one in fulfilments] + ([str(order.pk)] if order else [])
+    about += {str(one.service_id) for one in fulfilments}
     for one in Entry.objects.filter(object_id__in=about).order_by("pk"):
         said = [str(one.data[name]) for name in ("reason", "comment", "text") if one.data.get(name)]
         yield Fact(ids.made_at(one.pk), one.at, "person", str(one), actor=one.actor, details=said)
