@@ -46,10 +46,12 @@ def account(shop: Shop, operator: LegalEntity, request: pytest.FixtureRequest) -
     LegalEntity.objects.filter(pk=operator.pk).update(account=number)
     yield number
     with in_public():
-        WorkItem.objects.filter(kind=matching.KIND).delete()
-        for model in (Allocation, BankLine):
-            model.objects.all().delete()
-        BankStatement.objects.all().delete()
+        mine = BankLine.objects.filter(statement__account=number)
+        keys = list(mine.values_list("pk", flat=True))
+        WorkItem.objects.filter(kind=matching.KIND, object_id__in=keys).delete()
+        Allocation.objects.filter(line__in=keys).delete()
+        mine.delete()
+        BankStatement.objects.filter(account=number).delete()
 
 
 @pytest.fixture
