@@ -143,6 +143,8 @@ def close(
     change = history.change_at_end if at_end else history.change
     change(fulfilment, state, reason=reason, actor=actor, error="", next_at=None, done_at=clock.now())
     work.close(KIND, fulfilment.pk)
+    if fulfilment.promised_at is not None:
+        due.cancel(watching.WATCH, fulfilment.pk)
 
 
 def taken_back(cancellation: Fulfilment, *, reason: Any = "", actor: str = "") -> None:
