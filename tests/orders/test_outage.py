@@ -6,8 +6,9 @@ DOWN_SECONDS makes it long: `make soak` does.
 import os
 import threading
 import time
+from bisect import bisect
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -109,6 +110,15 @@ def one_by_one(shop: Shop, offer: Offer, count: int) -> list[Order]:
     return [order for _number in range(count) for order in bought(shop, offer)]
 
 
+def in_order(turns: Sequence[int]) -> int:
+    """How many of them come in order, if the others are left out."""
+    ends: list[int] = []
+    for turn in turns:
+        place = bisect(ends, turn)
+        ends[place : place + 1] = [turn]
+    return len(ends)
+
+
 def soon(check: Callable[[], bool]) -> None:
     eventually(check, seconds=120)
 
@@ -154,10 +164,9 @@ def test_nine_of_ten_do_not_wait_for_the_one_that_is_down(
             for one in provider_sim.register(account=supplier.account)["activations"]
         )
         assert theirs == Counter(wanted)
-        # Its backlog is done in the order in which it was paid.
-        assert [one["request_id"] for one in made] == [
-            one for one in wanted if one in {m["request_id"] for m in made}
-        ]
+        # Its backlog is done in the order in which it was paid, but for one that the lane may have in hand.
+        turns = [wanted.index(one["request_id"]) for one in made]
+        assert in_order(turns) >= len(turns) - 1, turns
         assert set(Fulfilment.objects.values_list("state", flat=True)) == {"done"}
         paid = sum((one.total for one in sold), Decimal(0))
         assert sum(Decimal(one["amount"]) for one in shop.charges()) == paid
