@@ -18,6 +18,7 @@ from apps.billing import (
     bounds,
     discounts,
     facts,
+    given_back,
     held,
     invoices,
     letters,
@@ -48,6 +49,7 @@ from apps.billing.models import (
 from apps.catalog.models import Offer, TariffVersion
 from apps.core import bulk, clock, due, events, gather
 from apps.core.errors import Refused
+from apps.core.ids import uuid7
 from apps.core.tenancy import current_partner
 from apps.payments import payments
 from apps.payments.models import Payment
@@ -258,6 +260,7 @@ def cancel(
             return subscription
         if subscription.state not in RUNNING:
             raise Refused("subscription_not_live", _("Эта подписка уже не действует"))
+        is_new = subscription.cancelled_at is None
         subscription.cancelled_at = subscription.cancelled_at or clock.now()
         subscription.cancel_reason = reason[:60] or subscription.cancel_reason
         stays = at_period_end and subscription.is_live and subscription.state != _S.PAST_DUE
@@ -272,7 +275,7 @@ def cancel(
                 # What is taken up again is billed again, add-ons as well.
                 one.save(update_fields=["billed_until"])
         due.cancel(NOTICE, subscription.pk)
-        events.publish("billing.SubscriptionCancelled", subscription.pk, customer_id=subscription.customer_id)
+        _tell_cancelled(subscription, family if is_new else [], actor)
         journal.record(
             "subscription.cancelled",
             KIND,
@@ -291,39 +294,57 @@ def cancel(
     return subscription
 
 
-def undo(subscription: Subscription, *, actor: str = "") -> None:
-    """What a locked running subscription was first sold for cannot be given: it is over, and never cost anything.
+def _tell_cancelled(subscription: Subscription, family: Sequence[Subscription], actor: str) -> None:
+    """`source` tells cancellations of a subscription apart, later ones greater; without it, it was cancelled before."""
+    told: dict[str, Any] = {"customer_id": subscription.customer_id, "actor": actor}
+    if family:
+        keys = " ".join(str(one.pk) for one in family)
+        told |= {"source": uuid7(), "asked_at": subscription.cancelled_at, "family": keys}
+    events.publish("billing.SubscriptionCancelled", subscription.pk, **told)
 
-    All that its lines of its first invoice have left goes back by the payment it came with, whatever days have passed.
+
+def undo(subscription: Subscription, *, actor: str = "") -> None:
+    """What a locked subscription was first sold for cannot be given: it is over, and never cost anything.
+
+    All that its lines of its first invoice have left goes back by the payment it came with, whatever days have passed;
+    of what was billed since, and for its add-ons, the unused days. Of one that is over already the money alone does.
     """
-    subscription.cancelled_at = subscription.cancelled_at or clock.now()
-    _stop_charges(subscription)
+    is_running = subscription.state in RUNNING
+    family = [subscription, *locked_addons(subscription)] if is_running else []
+    for one in family:
+        _stop_charges(one)
     held.let_go(subscription, actor=actor)
-    first = InvoiceLine.objects.filter(
-        subscription=subscription, period_start__isnull=False, invoice__purpose=InvoicePurpose.NEW
-    )
-    back = [
-        Credit(line.pk, line.period_start, line.period_end, line.amount - line.credited)
-        for line in first.order_by("pk")
-        if line.period_start and line.period_end and line.amount > line.credited
-    ]
-    if not _void_if_all(back):
-        adjusting.credit(back, reason=CreditReason.CANCELLATION, to_card=True, actor=actor)
+    _give_back_first(subscription, actor=actor)
+    if not is_running:
+        return
+    subscription.cancelled_at = subscription.cancelled_at or clock.now()
+    for one in family:
+        _give_back_unused(one, actor=actor)
     data = {"reason": "not delivered", "now": True}
     journal.record("subscription.cancelled", KIND, subscription.pk, actor=actor, data=data)
     end(subscription, _S.CANCELLED, "not_delivered")
+    letters.cancelled(subscription)
 
 
-def _void_if_all(back: list[Credit]) -> bool:
-    """Of an invoice that nobody has paid yet, with nothing left of it, there is nothing to note: it is void."""
-    lines = InvoiceLine.objects.filter(pk__in=[one.line for one in back]).values("invoice")
-    invoice = Invoice.objects.select_for_update(no_key=True).filter(pk__in=lines).first()
-    if invoice is None or invoice.state != InvoiceState.OPEN:
-        return False
-    if sum((one.amount for one in back), Decimal("0.00")) < invoice.due_money.amount:
-        return False
-    invoices.void(invoice)
-    return True
+def _give_back_first(subscription: Subscription, *, actor: str) -> None:
+    """All that is left of what it was sold for. Where nobody has paid any of that yet, there is nothing to note."""
+    sold = InvoiceLine.objects.filter(subscription=subscription, invoice__purpose=InvoicePurpose.NEW)
+    key = sold.order_by("invoice").values_list("invoice", flat=True).first()
+    if key is None:
+        return
+    invoice = invoices.locked(key)
+    lines = list(sold.filter(invoice=invoice).order_by("position"))
+    left = given_back.left_of_lines(invoice, lines)
+    back = [
+        Credit(one.pk, one.period_start, one.period_end, left[one.pk])
+        for one in lines
+        if one.period_start and one.period_end and left[one.pk] > 0
+    ]
+    whole = sum((one.amount for one in back), Decimal("0.00"))
+    if invoice.state == InvoiceState.OPEN and whole >= invoice.due_money.amount:
+        invoices.void(invoice)
+    else:
+        adjusting.credit(back, reason=CreditReason.CANCELLATION, to_card=True, actor=actor)
 
 
 def uncancel(subscription: Subscription, *, actor: str = "") -> Subscription:

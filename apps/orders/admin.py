@@ -35,7 +35,7 @@ from apps.orders import (
     task_admin,
 )
 from apps.orders.control import admin as control_admin
-from apps.orders.models import Fulfilment, Order, OrderItem, Service
+from apps.orders.models import Fulfilment, Order, OrderItem, OrderKind, Service
 
 ORDER_COLOURS = {
     "draft": "info",
@@ -166,6 +166,9 @@ class OrderAdmin(draft_admin.Drafts, HistoryAdmin):
             return _done(
                 request, order, lambda: cancelling.cancel(order, reason=why, actor=who, decided=True)
             )
+        if order.kind == OrderKind.CANCEL:
+            notes = [str(_("Подписка пойдёт дальше, как будто её не отменяли."))]
+            return console.form_page(self, request, form, _("Не отключать подписку"), notes=notes)
         notes = [
             str(_("Неоплаченное снимется. За то, что ещё не выдано, деньги вернутся полностью.")),
             str(_("Выданное останется: такую подписку отключают отдельно.")),

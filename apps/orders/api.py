@@ -377,7 +377,8 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         description=_(
             "В ответе — заказ вида cancel: completed, если отменено сразу; in_progress, если заказ уже в работе у "
             "сотрудника и решает он. Неоплаченное снимается, за невыданное деньги возвращаются полностью. "
-            "Исполненный заказ не отменяют: 409 order_delivered."
+            "Исполненный заказ не отменяют: 409 order_delivered. Отмена подписки — тоже заказ вида cancel: пока он "
+            "pending, этим же вызовом подписка пойдёт дальше."
         ),
         request=Reason,
         responses=OrderSerializer,

@@ -4,6 +4,7 @@ What is not paid is called off; of what is paid, the items that were not deliver
 stays: a subscription is cancelled by its own rules. Where a person is at work on an item, a person decides.
 """
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -11,20 +12,17 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from apps.billing import invoices, subscriptions
-from apps.billing.models import RUNNING, Invoice, InvoiceState, Subscription, SubscriptionState
-from apps.core import clock, events, work
+from apps.billing.models import RUNNING, InvoiceState, Subscription, SubscriptionState
+from apps.core import clock, work
 from apps.core.errors import Refused
-from apps.orders import changing, fulfilment, history, moves, scheduling, services, states
+from apps.orders import changing, fulfilment, giving_back, history, leaving, moves, scheduling, states
 from apps.orders.models import (
-    ENDED_STATES,
-    Fulfilment,
     FulfilmentState,
     ItemAction,
     Order,
     OrderItem,
     OrderKind,
     OrderState,
-    Service,
 )
 
 KIND = "orders.Order"
@@ -35,13 +33,16 @@ def cancel(order: Order, *, reason: str = "", actor: str = "", decided: bool = F
     """Asks for an order to be cancelled; gives the order of kind `cancel`, `completed` where it was done at once.
 
     It stays `in_progress`, and the order `assessing_cancellation`, where staff are at work on an item and `decided` is
-    not said. Asked again meanwhile, it is the same one. Raises Refused: `order_closed`, `order_delivered`,
-    and `nothing_planned` of a change that holds already.
+    not said. Asked again meanwhile, it is the same one. Of an order that disconnects a subscription it is that order:
+    the subscription goes on. Raises Refused: `order_closed`, `order_delivered`, `nothing_planned` of a change that
+    holds already, `is_cancellation` of an order that calls another off.
     """
+    if order.kind == OrderKind.CANCEL:
+        return leaving.withdraw(order, actor=actor)
     if order.kind == OrderKind.CHANGE:
         return _change_undone(order, reason, actor)
     with transaction.atomic():
-        mine, order = _locked(order)
+        order, mine = giving_back.locked(order.pk)
         asked = order.cancellations.filter(state=_O.IN_PROGRESS).first()
         if order.state in states.CLOSED:
             raise Refused("order_closed", _("Заказ уже закрыт: %s") % order.get_state_display())
@@ -62,6 +63,20 @@ def cancel(order: Order, *, reason: str = "", actor: str = "", decided: bool = F
     return asked
 
 
+def cancel_item(item: OrderItem, *, reason: Any, actor: str = "") -> Order:
+    """One item of an order will not be delivered: it is given back while the others go on as they were.
+
+    The order is `partial` or `failed` when all are over. Raises Refused `item_closed` where it is not being fulfilled.
+    """
+    with transaction.atomic():
+        order, begun = giving_back.locked(item.order_id)
+        item.refresh_from_db()
+        if item.subscription_id is None or item.state not in {_O.IN_PROGRESS, _O.HELD}:
+            raise Refused("item_closed", _("Эта позиция уже закрыта или ещё не оплачена"))
+        giving_back.give_back(order, [item], begun, state=_O.FAILED, reason=reason, actor=actor)
+    return order
+
+
 def _change_undone(order: Order, reason: str, actor: str) -> Order:
     """Today's terms go on."""
     with transaction.atomic():
@@ -74,7 +89,7 @@ def _change_undone(order: Order, reason: str, actor: str) -> Order:
 def refuse(order: Order, *, reason: str, actor: str) -> None:
     """Staff do not cancel it: it goes on. Raises Refused `not_asked`."""
     with transaction.atomic():
-        _mine, order = _locked(order)
+        order, _mine = giving_back.locked(order.pk)
         if order.state != _O.ASSESSING:
             raise Refused("not_asked", _("Отменить этот заказ никто не просил"))
         history.change(order, _O.IN_PROGRESS, reason=reason, actor=actor)
@@ -83,16 +98,6 @@ def refuse(order: Order, *, reason: str, actor: str) -> None:
         work.close(KIND, order.pk)
         # What was delivered meanwhile may have been the last of it.
         fulfilment.finish_order(order.pk, actor=actor)
-
-
-def _locked(order: Order) -> tuple[list[Subscription], Order]:
-    """The order and all that decides of it, in everybody's order: subscriptions, invoice, what is done, the order."""
-    begun = OrderItem.objects.filter(order=order, subscription__isnull=False).values("subscription")
-    rows = Subscription.objects.select_for_update(no_key=True, of=("self",)).filter(pk__in=begun)
-    mine = list(rows.order_by("pk"))
-    list(Invoice.objects.select_for_update(no_key=True).filter(order=order).values_list("pk"))
-    fulfilment.locked(Fulfilment.objects.filter(order=order).values_list("pk", flat=True))
-    return mine, scheduling.locked(order.pk)
 
 
 def _is_paid(order: Order) -> bool:
@@ -112,32 +117,22 @@ def _is_in_hands(order: Order) -> bool:
     return order.fulfilments.filter(state=FulfilmentState.NEEDS_STAFF).exists()
 
 
-def _call_off(order: Order, mine: list[Subscription], reason: Any, actor: str) -> None:
+def _call_off(order: Order, begun: Mapping[UUID, Subscription], reason: Any, actor: str) -> None:
     """Nothing of it was paid: a charge on its way comes back when it comes."""
     invoice = order.invoice
     if invoice is not None and invoice.state == InvoiceState.OPEN:
         invoices.void(invoice)
-    for one in mine:
+    for one in begun.values():
         one.refresh_from_db(fields=["state"])
         if one.state == SubscriptionState.PENDING:
             subscriptions.end(one, SubscriptionState.ENDED, "cancelled")
     scheduling.drop(order, reason=reason, actor=actor)
 
 
-def _give_back(order: Order, mine: list[Subscription], reason: Any, actor: str) -> None:
+def _give_back(order: Order, begun: Mapping[UUID, Subscription], reason: Any, actor: str) -> None:
     """All that was not delivered is off, and its money goes back in full."""
-    items = list(order.items.all())
-    over = [one for one in items if one.state not in states.CLOSED]
-    keys = {one.subscription_id for one in over}
-    theirs = [one for one in mine if one.pk in keys]
-    given = Service.objects.select_for_update(no_key=True).filter(subscription__in=theirs)
-    for service in given.exclude(state__in=ENDED_STATES).order_by("pk"):
-        services.switch_off(service, reason)
-    moves.close_items(order, items, over, _O.CANCELLED, reason=reason, actor=actor)
+    giving_back.give_back(order, _undelivered(order), begun, state=_O.CANCELLED, reason=reason, actor=actor)
     work.close(KIND, order.pk)
-    for one in theirs:
-        if one.state in RUNNING:
-            subscriptions.undo(one, actor=actor)
 
 
 def _asked(order: Order, reason: str, actor: str) -> Order:
@@ -178,13 +173,4 @@ def _asked(order: Order, reason: str, actor: str) -> Order:
 
 
 def _answer(asked: Order, state: str, *, reason: Any = "", actor: str = "") -> None:
-    items = list(asked.items.all())
-    now = clock.now()
-    history.change_order(asked, state, items=items, reason=reason, actor=actor, closed_at=now)
-    event = "orders.CancellationDone" if state == _O.COMPLETED else "orders.CancellationRefused"
-    events.publish(event, asked.pk, customer_id=asked.customer_id)
-
-
-def find(order_id: UUID) -> Order:
-    """An order that can be cancelled. Raises Order.DoesNotExist."""
-    return Order.objects.exclude(kind=OrderKind.CANCEL).get(pk=order_id)
+    moves.end_cancellation(asked, list(asked.items.all()), state, reason=reason, actor=actor)

@@ -22,7 +22,7 @@ from apps.billing.api import actor_of
 from apps.core.errors import Refused
 from apps.journal.api import idempotent
 from apps.orders import asking, tasks
-from apps.orders.models import Fulfilment, FulfilmentState, Service
+from apps.orders.models import Fulfilment, FulfilmentAction, FulfilmentState, Service
 
 QUESTION = {
     "code": "iin",
@@ -70,7 +70,8 @@ class WaitingSerializer(serializers.ModelSerializer[Service]):
 
     def get_order(self, row: Service) -> UUID | None:
         """The order that it was bought with."""
-        return next((one.order_id for one in row.fulfilments.all() if one.order_id), None)
+        made = (one for one in row.fulfilments.all() if one.action == FulfilmentAction.PROVISION)
+        return next((one.order_id for one in made if one.order_id), None)
 
     @extend_schema_field(QuestionSerializer(many=True))
     def get_questions(self, row: Service) -> Any:

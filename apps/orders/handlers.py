@@ -1,6 +1,7 @@
 """What orders do when money comes, and when a provider is to be asked."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from celery import shared_task
@@ -16,6 +17,7 @@ from apps.orders import (  # noqa: F401 - three register themselves
     evidence,
     fitting,
     giving_back,
+    leaving,
     moving,
     provisioning,
     scheduling,
@@ -29,7 +31,7 @@ from apps.orders.fulfilment import FULFIL
 from apps.orders.placing import START
 
 due.task(FULFIL)(provisioning.fulfil)
-due.task(steps.GIVE_BACK)(giving_back.give_back)
+due.task(steps.GIVE_BACK)(giving_back.give_back_failed)
 due.task(watching.WATCH)(watching.look)
 due.task(START)(scheduling.start)
 due.task(bulk_orders.PLACE)(bulk_orders.place)
@@ -60,6 +62,27 @@ def cancel_what_was_not_paid(event: Event) -> None:
 def switch_off(event: Event) -> None:
     services.subscription_ended(event.object_id)
     changing.follow(event.object_id)
+    leaving.follow(event.object_id)
+
+
+@events.on("billing.SubscriptionCancelled")
+def write_what_is_disconnected(event: Event) -> None:
+    if "source" not in event.data:
+        # Cancelled already, and off at once now.
+        leaving.follow(event.object_id)
+        return
+    leaving.ordered(
+        event.object_id,
+        source=event.data["source"],
+        asked_at=datetime.fromisoformat(event.data["asked_at"]),
+        family=[UUID(one) for one in event.data["family"].split()],
+        actor=event.data["actor"],
+    )
+
+
+@events.on("billing.SubscriptionResumed")
+def close_what_is_not_disconnected(event: Event) -> None:
+    leaving.follow(event.object_id)
 
 
 @events.on("billing.SubscriptionChanged")
@@ -108,6 +131,7 @@ def take_over_what_was_delivered(event: Event) -> None:
 @events.on("billing.DaysGiven")
 def extend_for_nothing(event: Event) -> None:
     services.days_given(event.object_id)
+    leaving.follow(event.object_id)
 
 
 @events.on("billing.BaseMovedBack")

@@ -7,7 +7,7 @@ from apps.billing.models import RUNNING
 from apps.core import audit
 from apps.core.models import Delivery
 from apps.core.tenancy import current_partner_id
-from apps.orders import changing, states
+from apps.orders import changing, leaving, states
 from apps.orders.models import ItemAction, OrderItem, OrderState
 from apps.orders.reserving import RESERVED
 from apps.providers.models import ActivationKey
@@ -41,3 +41,18 @@ def change_is_what_billing_says() -> Iterator[str]:
             yield f"Order {item.order.number} is {item.state}, and its change is still to come"
         elif wanted != OrderState.PENDING and item.state not in states.CLOSED:
             yield f"Order {item.order.number} is {item.state}, and its change is {wanted}"
+
+
+@audit.rule("orders.cancellation-is-what-billing-says", of=(OrderItem,))
+def cancellation_is_what_billing_says() -> Iterator[str]:
+    """What is to be disconnected waits while its subscription runs, and is over with it, once the news came."""
+    told = Delivery.objects.filter(partner_id=current_partner_id()).values("event__object_id")
+    items = leaving.of_subscriptions().filter(position=1).exclude(subscription__in=told)
+    for lead in items.select_related("order", "subscription").order_by("pk"):
+        assert lead.subscription is not None
+        wanted = leaving.outcome(lead, lead.subscription)
+        allowed = {wanted, OrderState.IN_PROGRESS} if wanted == OrderState.COMPLETED else {wanted}
+        if lead.state != lead.order.state:
+            yield f"Order {lead.order.number} is {lead.order.state}, and what it disconnects is {lead.state}"
+        elif lead.state not in allowed:
+            yield f"Order {lead.order.number} is {lead.state}, and by its subscription it is {wanted}"

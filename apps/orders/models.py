@@ -211,6 +211,8 @@ ENDED_STATES = (
     ServiceState.ABORTED,
 )
 """Of a service that the customer has no more, or never had; the provider may have it yet."""
+GONE_STATES = (ServiceState.TERMINATED, ServiceState.CANCELLED, ServiceState.ABORTED)
+"""Of a service that the provider has no more either."""
 
 
 class Service(UUIDModel):

@@ -14,6 +14,7 @@ from apps.connectors.models import Connection
 from apps.core import bulk, clock, due, events, gather, ids, work
 from apps.orders import history, inventory, states, watching
 from apps.orders.models import (
+    GONE_STATES,
     Fulfilment,
     FulfilmentAction,
     FulfilmentState,
@@ -151,6 +152,8 @@ def taken_back(cancellation: Fulfilment, *, reason: Any = "", actor: str = "") -
     """The provider has taken its own back; what is undone step by step has waited for that."""
     close(cancellation, _F.REVOKED, reason=reason, actor=actor)
     inventory.taken_back(cancellation.service)
+    if cancellation.order_id is not None:
+        finish_cancellation(Order.objects.select_for_update(no_key=True).get(pk=cancellation.order_id))
     waiting = Fulfilment.objects.filter(
         service=cancellation.service_id, action=_A.PROVISION, state=_F.COMPENSATING
     )
@@ -218,6 +221,24 @@ def close_items(
         is_done = whole in {OrderState.COMPLETED, OrderState.PARTIAL}
         event = "orders.OrderDone" if is_done else "orders.OrderCancelled"
         events.publish(event, order.pk, customer_id=order.customer_id)
+
+
+def finish_cancellation(order: Order) -> None:
+    """A locked order that disconnects is completed with the last service that its providers have taken back."""
+    history.saved()
+    items = list(order.items.all())
+    theirs = Service.objects.filter(subscription__in=[one.subscription_id for one in items])
+    if order.state == OrderState.IN_PROGRESS and not theirs.exclude(state__in=GONE_STATES).exists():
+        end_cancellation(order, items, OrderState.COMPLETED)
+
+
+def end_cancellation(
+    order: Order, items: Sequence[OrderItem], state: str, *, reason: Any = "", actor: str = ""
+) -> None:
+    """A locked order of kind `cancel` is over, in `state`, and says so."""
+    history.change_order(order, state, items=items, reason=reason, actor=actor, closed_at=clock.now())
+    event = "orders.CancellationDone" if state == OrderState.COMPLETED else "orders.CancellationRefused"
+    events.publish(event, order.pk, customer_id=order.customer_id)
 
 
 def backoff(fulfilment: Fulfilment) -> timedelta:

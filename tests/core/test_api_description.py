@@ -31,12 +31,12 @@ NOT_API_FILES = {
     "payments/authority.py", "payments/disputes.py", "payments/bank_payouts.py", "payments/refund_admin.py",
     # Plans, stops, files of orders, deeds, tasks, keys and a provider's own answers are of consoles too.
     "catalog/plans.py", "catalog/stops.py", "orders/bulk_orders.py", "orders/control/deeds.py", "orders/tasks.py",
-    "orders/replacing.py", "orders/items.py", "providers/definitions.py", "providers/trying.py",
+    "orders/replacing.py", "providers/definitions.py", "providers/trying.py",
     "providers/portal/requests.py",
     "settlements/uploading.py", "settlements/payouts.py", "settlements/reconciliation.py",
 }  # fmt: skip
 # What only staff do by console, in files that serve the API too.
-NOT_API_CODES = {"bad_code", "promo_taken", "above_limit", "refund_decided", "receipt_no_way", "not_asked"}
+NOT_API_CODES = {"bad_code", "promo_taken", "above_limit", "refund_decided", "receipt_no_way", "not_asked", "item_closed"}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from apps.core import audit, clock
 from apps.core.errors import Refused
 from apps.core.models import WorkItem
 from apps.notifications.models import Message
-from apps.orders import cancelling, fulfilment, items, services, states
+from apps.orders import cancelling, fulfilment, services, states
 from apps.orders.models import Fulfilment, History, ItemAction, Order, OrderItem, OrderState
 from apps.orders.placing import Wanted
 from apps.payments import payments, refund_calls
@@ -138,7 +138,7 @@ def steps(shop: Shop, order: Order) -> dict[str, Callable[[], Any]]:
             fulfilment.hand_over(row, key="K", actor="anna")
 
     def drop() -> None:
-        items.cancel_item(random.Random(order.pk.int).choice(list(order.items.all())), reason="-")
+        cancelling.cancel_item(random.Random(order.pk.int).choice(list(order.items.all())), reason="-")
 
     return {
         "pay": lambda: shop.pay(order) if order.state == OrderState.PENDING and not paid(order) else None,

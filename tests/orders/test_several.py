@@ -10,7 +10,7 @@ from apps.billing import subscriptions
 from apps.billing.models import CreditNote, Invoice, InvoiceState, Subscription, SubscriptionState
 from apps.core import audit, clock
 from apps.core.errors import Refused
-from apps.orders import items
+from apps.orders import cancelling
 from apps.orders.models import Fulfilment, Order, OrderState, Service
 from apps.orders.placing import Wanted, place_order
 from apps.payments import refund_calls
@@ -57,7 +57,7 @@ def test_one_that_cannot_be_had_is_refunded_alone(shop: Shop) -> None:
     shop.pay(order)
     assert (order.state, states_of(order)) == (OrderState.IN_PROGRESS, ["completed", "in_progress"])
     late = order.items.get(position=2)
-    items.cancel_item(late, reason="Поставщик прекратил выпуск", actor="anna")
+    cancelling.cancel_item(late, reason="Поставщик прекратил выпуск", actor="anna")
     for refund in Refund.objects.all():
         refund_calls.send(refund.pk)
     shop.deliver()
@@ -67,7 +67,7 @@ def test_one_that_cannot_be_had_is_refunded_alone(shop: Shop) -> None:
     assert [one.state for one in Subscription.objects.order_by("pk")] == ["active", "cancelled"]
     assert sum(D(row["refunded_amount"]["value"]) for row in shop.charges()) == D("100.00")
     with pytest.raises(Refused, match="закрыта"):
-        items.cancel_item(late, reason="-", actor="anna")
+        cancelling.cancel_item(late, reason="-", actor="anna")
     assert list(audit.run([shop.partner.pk])) == []
 
 
@@ -75,7 +75,7 @@ def test_all_that_fail_fail_the_order(shop: Shop) -> None:
     order = ordered(shop, shop.offer(delivery="manual"), shop.offer(delivery="manual"))
     shop.pay(order)
     for one in order.items.all():
-        items.cancel_item(one, reason="Нет", actor="anna")
+        cancelling.cancel_item(one, reason="Нет", actor="anna")
     for refund in Refund.objects.all():
         refund_calls.send(refund.pk)
     shop.deliver()
