@@ -120,7 +120,7 @@ def test_an_unanswered_letter_is_followed_by_three_and_then_by_staff(
     shop.buy(shop.offer())
     row = ProviderRequest.objects.get(provider=supplier)
     for days in range(1, 7):
-        shop.until((clock.now() + timedelta(days=1)).date())
+        shop.move(shop.partner, clock.now() + timedelta(days=1))
         told = [one["subject"] for one in box(shop, mailbox)]
         assert len(told) == min(1 + days, 4), told
     assert "Напоминаем" in told[-1]
