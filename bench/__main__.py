@@ -67,6 +67,8 @@ def run(only: str) -> dict[str, dict[str, float]]:
         if only in ("", name):
             results[name] = case()
             print(f"{name:24}" + "".join(f"{results[name][column]:>15.3f}" for column in COLUMNS), flush=True)
+            for more in [key for key in results[name] if key not in COLUMNS]:
+                print(f"  {more:22}{results[name][more]:>15.3f}", flush=True)
     return results
 
 

@@ -84,18 +84,35 @@ def work_off(ready: Any, stop: Any) -> None:
         stop.wait(0.02)
 
 
+def place_files(ready: Any, stop: Any) -> None:
+    """A general worker that places files of orders until it is stopped; what follows from them is others' work."""
+    import django
+
+    django.setup()
+    from apps.core import due
+
+    due._CLAIM = due._CLAIM.replace("{partner}", "AND kind = 'orders.bulk' {partner}")
+    due.waiting()
+    ready.put("files")
+    while not stop.is_set():
+        for row in (rows := due.claim(lanes=False)):
+            due.run(row)
+        if not rows:
+            stop.wait(0.02)
+
+
 def keep_lanes(ready: Any, stop: Any) -> None:
     """Does the lanes' work until it is stopped, as Celery's process of them is woken."""
     import django
 
     django.setup()
-    from apps.core import due, lane_runner
+    from apps.core import due, lane_runner, tasks
 
     due.waiting()
     ready.put("lanes")
     while not stop.is_set():
         if due.lanes_due():
-            lane_runner.Runner(stop).run()
+            lane_runner.Runner(stop).run(stay=tasks.STAY_SECONDS)
         stop.wait(0.02)
 
 
@@ -144,3 +161,42 @@ def tell(url: str, bodies: list[bytes], per_second: float, answered: Any) -> Non
     told = asyncio.run(all_of_them())
     waits = sorted(seconds for _ok, seconds in told)
     answered.put((began, time.time(), sum(ok for ok, _seconds in told), waits[int(len(waits) * 0.95)]))
+
+
+def call(url: str, head: str, bodies: list[bytes], clients: int, answered: Any) -> None:
+    """Posts JSON over so many connections, each as soon as the one before is answered; `head`: lines of each request.
+
+    Answers with the seconds that all of it took, how many answers there were by status, and each one's wait.
+    """
+    import asyncio
+    import time
+    from collections import Counter
+    from urllib.parse import urlsplit
+
+    to, left = urlsplit(url), list(reversed(bodies))
+    first = f"POST {to.path} HTTP/1.1\r\n{head}\r\nContent-Type: application/json\r\nContent-Length: "
+    statuses: Counter[int] = Counter()
+    waits: list[float] = []
+
+    async def client() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", to.port)
+        while left:
+            body = left.pop()
+            began = time.perf_counter()
+            writer.write(f"{first}{len(body)}\r\n\r\n".encode() + body)
+            status, *fields = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
+            found = dict(field.split(b": ", 1) for field in fields if b": " in field)
+            await reader.readexactly(int(found[b"content-length"]))
+            waits.append(time.perf_counter() - began)
+            statuses[int(status.split()[1])] += 1
+            if found.get(b"connection") == b"close":
+                writer.close()
+                reader, writer = await asyncio.open_connection("127.0.0.1", to.port)
+        writer.close()
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*[client() for _ in range(clients)])
+
+    began = time.perf_counter()
+    asyncio.run(all_of_them())
+    answered.put((time.perf_counter() - began, dict(statuses), waits))

@@ -24,7 +24,7 @@ from apps.core import due, events
 from apps.core.models import Event
 
 
-@events.on_many("payments.PaymentSucceeded")
+@events.on_many("payments.PaymentSucceeded", ahead=True)
 def settle_invoice(told: Sequence[Event]) -> None:
     renewals.paid_many([one.object_id for one in told])
 

@@ -138,8 +138,9 @@ def draft_of(
     for line in lines:
         line.invoice = invoice
     # In a batch it comes last: it is issued by the time it is written, and takes no line any more.
-    for one in [*lines, invoice] if gather.is_inserting() else [invoice, *lines]:
-        gather.insert(one)
+    gather.insert(invoice, gather.Stage.NUMBERED)
+    for line in lines:
+        gather.insert(line)
     if gather.is_unwritten(invoice):
         _remember(invoice, lines)
     return invoice
@@ -162,15 +163,21 @@ def issue(invoice: Invoice) -> Invoice:
     postings.issued(invoice)
     if invoice.purpose == InvoicePurpose.NEW and invoice.collection in paying.EXPIRING:
         due.schedule(EXPIRE, invoice.pk, periods.midnight(paying.last_day(invoice) + timedelta(days=1)))
-    [number] = numbering.allot(
+
+    invoice.state, invoice.issued_at = InvoiceState.OPEN, clock.now()
+
+    def take(number: str) -> None:
+        invoice.number = number
+        gather.save(invoice, ["number", "state", "issued_at", "business_date", "parties"])
+        search.index(KIND, invoice.pk, [number])
+
+    numbering.give(
         "invoice",
         legal_entity_id=invoice.legal_entity_id,
         partner_id=current_partner().pk,
         year=invoice.business_date.year,
+        to=take,
     )
-    invoice.number, invoice.state, invoice.issued_at = number, InvoiceState.OPEN, clock.now()
-    gather.save(invoice, ["number", "state", "issued_at", "business_date", "parties"])
-    search.index(KIND, invoice.pk, [number])
     mailing.plan_invoice(invoice)
     return invoice
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import cache
+from operator import itemgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -53,9 +55,32 @@ def copy(
 
 def copy_objects(model: type[models.Model], objects: Sequence[models.Model]) -> int:
     """`copy` of unsaved objects, every column of theirs: what a model gets later is written as well."""
-    fields = list(model._meta.concrete_fields)
-    rows = (tuple(_prepared(field, getattr(one, field.attname)) for field in fields) for one in objects)
+    fields, read, special = _written_of(model)
+    rows = []
+    for one in objects:
+        given = read(one.__dict__)
+        values = list(given)
+        for place, value in enumerate(given):
+            if type(value) not in _AS_IT_IS or place in special:
+                values[place] = _prepared(fields[place], value)
+        rows.append(values)
     return copy(model, [field.name for field in fields], rows)
+
+
+@cache
+def _written_of(model: type[models.Model]) -> tuple[list[Any], Callable[[Any], tuple[Any, ...]], set[int]]:
+    """All columns: their fields, what reads their values of an object, and those whose values we prepare ourselves."""
+    fields = list(model._meta.concrete_fields)
+    special = {
+        place
+        for place, one in enumerate(fields)
+        if isinstance(one, models.JSONField) or not type(one).get_prep_value.__module__.startswith("django.")
+    }
+    return fields, itemgetter(*(one.attname for one in fields)), special
+
+
+_AS_IT_IS = frozenset({str, type(None), int, Decimal, UUID, date, datetime, bytes})
+"""What Django's own fields leave as it is: they are asked for anything else only."""
 
 
 def _field(model: type[models.Model], name: str) -> Any:

@@ -20,8 +20,11 @@ Handler = Callable[[Event], None]
 Many = Callable[[Sequence[Event]], None]
 _handlers: dict[str, dict[str, Handler]] = {}
 _of_many: dict[str, Many] = {}
+_ahead: set[str] = set()
 MOST, NEAR = 50, 300
 """So many events at most go to a handler at once, found among so many that wait longest."""
+AHEAD = timedelta(minutes=1)
+"""What somebody waits for is delivered before what came up to so much earlier."""
 PATIENCE = 10
 """Attempts after which a delivery also stands in the staff's queue."""
 
@@ -39,8 +42,10 @@ def on(event_type: str) -> Callable[[Handler], Handler]:
     return register
 
 
-def on_many(event_type: str) -> Callable[[Many], Many]:
+def on_many(event_type: str, *, ahead: bool = False) -> Callable[[Many], Many]:
     """Registers a handler of many events of one partner at once, in one transaction with all their *done*.
+
+    `ahead`: a customer waits for what it does, who has paid: it goes before others (`AHEAD`).
 
     They come in the order of their objects' ids, so that two who lock them do not wait for each other. What it
     writes through `gather` is written for all at once. Where it raises, each comes by itself: one that fails delays
@@ -51,6 +56,8 @@ def on_many(event_type: str) -> Callable[[Many], Many]:
         name = f"{handler.__module__}.{handler.__qualname__}"
         _handlers.setdefault(event_type, {})[name] = lambda event: handler([event])
         _of_many[name] = handler
+        if ahead:
+            _ahead.add(name)
         return handler
 
     return register
@@ -66,12 +73,22 @@ def publish(event_type: str, object_id: UUID, **data: Any) -> None:
 
 def _write(events: Sequence[tuple[UUID, int | None, str, UUID, str, datetime]]) -> None:
     """Events and their deliveries, in one round trip."""
-    handlers = [(key, partner, name) for key, partner, type, *_ in events for name in _handlers.get(type, {})]
+    wall = clock.wall()
+    handlers = [
+        (key, partner, name, _turn(name, wall))
+        for key, partner, type, *_ in events
+        for name in _handlers.get(type, {})
+    ]
     made = [bulk.array(column) for column in zip(*events, strict=True)]
-    given = [bulk.array(column) for column in zip(*handlers, strict=True)] or ["{}"] * 3
+    given = [bulk.array(column) for column in zip(*handlers, strict=True)] or ["{}"] * 4
     with plain_cursor() as cursor:
-        cursor.execute(_WRITE, [*made, clock.wall(), *given])
+        cursor.execute(_WRITE, [*made, *given])
     wake.after_commit()
+
+
+def _turn(handler: str, wall: datetime) -> datetime:
+    """Since when it waits, as far as others before and after it are concerned."""
+    return wall - AHEAD if handler in _ahead else wall
 
 
 _WRITE = """
@@ -80,8 +97,9 @@ WITH made AS (
     SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::uuid[], %s::jsonb[], %s::timestamptz[])
 )
 INSERT INTO public.core_delivery (event_id, partner_id, handler, next_at, attempts, error)
-SELECT event_id, partner_id, handler, %s, 0, ''
-FROM unnest(%s::uuid[], %s::bigint[], %s::text[]) AS given (event_id, partner_id, handler)
+SELECT event_id, partner_id, handler, next_at, 0, ''
+FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::timestamptz[])
+    AS given (event_id, partner_id, handler, next_at)
 """
 
 
@@ -98,9 +116,9 @@ def publish_many(event_type: str, published: Iterable[tuple[UUID, dict[str, Any]
     bulk.copy(Event, ["id", "object_id", "data"], rows, same=same)
     bulk.copy(
         models.Delivery,
-        ["event", "handler"],
-        [(row[0], name) for row in rows for name in handlers],
-        same={"partner_id": partner_id, "next_at": wall, "attempts": 0, "error": ""},
+        ["event", "handler", "next_at"],
+        [(row[0], name, _turn(name, wall)) for row in rows for name in handlers],
+        same={"partner_id": partner_id, "attempts": 0, "error": ""},
     )
     wake.after_commit()
 

@@ -6,9 +6,11 @@ do it together.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import IntEnum
 from functools import cache
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from django.db import models, transaction
@@ -24,12 +26,23 @@ class Apart(Exception):
     """Raised by who is given many where two of them depend on each other: they are to come one by one."""
 
 
+class Stage(IntEnum):
+    """What of a batch is written when. Numbers are given as late as can be: others wait for theirs till commit."""
+
+    FIRST, NUMBERS, NUMBERED = range(3)
+
+
 class _Batch:
     def __init__(self, *, inserts: bool) -> None:
         self.inserts = inserts
         self.read: dict[Any, Any] = {}
-        self.rows: dict[Write, list[Any]] = {}
+        self.rows: dict[tuple[Stage, Write], list[Any]] = {}
         self.fresh: set[tuple[type[models.Model], Any]] = set()
+
+    def next_of(self, only: Collection[Write]) -> tuple[Stage, Write] | None:
+        """What is to be written next: of the earliest stage what came first; of `only` these, where there are any."""
+        wanted = [key for key in self.rows if not only or key[1] in only]
+        return min(wanted, key=itemgetter(0), default=None)
 
 
 class _Current(threading.local):
@@ -76,7 +89,7 @@ def once(key: Any, read: Callable[[], _T]) -> _T:
     return found
 
 
-def at_end(write: Write, rows: Iterable[Any]) -> None:
+def at_end(write: Write, rows: Iterable[Any], stage: Stage = Stage.FIRST) -> None:
     """Has `write`, a function of a module, called with all rows that the batch gave for it, in their order.
 
     A row says whose it is: the current partner may be another by then.
@@ -84,17 +97,17 @@ def at_end(write: Write, rows: Iterable[Any]) -> None:
     if not (given := list(rows)):
         return
     if _current.batch is not None:
-        _current.batch.rows.setdefault(write, []).extend(given)
+        _current.batch.rows.setdefault((stage, write), []).extend(given)
     else:
         write(given)
 
 
 def flush(*only: Write) -> None:
     """Writes now what the batch has gathered, or what it has for `only` these: for what reads it again."""
-    rows = _current.batch.rows if _current.batch is not None else {}
+    batch = _current.batch
     # What is written may lead to more.
-    while wanted := [write for write in only or rows if write in rows]:
-        wanted[0](rows.pop(wanted[0]))
+    while batch is not None and (key := batch.next_of(only)):
+        key[1](batch.rows.pop(key))
 
 
 def is_inserting() -> bool:
@@ -102,7 +115,7 @@ def is_inserting() -> bool:
     return _current.batch is not None and _current.batch.inserts
 
 
-def insert(one: models.Model) -> None:
+def insert(one: models.Model, stage: Stage = Stage.FIRST) -> None:
     """Writes a new row, whose key is known, at once; with the others of its model at the end of a batch that `inserts`.
 
     What is set in the object before that is written as well (`save`); no statement of the batch finds it till then.
@@ -111,7 +124,7 @@ def insert(one: models.Model) -> None:
         one.save(force_insert=True)
         return
     _current.batch.fresh.add((type(one), one.pk))
-    at_end(_inserter(type(one)), [one])
+    at_end(_inserter(type(one)), [one], stage)
 
 
 def insert_many(rows: Sequence[models.Model]) -> None:

@@ -20,8 +20,10 @@ log = logging.getLogger(__name__)
 LINGER_SECONDS, LONGEST_SECONDS = 0.02, 0.5
 """For which the first answer waits for others that are recorded with it, at least and at most."""
 SHARE = 3
-"""In between it waits so many times as long as the last ones took to record, and so it is with looks for new work:
-a busy lane does many at once."""
+"""In between it waits so many times as long as the last ones took to record: a busy lane does many at once. What is the
+last of its lane for now waits for nobody."""
+GLANCE_SECONDS = 0.01
+"""Between two looks whether any more answer is to come."""
 MOMENT_SECONDS, LONGEST_MOMENT = 0.002, 0.01
 """For which a slot that is free waits for others: one question about refusals is for all of them."""
 STALE_SECONDS = 15.0
@@ -48,18 +50,24 @@ class Runner:
         self._partners: dict[int, tuple[float, Any]] = {}
         self._find_due: Callable[[Iterable[int]], list[int]] = due.lanes_due
 
-    def run(self, seconds: float = float("inf")) -> None:
-        """Returns when no lane has anything to do now, after `seconds` at the latest and what was begun by then.
+    def run(self, seconds: float = float("inf"), *, stay: float = 0.0) -> None:
+        """Returns when no lane has anything to do, after `seconds` at the latest and what was begun by then.
 
-        Raises what the database raises: what was in hand then is asked about by its own sweeps.
+        `stay`: seconds for which more is waited for then. Raises what the database raises: what was in hand is asked
+        about by its own sweeps.
         """
         until = time.monotonic() + seconds
         recorder = threading.Thread(target=self._record_all, name="lanes-recorder", daemon=True)
         with self._holder.alive():
             recorder.start()
             try:
-                began = time.monotonic()
-                while self._turn(is_ending=self.stop.is_set() or time.monotonic() > until):
+                began = worked = time.monotonic()
+                while True:
+                    is_ending = self.stop.is_set() or began > until
+                    if self._turn(is_ending=is_ending):
+                        worked = began
+                    elif is_ending or began - worked >= stay:
+                        break
                     moment = min(max(time.monotonic() - began, MOMENT_SECONDS), LONGEST_MOMENT)
                     is_calling = any(one.running for one in self._lanes.values())
                     self._freed.wait(POLL_SECONDS if is_calling else 0.01)
@@ -125,7 +133,7 @@ class Runner:
     def _find(self) -> None:
         """Takes lanes that have something to do and that nobody holds."""
         now = time.monotonic()
-        if now - self._found < POLL_SECONDS and self._lanes:
+        if now - self._found < POLL_SECONDS:
             return
         for number in self._holder.take(self._find_due(self._lanes), besides=self._lanes):
             self._lanes[number] = Slots(number, self._answered, self._freed)
@@ -144,7 +152,8 @@ class Runner:
             self._claim(slots, kind, list(same))
         if not slots.has_more:
             now = time.monotonic()
-            slots.look_at = now + min(max(SHARE * (now - began), POLL_SECONDS), LONGEST_SECONDS)
+            # As long as the last one took: half the time at most is spent on looks that find little.
+            slots.look_at = now + min(max(now - began, POLL_SECONDS), LONGEST_SECONDS)
 
     def _claim(self, slots: Slots, kind: str, rows: list[models.Due]) -> None:
         """Claims rows of one partner and kind; where that fails each by itself."""
@@ -219,16 +228,23 @@ class Runner:
             connection.close()
 
     def _gathered(self, linger: float) -> list[Piece]:
-        """Answers as they come, until there are enough or the first has waited long enough. Empty at the end."""
+        """Answers as they come, until there are enough, no more is to come, or the first has waited long enough.
+
+        Empty at the end.
+        """
         first = self._answered.get()
         if first is None:
             return []
         pieces, until = [first], time.monotonic() + linger
         while len(pieces) < MOST:
+            left = until - time.monotonic()
+            is_over = left <= 0 or not any(one.slots.is_going_on for one in pieces)
             try:
-                piece = self._answered.get(timeout=max(until - time.monotonic(), 0.0001))
+                piece = self._answered.get(timeout=0.0001 if is_over else min(left, GLANCE_SECONDS))
             except queue.Empty:
-                break
+                if is_over:
+                    break
+                continue
             if piece is None:
                 self._answered.put(None)
                 break

@@ -57,7 +57,12 @@ class Slots:
 
     @property
     def is_idle(self) -> bool:
-        return not (self.has_more or self.ready or self.running or self.unrecorded)
+        return not (self.is_going_on or self.unrecorded)
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether more answers will come soon: of calls on their way, or of what waits to be called."""
+        return bool(self.has_more or self.ready or self.running)
 
     def wanted(self) -> int:
         """How many more to claim: the slots, and as many again so that none waits for the database."""

@@ -13,7 +13,9 @@ from apps.core import housekeeping as keeper
 BUDGET = 20.0
 """Seconds that one message may work before it hands over to the next."""
 ROUND, PAUSE_SECONDS = 20, 0.05
-"""Who has taken less than it could in a round waits before the next: a stream of messages is then read many at once."""
+"""Rounds in which less was taken than could be begin so far apart: a stream of messages is then read many at once."""
+STAY_SECONDS = 0.5
+"""For which who has worked stays, for what follows from it: to be woken takes as long as the broker's next look."""
 
 
 @shared_task(name="core.work")
@@ -24,11 +26,15 @@ def work() -> None:
 
 def _work(*alive: str) -> None:
     started = time.monotonic()
-    while time.monotonic() - started < BUDGET:
-        if not due.waiting(*alive):
+    worked = started - 2 * STAY_SECONDS
+    while (now := time.monotonic()) - started < BUDGET:
+        tried = 0
+        if due.waiting(*alive):
+            tried, worked = run_once(lanes=False), time.monotonic()
+        elif now - worked > STAY_SECONDS:
             return
-        if run_once(lanes=False) < ROUND:
-            time.sleep(PAUSE_SECONDS)
+        if tried < ROUND:
+            time.sleep(max(now + PAUSE_SECONDS - time.monotonic(), 0.0))
     wake.after_commit()
 
 
@@ -61,7 +67,7 @@ def _end(**_options: object) -> None:
 def lanes() -> None:
     """Does the work that calls outside, of every lane that nobody else holds, until nothing is left."""
     if lane_runner.waiting() and not _ending.is_set():
-        lane_runner.Runner(_ending).run()
+        lane_runner.Runner(_ending).run(stay=STAY_SECONDS)
 
 
 def beat(part: str) -> None:

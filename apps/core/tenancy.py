@@ -1,11 +1,13 @@
 """Whose data the current thread works on: a partner's schema, or the public one."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db import connection as _connection
 
 if TYPE_CHECKING:
@@ -15,13 +17,25 @@ connection: Any = _connection
 """Django's connection, with what django-tenants adds to it."""
 
 
+_mine = threading.local()
+
+
+def _tenant() -> Any:
+    """The tenant of this thread's connection, which is kept: it is asked for dozens of times for one order."""
+    try:
+        return _mine.connection.tenant
+    except AttributeError:
+        _mine.connection = connections[DEFAULT_DB_ALIAS]
+        return _mine.connection.tenant
+
+
 class NoPartner(RuntimeError):
     """A partner's data was asked for where no partner is current."""
 
 
 def current_partner_id() -> int | None:
     """The current partner's id; None in the public schema."""
-    return getattr(connection.tenant, "pk", None)
+    return getattr(_tenant(), "pk", None)
 
 
 def current_partner() -> "Partner":
@@ -34,7 +48,7 @@ def current_partner() -> "Partner":
 
 def partner_or_none() -> "Partner | None":
     """The current partner; None in the public schema."""
-    found = connection.tenant
+    found = _tenant()
     return None if getattr(found, "pk", None) is None else found
 
 

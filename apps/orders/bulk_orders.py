@@ -4,6 +4,7 @@ Nobody waits for a page: where an offer is paid by card, the order waits for its
 """
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -28,12 +29,15 @@ from apps.orders import placing_many, rules
 from apps.orders.bulk_models import BulkOrder, BulkRow, BulkRowState, BulkState
 from apps.orders.placing import LIMIT, Wanted, place_order
 
+log = logging.getLogger(__name__)
 KIND, PLACE = "orders.BulkOrder", "orders.bulk"
 MOST_BYTES = 30 * 1024 * 1024
 LARGEST = 20_000
 """Rows of one file."""
 TURN = 200
 """Rows that one piece of due work places before others have their turn: together, in one transaction."""
+HANDS = 4
+"""So many pieces of due work at most place rows of one file, each in a worker of its own where there are as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,32 +159,69 @@ def start(made: BulkOrder, *, actor: str = "") -> BulkOrder:
             raise Refused("bulk_not_waiting", _("Этот файл уже оформляют"))
         made.state = BulkState.GOING
         made.save(update_fields=["state"])
-        due.schedule(PLACE, made.pk, clock.wall(), wall=True)
+        now = clock.wall()
+        due.schedule_many(PLACE, [(key, now, None) for key in _hands(made)])
         journal.record("bulk.started", KIND, made.pk, actor=actor, data={"rows": made.left})
     return made
 
 
-def place(bulk_id: UUID) -> None:
-    """Due work: the next rows of a file, together or each by itself; planned again while some are left."""
-    waiting = BulkRow.objects.filter(bulk=bulk_id, state=BulkRowState.WAITING)
-    keys = list(waiting.order_by("line").values_list("pk", flat=True)[:TURN])
-    gather.halved(keys, _place_together, place_row)
+def _hands(made: BulkOrder) -> list[UUID]:
+    """What its due work is named by: the file, and as many of its rows as it takes to place it side by side."""
+    helped = min(-(-made.left // TURN), HANDS) - 1
+    rows = made.lines.filter(state=_R.WAITING).order_by("line").values_list("pk", flat=True)
+    return [made.pk, *rows[: max(helped, 0)]]
+
+
+def place(hand_id: UUID) -> None:
+    """Due work of a file, named by it or by one of its rows (`_hands`): places the next rows that nobody has in hand.
+
+    Together, or each by itself; planned again while there are more. Who finds all that is left in another's hands is
+    not needed any more: that one goes on, after its death as well.
+    """
+    bulk_id = BulkRow.objects.filter(pk=hand_id).values_list("bulk_id", flat=True).first() or hand_id
+    keys = _place_next(bulk_id)
     with transaction.atomic():
         made = BulkOrder.objects.select_for_update().get(pk=bulk_id)
         found = BulkRow.objects.filter(bulk=made).order_by().values_list("state").annotate(Count("pk"))
         counts = dict(found)
         made.placed, made.refused = (counts.get(one.value, 0) for one in (_R.PLACED, _R.REFUSED))
         if made.left:
-            due.schedule(PLACE, made.pk, clock.wall(), wall=True)
+            if keys:
+                due.schedule(PLACE, hand_id, clock.wall(), wall=True)
         elif made.state != BulkState.DONE:
             made.state, made.done_at = BulkState.DONE, clock.now()
         made.save()
 
 
+def _place_next(bulk_id: UUID) -> list[UUID]:
+    """Takes the next rows, in one transaction with their orders; gives their keys."""
+    waiting = BulkRow.objects.filter(bulk=bulk_id, state=BulkRowState.WAITING).order_by("line")
+    keys: list[UUID] = []
+    try:
+        with transaction.atomic(), gather.gathering(inserts=True):
+            rows = list(
+                waiting.select_for_update(of=("self",), skip_locked=True).select_related("bulk")[:TURN]
+            )
+            keys = [one.pk for one in rows]
+            _place_rows(rows)
+    except Exception as error:
+        if not keys:
+            raise
+        log.info("%d rows are placed in halves: %r", len(keys), error)
+        middle = (len(keys) + 1) // 2
+        for half in (keys[:middle], keys[middle:]):
+            gather.halved(half, _place_together, place_row)
+    return keys
+
+
 def _place_together(row_ids: Sequence[UUID]) -> None:
     """Places rows in the caller's batch; raises where one of them cannot be placed so."""
     held = BulkRow.objects.select_for_update(of=("self",)).filter(pk__in=bulk.these("uuid", row_ids))
-    rows = [one for one in held.select_related("bulk").order_by("pk") if one.state == BulkRowState.WAITING]
+    rows = held.select_related("bulk").order_by("pk")
+    _place_rows([one for one in rows if one.state == BulkRowState.WAITING])
+
+
+def _place_rows(rows: Sequence[BulkRow]) -> None:
     asked = [
         placing_many.Asked(
             person=row.person,

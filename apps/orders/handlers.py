@@ -41,8 +41,8 @@ breaker.in_order(FULFIL)
 due.task(mass.WORK)(mass.work)
 
 
-@events.on_many("billing.InvoicePaid")
-@events.on_many("billing.PeriodGranted")
+@events.on_many("billing.InvoicePaid", ahead=True)
+@events.on_many("billing.PeriodGranted", ahead=True)
 def fulfil_what_was_paid(paid: Sequence[Event]) -> None:
     services.invoices_paid({one.object_id for one in paid})
 

@@ -285,7 +285,7 @@ def _written(order: Order, items: Sequence[OrderItem], state: str) -> None:
     for one in items:
         one.state = state
     if is_new:
-        gather.insert(order)
+        gather.insert(order, gather.Stage.NUMBERED)
         gather.insert_many(items)
     else:
         order.save()
@@ -373,14 +373,19 @@ def number(order: Order) -> None:
     """Gives an order its number, where it has none."""
     if order.number:
         return
-    [order.number] = numbering.allot(
+
+    def take(number: str) -> None:
+        order.number = number
+        gather.save(order, ["number"])
+        search.index(KIND, order.pk, [number])
+
+    numbering.give(
         "order",
         legal_entity_id=order.legal_entity_id,
         partner_id=current_partner().pk,
         year=clock.today().year,
+        to=take,
     )
-    gather.save(order, ["number"])
-    search.index(KIND, order.pk, [order.number])
 
 
 def _check_known(customer: Customer) -> None:

@@ -1,4 +1,4 @@
-"""Many orders placed in one batch: checked one by one, written and numbered together."""
+"""Many orders placed in one batch: checked one by one, written together, and numbered right before they are."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +18,9 @@ from apps.orders import placing, rules
 from apps.orders.models import Order
 from apps.orders.placing import How, Wanted
 from apps.orders.quoting import Quoted
-from apps.policies import numbering
 
 CHUNK = 200
-"""So many at most are placed in one transaction: others who number documents wait for it."""
+"""So many at most are placed in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +125,14 @@ def place(
         for order, one in zip(orders, asked, strict=True)
         if order.scheduled_at is None
     }
-    # Before the numbers, as everybody does: whoever sells a version first locks it.
+    # In one order: whoever sells a version first locks it.
     placing.mark_sold([one for quoted in now.values() for one in quoted])
-    _reserve("invoice", len(now))
-    _reserve("order", len(orders))
     for order, one in zip(orders, asked, strict=True):
         if order.pk in now:
             placing.sell(order, now[order.pk], How(sold=sold), None)
         else:
             placing.accept(order, [one.wanted], How(sold=sold, return_url=one.return_url))
         faults.at("orders.placed-among-many")
-    if not numbering.all_are_used():
-        raise gather.Apart("Numbers are left")
     return orders
 
 
@@ -148,14 +143,3 @@ def _prepared(order: Order, wanted: Wanted, how: How) -> list[Quoted]:
         if begun is None or begun.collection != Collection.PARTNER_REPORTS or begun.trial_days:
             raise gather.Apart("It is paid, or tried, by itself")
     return quoted
-
-
-def _reserve(kind: str, count: int) -> None:
-    partner = current_partner()
-    numbering.reserve(
-        kind,
-        legal_entity_id=partner.legal_entity_id,
-        partner_id=partner.pk,
-        year=clock.today().year,
-        count=count,
-    )

@@ -1,6 +1,8 @@
 """Numbers of documents: without gaps per kind, legal entity, partner and year."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from django.db import connection, transaction
 
@@ -17,8 +19,6 @@ LETTERS = {
     "refund_receipt": "V",
 }
 """Latin, so that a number is typed the same way everywhere; a kind without one takes its first letter."""
-
-_RESERVED = "policies.numbers"
 
 DOCUMENTS = {
     "invoice": "billing.Invoice",
@@ -55,30 +55,38 @@ def allot(kind: str, *, legal_entity_id: int | None, partner_id: int, year: int,
     _must_be_used()
     if count < 1:
         return []
-    kept = _kept(kind, legal_entity_id, partner_id, year) if gather.is_gathering() else []
-    if len(kept) >= count:
-        return [kept.pop(0) for _ in range(count)]
     return _allotted(kind, legal_entity_id, partner_id, year, count)
 
 
-def reserve(kind: str, *, legal_entity_id: int | None, partner_id: int, year: int, count: int) -> None:
-    """Allots so many at once for the documents of a batch (`gather`), which use all of them (`all_are_used`)."""
-    _must_be_used()
-    if not gather.is_gathering():
-        raise RuntimeError("Numbers are reserved for a batch")
-    if count > 0:
-        kept = _kept(kind, legal_entity_id, partner_id, year)
-        kept.extend(_allotted(kind, legal_entity_id, partner_id, year, count))
+def give(
+    kind: str, *, legal_entity_id: int | None, partner_id: int, year: int, to: Callable[[str], None]
+) -> None:
+    """Allots one number and hands it over: at once, or where a batch inserts its rows (`gather`) right before those.
+
+    So others wait for a batch's numbers only while it writes what carries them. The document is inserted in the stage
+    `gather.Stage.NUMBERED`. Raises RuntimeError outside a transaction.
+    """
+    row = (kind, legal_entity_id or 0, partner_id, year, to)
+    if gather.is_inserting():
+        gather.at_end(_give, [row], gather.Stage.NUMBERS)
+    else:
+        _give([row])
 
 
-def all_are_used() -> bool:
-    """Whether nothing is left of what was reserved for a batch: what is left would be a gap."""
-    return not any(gather.once(_RESERVED, dict).values())
-
-
-def _kept(kind: str, legal_entity_id: int | None, partner_id: int, year: int) -> list[str]:
-    reserved: dict[tuple[Any, ...], list[str]] = gather.once(_RESERVED, dict)
-    return reserved.setdefault((kind, legal_entity_id, partner_id, year), [])
+def _give(wanted: Sequence[tuple[str, int, int, int, Callable[[str], None]]]) -> None:
+    # In the order of the kinds, as one order by itself takes them: invoice, order.
+    for key, same in groupby(sorted(wanted, key=itemgetter(slice(4))), key=itemgetter(slice(4))):
+        kind, legal_entity_id, partner_id, year = key
+        takers = [one[4] for one in same]
+        numbers = allot(
+            kind,
+            legal_entity_id=legal_entity_id or None,
+            partner_id=partner_id,
+            year=year,
+            count=len(takers),
+        )
+        for take, number in zip(takers, numbers, strict=True):
+            take(number)
 
 
 def _allotted(kind: str, legal_entity_id: int | None, partner_id: int, year: int, count: int) -> list[str]:

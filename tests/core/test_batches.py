@@ -70,6 +70,39 @@ def test_events_of_a_partner_come_together_in_the_order_of_their_objects(
     assert events.deliver(partner.pk) == 0
 
 
+def test_what_a_customer_waits_for_goes_before_what_came_in_the_last_minute(
+    partner: Partner, batches: Batches
+) -> None:
+    told: list[str] = []
+
+    @events.on("tests.Told")
+    def another(event: Event) -> None:
+        told.append("another")
+
+    @events.on_many("tests.Paid", ahead=True)
+    def paid(many: Sequence[Event]) -> None:
+        told.append("ahead")
+
+    try:
+        with transaction.atomic():
+            events.publish("tests.Told", uuid.uuid4())
+        with transaction.atomic():
+            events.publish_many("tests.Paid", [(uuid.uuid4(), {})])
+        assert events.deliver(partner.pk) == 1
+        assert told == ["ahead"]
+        # Nothing waits for ever: what has stood for longer than that comes first.
+        Delivery.objects.filter(partner_id=partner.pk).update(next_at=clock.wall() - events.AHEAD)
+        with transaction.atomic():
+            events.publish("tests.Paid", uuid.uuid4())
+        while events.deliver_one(partner.pk):
+            pass
+        assert told == ["ahead", "another", "ahead"]
+    finally:
+        for name in [*events._handlers.pop("tests.Told"), *events._handlers.pop("tests.Paid")]:
+            events._of_many.pop(name, None)
+            events._ahead.discard(name)
+
+
 def test_no_partner_is_among_anothers(partner: Partner, batches: Batches) -> None:
     mine = [happen(), happen()]
     other = make_partner()

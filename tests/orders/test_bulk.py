@@ -9,9 +9,11 @@ import pytest
 
 from apps.core import audit, clock, faults, gather
 from apps.core.errors import Refused
+from apps.core.models import Due
 from apps.orders import bulk_orders, placing
 from apps.orders.bulk_models import BulkOrder, BulkRow
 from apps.orders.models import Order
+from tests.accounts.at_once import at_once
 from tests.orders.shop import Shop
 
 HEADINGS = "Номер клиента;Телефон;Почта;Имя;Тариф;Количество;Исполнить с;Ответы"
@@ -77,8 +79,12 @@ def test_killed_between_two_rows_it_goes_on(shop: Shop, monkeypatch: pytest.Monk
             raise faults.Crash("killed")
         return order
 
+    def apart(rows: Any) -> None:
+        raise gather.Apart("")
+
     with monkeypatch.context() as patch:
         # By themselves, as those are placed that cannot be with others.
+        patch.setattr(bulk_orders, "_place_rows", apart)
         patch.setattr(gather, "halved", lambda items, together, alone: [alone(one) for one in items])
         patch.setattr(bulk_orders, "place_order", dies)
         with pytest.raises(faults.Crash):
@@ -105,3 +111,41 @@ def test_what_is_no_file_of_orders_is_refused(shop: Shop) -> None:
         with pytest.raises(ValueError):
             bulk_orders.look(name=name, content=content)
     assert not BulkOrder.objects.exists()
+
+
+def test_two_who_place_a_file_have_other_rows_in_hand(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = reported(shop)
+    # Whoever sells a tariff for the first time is waited for.
+    bulk_orders.place(bulk_orders.look(name="first.csv", content=file(f"H-0;;;;{code};1;;")).pk)
+    monkeypatch.setattr(bulk_orders, "TURN", 3)
+    made = bulk_orders.look(name="a.csv", content=file(*(f"H-{n};;;;{code};1;;" for n in range(1, 11))))
+    bulk_orders.start(made)
+    hands = set(
+        Due.objects.filter(partner_id=shop.partner.pk, kind=bulk_orders.PLACE).values_list("object_id")
+    )
+    assert len(hands) == 4
+    placed: list[tuple[int, int]] = []
+    whole = bulk_orders._place_rows
+
+    def slowly(rows: Any) -> None:
+        whole(rows)
+        if not placed:
+            # Another comes while these are in hand, and is done before them.
+            placed.append((rows[0].line, len(rows)))
+            at_once(shop.partner, [lambda: bulk_orders.place(made.pk)])
+        else:
+            placed.append((rows[0].line, len(rows)))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk_orders, "_place_rows", slowly)
+        bulk_orders.place(made.pk)
+    assert placed == [(2, 3), (5, 3)]
+    made.refresh_from_db()
+    assert (made.state, made.placed, Order.objects.count()) == ("going", 6, 7)
+    shop.hurry()
+    made.refresh_from_db()
+    assert (made.state, made.placed, Order.objects.count()) == ("done", 10, 11)
+    assert not Due.objects.filter(partner_id=shop.partner.pk, kind=bulk_orders.PLACE).exists()
+    numbers = sorted(Order.objects.values_list("number", flat=True))
+    assert len(set(numbers)) == 11
+    assert list(audit.run([shop.partner.pk])) == []
