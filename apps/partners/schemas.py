@@ -18,6 +18,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations import RunPython
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.migrations.state import ProjectState
 from django.db.models import Max
 
 from apps.core.tenancy import connection
@@ -68,6 +69,47 @@ def alone() -> Iterator[None]:
 def _got(cursor: Any, query: str) -> bool:
     cursor.execute(query, [_MIGRATING])
     return bool(cursor.fetchone()[0])
+
+
+class _Alone(ProjectState):
+    """Renders a model that was added, or has got something new, by itself.
+
+    Django would render as well all that hang together with it, which is nearly all models for each of them. What stands
+    further on sees its earlier self then, which counts where a column is altered (Django's own way, for that) and where
+    Python looks at models: before it all are rendered anew (`clear_delayed_apps_cache`).
+    """
+
+    _adds = False
+
+    def add_model(self, model_state: Any) -> None:
+        self._adds = True
+        super().add_model(model_state)
+        self._adds = False
+
+    def add_field(self, *args: Any, **options: Any) -> None:
+        self._adds = True
+        super().add_field(*args, **options)
+        self._adds = False
+
+    def _find_reload_model(
+        self, app_label: str, model_name: str, delay: bool = False
+    ) -> set[tuple[str, str]]:
+        if not (delay or self._adds):
+            return super()._find_reload_model(app_label, model_name, delay)  # type: ignore[misc]
+        self.is_delayed = True
+        return {(app_label, model_name)}
+
+    def clone(self) -> ProjectState:
+        copied = super().clone()
+        copied.__class__ = _Alone
+        return copied
+
+
+def _state(executor: MigrationExecutor) -> ProjectState:
+    """The models as the applied migrations have left them."""
+    state: ProjectState = executor._create_project_state(with_applied_migrations=True)  # type: ignore[attr-defined]
+    state.__class__ = _Alone
+    return state
 
 
 class _Recorder(MigrationExecutor):
@@ -151,7 +193,8 @@ def record_template() -> int:
     with in_schema(TEMPLATE):
         _take_public_as_done()
         executor = _Recorder(connection)
-        executor.migrate([key for key in executor.loader.graph.leaf_nodes() if key[0] in _LABELS])
+        targets = [key for key in executor.loader.graph.leaf_nodes() if key[0] in _LABELS]
+        executor.migrate(targets, state=_state(executor))
     return executor.recorded
 
 
@@ -160,7 +203,7 @@ def migrate_public(progress: Callable[..., None] | None = None) -> None:
     executor = MigrationExecutor(connection, progress)
     targets = [key for key in executor.loader.graph.leaf_nodes() if key[0] in _PUBLIC_LABELS]
     if executor.migration_plan(targets):
-        executor.migrate(targets)
+        executor.migrate(targets, state=_state(executor))
         emit_post_migrate_signal(verbosity=0, interactive=False, db=connection.alias)
 
 

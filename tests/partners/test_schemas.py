@@ -1,9 +1,14 @@
 """A partner's schema: replayed equals migrated, whole or not there, and brought up to date by replay."""
 
+import os
+import subprocess
+import sys
 import uuid
 from typing import Any
 
+import psycopg
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, transaction
 
@@ -13,6 +18,7 @@ from apps.core.tenancy import in_public
 from apps.partners import schemas
 from apps.partners.models import Domain, LegalEntity, MigrationScript, Partner
 from apps.partners.services import create_partner
+from tests.database import on
 
 CATALOGUE = """
 SELECT 'column', attrelid::regclass::text, attname,
@@ -132,3 +138,35 @@ def test_nothing_to_migrate_changes_nothing(partner: Partner, capsys: Any) -> No
     with in_public():
         call_command("migrate_all")
     assert "partners: 0 brought up to date" in capsys.readouterr().out
+
+
+BY_DJANGO = """
+import django
+django.setup()
+from django.core.management import call_command
+from django.db.migrations.state import ProjectState
+from apps.partners import schemas
+schemas._Alone = ProjectState
+call_command("migrate_all")
+"""
+
+
+@pytest.mark.soak
+def test_models_rendered_alone_make_what_django_makes_of_them() -> None:
+    server, name = os.environ["TEST_DATABASE_URL"], f"armor_rendered_{uuid.uuid4().hex[:8]}"
+    scripts = "SELECT app, name, position, sql, runs_per_partner FROM partners_migrationscript"
+    with psycopg.connect(server, autocommit=True) as control:
+        control.execute(f'CREATE DATABASE "{name}"')
+        try:
+            environment = {**os.environ, "DATABASE_URL": on(server, name)}
+            command = [sys.executable, "-W", "ignore", "-c", BY_DJANGO]
+            subprocess.run(command, cwd=settings.BASE_DIR, env=environment, check=True)
+            found = []
+            for database in (name, os.environ["ARMOR_TEST_TEMPLATE"]):
+                with psycopg.connect(on(server, database), cursor_factory=psycopg.ClientCursor) as asked:
+                    made = asked.execute(CATALOGUE, {"schema": "public"}).fetchall()
+                    found.append({*made, *asked.execute(scripts).fetchall()})
+        finally:
+            control.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    assert len(found[0]) > 1000
+    assert found[0] == found[1]
