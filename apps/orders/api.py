@@ -17,27 +17,22 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from apps.accounts import companies, customers
-from apps.accounts.api import CompanySerializer
+from apps.accounts.models import Customer
 from apps.billing import paying
 from apps.billing.api import actor_of
 from apps.billing.models import Subscription
 from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.journal.api import idempotent
-from apps.orders import cancelling
+from apps.orders import cancelling, drafting
+from apps.orders.draft_api import Drafts, how_of
 from apps.orders.models import Order, OrderItem, OrderState, Service
-from apps.orders.placing import LIMIT, Wanted, open_payment_page, place_order
+from apps.orders.order_data import ORDER, NewOrder, wanted
+from apps.orders.placing import LIMIT, open_payment_page, place_order
 from apps.orders.rules import Declared
 from apps.payments.models import Payment
 from apps.policies import numbering
 
-ORDER = {
-    "offer": 17,
-    "customer": {"external_id": "client-1042", "phone": "+79161234567", "email": "anna@example.ru"},
-    "quantity": 1,
-    "expected_price": "99.00",
-    "return_url": "https://bank.example/thanks?order={order}",
-}
 ITEM = {
     "id": "01938e2a-7b0f-7a90-bb21-0c4d5e6f7a90",
     "action": "add",
@@ -91,98 +86,6 @@ SERVICE = {
     "instructions": "Введите ключ в приложении",
     "active_until": "2026-12-27",
 }
-
-
-class CustomerData(serializers.Serializer[Any]):
-    """Whom to find or register: at least one of phone, e-mail and the partner's own id."""
-
-    phone = serializers.CharField(max_length=40, required=False, allow_blank=True)
-    email = serializers.CharField(max_length=254, required=False, allow_blank=True)
-    external_id = serializers.CharField(max_length=100, required=False, allow_blank=True)
-    name = serializers.CharField(max_length=200, required=False, allow_blank=True)
-    company = CompanySerializer(required=False, help_text=_("Реквизиты, если покупает организация"))
-
-
-class DeclaredData(serializers.Serializer[Any]):
-    """What the customer says of themselves, where the product is not sold to everybody."""
-
-    age = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=150)
-    region = serializers.CharField(
-        required=False, allow_blank=True, max_length=3, help_text=_("Код региона: 77")
-    )
-
-
-class NewItem(serializers.Serializer[Any]):
-    """One product of an order of several."""
-
-    offer = serializers.IntegerField(min_value=1, help_text=_("Номер предложения"))
-    quantity = serializers.IntegerField(default=1, min_value=1, max_value=LIMIT)
-    expected_price = serializers.DecimalField(14, 2, required=False, allow_null=True)
-    answers = serializers.DictField(required=False)
-
-
-class NewOrder(serializers.Serializer[Any]):
-    """What is ordered, by whom, and where the customer returns after paying."""
-
-    offer = serializers.IntegerField(required=False, min_value=1, help_text=_("Номер предложения"))
-    items = NewItem(
-        many=True,
-        required=False,
-        help_text=_("Вместо offer: несколько товаров одним счётом и платежом, без пробных периодов"),
-    )
-    customer = CustomerData()
-    quantity = serializers.IntegerField(default=1, min_value=1, max_value=LIMIT)
-    subscription = serializers.UUIDField(
-        required=False, help_text=_("Для дополнения: подписка клиента, к которой оно подключается")
-    )
-    expected_price = serializers.DecimalField(
-        14, 2, required=False, allow_null=True, help_text=_("Цена, которую видел клиент; изменилась: 409")
-    )
-    return_url = serializers.CharField(
-        max_length=1800,
-        help_text=_("Куда вернуть клиента; {order} заменится на номер заказа"),
-    )
-
-    declared = DeclaredData(required=False, help_text=_("Для товаров с возрастом или регионами"))
-    answers = serializers.DictField(
-        required=False, help_text=_("Ответы на questions предложения: код и значение")
-    )
-    promo_code = serializers.CharField(
-        required=False, allow_blank=True, max_length=60, help_text=_("Промокод: скидка — в total")
-    )
-    trial = serializers.BooleanField(
-        required=False,
-        allow_null=True,
-        default=None,
-        help_text=_("false: без пробного периода тарифа, с оплатой сразу"),
-    )
-
-    instrument = serializers.CharField(
-        required=False,
-        allow_blank=True,
-        default="",
-        max_length=20,
-        help_text=_(
-            "Чем платит клиент: bank_card, sbp или partner, из GET /orders/instruments/; пусто: выберет на странице "
-            "шлюза. Такого нет: 409 instrument_not_offered"
-        ),
-    )
-
-    scheduled_at = serializers.DateTimeField(
-        required=False,
-        allow_null=True,
-        help_text=_("Не раньше этого момента: до него ничего не списывается и не выдаётся"),
-    )
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if ("offer" in attrs) == bool(attrs.get("items")):
-            raise serializers.ValidationError({"offer": _("Нужно одно из двух: offer или items")})
-        return attrs
-
-    def validate_return_url(self, value: str) -> str:
-        if not value.startswith(("https://", "http://")):
-            raise serializers.ValidationError(_("Нужен адрес, который начинается с https://"))
-        return value
 
 
 class Reason(serializers.Serializer[Any]):
@@ -308,13 +211,13 @@ class OrderFilter(filters.FilterSet):
     ),
 )
 @extend_schema(tags=["orders"])
-class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Order]):
+class OrdersViewSet(Drafts, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Order]):
     """Orders of the partner, from every channel."""
 
     queryset = Order.objects.none()
     serializer_class = OrderSerializer
     filterset_class = OrderFilter
-    required_scopes = {"GET": "orders:read", "POST": "orders:write"}
+    required_scopes = {"GET": "orders:read", **dict.fromkeys(("POST", "PATCH", "DELETE"), "orders:write")}
 
     def get_queryset(self) -> QuerySet[Order]:
         return Order.objects.select_related("invoice").prefetch_related(
@@ -325,12 +228,14 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         summary=_("Оформить заказ"),
         description=_(
             "Клиент находится или регистрируется. В ответе — страница оплаты: payment.confirmation_url. "
-            "Если шлюз не ответил сразу, адрес пуст и появится в GET /orders/{id}/."
+            "Если шлюз не ответил сразу, адрес пуст и появится в GET /orders/{id}/. С draft заказ только записан: его "
+            "меняют, оформляют (confirm) или удаляют; через 30 дней без изменений он снимается сам."
         ),
         request=NewOrder,
         responses={201: OrderSerializer},
         examples=[
             OpenApiExample("new_order", summary=_("Новый заказ"), value=ORDER, request_only=True),
+            OpenApiExample("draft", summary=_("Черновик"), value={**ORDER, "draft": True}, request_only=True),
             OpenApiExample(
                 "order", summary=_("Заказ"), value=ANSWER, response_only=True, status_codes=["201"]
             ),
@@ -348,10 +253,12 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
             customer, _is_new = customers.find_or_register(**data["customer"], verified=True)
             if company:
                 companies.set_company(customer, actor=actor_of(request), **company)
+            if data["draft"]:
+                return self._draft(request, customer, data)
             order = place_order(
                 customer=customer,
                 offer=data.get("offer"),
-                items=[_wanted(one) for one in data.get("items", [])],
+                items=[wanted(one) for one in data.get("items", [])],
                 sold=key.listed(),
                 quantity=data["quantity"],
                 channel_id=key.channel_id,
@@ -370,6 +277,19 @@ class OrdersViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
             )
         open_payment_page(order)
         order = self.get_queryset().get(pk=order.pk)
+        return Response(OrderSerializer(order).data, status=status.HTTP_201_CREATED)
+
+    def _draft(self, request: Request, customer: Customer, data: dict[str, Any]) -> Response:
+        key: Any = request.auth
+        made = drafting.save(
+            customer=customer,
+            items=[wanted(one) for one in data.get("items") or [data]],
+            how=how_of(key, data),
+            channel_id=key.channel_id,
+            channel_code=key.channel_code,
+            actor=actor_of(request),
+        )
+        order = self.get_queryset().get(pk=made.pk)
         return Response(OrderSerializer(order).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(
@@ -432,10 +352,6 @@ def _parent(key: UUID | None) -> Subscription | None:
     if found is None:
         raise Refused("subscription_not_found", _("Такой подписки у клиента нет"), status=404)
     return found
-
-
-def _wanted(item: dict[str, Any]) -> Wanted:
-    return Wanted(item["offer"], item["quantity"], item.get("expected_price"), item.get("answers") or {})
 
 
 def _request_key(request: Request) -> str:

@@ -1,5 +1,6 @@
 """Console: «Новый заказ» for a customer on the phone: put together, seen with its total, placed and paid by a link."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -15,18 +16,20 @@ from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
 )
 
 from apps.accounts import customers
 from apps.accounts.models import Customer
-from apps.catalog import parameters
-from apps.catalog.models import Offer
+from apps.catalog import parameters, regions
+from apps.catalog.models import Offer, Product
 from apps.core import console
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
 from apps.orders import drafting, letters
 from apps.orders.models import Order, OrderState
 from apps.orders.placing import Wanted
+from apps.orders.rules import Declared
 
 ROWS = 5
 """Products that one draft of the console holds."""
@@ -55,6 +58,7 @@ class DraftForm(forms.Form):
     ) -> None:
         super().__init__(data, initial=_initial(draft, customer))
         self.customer = draft.customer if draft else customer
+        self.chosen: list[Product] = []
         if self.customer is not None:
             del self.fields["contact"], self.fields["name"]
         offers = Offer.objects.listed(current_partner().pk).prefetch_related("tariff__product__parameters")
@@ -78,6 +82,7 @@ class DraftForm(forms.Form):
                     help_text=str(one.help) or one.get_kind_display(),
                     widget=UnfoldAdminTextInputWidget,
                 )
+        self._ask_who()
         self.fields["promo_code"] = forms.CharField(
             label=_("Промокод"), required=False, max_length=60, widget=UnfoldAdminTextInputWidget
         )
@@ -87,7 +92,32 @@ class DraftForm(forms.Form):
         name = f"offer_{number}"
         chosen = str((self.data.get(name) if self.is_bound else self.initial.get(name)) or "")
         offer = offers.filter(pk=chosen).first() if chosen.isdecimal() and len(chosen) < 18 else None
-        return offer.questions() if offer is not None else []
+        if offer is None:
+            return []
+        self.chosen.append(offer.tariff.product)
+        return list(offer.questions())
+
+    def _ask_who(self) -> None:
+        """What the chosen products want to know of the customer: age and region, as a storefront asks them."""
+        self.age = max((one.min_age or 0 for one in self.chosen), default=0)
+        if self.age:
+            self.fields["adult"] = forms.BooleanField(
+                label=_("Клиенту есть %d лет") % self.age,
+                error_messages={"required": _("Продаётся только с %d лет") % self.age},
+                widget=UnfoldBooleanSwitchWidget,
+            )
+        if codes := sorted({code for one in self.chosen for code in one.regions}):
+            allowed = [(code, regions.NAMES.get(code, code)) for code in codes]
+            self.fields["region"] = forms.ChoiceField(
+                label=_("Регион клиента"),
+                choices=[("", "—"), *allowed, ("other", _("другой"))],
+                widget=UnfoldAdminSelectWidget,
+            )
+
+    def declared(self) -> Declared:
+        """What the customer says of themselves; call it when the form is valid."""
+        age = self.age if self.cleaned_data.get("adult") else None
+        return Declared(age=age, region=self.cleaned_data.get("region", ""))
 
     def items(self) -> list[Wanted]:
         """What was chosen; call it when the form is valid."""
@@ -123,6 +153,8 @@ def _initial(draft: Order | None, customer: Customer | None) -> dict[str, Any]:
         found[f"quantity_{one.position}"] = one.quantity
         for code, value in one.answers.items():
             found[f"answer_{one.position}_{code}"] = parameters.in_words(value)
+        told = one.terms.get("declared", {})
+        found |= {"adult": bool(told.get("age")), "region": told.get("region", "")} if told else {}
     return found
 
 
@@ -179,13 +211,14 @@ class Drafts:
             known = get_object_or_404(Customer, pk=_uuid(wanted), erased_at=None)
         form = DraftForm(request.POST or None, draft=draft, customer=known)
         if request.method == "POST" and form.is_valid():
-            given = {
-                "items": form.items(),
-                "promo_code": form.cleaned_data["promo_code"],
-                "actor": _who(request),
-            }
+            asked = {"promo_code": form.cleaned_data["promo_code"].strip(), "declared": form.declared()}
+            items, who = form.items(), _who(request)
             try:
-                made = drafting.save(customer=form.who(), draft=draft, **given)
+                if draft is None:
+                    how = replace(drafting.BY_LINK, **asked)
+                    made = drafting.save(customer=form.who(), items=items, how=how, actor=who)
+                else:
+                    made = drafting.change(draft, items=items, asked=asked, actor=who)
             except Refused as refusal:
                 form.add_error(None, str(refusal.message))
             else:

@@ -1,7 +1,10 @@
-"""Orders that staff put together for a customer: kept as a draft, changed, then placed and paid by a link."""
+"""Orders that are put together for a customer, by staff or by API: kept as a draft, changed, then placed and paid."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
@@ -15,7 +18,9 @@ from apps.core.tenancy import current_partner
 from apps.orders import history, letters, placing, quoting, scheduling
 from apps.orders.models import Order, OrderItem, OrderState
 from apps.orders.placing import How, Wanted
-from apps.orders.rules import Declared
+
+BY_LINK = How(by_link=True)
+"""The customer is on the phone: they are sent a link to pay by."""
 
 
 def save(
@@ -24,8 +29,9 @@ def save(
     items: Sequence[Wanted],
     actor: str,
     draft: Order | None = None,
-    promo_code: str = "",
-    declared: Declared | None = None,
+    how: How = BY_LINK,
+    channel_id: UUID | None = None,
+    channel_code: str = "",
 ) -> Order:
     """A new draft, or another content of `draft`, at today's prices. Nothing is billed, reserved or told.
 
@@ -34,12 +40,11 @@ def save(
     """
     if not 1 <= len(items) <= quoting.MOST:
         raise Refused("too_many_items", _("Позиций в заказе: от 1 до %d") % quoting.MOST, status=400)
-    how = How(declared=declared or Declared(), promo_code=promo_code.strip(), by_link=True)
     with transaction.atomic():
-        order = _locked(draft) if draft else _new(customer, actor)
+        order = _locked(draft) if draft else _new(customer, actor, channel_id, channel_code)
         quoted = [
             quoting.quote(
-                order, one, position=number, sold=None, customer=order.customer, declared=how.declared
+                order, one, position=number, sold=how.sold, customer=order.customer, declared=how.declared
             )
             for number, one in enumerate(items, start=1)
         ]
@@ -57,6 +62,22 @@ def save(
     return order
 
 
+def change(
+    draft: Order, *, items: Sequence[Wanted] | None = None, asked: Mapping[str, Any], actor: str
+) -> Order:
+    """`save` of a draft in which only these items, and these of `How`, are others."""
+    kept = list(draft.items.all())
+    how = replace(scheduling.how_of(draft, kept), **asked)
+    same = [Wanted(one.offer_id, one.quantity, answers=one.answers) for one in kept]
+    return save(customer=draft.customer, items=items or same, actor=actor, draft=draft, how=how)
+
+
+def drop(draft: Order, *, actor: str) -> None:
+    """Nobody wants it any more. Raises Refused `not_a_draft`."""
+    with transaction.atomic():
+        scheduling.drop(_locked(draft), reason=_("Черновик удалён"), actor=actor)
+
+
 def total(draft: Order) -> Money:
     """What it would cost if it were placed now, promo code and trial reckoned: placed, and taken back.
 
@@ -69,18 +90,22 @@ def total(draft: Order) -> Money:
     return found
 
 
-def place(draft: Order, *, actor: str) -> Order:
+def place(draft: Order, *, actor: str, to_page: bool = False) -> Order:
     """Sells a draft: the customer gets a link to pay by; what costs nothing is begun at once.
+
+    With `to_page` they are at a page that they come back to after paying, where the draft says which: the payment
+    begins, and no link is sent.
 
     Raises Refused as `place_order`, `not_a_draft`, `price_changed` where a price is another than in the draft, and
     `no_contact` where there is nobody to send the link to.
     """
     with transaction.atomic():
-        order = _sold(draft, actor=actor)
+        order = _sold(draft, actor=actor, to_page=to_page)
         due.cancel(scheduling.EXPIRE, order.pk)
         if order.invoice is not None:
             order.invoice.refresh_from_db()
-        waits = order.invoice is not None and letters.is_to_be_paid(order.invoice)
+        by_link = order.asked["by_link"]
+        waits = by_link and order.invoice is not None and letters.is_to_be_paid(order.invoice)
         if waits and letters.order_to_pay(order) is None:
             raise Refused("no_contact", _("Ссылку некуда отправить: у клиента нет ни почты, ни телефона"))
         journal.record(
@@ -89,8 +114,10 @@ def place(draft: Order, *, actor: str) -> Order:
     return order
 
 
-def _sold(draft: Order, *, actor: str) -> Order:
+def _sold(draft: Order, *, actor: str, to_page: bool = False) -> Order:
     order = _locked(draft)
+    has_page = to_page and bool(order.asked.get("return_url"))
+    order.asked = {**order.asked, "by_link": not has_page}
     order.actor, order.created_at = actor or order.actor, clock.now()
     scheduling.sell(order)
     return order
@@ -103,8 +130,10 @@ def _locked(draft: Order) -> Order:
     return order
 
 
-def _new(customer: Customer, actor: str) -> Order:
+def _new(customer: Customer, actor: str, channel_id: UUID | None, channel_code: str) -> Order:
     return Order(
+        channel_id=channel_id,
+        channel_code=channel_code,
         customer=customer,
         legal_entity_id=current_partner().legal_entity_id,
         total=Decimal(0),

@@ -36,7 +36,15 @@ NOT_API_FILES = {
     "settlements/uploading.py", "settlements/payouts.py", "settlements/reconciliation.py",
 }  # fmt: skip
 # What only staff do by console, in files that serve the API too.
-NOT_API_CODES = {"bad_code", "promo_taken", "above_limit", "refund_decided", "receipt_no_way", "not_asked", "item_closed"}
+NOT_API_CODES = {
+    "bad_code",
+    "promo_taken",
+    "above_limit",
+    "refund_decided",
+    "receipt_no_way",
+    "not_asked",
+    "item_closed",
+}
 
 
 @pytest.fixture
@@ -79,6 +87,7 @@ def test_every_operation_has_errors_and_repeatable_ones_say_so(described: dict[s
         "/api/v1/orders/",
         "/api/v1/orders/bulk/",
         "/api/v1/orders/{id}/cancel/",
+        "/api/v1/orders/{id}/confirm/",
         "/api/v1/fulfilments/{id}/heard/",
         "/api/v1/questions/{id}/answer/",
         "/api/v1/invoices/{id}/send/",

@@ -59,6 +59,9 @@ PARTNER: dict[str, Route] = {
     "api/v1/^orders/instruments/$": Route("/api/v1/orders/instruments/?offer={offer}", KEY),
     "api/v1/^orders/(?P<pk>[^/.]+)/$": Route("/api/v1/orders/{order}/", KEY, tells=True),
     # It is delivered already: its own key is told so.
+    "api/v1/^orders/(?P<pk>[^/.]+)/confirm/$": Route(
+        "/api/v1/orders/{order}/confirm/", KEY, method="post", data={}, own=409
+    ),
     "api/v1/^orders/(?P<pk>[^/.]+)/cancel/$": Route(
         "/api/v1/orders/{order}/cancel/", KEY, method="post", data={}, own=409
     ),

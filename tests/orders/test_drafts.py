@@ -17,7 +17,7 @@ from apps.journal.models import Entry
 from apps.notifications.models import Message
 from apps.orders import drafting, history
 from apps.orders.models import Order, OrderState
-from apps.orders.placing import Wanted
+from apps.orders.placing import How, Wanted
 from apps.providers.models import ActivationKey
 from tests.billing.test_promotions import promotion
 from tests.orders.shop import Shop
@@ -25,6 +25,7 @@ from tests.orders.test_console import address, staff
 
 __all__ = ["staff"]
 D = Decimal
+OSEN = How(promo_code="OSEN", by_link=True)
 
 
 def clean(shop: Shop) -> bool:
@@ -39,7 +40,7 @@ def test_saved_changed_and_placed_with_a_link(shop: Shop) -> None:
     draft = drafting.save(customer=shop.customer(), items=[Wanted(keys.pk, 2)], actor="olga")
     assert (draft.state, draft.total, draft.number, draft.invoice) == (OrderState.DRAFT, D(200), "", None)
     wanted = [Wanted(keys.pk, 3), Wanted(account.pk)]
-    drafting.save(customer=draft.customer, items=wanted, actor="olga", draft=draft, promo_code="OSEN")
+    drafting.save(customer=draft.customer, items=wanted, actor="olga", draft=draft, how=OSEN)
     draft.refresh_from_db()
     assert (draft.total, draft.items.count()) == (D(550), 2)
     seen = drafting.total(draft)
@@ -74,7 +75,7 @@ def test_saved_changed_and_placed_with_a_link(shop: Shop) -> None:
 def test_what_costs_nothing_is_begun_at_once(shop: Shop) -> None:
     offer = shop.offer(price="100.00")
     promotion(percent=D(100))
-    draft = drafting.save(customer=shop.customer(), items=[Wanted(offer.pk)], actor="olga", promo_code="OSEN")
+    draft = drafting.save(customer=shop.customer(), items=[Wanted(offer.pk)], actor="olga", how=OSEN)
     assert drafting.total(draft).amount == 0
     drafting.place(draft, actor="olga")
     shop.deliver()

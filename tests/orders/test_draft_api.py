@@ -1,0 +1,123 @@
+"""A partner's system keeps an order as a draft; staff are asked what a product's rules ask of a customer."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.test import Client
+
+from apps.billing.models import Invoice, InvoicePayment, Subscription
+from apps.core import audit
+from apps.core.models import Event
+from apps.notifications.models import Message
+from apps.orders import drafting
+from apps.orders.models import Order, OrderState
+from apps.orders.placing import Wanted
+from tests.orders.shop import Shop
+from tests.orders.test_api import api, body
+from tests.orders.test_console import address, staff
+from tests.orders.test_rules import rule
+
+__all__ = ["api", "staff"]
+JSON = {"content_type": "application/json"}
+
+
+def clean(shop: Shop) -> bool:
+    wrong = [str(one) for one in audit.run([shop.partner.pk])]
+    assert wrong == []
+    return True
+
+
+def placed(order: Any) -> int:
+    return Event.objects.filter(type="orders.OrderPlaced", object_id=order.pk).count()
+
+
+def test_kept_changed_and_confirmed(shop: Shop, api: Client) -> None:
+    offer, other = shop.offer(price="100.00"), shop.offer(price="250.00")
+    made = api.post("/api/v1/orders/", body(offer, draft=True, quantity=2), **JSON)
+    assert made.status_code == 201, made.content
+    said, order = made.json(), Order.objects.get()
+    assert (said["state"], said["total"], said["number"], said["payment"]) == ("draft", "200.00", "", None)
+    assert not Invoice.objects.exists()
+    assert not Subscription.objects.exists()
+    assert placed(order) == 0
+    assert clean(shop)
+    here = f"/api/v1/orders/{order.pk}/"
+    assert api.patch(here, {"quantity": 3}, **JSON).json()["total"] == "300.00"
+    both = {"items": [{"offer": offer.pk}, {"offer": other.pk}]}
+    changed = api.patch(here, both, **JSON).json()
+    assert (changed["total"], len(changed["items"])) == ("350.00", 2)
+    refused = api.patch(here, {"quantity": 3}, **JSON)
+    assert (refused.status_code, refused.json()["title"]) == (400, "too_many_items")
+    assert api.patch(here, {**both, "offer": offer.pk}, **JSON).status_code == 400
+    confirmed = api.post(f"{here}confirm/", **JSON, headers={"Idempotency-Key": "c-1"})
+    assert confirmed.status_code == 200, confirmed.content
+    said = confirmed.json()
+    assert (said["state"], said["channel"], said["total"]) == ("pending", "api", "350.00")
+    assert said["payment"]["confirmation_url"].startswith("http")
+    assert api.post(f"{here}confirm/", **JSON, headers={"Idempotency-Key": "c-1"}).json() == said
+    assert (placed(order), Invoice.objects.count(), InvoicePayment.objects.count()) == (1, 1, 1)
+    # The customer is at the partner's page: no link is sent to them.
+    assert not Message.objects.filter(type="order_to_pay").exists()
+    for answer in (
+        api.patch(here, {"quantity": 1}, **JSON),
+        api.delete(here),
+        api.post(f"{here}confirm/", **JSON),
+    ):
+        assert (answer.status_code, answer.json()["title"]) == (409, "not_a_draft")
+    order.refresh_from_db()
+    shop.pay(order)
+    assert order.state == OrderState.COMPLETED
+    assert clean(shop)
+
+
+def test_dropped(shop: Shop, api: Client) -> None:
+    key = api.post("/api/v1/orders/", body(shop.offer(), draft=True), **JSON).json()["id"]
+    assert api.delete(f"/api/v1/orders/{key}/").status_code == 204
+    assert api.get(f"/api/v1/orders/{key}/").json()["state"] == "cancelled"
+    assert clean(shop)
+
+
+def test_the_price_of_a_draft_is_seen_again(shop: Shop, api: Client) -> None:
+    offer = shop.offer(price="100.00")
+    key = api.post("/api/v1/orders/", body(offer, draft=True), **JSON).json()["id"]
+    offer.tariff.publish(price=120, period_count=1, period_unit="month")
+    refused = api.post(f"/api/v1/orders/{key}/confirm/", **JSON)
+    assert (refused.status_code, refused.json()["title"]) == (409, "price_changed")
+    assert api.patch(f"/api/v1/orders/{key}/", {}, **JSON).json()["total"] == "120.00"
+    assert api.post(f"/api/v1/orders/{key}/confirm/", **JSON).json()["total"] == "120.00"
+
+
+def test_what_a_draft_cannot_be(shop: Shop, api: Client) -> None:
+    later = body(shop.offer(), draft=True, scheduled_at="2199-01-01T00:00:00Z")
+    assert api.post("/api/v1/orders/", later, **JSON).status_code == 400
+    assert not Order.objects.exists()
+
+
+def test_placed_by_staff_its_customer_gets_a_link(shop: Shop, api: Client) -> None:
+    who = {"email": "anna@example.ru"}
+    api.post("/api/v1/orders/", body(shop.offer(), draft=True, customer=who), **JSON)
+    drafting.place(Order.objects.get(), actor="olga")
+    assert Message.objects.filter(type="order_to_pay").count() == 1
+    assert not InvoicePayment.objects.exists()
+
+
+def test_staff_are_asked_for_age_and_region(shop: Shop, staff: Callable[[str], Client]) -> None:
+    offer = rule(shop.offer(price="100.00"), min_age=18, regions=["77", "50"])
+    client, add = staff("support"), address("orders_order_add")
+    given = {"contact": "new@example.ru", "name": "Пётр", "offer_1": offer.pk, "quantity_1": 1}
+    page = client.post(add, given).content.decode()
+    assert "Клиенту есть 18 лет" in page
+    assert "Московская область" in page
+    assert not Order.objects.exists()
+    assert client.post(add, given | {"adult": "on", "region": "other"}).status_code == 200
+    assert not Order.objects.exists()
+    assert client.post(add, given | {"adult": "on", "region": "77"}).status_code == 302
+    draft = Order.objects.get()
+    assert draft.item.terms["declared"] == {"age": 18, "region": "77"}
+    edit = client.get(address("orders_order_edit_draft", draft.pk)).content.decode()
+    assert 'value="77" selected' in edit
+    # Whatever is changed in it, it is remembered.
+    drafting.change(draft, items=[Wanted(offer.pk, 2)], asked={}, actor="olga")
+    drafting.place(draft, actor="olga")
+    draft.refresh_from_db()
+    assert (draft.state, draft.item.quantity) == (OrderState.PENDING, 2)
