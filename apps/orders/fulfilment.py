@@ -19,6 +19,7 @@ from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.notifications import staff
 from apps.orders import history, inventory, letters, moves, steps, watching
+from apps.orders.control import timing
 from apps.orders.models import (
     TO_DO_STATES,
     Fulfilment,
@@ -199,7 +200,10 @@ def _deliver(fulfilment: Fulfilment, answer: Provisioned, *, actor: str = "") ->
         add(service, _A.EXTEND, period_end=service.active_until)
     if has_news:
         letters.delivered(service, fulfilment)
-    events.publish("orders.ServiceActivated" if has_news else "orders.ServiceExtended", service.pk)
+    if has_news:
+        events.publish(timing.EVENT, service.pk, **timing.told(fulfilment))
+    else:
+        events.publish("orders.ServiceExtended", service.pk)
 
 
 def failed(

@@ -26,7 +26,7 @@ from apps.orders import (  # noqa: F401 - three register themselves
     told,
     watching,
 )
-from apps.orders.control import alerting, mass
+from apps.orders.control import alerting, mass, timing
 from apps.orders.fulfilment import FULFIL
 from apps.orders.placing import START
 
@@ -146,8 +146,16 @@ def drop_files_of_orders() -> None:
         bulk_orders.forget_old()
 
 
+@housekeeping.chore
+def drop_times_of_delivery() -> None:
+    """The board shows the last hour."""
+    if current_partner_id() is None:
+        timing.forget_old()
+
+
 @shared_task(name="orders.look_at_board")
 def look_at_board() -> None:
-    """What stands too long is told to those on duty."""
+    """What stands too long is told to those on duty; what was delivered meanwhile is counted for the board."""
     with in_public():
+        timing.count()
         alerting.look()

@@ -231,6 +231,32 @@ class OpenRequest(models.Model):
         return self.number or str(self.request_id)
 
 
+class DeliveryTime(models.Model):
+    """How many were delivered in five minutes within so many seconds, of one partner by one provider's connection.
+
+    Kept for the board by who delivers; without a connection, or a provider, it is 0.
+    """
+
+    slot = models.DateTimeField(_("пять минут с"))
+    partner_id = models.BigIntegerField(_("партнёр"))
+    provider_id = models.BigIntegerField(_("поставщик"))
+    connection_id = models.BigIntegerField(_("подключение"))
+    bucket = models.SmallIntegerField(_("ступень"))
+    count = models.IntegerField(_("выдано"))
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("время выдачи"), _("время выдачи")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["slot", "partner_id", "provider_id", "connection_id", "bucket"],
+                name="providers_deliverytime_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider_id}: {self.count}"
+
+
 class RequestDeed(Action):
     """One deed for open requests, of one partner or of many: what staff do with a whole filter of the board."""
 

@@ -5,7 +5,12 @@ from uuid import UUID
 from celery import shared_task
 
 from apps.core import due
-from apps.settlements import morning, provider_days, statements
+from apps.settlements import (  # noqa: F401 - one registers itself
+    morning,
+    on_board,
+    provider_days,
+    statements,
+)
 
 
 @due.task(statements.MATCH)

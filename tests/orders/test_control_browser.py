@@ -10,14 +10,15 @@ import pytest
 from playwright.sync_api import expect
 
 from apps.catalog.models import Offer
-from apps.core import clock
+from apps.core import clock, ids
 from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner, in_public
 from apps.orders import fulfilment
-from apps.orders.control import mass
+from apps.orders.control import mass, timing
 from apps.orders.models import Fulfilment
-from apps.providers.models import OpenRequest, RequestDeed
+from apps.providers.models import DeliveryTime, OpenRequest, RequestDeed
 from apps.sandbox.control import Control
+from apps.settlements.models import ProviderDay
 from tests.billing.test_moving_browser import enter, keep
 from tests.orders.shop import Shop
 from tests.test_browser_walk import page, site
@@ -25,6 +26,11 @@ from tests.test_browser_walk import page, site
 __all__ = ["page", "site"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 AGES = (4, 9, 25, 70, 200, 400, 1700)
+
+
+def darken(page: Any, dark: bool) -> None:
+    """The console's theme is a class of its page."""
+    page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", dark)
 
 
 def named(offer: Offer, name: str) -> Offer:
@@ -54,6 +60,14 @@ def stuck(shop: Shop, provider: Control) -> None:
     provider.switch(on=False)
     shop.buy(named(shop.offer(delivery="manual", price="4990.00"), "Полис «Поездка»"))
     rows = OpenRequest.objects.filter(partner_id=shop.partner.pk).order_by("pk")
+    timing.count(clock.wall() + timedelta(minutes=1))
+    slot, line = clock.wall(), shop.provider.test_connection_id
+    lane = {"slot": slot, "provider_id": shop.provider.pk, "connection_id": line}
+    DeliveryTime.objects.create(partner_id=shop.partner.pk, bucket=42, count=1, **lane)
+    with in_public():
+        day = clock.wall().date() - timedelta(days=2)
+        made = ProviderDay.objects.create(provider=shop.provider, day=day, checked_at=clock.wall())
+        made.differences.create(id=ids.uuid7(), kind="unknown", named=ids.uuid7(), amount=1290)
     for row, minutes in zip(rows, AGES, strict=False):
         row.opened_at = clock.wall() - timedelta(minutes=minutes)
         row.save()
@@ -71,16 +85,18 @@ def test_what_hangs_is_seen_and_retried(
     enter(page, site)
     page.goto(board)
     expect(page.locator(".cr-row")).to_have_count(count)
+    expect(page.get_by_text("Не сверено с поставщиками")).to_be_visible()
+    expect(page.locator(".cr-lanes").get_by_text("55 с")).to_be_visible()
     for name, size, dark in (
         ("desktop", (1440, 900), False),
         ("desktop-dark", (1440, 900), True),
         ("phone", (390, 844), False),
         ("phone-dark", (390, 844), True),
     ):
-        page.emulate_media(color_scheme="dark" if dark else "light")
+        darken(page, dark)
         page.set_viewport_size({"width": size[0], "height": size[1]})
         keep(page, f"board-{name}")
-    page.emulate_media(color_scheme="light")
+    darken(page, False)
     page.set_viewport_size({"width": 1440, "height": 900})
 
     # The provider is back; what stands with staff is asked for again, all of it at once.
@@ -114,7 +130,7 @@ def test_what_hangs_is_seen_and_retried(
     expect(page.locator(".cr-way")).to_contain_text("Поставщик пополнил склад")
     expect(page.locator(".cr-way")).to_contain_text("Исполнен")
     keep(page, "way-desktop")
-    page.emulate_media(color_scheme="dark")
+    darken(page, True)
     keep(page, "way-desktop-dark")
     page.set_viewport_size({"width": 390, "height": 844})
     keep(page, "way-phone")

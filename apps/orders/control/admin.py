@@ -10,7 +10,9 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils import formats
 from django.utils.timesince import timesince
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
@@ -24,6 +26,8 @@ from apps.providers.models import OpenRequest, Provider
 PAGE = 50
 SECONDS = 5
 """How often the page asks for news."""
+LONG = 60
+"""Seconds from money to product that are more than customers wait for."""
 COLOURS = {
     "queued": "info",
     "in_progress": "info",
@@ -75,6 +79,7 @@ class BoardAdmin(console.ReadOnlyAdmin):
             "pages": page,
             "rows": [_row(one, partner) for one in board.shown(page)],
             "total": board.total(rows),
+            "notices": board.notices() if partner is None else [],
             "waiting": self._waiting(asked, partner),
             "now": clock.local(clock.wall()),
             "seconds": SECONDS,
@@ -211,12 +216,25 @@ def _lane(one: board.Lane, request: Any) -> dict[str, Any]:
         "page": links.to("connectors.Connection", connection.pk)
         if connection and request.tenant is None
         else "",
+        "late": _seconds(one.late) if one.late is not None else "",
+        "is_late": (one.late or 0) > LONG,
         "retry": one.states["retry"],
         "unknown": one.states["unknown"],
         "staff": one.states["needs_staff"],
         "other": one.asked
         + sum(v for k, v in one.states.items() if k not in {"retry", "unknown", "needs_staff"}),
     }
+
+
+def _seconds(seconds: float) -> str:
+    """How long, in the unit that says most."""
+    if seconds < 10:
+        return gettext("{count} с").format(count=formats.number_format(round(seconds, 1), 1))
+    if seconds < 90:
+        return gettext("{count} с").format(count=round(seconds))
+    if seconds < 5400:
+        return gettext("{count} мин").format(count=round(seconds / 60))
+    return gettext("{count} ч").format(count=round(seconds / 3600))
 
 
 def _row(one: board.Shown, here: Partner | None) -> dict[str, Any]:
