@@ -13,8 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import BaseRouter
 
-from apps.accounts import companies, contacts, customers, recycled
+from apps.accounts import companies, contact_change, contacts, customers, recycled
 from apps.accounts.models import ActSchedule, Company, Customer, Language
+from apps.core.errors import Refused
 from apps.journal.api import idempotent
 
 ANNA = {
@@ -59,6 +60,41 @@ class CompanySerializer(serializers.ModelSerializer[Company]):
         fields = companies.FIELDS
 
 
+class CodesData(serializers.Serializer[Any]):
+    """What the customer was sent, to prove that a contact is changed by themselves."""
+
+    new = serializers.CharField(
+        max_length=20, required=False, allow_blank=True, default="", help_text=_("С нового контакта")
+    )
+    old = serializers.CharField(max_length=20, help_text=_("С прежнего контакта"))
+
+
+class ContactData(serializers.Serializer[Any]):
+    """Which contact is to be changed or removed."""
+
+    contact = serializers.CharField(max_length=254, required=False, help_text=_("Новый телефон или почта"))
+    remove = serializers.ChoiceField(
+        choices=("phone", "email"), required=False, help_text=_("Или что удалить")
+    )
+    proof = serializers.ChoiceField(
+        choices=("phone", "email"),
+        required=False,
+        help_text=_("Каким прежним контактом подтвердить; без него тем, который меняют"),
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("contact" in attrs) == ("remove" in attrs):
+            raise serializers.ValidationError({"contact": _("Нужно одно из двух: contact или remove")})
+        return attrs
+
+
+class SentSerializer(serializers.Serializer[Any]):
+    """Where the codes went, masked."""
+
+    new = serializers.CharField(allow_blank=True)
+    old = serializers.CharField()
+
+
 class CustomerSerializer(serializers.ModelSerializer[Customer]):
     """A customer as the partner's system sees it."""
 
@@ -74,9 +110,15 @@ class CustomerSerializer(serializers.ModelSerializer[Customer]):
         required=False, allow_null=True, help_text=_("Реквизиты, если клиент — организация")
     )
 
+    codes = CodesData(
+        required=False,
+        write_only=True,
+        help_text=_("При смене телефона или почты: коды из POST /customers/{id}/contact-codes/"),
+    )
+
     class Meta:
         model = Customer
-        fields = ("id", *ANNA, "wants_documents", "company", "created_at", "erased_at")
+        fields = ("id", *ANNA, "wants_documents", "company", "codes", "created_at", "erased_at")
         read_only_fields = ("id", "created_at", "erased_at")
 
 
@@ -155,6 +197,7 @@ class CustomerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     def create(self, request: Request) -> Response:
         given = self._given(request)
         company, wants = given.pop("company", None), given.pop("wants_documents", None)
+        given.pop("codes", None)
         # Where the requisites are refused, nobody is registered.
         with transaction.atomic():
             customer, is_new = customers.find_or_register(**given, verified=True)
@@ -168,23 +211,59 @@ class CustomerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
 
     @extend_schema(
         summary=_("Изменить клиента"),
-        description=_("Меняется только то, что прислано; пустая строка удаляет."),
+        description=_(
+            "Меняется только то, что прислано; пустая строка удаляет. Другой телефон или почту, и их удаление, "
+            "подтверждает сам клиент: POST /customers/{id}/contact-codes/ отправит ему коды, их пришлите в codes. Без "
+            "них 409 proof_needed. У кого нет ни телефона, ни почты, тому их задаёте вы."
+        ),
         examples=[
             OpenApiExample(
-                "phone", summary=_("Новый телефон"), value={"phone": "+79161234568"}, request_only=True
+                "phone",
+                summary=_("Новый телефон"),
+                value={"phone": "+79161234568", "codes": {"new": "120754", "old": "993120"}},
+                request_only=True,
             ),
             OpenApiExample("customer", summary=_("Клиент"), value=ANSWER, response_only=True),
         ],
     )
     def partial_update(self, request: Request, pk: str) -> Response:
         given, customer = self._given(request), self.get_object()
-        company = given.pop("company", None)
+        company, codes = given.pop("company", None), given.pop("codes", None)
+        if moved := contact_change.to_be_proved(customer, given):
+            customer = _prove(customer, moved, codes, _actor(request))
+            given = {name: value for name, value in given.items() if name not in moved}
         with transaction.atomic():
             if given:
                 customer = customers.update(customer, actor=_actor(request), **given)
             if company:
                 companies.set_company(customer, actor=_actor(request), **company)
         return Response(self.get_serializer(self.get_queryset().get(pk=customer.pk)).data)
+
+    @extend_schema(
+        summary=_("Коды для смены контакта"),
+        description=_(
+            "Отправляет код на новый контакт и код на прежний: их клиент называет вам, а вы присылаете в codes при "
+            "PATCH. Действуют 10 минут. Для remove код один, на удаляемый контакт."
+        ),
+        request=ContactData,
+        responses={200: SentSerializer},
+        examples=[
+            OpenApiExample("contact", value={"contact": "+79161234568"}, request_only=True),
+            OpenApiExample("sent", value={"new": "+7 *** 45-68", "old": "+7 *** 45-67"}, response_only=True),
+        ],
+        filters=False,
+    )
+    @action(
+        detail=True, methods=["post"], url_path="contact-codes", pagination_class=None, filterset_class=None
+    )
+    def contact_codes(self, request: Request, pk: str) -> Response:
+        given = ContactData(data=request.data)
+        given.is_valid(raise_exception=True)
+        data, customer = given.validated_data, self.get_object()
+        if "remove" in data:
+            return Response({"new": "", "old": contact_change.begin_removal(customer, data["remove"])})
+        old = contact_change.begin(customer, data["contact"], proof=data.get("proof", ""))
+        return Response({"new": contacts.masked("".join(contacts.either(data["contact"]))), "old": old})
 
     @extend_schema(
         summary=_("Номер отдан другому абоненту"),
@@ -208,6 +287,18 @@ class CustomerViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         given = self.get_serializer(data=request.data, partial=True)
         given.is_valid(raise_exception=True)
         return dict(given.validated_data)
+
+
+def _prove(customer: Customer, moved: dict[str, str], codes: dict[str, str] | None, actor: str) -> Customer:
+    if codes is None:
+        told = _("Смену контакта подтверждает клиент: запросите коды, POST /customers/{id}/contact-codes/")
+        raise Refused("proof_needed", told)
+    if len(moved) > 1:
+        raise Refused("one_contact", _("Телефон и почту меняют по одному: у каждого свои коды"), status=400)
+    [(field, value)] = moved.items()
+    if not value:
+        return contact_change.finish_removal(customer, field, old_code=codes["old"], actor=actor)
+    return contact_change.finish(customer, value, new_code=codes["new"], old_code=codes["old"], actor=actor)
 
 
 def _actor(request: Request) -> str:

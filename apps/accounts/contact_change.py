@@ -5,7 +5,9 @@ Everything here goes by the wall clock.
 """
 
 import secrets
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils.crypto import constant_time_compare, salted_hmac
@@ -41,7 +43,9 @@ def begin(customer: Customer, contact: str, *, proof: str = "") -> str:
     return contacts.masked(old)
 
 
-def finish(customer: Customer, contact: str, *, new_code: str, old_code: str) -> Customer:
+def finish(
+    customer: Customer, contact: str, *, new_code: str, old_code: str, actor: str = "customer"
+) -> Customer:
     """Changes it. Call it outside a transaction: a wrong try has to be kept. Raises Refused: `wrong_code`, and as
     `customers.move_contact`."""
     field, value = _wanted(customer, contact)
@@ -50,8 +54,40 @@ def finish(customer: Customer, contact: str, *, new_code: str, old_code: str) ->
         right = [_is_right(customer, NEW, value, new_code), _is_right(customer, OLD, value, old_code)]
         if all(right):
             _use_up(customer, value)
-            return customers.move_contact(customer, field, value, actor="customer")
+            return customers.move_contact(customer, field, value, actor=actor)
     raise _wrong_code()
+
+
+def begin_removal(customer: Customer, field: str) -> str:
+    """Sends a code to the phone or e-mail (`field`) that is to go; gives it, masked. Raises Refused:
+    `no_old_contact`, `too_many_codes`."""
+    old: str = getattr(customer, field)
+    if not old:
+        raise Refused("no_old_contact", _("Подтвердить нечем: обратитесь в поддержку"))
+    _count(customer, old)
+    with transaction.atomic():
+        _send(customer, OLD, f"-{old}", old, shown="—")
+    return contacts.masked(old)
+
+
+def finish_removal(customer: Customer, field: str, *, old_code: str, actor: str) -> Customer:
+    """Takes it off. Outside a transaction. Raises Refused: `wrong_code`, and as `customers.update`."""
+    value = f"-{getattr(customer, field)}"
+    with transaction.atomic(durable=True):
+        if _is_right(customer, OLD, value, old_code):
+            _use_up(customer, value)
+            return customers.update(customer, actor=actor, **{field: ""})
+    raise _wrong_code()
+
+
+def to_be_proved(customer: Customer, changes: Mapping[str, Any]) -> dict[str, str]:
+    """Phone and e-mail of these changes that are others than now. None of them, where the customer has neither: who is
+    known by the partner's own id alone is who the partner says."""
+    if not (customer.phone or customer.email):
+        return {}
+    known = {field: str(changes[field]) for field in ("phone", "email") if field in changes}
+    given = {field: getattr(contacts, field)(value) for field, value in known.items()}
+    return {field: value for field, value in given.items() if value != getattr(customer, field)}
 
 
 def begin_by_staff(customer: Customer, contact: str) -> None:
@@ -73,7 +109,14 @@ def finish_by_staff(customer: Customer, contact: str, *, code: str, reason: str,
     with transaction.atomic(durable=True):
         if _is_right(customer, NEW, value, code):
             _use_up(customer, value)
-            return customers.move_contact(customer, field, value, actor=actor, reason=reason.strip()[:200])
+            return customers.move_contact(
+                customer,
+                field,
+                value,
+                actor=actor,
+                reason=reason.strip()[:200],
+                tells=_("сотрудник поддержки"),
+            )
     raise _wrong_code()
 
 
@@ -91,7 +134,7 @@ def _count(customer: Customer, value: str) -> None:
     )
 
 
-def _send(customer: Customer, which: str, value: str, to: str) -> None:
+def _send(customer: Customer, which: str, value: str, to: str, *, shown: str = "") -> None:
     now, code = clock.wall(), f"{secrets.randbelow(1_000_000):06d}"
     sent = SignInCode(contact_digest=_digest(customer, which, value), created_at=now, expires_at=now + CODE)
     sent.code_hash = _hash(sent, code)
@@ -102,7 +145,11 @@ def _send(customer: Customer, which: str, value: str, to: str) -> None:
         to_email=to if "@" in to else "",
         customer_id=customer.pk,
         language=customer.language,
-        context={"code": code, "contact": contacts.masked(value), "minutes": int(CODE.total_seconds() // 60)},
+        context={
+            "code": code,
+            "contact": shown or contacts.masked(value),
+            "minutes": int(CODE.total_seconds() // 60),
+        },
         key=f"contact_code:{sent.pk}",
         expires_at=sent.expires_at,
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal, notifications
@@ -12,6 +13,7 @@ from apps.accounts import contacts, recycled
 from apps.accounts.models import Company, Customer, CustomerSession, Language
 from apps.core import bulk, clock, events, gather, search
 from apps.core.errors import Refused
+from apps.core.ids import uuid7
 
 KIND = "accounts.Customer"
 ATTEMPTS = 5
@@ -117,9 +119,12 @@ def update(customer: Customer, *, actor: str, **changes: Any) -> Customer:
     try:
         with transaction.atomic():
             customer = locked(customer)
+            for field in ("phone", "email"):
+                if field in changes and changes[field] != getattr(customer, field):
+                    _tell_old(customer, field, changes[field], _("партнёр"))
             if changes.get("phone") and changes["phone"] != customer.phone:
                 # By the word of the partner's own system, which knows its customers.
-                customer.phone_proved_at, customer.former_phone = clock.wall(), ""
+                _has_phone_again(customer)
             if any(
                 field in changes and changes[field] != getattr(customer, field)
                 for field in ("phone", "email")
@@ -212,19 +217,24 @@ def with_phone(phone: str, *, language: str = Language.RUSSIAN) -> Customer:
         return _create({"phone": phone}, name="", language=language)
 
 
-def move_contact(customer: Customer, field: str, value: str, *, actor: str, reason: str = "") -> Customer:
+def move_contact(
+    customer: Customer, field: str, value: str, *, actor: str, reason: str = "", tells: Any = ""
+) -> Customer:
     """Gives a customer a phone or e-mail that was proven theirs; signed-in browsers are signed out.
 
-    A phone is taken from whoever had it: the last proof holds. Raises Refused: `customer_conflict` for an e-mail that
+    A phone is taken from whoever had it: the last proof holds. `tells`: who changes it, for the notice to the old
+    contact; "" where that was asked for a proof itself. Raises Refused: `customer_conflict` for an e-mail that
     is another's, `customer_erased`.
     """
     try:
         with transaction.atomic():
             customer = locked(customer)
+            if tells:
+                _tell_old(customer, field, value, tells)
             if field == "phone":
                 if customer.phone != value:
                     recycled.release(value, actor=actor, reason="proven")
-                customer.phone_proved_at, customer.former_phone = clock.wall(), ""
+                _has_phone_again(customer)
             setattr(customer, field, value)
             _save(customer)
             CustomerSession.objects.filter(customer=customer).delete()
@@ -233,6 +243,32 @@ def move_contact(customer: Customer, field: str, value: str, *, actor: str, reas
     except IntegrityError:
         raise _conflict() from None
     return customer
+
+
+def _has_phone_again(customer: Customer) -> None:
+    if customer.former_phone:
+        events.publish("accounts.PhoneProved", customer.pk)
+    customer.phone_proved_at, customer.former_phone = clock.wall(), ""
+
+
+def _tell_old(customer: Customer, field: str, value: str, who: Any) -> None:
+    """Says to the contact that they had that it is another now, and by whom; by the other one where there was none, or
+    where the number may be a stranger's."""
+    known = {"phone": "" if recycled.is_stale(customer) else customer.phone, "email": customer.email}
+    to = known[field] or known["email" if field == "phone" else "phone"]
+    if not to:
+        return
+    with translation.override(customer.language):
+        said = {"who": str(who), "contact": contacts.masked(value)}
+    notifications.send(
+        "contact_changed",
+        to_phone="" if "@" in to else to,
+        to_email=to if "@" in to else "",
+        customer_id=customer.pk,
+        language=customer.language,
+        context=said,
+        key=f"contact_changed:{customer.pk}:{uuid7()}",
+    )
 
 
 def _is_somebody_else(customer: Customer, known: dict[str, str]) -> bool:

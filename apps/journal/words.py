@@ -117,6 +117,7 @@ ACTIONS: dict[str, Any] = {
     "provider-request.failed": _("Поставщик отказал"),
     "provider-request.inquiring": _("Поставщик спрашивает"),
     "customer.phone-released": _("Номер больше не этого клиента"),
+    "customer.former-phone-looked": _("Проверены услуги на прежнем номере клиента"),
     "customer.contact-moved": _("Контакт клиента изменён с подтверждением"),
     "provider-day.checked": _("День сверен с поставщиком"),
     "provider-day.decided": _("Решено расхождение с поставщиком"),

@@ -24,6 +24,7 @@ EXPLAINED = {
     "method": _("карта или другой способ оплаты"),
     "code": _("код"),
     "contact": _("новый телефон или почта, скрыты наполовину"),
+    "who": _("кто изменил: сотрудник или партнёр"),
     "minutes": _("сколько минут действует код"),
     "reason": _("причина"),
     "pay_url": _("ссылка на оплату"),
@@ -94,6 +95,7 @@ _UNPAID = (
 for _type in (
     Type("signin_code", _("Код для входа"), ("code",), ("minutes",), secret=True),
     Type("contact_code", _("Код для смены контакта"), ("code", "contact"), ("minutes",), secret=True),
+    Type("contact_changed", _("Контакт изменён"), ("who",), ("contact",)),
     Type(
         "payment_succeeded",
         _("Оплата прошла"),

@@ -7,6 +7,7 @@ from uuid import UUID
 from django import forms
 from django.apps import apps
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -28,6 +29,7 @@ from apps.orders import (
     cancelling,
     deciding,
     draft_admin,
+    former_phone,
     fulfilment,
     history,
     replacing,
@@ -372,7 +374,35 @@ class ServicesOfCustomer(console.Belongings):
 
 
 console.show_below(Customer, OrdersOfCustomer, ServicesOfCustomer)
-console.act_on(Customer, draft_admin.order_for_customer)
+
+
+@action(description=_("Услуги на прежнем номере проверены"), url_path="former-phone", permissions=["view"])
+def former_phone_looked(self: Any, request: Any, object_id: UUID) -> HttpResponse:
+    """What was made for a number that is somebody else's now: staff say what they have decided."""
+    if not request.rights.may("manager", "support"):
+        raise PermissionDenied
+    customer = get_object_or_404(Customer, pk=object_id)
+    form = ReasonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        why, who = form.cleaned_data["reason"], request.user.get_username()
+        try:
+            former_phone.looked(customer, note=why, actor=who)
+        except Refused as refusal:
+            form.add_error(None, str(refusal.message))
+        else:
+            messages.success(request, _("Записано, задача закрыта"))
+            return redirect("admin:accounts_customer_change", customer.pk)
+    notes = [f"{service.name}: {why}" for service, why in former_phone.affected(customer)]
+    return console.form_page(
+        self,
+        request,
+        form,
+        _("Услуги на прежнем номере"),
+        notes=notes or [_("На прежнем номере ничего не осталось")],
+    )
+
+
+console.act_on(Customer, draft_admin.order_for_customer, former_phone_looked)
 console.act_on(Order, control_admin.way)
 console.act_on(Fulfilment, control_admin.way)
 

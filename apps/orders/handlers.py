@@ -16,6 +16,7 @@ from apps.orders import (  # noqa: F401 - three register themselves
     deciding,
     evidence,
     fitting,
+    former_phone,
     giving_back,
     leaving,
     moving,
@@ -116,6 +117,12 @@ def wake_services(event: Event) -> None:
 @events.on("billing.SubscriptionTransferred")
 def hand_services_over(event: Event) -> None:
     fitting.transfer(event.object_id)
+
+
+@events.on("accounts.PhoneReleased")
+@events.on("accounts.PhoneProved")
+def look_at_what_the_number_has(event: Event) -> None:
+    former_phone.follow(event.object_id)
 
 
 @events.on("accounts.CustomerErased")

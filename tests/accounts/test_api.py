@@ -10,7 +10,10 @@ from apps.accounts import customers
 from apps.accounts.models import Customer
 from apps.channels.models import ApiKey
 from apps.channels.services import create_defaults
+from apps.core.models import Attempt
 from apps.core.tenancy import in_partner
+from apps.journal.models import Entry
+from apps.notifications.models import Message
 from apps.partners.models import Partner
 from tests.conftest import make_partner
 
@@ -102,3 +105,52 @@ def test_no_key_a_weak_key_and_a_foreign_key(
         assert answer.status_code in (401, 403, 404)
         assert b"marker" not in answer.content
     assert own.get(URL).json()["results"] == []
+
+
+def code_to(contact: str) -> str:
+    """The last code that was sent there."""
+    sent = next(
+        one for one in Message.objects.filter(type="contact_code").order_by("-pk") if one.to == contact
+    )
+    return next(word for word in sent.text.replace(":", " ").split() if word.isdigit() and len(word) == 6)
+
+
+def test_a_contact_is_changed_by_the_customers_codes(partner: Partner, client: Client) -> None:
+    Attempt.objects.all().delete()
+    anna = post(client, {"phone": "+79160000001", "email": "anna@codes.example"}).json()
+    here = f"{URL}{anna['id']}/"
+
+    def patch(**body: Any) -> Any:
+        return client.patch(here, body, content_type="application/json")
+
+    def ask(**body: Any) -> Any:
+        return client.post(f"{here}contact-codes/", body, content_type="application/json")
+
+    refused = patch(phone="+79160000002", name="Анна")
+    assert (refused.status_code, refused.json()["title"]) == (409, "proof_needed")
+    assert client.get(here).json()["name"] == ""
+    assert ask().status_code == 400
+    assert ask(contact="+79160000002").json() == {"new": "+7 *** 00-02", "old": "+7 *** 00-01"}
+    with in_partner(partner):
+        codes = {"new": code_to("+79160000002"), "old": code_to("+79160000001")}
+    assert patch(phone="+79160000003", codes=codes).json()["title"] == "wrong_code"
+    both = patch(phone="+79160000002", email="other@codes.example", codes=codes)
+    assert both.json()["title"] == "one_contact"
+    done = patch(phone="8 916 000-00-02", name="Анна", codes=codes)
+    assert (done.status_code, done.json()["phone"], done.json()["name"]) == (200, "+79160000002", "Анна")
+    # Removed and set anew, it would need no proof.
+    assert patch(phone="").json()["title"] == "proof_needed"
+    assert ask(remove="phone").json() == {"new": "", "old": "+7 *** 00-02"}
+    with in_partner(partner):
+        codes = {"old": code_to("+79160000002")}
+    assert patch(phone="", codes=codes).json()["phone"] == ""
+    assert patch(phone="+79160000009").json()["title"] == "proof_needed"
+    assert patch(email="ANNA@codes.example", name="Анна С.").status_code == 200
+    with in_partner(partner):
+        entry = Entry.objects.filter(action="customer.contact-moved").get()
+        assert entry.actor.startswith("api:")
+
+
+def test_who_is_known_by_the_partners_id_alone_is_who_the_partner_says(client: Client) -> None:
+    here = f"{URL}{post(client, {'external_id': 'c-77'}).json()['id']}/"
+    assert client.patch(here, {"phone": "+79160000077"}, content_type="application/json").status_code == 200

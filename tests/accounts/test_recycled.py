@@ -1,5 +1,6 @@
 """A phone number that went to somebody else opens nothing of its former owner's; a contact is changed with proof."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -8,11 +9,13 @@ from django.contrib.auth.models import User
 
 from apps.accounts import contact_change, customers, recycled, sign_in
 from apps.accounts.models import Customer, CustomerSession
+from apps.catalog.models import ProductParameter
 from apps.core import audit, clock
 from apps.core.errors import Refused
-from apps.core.models import Attempt
+from apps.core.models import Attempt, WorkItem
 from apps.journal.models import Entry
 from apps.notifications.models import Message
+from apps.orders import former_phone
 from apps.orders.placing import place_order
 from tests.orders.fixtures import shop
 from tests.orders.shop import Shop
@@ -221,3 +224,89 @@ def test_the_cabinet_changes_it_and_signs_in_anew(shop: Shop, client_for: Any) -
     stranger = client_for(shop.partner)
     stranger.cookies[sign_in.COOKIE] = token
     assert stranger.get("/cabinet/").status_code == 302
+
+
+def told(to: str) -> list[Message]:
+    return [one for one in Message.objects.filter(type="contact_changed") if one.to == to]
+
+
+def test_the_old_contact_is_told_what_staff_have_changed(shop: Shop) -> None:
+    anna = customers.register(phone=PHONE, email="anna@recycled.example")
+    contact_change.begin_by_staff(anna, OTHER)
+    code = code_of("contact_code", OTHER)
+    changed = contact_change.finish_by_staff(anna, OTHER, code=code, reason="Потеряла", actor="olga")
+    [letter] = told(PHONE)
+    assert "изменил сотрудник поддержки" in letter.text
+    assert not told(OTHER)
+    # A number that may be a stranger's is told nothing: her mail is.
+    unproven(changed)
+    contact_change.begin_by_staff(changed, PHONE)
+    contact_change.finish_by_staff(
+        changed, PHONE, code=code_of("contact_code", PHONE), reason="Нашла", actor="olga"
+    )
+    [letter] = told("anna@recycled.example")
+    assert "+7 *** 45-67" in letter.text
+    assert "сотрудник поддержки" in letter.text
+    assert not told(OTHER)
+    # What she has proved by the old one herself, she knows.
+    contact_change.begin(changed, OTHER)
+    contact_change.finish(
+        changed,
+        OTHER,
+        new_code=code_of("contact_code", OTHER),
+        old_code=code_of("contact_code", PHONE),
+    )
+    assert len(told(PHONE)) == 1
+
+
+def staffs(customer: Customer) -> list[str]:
+    return list(WorkItem.objects.filter(object_id=customer.pk).values_list("reason", flat=True))
+
+
+def test_what_was_made_for_a_number_stands_with_staff(shop: Shop, staff_client: Callable[..., Any]) -> None:
+    offer, other = shop.offer(), shop.offer()
+    ProductParameter.objects.create(
+        product=offer.tariff.product, code="number", name={"ru": "Номер"}, kind="string", asked_at="order"
+    )
+    anna = customers.register(phone=PHONE, email="anna@recycled.example")
+    shop.buy(offer, customer=anna, answers={"number": "8 916 123-45-67"})
+    shop.buy(other, customer=anna)
+    recycled.reassigned(PHONE, actor="api:telecom")
+    shop.deliver()
+    [reason] = staffs(anna)
+    assert "оформлена на номер" in reason
+    assert str(other.tariff.product) not in reason
+    assert PHONE not in reason
+    anna.refresh_from_db()
+    with pytest.raises(Refused, match="no_reason"):
+        former_phone.looked(anna, note=" ", actor="olga")
+    page = f"/admin/accounts/customer/{anna.pk}/former-phone/"
+    client = staff_client(shop.partner, role="support")
+    assert "оформлена на номер" in client.get(page).content.decode()
+    assert client.post(page, {"reason": "Переоформили на новый"}).status_code == 302
+    assert staffs(anna) == []
+    assert Entry.objects.filter(action="customer.former-phone-looked").exists()
+
+
+def test_whose_key_went_by_sms_is_seen_till_there_is_a_number_again(shop: Shop) -> None:
+    boris = customers.register(phone=PHONE)
+    service = shop.service(shop.buy(shop.offer(), customer=boris))
+    made = Message.objects.filter(type="key_delivered", customer_ref=boris.pk)
+    if not made.filter(channel="sms").exists():
+        Message.objects.create(
+            type="key_delivered",
+            channel="sms",
+            customer_ref=boris.pk,
+            to=PHONE,
+            key=f"key_delivered:{service.fulfilments.get().pk}:sms",
+            created_at=clock.now(),
+        )
+    recycled.reassigned(PHONE, actor="api:telecom")
+    shop.deliver()
+    assert "ключ ушёл по СМС" in staffs(boris)[0]
+    contact_change.begin_by_staff(boris, OTHER)
+    contact_change.finish_by_staff(
+        boris, OTHER, code=code_of("contact_code", OTHER), reason="Пришёл сам", actor="olga"
+    )
+    shop.deliver()
+    assert staffs(boris) == []

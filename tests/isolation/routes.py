@@ -34,6 +34,12 @@ PARTNER: dict[str, Route] = {
     "api/v1/^offers/(?P<pk>[^/.]+)/$": Route("/api/v1/offers/{offer}/", KEY, tells=True),
     "api/v1/^customers/$": Route("/api/v1/customers/", KEY, tells=True),
     "api/v1/^customers/(?P<pk>[^/.]+)/$": Route("/api/v1/customers/{customer}/", KEY, tells=True),
+    "api/v1/^customers/(?P<pk>[^/.]+)/contact-codes/$": Route(
+        "/api/v1/customers/{customer}/contact-codes/",
+        KEY,
+        method="post",
+        data={"contact": "+79161119998"},
+    ),
     "api/v1/^customers/phone-reassigned/$": Route(
         "/api/v1/customers/phone-reassigned/", KEY, method="post", data={"phone": "+79161119999"}
     ),
@@ -427,6 +433,7 @@ PARTNER_ACTIONS = {
     "billing/invoice/<path:object_id>/pay-link/",
     "billing/parkedbill/<path:object_id>/release/",
     "billing/parkedbill/<path:object_id>/void/",
+    "accounts/customer/<path:object_id>/former-phone/",
     "orders/order/<path:object_id>/cancel/",
     "orders/service/<path:object_id>/send-again/",
     "orders/order/<path:object_id>/edit-draft/",
