@@ -241,7 +241,7 @@ def test_the_old_contact_is_told_what_staff_have_changed(shop: Shop) -> None:
     # A number that may be a stranger's is told nothing: her mail is.
     unproven(changed)
     contact_change.begin_by_staff(changed, PHONE)
-    contact_change.finish_by_staff(
+    changed = contact_change.finish_by_staff(
         changed, PHONE, code=code_of("contact_code", PHONE), reason="Нашла", actor="olga"
     )
     [letter] = told("anna@recycled.example")
