@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.apps import apps
+from django.conf import settings
 from django.db.models import Model
 from django.urls import NoReverseMatch, get_script_prefix, get_urlconf, reverse
 from django.utils.html import format_html
@@ -55,6 +56,12 @@ def linked(name: Any, url: str) -> SafeString | str:
     if not url:
         return str(name)
     return format_html('<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', url, name)
+
+
+def public_url(path: str) -> str:
+    """An absolute address on the platform's host."""
+    port = f":{settings.PUBLIC_PORT}" if settings.PUBLIC_PORT else ""
+    return f"{settings.PUBLIC_SCHEME}://{settings.PUBLIC_HOST}{port}{path}"
 
 
 def page(name: str, *args: Any, slug: str = "") -> str:

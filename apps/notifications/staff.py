@@ -6,11 +6,11 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from apps.core import ids
+from apps.core import ids, links
 from apps.core.tenancy import current_partner
 from apps.notifications.models import Message
 from apps.notifications.outbox import send
-from apps.partners.models import StaffRole
+from apps.partners.models import Partner, StaffRole
 
 
 def alert(
@@ -22,11 +22,13 @@ def alert(
     reason: str = "",
     amount: Any = "",
     deadline: Any = "",
+    is_platforms: bool = False,
 ) -> list[Message]:
     """Writes to each member of staff with one of `roles` (or an administrator), in the caller's transaction.
 
-    To the current partner's own staff; where it has none of them, to the operator's. `page` is a path in the
-    partner's console. The same `key` again writes to nobody twice. Who has no e-mail is passed over.
+    To the current partner's own staff; where it has none of them, or `is_platforms`, to the operator's. `page` is a
+    path in the partner's console, then in the platform's. The same `key` again writes to nobody twice. Who has no
+    e-mail is passed over.
     """
     partner = current_partner()
     told = [
@@ -36,14 +38,14 @@ def alert(
             customer_id=None,
             context={
                 "headline": headline,
-                "page_url": partner.url(page),
+                "page_url": links.public_url(page) if is_platforms else partner.url(page),
                 "reason": reason,
                 "amount": amount,
                 "deadline": deadline,
             },
             key=_key(key, user),
         )
-        for user in _on_duty(roles)
+        for user in (_able(None, roles) if is_platforms else _on_duty(roles))
     ]
     return [one for one in told if one is not None]
 
@@ -59,11 +61,23 @@ def _key(key: str, user: User) -> str:
     return f"staff:{key}:{user.pk}"
 
 
+def having_own(partners: Iterable[Partner], *, roles: Iterable[str]) -> set[int]:
+    """Of these partners, the ids of those whose own staff `alert` would write to."""
+    held = StaffRole.objects.filter(
+        partner__in=[one.pk for one in partners],
+        role__in={StaffRole.Role.ADMIN.value, *roles},
+        user__is_active=True,
+        user__is_staff=True,
+    )
+    return set(held.exclude(user__email="").values_list("partner", flat=True).distinct())
+
+
 def _on_duty(roles: Iterable[str]) -> list[User]:
-    wanted = {StaffRole.Role.ADMIN.value, *roles}
-    for partner in (current_partner(), None):
-        held = StaffRole.objects.filter(partner=partner, role__in=wanted)
-        able = User.objects.filter(pk__in=held.values("user"), is_active=True, is_staff=True)
-        if found := list(able.exclude(email="").order_by("pk")):
-            return found
-    return []
+    roles = list(roles)
+    return _able(current_partner(), roles) or _able(None, roles)
+
+
+def _able(partner: Partner | None, roles: Iterable[str]) -> list[User]:
+    held = StaffRole.objects.filter(partner=partner, role__in={StaffRole.Role.ADMIN.value, *roles})
+    able = User.objects.filter(pk__in=held.values("user"), is_active=True, is_staff=True)
+    return list(able.exclude(email="").order_by("pk"))

@@ -27,7 +27,7 @@ from apps.orders import (  # noqa: F401 - three register themselves
     told,
     watching,
 )
-from apps.orders.control import alerting, mass, timing
+from apps.orders.control import alerting, mass, stop_letters, timing
 from apps.orders.fulfilment import FULFIL
 from apps.orders.placing import START
 
@@ -165,4 +165,5 @@ def look_at_board() -> None:
     """What stands too long is told to those on duty; what was delivered meanwhile is counted for the board."""
     with in_public():
         timing.count()
+        stop_letters.look()
         alerting.look()

@@ -73,6 +73,9 @@ class SalesStop(models.Model):
         _("по"), null=True, blank=True, help_text=_("Откроется само; пусто: пока не закончите")
     )
     closed_at = models.DateTimeField(_("продажи открыты"), null=True, editable=False)
+    # When those on duty were told that sales are closed, and that they are open again.
+    told_at = models.DateTimeField(null=True, editable=False)
+    told_open_at = models.DateTimeField(null=True, editable=False)
     message = TranslatedField(
         _("что сказать клиенту"), blank=True, help_text=_("Пусто: «Временно не продаётся» и срок")
     )

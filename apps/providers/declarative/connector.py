@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from apps.connectors import http, masking
 from apps.connectors.base import ConnectorError, ForgedMessage, Inbound, Received, setting
-from apps.core import clock
+from apps.core import clock, links
 from apps.providers import definitions, remembering
 from apps.providers.base import NOT_SUPPORTED, Known, ProviderConnector, Provisioned, ProvisionRequest, Status
 from apps.providers.declarative import reading
@@ -394,5 +394,4 @@ def _cannot_ask() -> ConnectorError:
 def callback_url(connection_id: int | None) -> str:
     """Where the provider's messages go."""
     path = reverse("hook", args=[connection_id or 0], urlconf=settings.PUBLIC_SCHEMA_URLCONF)
-    port = f":{settings.PUBLIC_PORT}" if settings.PUBLIC_PORT else ""
-    return f"{settings.PUBLIC_SCHEME}://{settings.PUBLIC_HOST}{port}{path}"
+    return links.public_url(path)

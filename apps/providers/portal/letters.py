@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy
 from apps.connectors import exchange
 from apps.connectors.base import ConnectorError, Kind
 from apps.connectors.models import Connection
-from apps.core import clock, due, faults, work
+from apps.core import clock, due, faults, links, work
 from apps.core.tenancy import current_partner
 from apps.notifications.sender import Outgoing
 from apps.providers.portal.models import (
@@ -302,8 +302,7 @@ def _told(row: RequestLetter, request: ProviderRequest) -> dict[str, str]:
 def link(request_id: UUID, to: str) -> str:
     """The page of a request for who reads the mail of `to`."""
     path = reverse("provider:letter", args=[token(request_id, to)], urlconf=settings.PUBLIC_SCHEMA_URLCONF)
-    port = f":{settings.PUBLIC_PORT}" if settings.PUBLIC_PORT else ""
-    return f"{settings.PUBLIC_SCHEME}://{settings.PUBLIC_HOST}{port}{path}"
+    return links.public_url(path)
 
 
 def token(request_id: UUID, to: str) -> str:
