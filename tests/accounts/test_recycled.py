@@ -6,17 +6,19 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import transaction
 
 from apps.accounts import contact_change, customers, recycled, sign_in
 from apps.accounts.models import Customer, CustomerSession
 from apps.catalog.models import ProductParameter
-from apps.core import audit, clock
+from apps.core import audit, clock, gather
 from apps.core.errors import Refused
 from apps.core.models import Attempt, WorkItem
 from apps.journal.models import Entry
 from apps.notifications.models import Message
-from apps.orders import former_phone
-from apps.orders.placing import place_order
+from apps.orders import former_phone, placing_many
+from apps.orders.models import Order
+from apps.orders.placing import Wanted, place_order
 from tests.orders.fixtures import shop
 from tests.orders.shop import Shop
 
@@ -98,6 +100,29 @@ def test_whom_the_partner_vouches_for_has_the_number(shop: Shop) -> None:
     boris = customers.register(phone=PHONE, name="Борис", verified=True)
     anna.refresh_from_db()
     assert (boris == anna, boris.phone, anna.phone, anna.former_phone) == (False, PHONE, "", PHONE)
+
+
+def test_a_batch_with_a_number_that_may_be_a_strangers_goes_one_by_one(shop: Shop) -> None:
+    anna = unproven(customers.register(phone=PHONE, email="anna@recycled.example"))
+    known = customers.register(phone=OTHER)
+    people = [{"phone": "+79160000021"}, {"phone": PHONE}, {"phone": OTHER}]
+    with pytest.raises(gather.Apart, match="somebody else's"), transaction.atomic(), gather.gathering():
+        customers.find_or_register_many(people)
+    anna.refresh_from_db()
+    assert (anna.phone, Customer.objects.count()) == (PHONE, 2)
+    # Known by her mail as well, she is herself, in a batch too.
+    with transaction.atomic(), gather.gathering():
+        assert customers.find_or_register_many([{"phone": PHONE, "email": anna.email}]) == [anna]
+    wanted = Wanted(shop.offer().pk)
+    asked = [placing_many.Asked(person, wanted, f"row-{number}") for number, person in enumerate(people)]
+    placed = placing_many.place_each(asked)
+    assert [isinstance(one, Order) for one in placed] == [True] * 3
+    new, stranger, same = (one.customer for one in placed if isinstance(one, Order))
+    anna.refresh_from_db()
+    assert (anna.phone, anna.former_phone, anna.orders.count()) == ("", PHONE, 0)
+    assert (stranger.phone, same, stranger == anna, new.phone) == (PHONE, known, False, "+79160000021")
+    shop.deliver()
+    assert list(audit.run([shop.partner.pk])) == []
 
 
 def test_a_telecom_partner_says_that_a_number_was_given_away(shop: Shop) -> None:

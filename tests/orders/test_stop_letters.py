@@ -32,7 +32,7 @@ def on_duty(partner: Partner | None) -> str:
 @pytest.fixture
 def supplier(shop: Shop) -> Provider:
     """A provider with a line of its own, whose three products two partners sell."""
-    line = Connection.objects.get(pk=shop.provider.test_connection_id)
+    line = Connection.objects.get(pk=shop.provider.test_connection_id or 0)
     line.pk, line.is_test, line.name = None, False, f"Щит {uuid4().hex[:6]}"
     line.save()
     shop.provider.connection = line
@@ -60,7 +60,7 @@ def told(*partners: Partner) -> list[tuple[str, str]]:
 def circuit(provider: Provider, *, is_open: bool) -> None:
     with in_public():
         moment = clock.wall() if is_open else None
-        Connection.objects.filter(pk=provider.connection_id).update(opened_at=moment, next_try_at=moment)
+        Connection.objects.filter(pk=provider.connection_id or 0).update(opened_at=moment, next_try_at=moment)
         atomic(stops.notice_circuit, provider.connection_id or 0)()
 
 

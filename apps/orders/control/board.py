@@ -200,8 +200,8 @@ def board(asked: Filter) -> Board:
         lane.queued, lane.asked = lane.queued + (not is_asked) * count, lane.asked + is_asked * count
         lane.oldest = min(filter(None, (lane.oldest, oldest)), default=None)
     if not (asked.owner_id or asked.number or asked.product_id):
-        for key, seconds in timing.late(partner_id=asked.partner_id, provider_id=asked.provider_id).items():
-            lanes.setdefault(key, Lane(None, None)).late = seconds
+        for whose, seconds in timing.late(partner_id=asked.partner_id, provider_id=asked.provider_id).items():
+            lanes.setdefault(whose, Lane(None, None)).late = seconds
     _name(lanes)
     ordered = sorted(lanes.values(), key=lambda one: (not _is_open(one), -one.total, one.title))
     return Board(list(columns.values()), ordered, sum(one.count for one in columns.values()))

@@ -7,6 +7,7 @@ delivery pays nothing for it.
 
 from collections import defaultdict
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 from django.db.models import Sum
@@ -44,7 +45,7 @@ def count(at: datetime | None = None) -> int:
     """Counts what was delivered up to now (or `at`), over all partners; rows written. Safe to repeat."""
     until = (at or clock.wall()) - SETTLES
     since = datetime.fromtimestamp(until.timestamp() // 300 * 300, tz=until.tzinfo) - SLOT * (BACK - 1)
-    given = {
+    given: dict[str, Any] = {
         "event": EVENT,
         "since": ids.floor(since),
         "until": ids.floor(until),
