@@ -32,6 +32,20 @@ SELECT md5(string_agg(part, ';' ORDER BY part COLLATE "C")) FROM (
     FROM pg_constraint WHERE connamespace = to_regnamespace(%(schema)s)
 ) AS parts
 """
+# Who wrote the catalogue's rows of a schema: where nobody has since it was looked through, it is as it was then.
+_WRITTEN = """
+WITH of_schema AS MATERIALIZED (
+    SELECT oid, xmin AS writer FROM pg_class WHERE relnamespace = to_regnamespace(%(schema)s)
+), written AS (
+    SELECT writer FROM of_schema
+    UNION ALL SELECT a.xmin FROM pg_attribute a JOIN of_schema s ON s.oid = a.attrelid
+    UNION ALL SELECT i.xmin FROM pg_index i JOIN of_schema s ON s.oid = i.indexrelid
+    UNION ALL SELECT t.xmin FROM pg_trigger t JOIN of_schema s ON s.oid = t.tgrelid
+    UNION ALL SELECT xmin FROM pg_constraint WHERE connamespace = to_regnamespace(%(schema)s)
+    UNION ALL SELECT xmin FROM pg_proc WHERE pronamespace IN (to_regnamespace(%(schema)s), 'public'::regnamespace)
+)
+SELECT to_regnamespace(%(schema)s)::oid, count(*), sum(writer::text::bigint), max(writer::text::bigint) FROM written
+"""
 _CHILDREN = """
 SELECT parent.relname, child.relname, own.attname, theirs.attname
 FROM pg_constraint k
@@ -68,7 +82,7 @@ def give_back(partner: Partner) -> None:
     with in_public():
         try:
             with transaction.atomic(), connection.cursor() as cursor:
-                if _shape(cursor, partner.schema_name) != _shape_of_template():
+                if not _is_as_made(cursor, partner.schema_name):
                     _take_again(cursor, partner.schema_name)
                     return
                 # For superusers only: nobody asks what refers to a row, or who keeps it.
@@ -91,11 +105,32 @@ def _take_again(cursor: Any, schema: str) -> None:
 
 def _empty(cursor: Any, schema: str) -> None:
     tables = [f'"{schema}"."{name}"' for name in _tables()]
-    cursor.execute(
-        " UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in tables)
-    )
-    if used := [name for (name,) in cursor.fetchall()]:
+    if used := _filled(cursor, dict.fromkeys(tables, "true"), {}):
         cursor.execute("; ".join(f"DELETE FROM {name}" for name in used))
+
+
+def _filled(cursor: Any, tables: dict[str, str], values: dict[str, Any]) -> list[str]:
+    """Those of the tables that have rows under their condition: few have, and each DELETE would cost a statement."""
+    asked = (
+        f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name} WHERE {where})" for name, where in tables.items()
+    )
+    cursor.execute(" UNION ALL ".join(asked), values)
+    return [name for (name,) in cursor.fetchall()]
+
+
+_seen: dict[int, tuple[int, ...]] = {}
+"""By schema, which keeps its number when it is renamed: who had written its catalogue when it was like the template."""
+
+
+def _is_as_made(cursor: Any, schema: str) -> bool:
+    cursor.execute(_WRITTEN, {"schema": schema})
+    number, *written = cursor.fetchone()
+    if _seen.get(number) == tuple(written):
+        return True
+    if number is None or _shape(cursor, schema) != _shape_of_template():
+        return False
+    _seen[number] = tuple(written)
+    return True
 
 
 def _shape(cursor: Any, schema: str) -> str:
@@ -129,7 +164,7 @@ def _delete_public(cursor: Any, key: int) -> None:
         " WHERE c.partner_id = %s AND c.id IN (p.connection_id, p.test_connection_id)",
         [key],
     )
-    for table in _owned():
+    for table in _filled(cursor, dict.fromkeys(_owned(), "partner_id = %(key)s"), {"key": key}):
         _delete(cursor, table, "partner_id", [key])
     _delete(cursor, "partners_partner", "id", [key])
     # Messages went with their connections; that nobody knew what they were about stands with nobody's partner.
@@ -146,11 +181,19 @@ def _delete_public(cursor: Any, key: int) -> None:
 def _delete(cursor: Any, table: str, column: str, values: list[Any]) -> None:
     """Deletes rows of the public schema, and what refers to them."""
     children = _children().get(table, [])
-    keys = sorted({key for _child, _own, key in children} or {column})
+    keys = sorted({key for *_child, key in children} or {column})
     cursor.execute(f"DELETE FROM {table} WHERE {column} = ANY(%s) RETURNING {', '.join(keys)}", [values])
-    if rows := cursor.fetchall():
-        for child, own, key in children:
-            _delete(cursor, child, own, [row[keys.index(key)] for row in rows])
+    rows = cursor.fetchall()
+    if not rows or not children:
+        return
+    gone = {key: [row[number] for row in rows] for number, key in enumerate(keys)}
+    where: dict[str, list[str]] = {}
+    for child, own, key in children:
+        where.setdefault(child, []).append(f"{own} = ANY(%({key})s)")
+    left = set(_filled(cursor, {child: " OR ".join(each) for child, each in where.items()}, gone))
+    for child, own, key in children:
+        if child in left:
+            _delete(cursor, child, own, gone[key])
 
 
 @cache
