@@ -98,6 +98,16 @@ class ProviderConnector(Connector):
         """What became of a request; None where it never arrived, so that it may be sent again."""
         raise NotImplementedError
 
+    def has(self, request_id: UUID, /) -> bool | None:
+        """Whether the provider says that it has a service on: for reconciliation. None where it cannot be asked that.
+
+        Raises ConnectorError.
+        """
+        if self.remembers:
+            return None
+        found = self.fetch(request_id)
+        return found is not None and found.status == Status.ACTIVE
+
     def extend(self, request_id: UUID, *, extension_id: UUID, period_end: date) -> Provisioned:
         """Prolongs to `period_end` (the first day no longer paid). Safe to repeat by `extension_id`."""
         raise NotImplementedError

@@ -57,6 +57,26 @@ def prepare(
     return known
 
 
+def known(connection: Connection, requests: Iterable[ProvisionRequest]) -> dict[UUID, Known]:
+    """What is known of services of the current partner, by their requests: to ask about them. Writes nothing."""
+    wanted = {one.request_id: one for one in requests}
+    references = GatewayReference.objects.filter(
+        partner_id=current_partner().pk, connection=connection, object_id__in=list(wanted)
+    )
+    named = {one.object_id: one for one in references}
+    versions = dict(ProviderCall.objects.filter(pk__in=list(wanted)).values_list("pk", "version_id"))
+    live = definitions.live_id(connection.config.get("definition", ""))
+    return {
+        key: Known(
+            request=request,
+            reference=named[key].pk if key in named else 0,
+            service_id=named[key].gateway_id if key in named else "",
+            version=versions.get(key) or live or 0,
+        )
+        for key, request in wanted.items()
+    }
+
+
 def _remembers(connection: Connection) -> bool:
     try:
         return bool(getattr(connection.connector_class, "remembers", False))

@@ -112,6 +112,7 @@ class ProviderDayAdmin(FinancePages):
         ("provider", "day", "is_test"),
         ("state", "source", "file"),
         ("charged", "provisioned", "matched"),
+        ("asked", "to_ask"),
         ("shown_lost", "shown_free"),
         "checked_at",
         ("closed_by", "closed_at"),

@@ -5,14 +5,13 @@ have on record ourselves. Whoever changes a day holds its provider's lock.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, F, OuterRef
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal
@@ -22,33 +21,21 @@ from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.core.tenancy import in_partner
 from apps.partners.models import Partner
-from apps.providers.base import Status
 from apps.providers.models import Provider
 from apps.providers.portal.models import Entitlement, ServiceList
-from apps.providers.services import connection_to
-from apps.settlements import differences
+from apps.settlements import asking, differences
+from apps.settlements.asking import Ours
 from apps.settlements.provider_models import ProviderDay, ProviderDifference, ProviderDifferenceKind, Source
 
 KIND = ProviderDay.KIND
 TASK = "settlements.provider_day"
-MOST = 300
-"""Services that a provider without a list is asked about, one by one."""
+PAGE = 300
+"""Services that a provider without a list is asked about at once, one by one; the others in later pages."""
+PAUSE = timedelta(minutes=5)
+"""Between two pages: a day's worth of services does not stand in the way of today's orders."""
 OVERDUE = timedelta(days=3)
 """After which staff are told that a day is not reconciled."""
 _K = ProviderDifferenceKind
-
-
-@dataclass(frozen=True, slots=True)
-class Ours:
-    """One service of a provider as we have it on a day."""
-
-    id: UUID
-    request_id: UUID
-    partner: Partner
-    amount: Decimal
-    is_charged: bool
-    is_on: bool
-    """Whether we say ourselves that the customer has it."""
 
 
 def check(provider: Provider, day: date, *, is_test: bool = False, actor: str = "") -> ProviderDay:
@@ -60,22 +47,39 @@ def check(provider: Provider, day: date, *, is_test: bool = False, actor: str = 
     ours = list(_ours(provider, day, is_test))
     told = ServiceList.objects.filter(provider=provider, day=day, is_test=is_test).first()
     costs: dict[UUID, Decimal | None] | None = None
+    asked: asking.Asked | None = None
     source = Source.OWN
     if told is not None:
         source, costs = Source.FILE, dict(told.lines.values_list("named", "cost"))
-    elif (asked := _asked(provider, ours)) is not None:
-        source, costs = Source.ASKED, asked
+    elif (asked := asking.ask(provider, day, ours, is_test=is_test, most=PAGE)) is not None:
+        source, costs = Source.ASKED, asked.on
+        if asked.left:
+            return _asked_in_part(provider, day, asked, is_test)
     found, matched, provisioned = _compared(provider, ours, costs)
     with transaction.atomic():
         row = _locked(provider, day, is_test)
         row.source, row.file = source, told.name if told else ""
         row.charged, row.provisioned = sum(one.is_charged for one in ours), provisioned
         row.matched, row.checked_at = matched, clock.wall()
+        row.asked = row.to_ask = asked.count if asked is not None else 0
         row.save()
+        # Asked again another time, it is asked anew.
+        row.answers.all().delete()
         differences.rewrite(row, list(_K), found)
         data = {"day": str(day), "matched": matched, "differences": len(found), "source": str(source)}
         journal.record("provider-day.checked", KIND, row.pk, actor=actor, data=data)
         _close_if_done(row, actor)
+    return row
+
+
+def _asked_in_part(provider: Provider, day: date, asked: asking.Asked, is_test: bool) -> ProviderDay:
+    """The next page is asked later; until the last one nothing is compared."""
+    with transaction.atomic():
+        row = _locked(provider, day, is_test)
+        row.source, row.checked_at = Source.ASKED, clock.wall()
+        row.asked, row.to_ask = asked.count, asked.count + asked.left
+        row.save()
+        due.schedule(TASK, UUID(int=provider.pk), clock.wall() + PAUSE, wall=True)
     return row
 
 
@@ -120,6 +124,11 @@ def look(provider_number: UUID) -> None:
         yesterday,
         *open_days.filter(day__gte=yesterday - timedelta(days=10)).values_list("day", flat=True),
     }
+    unasked = ProviderDay.objects.filter(
+        provider=provider, is_test=True, state=ProviderDay.State.OPEN, asked__lt=F("to_ask")
+    )
+    for day in sorted(unasked.values_list("day", flat=True)):
+        check(provider, day, is_test=True)
     for day in sorted(days):
         is_closed = ProviderDay.objects.filter(
             provider=provider, day=day, is_test=False, state=ProviderDay.State.CLOSED
@@ -191,26 +200,6 @@ def _ours(provider: Provider, day: date, is_test: bool) -> Iterator[Ours]:
 
 
 # -- what is there ---------------------------------------------------------------------------------------
-
-
-def _asked(provider: Provider, ours: list[Ours]) -> dict[UUID, Decimal | None] | None:
-    """What the provider itself says of each; None where it cannot be asked so."""
-    found: dict[UUID, Decimal | None] = {}
-    asked = [one for one in ours if one.is_charged or one.is_on]
-    if not asked or len(asked) > MOST:
-        return None
-    with in_partner(asked[0].partner):
-        line = connection_to(provider)
-    if line is None:
-        return None
-    connector = line.open()
-    if connector.remembers:
-        return None
-    for one in asked:
-        told = connector.fetch(one.request_id)
-        if told is not None and told.status == Status.ACTIVE:
-            found[one.request_id] = None
-    return found
 
 
 def _compared(

@@ -35,6 +35,9 @@ class ProviderDay(CheckedDay):
     charged = models.PositiveIntegerField(_("оплачено услуг"), default=0)
     provisioned = models.PositiveIntegerField(_("подключено услуг"), default=0)
     matched = models.PositiveIntegerField(_("совпало"), default=0)
+    # Of a provider that is asked about each: how many were, page by page, and of how many.
+    asked = models.PositiveIntegerField(_("спрошено услуг"), default=0)
+    to_ask = models.PositiveIntegerField(_("из них всего"), default=0)
 
     class Meta:
         app_label = "settlements"
@@ -51,6 +54,26 @@ class ProviderDay(CheckedDay):
 
     def __str__(self) -> str:
         return f"{self.provider}, {self.day:%d.%m.%Y}"
+
+
+class ProviderAnswer(models.Model):
+    """What a provider said of one service, while its day is being asked about page by page."""
+
+    day = models.ForeignKey(
+        ProviderDay, models.CASCADE, related_name="answers", db_index=False, verbose_name=_("день поставщика")
+    )
+    request_id = models.UUIDField(_("услуга"))
+    is_on = models.BooleanField(_("подключена"))
+
+    class Meta:
+        app_label = "settlements"
+        verbose_name, verbose_name_plural = _("ответ поставщика"), _("ответы поставщика")
+        constraints = [
+            models.UniqueConstraint(fields=["day", "request_id"], name="settlements_provider_answer")
+        ]
+
+    def __str__(self) -> str:
+        return str(self.request_id)
 
 
 class ProviderDifferenceKind(models.TextChoices):

@@ -1,5 +1,6 @@
 """A provider's day beside ours: charged and not provisioned, provisioned and not charged, decided and closed."""
 
+import copy
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
@@ -8,20 +9,23 @@ from uuid import UUID
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
 
 from apps.billing import subscriptions
 from apps.core import audit, clock
 from apps.core.errors import Refused
-from apps.core.models import WorkItem
+from apps.core.models import Due, WorkItem
 from apps.core.tenancy import in_public
 from apps.orders.models import Service
+from apps.providers import remembering
 from apps.providers.portal import listing
 from apps.sandbox.control import Control
-from apps.settlements import provider_days
+from apps.settlements import asking, provider_days
 from apps.settlements.models import ProviderDay, ProviderDifference
 from tests.orders.fixtures import shop
 from tests.orders.shop import Shop
 from tests.planted import execute, found
+from tests.providers import declared
 
 __all__ = ["shop"]
 
@@ -90,6 +94,58 @@ def test_a_provider_without_a_list_is_asked_about_each(shop: Shop, provider_sim:
     row, told = checked(shop, clock.today())
     assert (told, row.state, row.matched) == ({}, "closed", 2)
     assert good.pk != lost.pk
+
+
+def test_more_than_a_page_is_asked_about_in_pages(
+    shop: Shop, provider_sim: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider_days, "PAGE", 2)
+    offer, day = shop.offer(), clock.today()
+    services = [shop.service(shop.buy(offer)) for _n in range(5)]
+    lost = services[-1]
+    Service.objects.filter(pk=lost.pk).update(request_id=lost.pk)
+    provider_sim.clear_log()
+    for asked_now in (2, 4):
+        row, told = checked(shop, day)
+        assert (row.source, row.state, row.asked, row.to_ask, told) == ("asked", "open", asked_now, 5, {})
+        assert row.answers.count() == asked_now
+        # The next page is planned, and asked by itself.
+        assert Due.objects.get(kind=provider_days.TASK, object_id=UUID(int=shop.provider.pk)).due_at
+    with in_public():
+        provider_days.look(UUID(int=shop.provider.pk))
+        row = ProviderDay.objects.get(provider=shop.provider, day=day, is_test=True)
+    assert (row.asked, row.to_ask, row.matched, row.answers.count()) == (5, 5, 4, 0)
+    assert [one.service_id for one in row.differences.all()] == [lost.pk]
+    assert len([one for one in provider_sim.log() if one["operation"] == "get_activation"]) == 5
+    Service.objects.filter(pk=lost.pk).update(request_id=lost.request_id)
+
+
+@pytest.mark.parametrize("protocol", ["rest", "xml"])
+def test_a_described_provider_is_asked_for_states(shop: Shop, foreign: Control, protocol: str) -> None:
+    version = declared.live(declared.DOCUMENTS[protocol])
+    shop.provider.test_connection = declared.connect(version, foreign, protocol, is_test=True)
+    shop.provider.save()
+    good, gone = (shop.service(shop.buy(shop.offer())) for _n in range(2))
+    line = shop.provider.test_connection
+    with transaction.atomic():
+        known = remembering.prepare(line, {gone.request_id: asking._request(gone)})[gone.request_id]
+    # Taken back there, and we do not know.
+    line.open().knowing(known).cancel(gone.request_id)
+    row, told = checked(shop, clock.today())
+    assert (row.source, row.matched, row.asked) == ("asked", 1, 2)
+    assert [(one.kind, one.service_id) for one in told.values()] == [("not_provisioned", gone.pk)]
+    assert good.pk != gone.pk
+
+
+def test_a_described_provider_without_a_question_goes_by_our_own_data(shop: Shop, foreign: Control) -> None:
+    document = copy.deepcopy(declared.DOCUMENTS["rest"])
+    del document["operations"]["status"]
+    line = declared.connect(declared.live(document), foreign, "rest", is_test=True)
+    shop.provider.test_connection = line
+    shop.provider.save()
+    shop.buy(shop.offer())
+    row, told = checked(shop, clock.today())
+    assert (row.source, row.asked, told) == ("own", 0, {})
 
 
 def test_what_staff_give_out_is_held_against_our_own_data_and_closed_by_a_person(shop: Shop) -> None:

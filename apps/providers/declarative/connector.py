@@ -107,6 +107,15 @@ class DeclarativeProvider(ProviderConnector):
             return None
         raise _cannot_ask()
 
+    def has(self, request_id: UUID, /) -> bool | None:
+        if "status" not in self.document.operations:
+            return None
+        needs = {name for pair in self._names("status") for name in pair}
+        if "service_id" in needs and not (self._known and self._known.service_id):
+            return None
+        # Whether it gives a key again is of no account here.
+        return self._call("status", {"request_id": str(request_id)}).state == "active"
+
     def extend(self, request_id: UUID, *, extension_id: UUID, period_end: date) -> Provisioned:
         values = {"request_id": str(request_id), "extension_id": str(extension_id)}
         values["period_end"] = period_end.isoformat()
