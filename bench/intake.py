@@ -54,7 +54,7 @@ def _offer(partner: Partner) -> Offer:
     product = Product.objects.create(
         code="INTAKE",
         name={"ru": "Облако"},
-        category=Category.objects.create(code="intake", name={"ru": "Замер"}),
+        category=Category.objects.get_or_create(code="bench", defaults={"name": {"ru": "Замер"}})[0],
         provider=Provider.objects.create(code="intake", name="Поставщик"),
         delivery="manual",
         vat_code="standard",
@@ -136,7 +136,8 @@ def _call(url: str, head: str, offer: Offer, count: int) -> tuple[float, list[fl
     for _ in range(count):
         marker = f"bench-{next(_numbers)}"
         person = {"external_id": marker, "email": f"{marker}@example.ru"}
-        bodies.append(json.dumps({"offer": offer.pk, "customer": person}).encode())
+        wanted = {"offer": offer.pk, "customer": person, "return_url": "https://shop.example/"}
+        bodies.append(json.dumps(wanted).encode())
     context = multiprocessing.get_context("spawn")
     answered = context.Queue()
     caller = context.Process(target=worker.call, args=(url, head, bodies, CLIENTS, answered))

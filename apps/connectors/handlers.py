@@ -9,7 +9,7 @@ from apps.core import due
 __all__ = ["lanes"]
 
 
-@due.batch(webhooks.TASK, size=100)
+@due.batch(webhooks.TASK, size=100, ahead=True)
 def inbound(object_ids: Sequence[UUID]) -> None:
     """Processes stored messages."""
     webhooks.process_many(object_ids)

@@ -26,6 +26,7 @@ Task = Callable[[UUID], None]
 Batch = Callable[[Sequence[UUID]], None]
 _tasks: dict[str, Task] = {}
 _batches: dict[str, tuple[Batch, int]] = {}
+_ahead: set[str] = set()
 LEASE = timedelta(seconds=settings.LEASE_SECONDS)
 """Longer than any task: a task's outside calls have time-outs far below it."""
 
@@ -48,14 +49,18 @@ def task(kind: str) -> Callable[[Task], Task]:
     return register
 
 
-def batch(kind: str, size: int = 1000) -> Callable[[Batch], Batch]:
+def batch(kind: str, size: int = 1000, *, ahead: bool = False) -> Callable[[Batch], Batch]:
     """Registers a function that does `kind` for many objects of one partner (or of none) at once, up to `size`.
+
+    `ahead`: somebody waits for it, it goes before others that are claimed with it.
 
     Where it raises, each is done by itself: one that fails delays nobody. It may be run again, as any task.
     """
 
     def register(function: Batch) -> Batch:
         _batches[kind] = (function, size)
+        if ahead:
+            _ahead.add(kind)
         _tasks[kind] = lambda object_id: function([object_id])
         return function
 
@@ -192,7 +197,7 @@ def claim(
     values = {"now": now, "until": until or now, "partner": partner_id, "limit": limit}
     rows = bulk.raw(models.Due, sql, {**values, "lease": uuid4(), "leased_until": now + LEASE})
     # What an UPDATE returns has no order.
-    return sorted(rows, key=lambda row: (row.due_at, row.pk))
+    return sorted(rows, key=lambda row: (row.kind not in _ahead, row.due_at, row.pk))
 
 
 # MATERIALIZED: a plan that ran the choice again for each row would take more than the limit.

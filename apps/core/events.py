@@ -138,14 +138,16 @@ def deliver_one(partner_id: int | None = None) -> bool:
     return deliver(partner_id, limit=1) > 0
 
 
-def deliver(partner_id: int | None = None, *, limit: int = MOST) -> int:
+def deliver(partner_id: int | None = None, *, limit: int = MOST, only_ahead: bool = False) -> int:
     """Delivers the event that waits longest, and with it others of its partner and handler; how many were tried.
 
-    Their writes and their *done* are one commit, or each its own where they fail together.
+    Their writes and their *done* are one commit, or each its own where they fail together. `only_ahead`: one that
+    somebody waits for, or that has waited for as long as `AHEAD`.
     """
     of_partner = "" if partner_id is None else "AND partner_id = %(partner)s"
     taking = _TAKE.format(of_partner=of_partner, told=_TOLD)
-    taken, is_over = _deliver(taking, {"partner": partner_id, "limit": min(limit, MOST) - 1})
+    now = clock.wall() - AHEAD if only_ahead else clock.wall()
+    taken, is_over = _deliver(taking, {"partner": partner_id, "limit": min(limit, MOST) - 1, "now": now})
     if not is_over:
         for one in taken:
             _deliver(_TAKE_ALONE.format(told=_TOLD), {"id": one.id})

@@ -13,7 +13,7 @@ from typing import Any
 from django.db import connection
 
 from apps.core import due, faults, lane_leases, lanes, models
-from apps.core.lane_slots import MOST, POLL_SECONDS, Piece, Slots, alike, place
+from apps.core.lane_slots import LOOK_SECONDS, MOST, POLL_SECONDS, Piece, Slots, alike, place
 from apps.core.tenancy import in_partner, in_public
 
 log = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ class Runner:
         if not slots.has_more:
             now = time.monotonic()
             # As long as the last one took: half the time at most is spent on looks that find little.
-            slots.look_at = now + min(max(now - began, POLL_SECONDS), LONGEST_SECONDS)
+            slots.look_at = now + min(max(now - began, LOOK_SECONDS), LONGEST_SECONDS)
 
     def _claim(self, slots: Slots, kind: str, rows: list[models.Due]) -> None:
         """Claims rows of one partner and kind; where that fails each by itself."""

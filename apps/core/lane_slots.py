@@ -11,8 +11,8 @@ from typing import Any
 from apps.core import models
 from apps.core.lanes import Limits, Steps
 
-POLL_SECONDS = 0.1
-"""Between two looks for new work, of a lane or for lanes."""
+POLL_SECONDS, LOOK_SECONDS = 0.1, 0.05
+"""Between two looks for lanes that have work, and at least between two for work of a lane in hand."""
 MOST = 400
 """So many answers at most are recorded at once."""
 AHEAD_SECONDS = 2

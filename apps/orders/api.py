@@ -1,6 +1,8 @@
 """API: orders are placed and read by the partner's systems."""
 
 import hashlib
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +26,7 @@ from apps.billing.models import Subscription
 from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.journal.api import idempotent
-from apps.orders import cancelling, drafting
+from apps.orders import cancelling, drafting, placing_at_once, placing_many
 from apps.orders.draft_api import Drafts, how_of
 from apps.orders.models import Order, OrderItem, OrderState, Service
 from apps.orders.order_data import ORDER, NewOrder, wanted
@@ -247,6 +249,9 @@ class OrdersViewSet(Drafts, mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
         given.is_valid(raise_exception=True)
         data = given.validated_data
         key: Any = request.auth
+        if _is_plain(data) and placing_at_once.may_wait(data["offer"]):
+            order = self._at_once(request, data)
+            return Response(OrderSerializer(order).data, status=status.HTTP_201_CREATED)
         # A refused order registers nobody.
         with transaction.atomic():
             company = data["customer"].pop("company", None)
@@ -277,7 +282,37 @@ class OrdersViewSet(Drafts, mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
             )
         open_payment_page(order)
         order = self.get_queryset().get(pk=order.pk)
+        placing_at_once.learn(order)
         return Response(OrderSerializer(order).data, status=status.HTTP_201_CREATED)
+
+    def _at_once(self, request: Request, data: dict[str, Any]) -> Order:
+        """Placed with what else comes with this key at the same moment."""
+        asked = placing_many.Asked(
+            person=data["customer"],
+            wanted=wanted(data),
+            request_key=_request_key(request),
+            return_url=data["return_url"],
+        )
+        order = placing_at_once.place(
+            request.auth.pk, asked, partial(self._placed, request.auth, actor_of(request))
+        )
+        if order.payment() is not None:
+            # It is sold in another way by now.
+            open_payment_page(order)
+            order = self.get_queryset().get(pk=order.pk)
+        placing_at_once.learn(order)
+        return order
+
+    def _placed(self, key: Any, actor: str, asked: Sequence[placing_many.Asked]) -> list[Order | Refused]:
+        placed = placing_many.place_each(
+            asked,
+            actor=actor,
+            sold=key.listed(),
+            channel_id=key.channel_id,
+            channel_code=key.channel_code,
+        )
+        told = self.get_queryset().in_bulk([one.pk for one in placed if isinstance(one, Order)])
+        return [told[one.pk] if isinstance(one, Order) else one for one in placed]
 
     def _draft(self, request: Request, customer: Customer, data: dict[str, Any]) -> Response:
         key: Any = request.auth
@@ -352,6 +387,14 @@ def _parent(key: UUID | None) -> Subscription | None:
     if found is None:
         raise Refused("subscription_not_found", _("Такой подписки у клиента нет"), status=404)
     return found
+
+
+def _is_plain(data: dict[str, Any]) -> bool:
+    """Whether no more is asked for than a product for somebody, now."""
+    more = ("items", "subscription", "declared", "promo_code", "instrument", "scheduled_at", "draft")
+    return not (
+        any(data.get(name) for name in more) or "company" in data["customer"] or data["trial"] is not None
+    )
 
 
 def _request_key(request: Request) -> str:

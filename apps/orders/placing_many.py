@@ -63,8 +63,12 @@ def place_each(
         except Refused as refusal:
             done[number] = refusal
 
-    keys = bulk.these("text", {one.request_key for one in asked if one.request_key})
-    known = set(Order.objects.filter(request_key__in=keys).values_list("request_key", flat=True))
+    named = {one.request_key for one in asked if one.request_key}
+    known: set[str] = set()
+    # One alone looks for itself.
+    if named and len(asked) > 1:
+        rows = Order.objects.filter(request_key__in=bulk.these("text", named))
+        known = set(rows.values_list("request_key", flat=True))
     fresh = [number for number, one in enumerate(asked) if one.request_key not in known]
     for start in range(0, len(fresh), CHUNK):
         gather.halved(fresh[start : start + CHUNK], together, alone)

@@ -1,7 +1,10 @@
 """Many orders in one request: each is answered for, those that can be go together, whoever dies or repeats."""
 
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -11,9 +14,10 @@ from django.test.utils import CaptureQueriesContext
 from apps.accounts.models import Customer
 from apps.channels.models import ApiKey, Channel
 from apps.core import audit, faults, gather
-from apps.orders import placing_many
+from apps.orders import placing_at_once, placing_many
 from apps.orders.models import Order
 from apps.orders.placing import Wanted
+from tests.accounts.at_once import at_once
 from tests.orders.shop import Shop
 
 
@@ -138,3 +142,74 @@ def test_what_has_no_form_places_nothing(shop: Shop, api: Client) -> None:
     for rows in ([], [good, {**good, "quantity": 0}], [good] * 501):
         assert send(api, rows).status_code == 400
     assert not Order.objects.exists()
+
+
+def test_calls_of_the_same_moment_are_placed_together_and_each_is_answered_for(
+    shop: Shop, client_for: Callable[..., Client], tries: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _key, text = ApiKey.issue(Channel.objects.get(code="api"), ["orders:write"])
+    offer, given = reported(shop), list[int]()
+    whole = placing_many.place_each
+
+    def call(number: int) -> Any:
+        client = client_for(shop.partner, Authorization=f"Bearer {text}")
+        more = {"expected_price": "1.00"} if number == 2 else {}
+        body = row(offer, f"at-once-{number}", return_url="https://shop.example/", **more)
+        return client.post("/api/v1/orders/", body, content_type="application/json")
+
+    def held(asked: Any, **common: Any) -> Any:
+        given.append(len(asked))
+        until = time.monotonic() + 30
+        while len(given) == 1 and time.monotonic() < until and _waiting() < 5:
+            time.sleep(0.01)
+        return whole(asked, **common)
+
+    def _waiting() -> int:
+        return sum(len(line.waiting) for line in placing_at_once._lines.values())
+
+    # What can be placed with others is known by the one before.
+    assert call(0).status_code == 201
+    monkeypatch.setattr(placing_many, "place_each", held)
+    answers = at_once(shop.partner, [partial(call, number) for number in range(1, 7)])
+    assert given == [1, 5]
+    # Together, but for the one that saw another price: found by halves.
+    assert tries[0] == 5
+    refused = [one for one in answers if one.status_code != 201]
+    assert [one.json()["title"] for one in refused] == ["price_changed"]
+    told = {one.json()["id"]: one.json()["number"] for one in answers if one.status_code == 201}
+    assert len(told) == len(set(told.values())) == 5
+    assert Order.objects.count() == 6
+    assert not Customer.objects.filter(external_id="at-once-2").exists()
+    assert list(audit.run([shop.partner.pk])) == []
+
+
+def test_what_goes_wrong_for_all_is_told_to_all_and_the_next_are_placed(
+    shop: Shop, client_for: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line_of = UUID(int=1)
+    asked = placing_many.Asked(person={"external_id": "a"}, wanted=Wanted(1), request_key="")
+    calls: list[int] = []
+
+    def place_all(several: Any) -> Any:
+        calls.append(len(several))
+        if len(calls) == 1:
+            until = time.monotonic() + 30
+            while (
+                time.monotonic() < until
+                and sum(len(line.waiting) for line in placing_at_once._lines.values()) < 3
+            ):
+                time.sleep(0.01)
+        if len(calls) == 2:
+            raise ZeroDivisionError
+        return [Order() for _one in several]
+
+    def one() -> str:
+        try:
+            placing_at_once.place(line_of, asked, place_all)
+        except ZeroDivisionError:
+            return "failed"
+        return "placed"
+
+    assert sorted(at_once(shop.partner, [one] * 4)) == ["failed"] * 3 + ["placed"]
+    assert calls == [1, 3]
+    assert one() == "placed"
