@@ -10,11 +10,10 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateFilter
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
     UnfoldAdminSelectWidget,
@@ -30,7 +29,8 @@ from apps.core.money import Money
 from apps.providers.models import Provider
 from apps.providers.portal import listing
 from apps.settlements import provider_days
-from apps.settlements.admin import OPERATOR, FinancePages
+from apps.settlements.admin import OPERATOR
+from apps.settlements.checked_day_admin import CheckedDayAdmin, decision
 from apps.settlements.provider_models import ProviderDay, ProviderDifference
 
 
@@ -81,15 +81,11 @@ class DifferenceInline(console.ReadOnlyInline):
 
     @display(description=_("решение"))
     def decision(self, row: ProviderDifference) -> SafeString | str:
-        if row.explained_at is not None:
-            return f"{row.note} ({row.explained_by})"
-        if row.day.state == ProviderDay.State.CLOSED:
-            return "—"
-        return links.linked(_("Решить"), reverse("admin:settlements_providerday_decide", args=[row.pk]))
+        return decision(row, _("Решить"), "admin:settlements_providerday_decide")
 
 
 @console.register(ProviderDay, sites=OPERATOR)
-class ProviderDayAdmin(FinancePages):
+class ProviderDayAdmin(CheckedDayAdmin):
     """A day a line; what differs stands on its page."""
 
     list_display = (
@@ -105,9 +101,7 @@ class ProviderDayAdmin(FinancePages):
         "shown_free",
     )
     list_filter = ("state", "provider", "source", "is_test", ("day", RangeDateFilter))
-    list_filter_submit = True
     list_select_related = ("provider",)
-    list_display_links = ("shown_day",)
     fields = (
         ("provider", "day", "is_test"),
         ("state", "source", "file"),
@@ -123,14 +117,6 @@ class ProviderDayAdmin(FinancePages):
     empty_hint = _(
         "Нажмите «Добавить»: выберите поставщика и день; каждое утро вчерашний день сверяется сам."
     )
-
-    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
-        return bool(request.rights.may("finance"))
-
-    def has_open_permission(self, request: Any, object_id: Any = None) -> bool:
-        """Finance acts on a day until it is closed."""
-        closed = ProviderDay.objects.filter(pk=object_id, state=ProviderDay.State.CLOSED)
-        return bool(request.rights.may("finance")) and not (object_id and closed.exists())
 
     def get_queryset(self, request: HttpRequest) -> Any:
         kinds = ProviderDifference.Kind
@@ -151,14 +137,6 @@ class ProviderDayAdmin(FinancePages):
         view = self.admin_site.admin_view(self.decide_view)
         own = path("decide/<uuid:difference_id>/", view, name="settlements_providerday_decide")
         return [own, *super().get_urls()]
-
-    @display(description=_("день"), ordering="day")
-    def shown_day(self, row: ProviderDay) -> str:
-        return f"{row.day:%d.%m.%Y}"
-
-    @display(description=_("состояние"), label={"open": "warning", "closed": "success"})
-    def shown_state(self, row: ProviderDay) -> tuple[str, Any]:
-        return console.Label(row.state, row.get_state_display())
 
     @display(description=_("осталось решить"), ordering="left")
     def differing(self, row: Any) -> int:
@@ -214,30 +192,11 @@ class ProviderDayAdmin(FinancePages):
             messages.error(request, _("Поставщик не ответил: %s") % error)
         return None
 
-    @action(description=_("Сверить заново"), url_path="check", permissions=["open"])
-    def check_again(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
-        row = get_object_or_404(ProviderDay.objects.select_related("provider"), pk=object_id)
-        if request.method != "POST":
-            title = _("Сверить заново")
-            return console.form_page(self, request, forms.Form(), title, press=title)
-        if self._check(request, None, provider=row.provider, day=row.day, is_test=row.is_test):
-            messages.success(request, _("Сверено"))
-        return redirect("admin:settlements_providerday_change", object_id)
+    def check_row(self, request: HttpRequest, row: Any) -> ProviderDay | None:
+        return self._check(request, None, provider=row.provider, day=row.day, is_test=row.is_test)
 
-    @action(description=_("Закрыть день"), url_path="close", permissions=["open"])
-    def close_day(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
-        row = get_object_or_404(ProviderDay, pk=object_id)
-        if request.method != "POST":
-            notes = [_("После этого день больше не сверяется и не меняется.")]
-            title = _("Закрыть день")
-            return console.form_page(self, request, forms.Form(), title, notes=notes, press=title)
-        try:
-            provider_days.close(row.pk, actor=request.user.get_username())
-        except Refused as refused:
-            messages.error(request, str(refused.message))
-        else:
-            messages.success(request, _("День закрыт"))
-        return redirect("admin:settlements_providerday_change", object_id)
+    def close_row(self, row: Any, *, actor: str) -> ProviderDay:
+        return provider_days.close(row.pk, actor=actor)
 
     def decide_view(self, request: Any, difference_id: UUID) -> HttpResponse:
         """What is done about one difference."""

@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from apps.core.money import Money, amount_field, currency_field
+from apps.core.money import Money, amount_field
 from apps.settlements.reconciliation_models import CheckedDay, DayState, Explained
 
 
@@ -31,10 +31,8 @@ class ProviderDay(CheckedDay):
     is_test = models.BooleanField(_("песочница"), default=False)
     source = models.CharField(_("по чьим данным"), max_length=5, choices=Source, default=Source.OWN)
     file = models.CharField(_("файл"), max_length=200, blank=True)
-    currency = currency_field()
     charged = models.PositiveIntegerField(_("оплачено услуг"), default=0)
     provisioned = models.PositiveIntegerField(_("подключено услуг"), default=0)
-    matched = models.PositiveIntegerField(_("совпало"), default=0)
     # Of a provider that is asked about each: how many were, page by page, and of how many.
     asked = models.PositiveIntegerField(_("спрошено услуг"), default=0)
     to_ask = models.PositiveIntegerField(_("из них всего"), default=0)
@@ -95,15 +93,6 @@ class ProviderDifference(Explained):
     kind = models.CharField(_("что не сошлось"), max_length=15, choices=ProviderDifferenceKind)
     # The service's number, or what the provider calls so.
     named = models.UUIDField(_("номер"))
-    partner = models.ForeignKey(
-        "partners.Partner",
-        models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="+",
-        db_index=False,
-        verbose_name=_("партнёр"),
-    )
     service_id = models.UUIDField(_("услуга"), null=True, blank=True)
     # What was charged for its period, or what the provider wants for it.
     amount = amount_field(_("сумма"), default=Decimal("0.00"))

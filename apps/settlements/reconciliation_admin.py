@@ -10,7 +10,6 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateFilter
@@ -30,6 +29,7 @@ from apps.core.money import Money
 from apps.journal.models import Exchange
 from apps.settlements import calendar, comparing, reconciliation, uploading
 from apps.settlements.admin import OPERATOR, FinancePages
+from apps.settlements.checked_day_admin import CheckedDayAdmin, decision
 from apps.settlements.models import Difference, GatewayDay
 
 MODELS = {"payment": "payments.Payment", "refund": "payments.Refund", "dispute": "payments.Dispute"}
@@ -118,11 +118,7 @@ class DifferenceInline(console.ReadOnlyInline):
 
     @display(description=_("объяснение"))
     def explanation(self, row: Difference) -> SafeString | str:
-        if row.explained_at is not None:
-            return f"{row.note} ({row.explained_by})"
-        if row.day.state == GatewayDay.State.CLOSED:
-            return "—"
-        return links.linked(_("Объяснить"), reverse("admin:settlements_difference_explain", args=[row.pk]))
+        return decision(row, _("Объяснить"), "admin:settlements_difference_explain")
 
     @display(description=_("у нас"))
     def shown_ours(self, row: Difference) -> str:
@@ -157,7 +153,7 @@ def shown_exchange(row: Difference) -> SafeString | str:
 
 
 @console.register(GatewayDay, sites=OPERATOR)
-class GatewayDayAdmin(FinancePages):
+class GatewayDayAdmin(CheckedDayAdmin):
     """A day a line; what differs stands on its page."""
 
     list_display = (
@@ -184,23 +180,13 @@ class GatewayDayAdmin(FinancePages):
         ("closed_by", "closed_at"),
     )
     readonly_fields = ("shown_fees", "shown_net", "paid_out")
-    list_display_links = ("shown_day",)
     list_filter = ("state", "connection", ("day", RangeDateFilter))
-    list_filter_submit = True
     list_select_related = ("connection", "payout__line")
     inlines = (DifferenceInline,)
     actions_detail = ("close_day", "check_again")
     empty_hint = _(
         "Нажмите «Добавить»: выберите шлюз и день, его реестр сравнится с нашими платежами и возвратами."
     )
-
-    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
-        return bool(request.rights.may("finance"))
-
-    def has_open_permission(self, request: Any, object_id: Any = None) -> bool:
-        """Finance acts on a day until it is closed."""
-        closed = GatewayDay.objects.filter(pk=object_id, state=GatewayDay.State.CLOSED)
-        return bool(request.rights.may("finance")) and not (object_id and closed.exists())
 
     def get_queryset(self, request: HttpRequest) -> Any:
         left = Count("differences", filter=Q(differences__explained_at=None))
@@ -214,10 +200,6 @@ class GatewayDayAdmin(FinancePages):
         request.GET = asked  # type: ignore[assignment]
         shown = {"calendar": calendar.of(calendar.month_of(month)), **(extra_context or {})}
         return super().changelist_view(request, shown)
-
-    @display(description=_("день"), ordering="day")
-    def shown_day(self, row: GatewayDay) -> str:
-        return f"{row.day:%d.%m.%Y}"
 
     @display(description=_("у нас"), ordering="own_payments")
     def own(self, row: GatewayDay) -> str:
@@ -241,10 +223,6 @@ class GatewayDayAdmin(FinancePages):
             return "—"
         name = f"{row.payout.line.booked_date:%d.%m.%Y}, {Money(row.payout.amount, row.currency)}"
         return links.linked(name, links.to("settlements.GatewayPayout", row.payout.pk))
-
-    @display(description=_("состояние"), label={"open": "warning", "closed": "success"})
-    def shown_state(self, row: GatewayDay) -> tuple[str, Any]:
-        return console.Label(row.state, row.get_state_display())
 
     @display(description=_("расхождений"), ordering="left")
     def differing(self, row: Any) -> int:
@@ -292,30 +270,14 @@ class GatewayDayAdmin(FinancePages):
                 return _told(request, done)
         return console.form_page(self, request, form, _("Загрузить реестр"), press=_("Загрузить"))
 
-    @action(description=_("Сверить заново"), url_path="check", permissions=["open"])
-    def check_again(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
-        row = get_object_or_404(GatewayDay, pk=object_id)
-        if request.method != "POST":
-            title = _("Сверить заново")
-            return console.form_page(self, request, forms.Form(), title, press=title)
-        if self._check(request, row.connection_id, row.day):
-            messages.success(request, _("Сверено"))
-        return redirect("admin:settlements_gatewayday_change", object_id)
+    def check_row(self, request: HttpRequest, row: Any) -> GatewayDay | None:
+        return self._check(request, row.connection_id, row.day)
 
-    @action(description=_("Закрыть день"), url_path="close", permissions=["open"])
-    def close_day(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
-        row = get_object_or_404(GatewayDay, pk=object_id)
-        if request.method != "POST":
-            notes = [_("После этого день больше не сверяется и не меняется."), _("К выплате: %s") % row.net]
-            title = _("Закрыть день")
-            return console.form_page(self, request, forms.Form(), title, notes=notes, press=title)
-        try:
-            reconciliation.close(row.pk, actor=request.user.get_username())
-        except Refused as refused:
-            messages.error(request, str(refused.message))
-        else:
-            messages.success(request, _("День закрыт"))
-        return redirect("admin:settlements_gatewayday_change", object_id)
+    def close_row(self, row: Any, *, actor: str) -> Any:
+        return reconciliation.close(row.pk, actor=actor)
+
+    def close_notes(self, row: Any) -> list[Any]:
+        return [*super().close_notes(row), _("К выплате: %s") % row.net]
 
 
 def _told(request: HttpRequest, done: uploading.Uploaded) -> HttpResponse:
@@ -340,7 +302,6 @@ class DifferenceAdmin(FinancePages):
 
     list_display = ("day", "kind", "shown_entry", "shown_number", "shown_ours", "shown_theirs", "note")
     list_filter = ("kind", "entry", ("day__day", RangeDateFilter))
-    list_filter_submit = True
     list_select_related = ("day__connection", "partner")
     fields = (
         "day",

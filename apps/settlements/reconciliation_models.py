@@ -79,6 +79,8 @@ class CheckedDay(UUIDModel):
     """What it says there, with a place for how many things differ."""
 
     day = models.DateField(_("день"))
+    currency = currency_field()
+    matched = models.PositiveIntegerField(_("совпало"), default=0)
     state = models.CharField(_("состояние"), max_length=6, choices=DayState, default=DayState.OPEN)
     checked_at = models.DateTimeField(_("сверен"))
     closed_by = models.CharField(_("кто закрыл"), max_length=150, blank=True)
@@ -91,6 +93,16 @@ class CheckedDay(UUIDModel):
 class Explained(UUIDModel):
     """One thing that the two registers do not say alike; explained by a person, or gone at the next check."""
 
+    # At whose shop, where that is known.
+    partner = models.ForeignKey(
+        "partners.Partner",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("партнёр"),
+    )
     note = models.CharField(_("объяснение"), max_length=200, blank=True)
     explained_by = models.CharField(_("кто объяснил"), max_length=150, blank=True)
     explained_at = models.DateTimeField(_("когда"), null=True, blank=True)
@@ -113,14 +125,12 @@ class GatewayDay(CheckedDay):
     connection = models.ForeignKey(
         "connectors.Connection", models.PROTECT, related_name="+", verbose_name=_("шлюз")
     )
-    currency = currency_field()
     # What the gateway has: what it pays out is payments - refunds - fees.
     payments = amount_field(_("оплат у шлюза"), default=Decimal("0.00"))
     refunds = amount_field(_("возвратов у шлюза"), default=Decimal("0.00"))
     fees = amount_field(_("комиссия шлюза"), default=Decimal("0.00"))
     own_payments = amount_field(_("оплат у нас"), default=Decimal("0.00"))
     own_refunds = amount_field(_("возвратов у нас"), default=Decimal("0.00"))
-    matched = models.PositiveIntegerField(_("совпало"), default=0)
     source = models.CharField(_("реестр"), max_length=200, blank=True, help_text=_("Файл; пусто — по API"))
     payout = models.ForeignKey(
         "settlements.GatewayPayout",
@@ -236,15 +246,6 @@ class Difference(Explained):
     # payment, refund or payout, and the number of it: the bank's of a payout, the day of one that is missing.
     entry = models.CharField(_("операция"), max_length=7)
     gateway_id = models.CharField(_("номер у шлюза"), max_length=100)
-    partner = models.ForeignKey(
-        "partners.Partner",
-        models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="+",
-        db_index=False,
-        verbose_name=_("партнёр"),
-    )
     object_id = models.UUIDField(_("объект"), null=True, blank=True)
     ours = amount_field(_("у нас"), null=True, blank=True)
     theirs = amount_field(_("у шлюза"), null=True, blank=True)

@@ -5,34 +5,49 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('settlements', '0003_provider_days'),
+        ("settlements", "0003_provider_days"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='providerday',
-            name='asked',
-            field=models.PositiveIntegerField(default=0, verbose_name='спрошено услуг'),
+            model_name="providerday",
+            name="asked",
+            field=models.PositiveIntegerField(default=0, verbose_name="спрошено услуг"),
         ),
         migrations.AddField(
-            model_name='providerday',
-            name='to_ask',
-            field=models.PositiveIntegerField(default=0, verbose_name='из них всего'),
+            model_name="providerday",
+            name="to_ask",
+            field=models.PositiveIntegerField(default=0, verbose_name="из них всего"),
         ),
         migrations.CreateModel(
-            name='ProviderAnswer',
+            name="ProviderAnswer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('request_id', models.UUIDField(verbose_name='услуга')),
-                ('is_on', models.BooleanField(verbose_name='подключена')),
-                ('day', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='answers', to='settlements.providerday', verbose_name='день поставщика')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("request_id", models.UUIDField(verbose_name="услуга")),
+                ("is_on", models.BooleanField(verbose_name="подключена")),
+                (
+                    "day",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="answers",
+                        to="settlements.providerday",
+                        verbose_name="день поставщика",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'ответ поставщика',
-                'verbose_name_plural': 'ответы поставщика',
-                'constraints': [models.UniqueConstraint(fields=('day', 'request_id'), name='settlements_provider_answer')],
+                "verbose_name": "ответ поставщика",
+                "verbose_name_plural": "ответы поставщика",
+                "constraints": [
+                    models.UniqueConstraint(fields=("day", "request_id"), name="settlements_provider_answer")
+                ],
             },
         ),
     ]
