@@ -92,8 +92,10 @@ def to_ask(payments: Iterable[Payment]) -> dict[UUID, Asked]:
     """What to ask about those that the gateway may know more of than we do."""
     found = with_relations([one for one in payments if _is_to_be_asked(one)])
     charged = {one.method_id for one in found if one.is_charge and one.method_id}
-    known = PaymentMethod.objects.in_bulk(charged) if charged else {}
-    frozen = gateway_receipts.of_payments(found)
+    methods = PaymentMethod.objects.filter(pk__in=bulk.these("uuid", charged))
+    known = {one.pk: one for one in bulk.instances(methods)} if charged else {}
+    # A question tells nothing of receipts; what may be sent again, or taken of what is held, does.
+    frozen = gateway_receipts.of_payments([one for one in found if one.second_stage or not one.gateway_id])
     return {one.pk: _asked(one, known, frozen, is_sending=False) for one in found}
 
 
