@@ -79,7 +79,9 @@ TENANT_APPS = [
     "apps.channels",
     "apps.callcenters",
 ]
-INSTALLED_APPS = SHARED_APPS + [app for app in TENANT_APPS if app not in SHARED_APPS]
+# Its pages come with the first addresses of a console (apps/core/console.py), not with every process.
+_WITHOUT_PAGES = {"django.contrib.admin": "django.contrib.admin.apps.SimpleAdminConfig"}
+INSTALLED_APPS = [_WITHOUT_PAGES.get(app, app) for app in dict.fromkeys(SHARED_APPS + TENANT_APPS)]
 
 TENANT_MODEL = "partners.Partner"
 TENANT_DOMAIN_MODEL = "partners.Domain"

@@ -18,6 +18,7 @@ from django.utils import translation
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis
 
+from apps.core import console
 from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner, in_public
 from apps.partners import schemas
@@ -65,6 +66,11 @@ LONGEST = (
     "storefronts/test_ways.py",
 )
 """A file is one process's work (--dist loadfile): what takes minutes begins first, or all would wait for it at last."""
+
+
+def pytest_configure() -> None:
+    """Tests look at the consoles' pages before any address is asked for."""
+    console.fill()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

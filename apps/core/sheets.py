@@ -7,7 +7,6 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-import xlsxwriter
 from django.http import HttpResponse
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -28,6 +27,9 @@ class Sheet:
 
 def xlsx(sheets: Iterable[Sheet]) -> bytes:
     """A workbook of these sheets."""
+    # Here, because few processes ever write a workbook.
+    import xlsxwriter
+
     out = io.BytesIO()
     with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
         formats = {

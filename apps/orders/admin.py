@@ -27,12 +27,11 @@ from apps.orders import (
     asking,
     bulk_admin,  # noqa: F401 - registers itself
     cancelling,
-    deciding,
     draft_admin,
     former_phone,
     fulfilment,
     history,
-    replacing,
+    key_pages,
     sending_again,
     task_admin,
 )
@@ -351,8 +350,8 @@ class ServiceAdmin(HistoryAdmin):
         return row.state, row.get_state_display()
 
 
-console.act_on(Fulfilment, deciding.reply_to_provider)
-console.act_on(Service, replacing.replace_service_key, sending_again.send_service_again)
+console.act_on(Fulfilment, key_pages.reply_to_provider)
+console.act_on(Service, key_pages.replace_service_key, sending_again.send_service_again)
 
 
 class OrdersOfCustomer(console.Belongings):

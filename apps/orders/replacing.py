@@ -4,23 +4,15 @@ The new one is asked for under a new request id, which the service has from then
 given once, and the old request is taken back once.
 """
 
-from typing import Any
 from uuid import UUID
 
-from django import forms
-from django.contrib import messages
 from django.db import transaction
 from django.db.models import F
-from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect
-from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import action
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from apps import journal
 from apps.catalog.models import TariffVersion
-from apps.core import clock, console, faults
+from apps.core import clock, faults
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
 from apps.orders import entitlements, fulfilment, history
@@ -128,50 +120,3 @@ def _claim(service: Service, made: Fulfilment, reason: str, comment: str, actor:
         reported_at=clock.wall(),
         actor=actor[:100],
     )
-
-
-class ReplaceForm(forms.Form):
-    """Why the key is replaced; which key is meant goes along, so that a second press replaces nothing more."""
-
-    reason = forms.ChoiceField(
-        label=_("Что с ключом"), choices=DefectReason.choices, widget=UnfoldAdminSelectWidget
-    )
-    comment = forms.CharField(
-        label=_("Подробности для поставщика"),
-        required=False,
-        max_length=500,
-        widget=UnfoldAdminTextareaWidget,
-    )
-    seen = forms.CharField(required=False, widget=forms.HiddenInput)
-
-
-@action(description=_("Заменить ключ"), url_path="replace-key", permissions=["support"])
-def replace_service_key(self: Any, request: Any, object_id: UUID) -> HttpResponse:
-    """The customer says that it does not work."""
-    service = get_object_or_404(Service, pk=object_id)
-    form = ReplaceForm(request.POST or None, initial={"seen": str(service.request_id)})
-    if request.method == "POST" and form.is_valid():
-        given = form.cleaned_data
-        try:
-            if given["seen"] != str(service.request_id):
-                raise Refused("other_key", _("Этот ключ уже заменён"))
-            replace_key(
-                service,
-                reason=given["reason"],
-                comment=given["comment"],
-                broken=service.key,
-                actor=request.user.get_username(),
-                may_exceed=request.rights.may("manager"),
-            )
-        except Refused as refusal:
-            messages.error(request, str(refusal.message))
-        else:
-            messages.success(request, _("Новый ключ придёт клиенту, как только поставщик его даст"))
-        return redirect(reverse("admin:orders_service_change", args=[service.pk]))
-    notes = [
-        str(
-            _("Прежний ключ больше никому не выдадут и предъявят поставщику. Замен: %d")
-            % service.replacements
-        )
-    ]
-    return console.form_page(self, request, form, _("Заменить ключ"), notes=notes, press=_("Заменить"))

@@ -31,7 +31,7 @@ NOT_API_FILES = {
     "payments/authority.py", "payments/disputes.py", "payments/bank_payouts.py", "payments/refund_admin.py",
     # Plans, stops, files of orders, deeds, tasks, keys and a provider's own answers are of consoles too.
     "catalog/plans.py", "catalog/stops.py", "orders/bulk_orders.py", "orders/control/deeds.py", "orders/tasks.py",
-    "orders/replacing.py", "providers/definitions.py", "providers/trying.py",
+    "orders/key_pages.py", "orders/replacing.py", "providers/definitions.py", "providers/trying.py",
     "providers/portal/requests.py",
     "settlements/uploading.py", "settlements/payouts.py", "settlements/reconciliation.py",
 }  # fmt: skip

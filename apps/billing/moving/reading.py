@@ -16,7 +16,6 @@ from django.utils.translation import gettext_lazy
 from apps.accounts import contacts
 from apps.accounts.many import Person
 from apps.billing.moving.doubts import Doubt
-from apps.catalog.formats import PriceListCSV, PriceListXLSX
 from apps.core.errors import Refused
 
 LARGEST = 100_000
@@ -247,6 +246,9 @@ _COMPANY = ("company", "inn", "kpp", "address", "documents_email")
 
 def dataset(name: str, content: bytes) -> tablib.Dataset:
     """The table of a file, by the ending of its name. Raises ValueError, in Russian."""
+    # Here, because formats of files take a tenth of the time in which a process starts.
+    from apps.catalog.formats import PriceListCSV, PriceListXLSX
+
     reader = PriceListXLSX() if name.lower().endswith(".xlsx") else PriceListCSV()
     found = reader.create_dataset(content)
     if len(found) > LARGEST:
