@@ -30,7 +30,7 @@ from bench.cases import new_partner
 from bench.measure import timed
 
 ROWS, CALLS = (int(os.environ.get(name, usual)) for name, usual in (("ROWS", "4000"), ("CALLS", "2000")))
-WORKERS, CLIENTS, ROUNDS, FEW = 2, 8, 3, 200
+WORKERS, CLIENTS, ROUNDS, FEW = 2, 16, 3, 200
 _numbers = itertools.count(1)
 _inserts: list[tuple[str, Any]] = []
 

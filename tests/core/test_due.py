@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
-from apps.core import clock, due, faults, tasks
-from apps.core.models import Delivery, Due, Heartbeat, WorkItem
+from apps.core import clock, due, events, faults, tasks
+from apps.core.models import Delivery, Due, Event, Heartbeat, WorkItem
 from apps.core.tenancy import in_partner, in_public
 from apps.partners.models import Partner
 from tests.accounts.at_once import at_once
@@ -346,3 +346,33 @@ def test_an_idle_tick_is_one_round_trip_and_says_who_is_alive(done: list[uuid.UU
     due.claim(1)
     assert not due.waiting()
     due.cancel(KIND, identity)
+
+
+def test_what_somebody_waits_for_goes_before_other_work_and_its_events_within_it(partner: Partner) -> None:
+    told: list[str] = []
+
+    def ordinary(identity: uuid.UUID) -> None:
+        told.append("letter")
+        with transaction.atomic():
+            events.publish("tests.Paid", identity)
+
+    due._tasks[OTHER] = ordinary
+    due.batch(KIND, ahead=True)(lambda identities: told.append(f"{len(identities)} messages"))
+
+    @events.on_many("tests.Paid", ahead=True)
+    def paid(many: Sequence[Event]) -> None:
+        told.append("key")
+
+    try:
+        for place in range(2):
+            due.schedule(OTHER, uuid.uuid4(), clock.wall() - timedelta(seconds=9 - place), wall=True)
+        plan(seconds=-2)
+        plan(seconds=-1)
+        tasks.run_once(partner_id=partner.pk)
+        assert told == ["2 messages", "letter", "key", "letter", "key"]
+    finally:
+        due._ahead.discard(KIND)
+        del due._batches[KIND], due._tasks[KIND], due._tasks[OTHER]
+        for name in events._handlers.pop("tests.Paid"):
+            events._of_many.pop(name)
+            events._ahead.discard(name)
