@@ -29,6 +29,11 @@ def _tenant() -> Any:
         return _mine.connection.tenant
 
 
+def look_again() -> None:
+    """The thread's connection may be another from now on: Django has one of its own for where an event loop runs."""
+    _mine.__dict__.clear()
+
+
 class NoPartner(RuntimeError):
     """A partner's data was asked for where no partner is current."""
 
