@@ -38,7 +38,7 @@ def paid(till: Till) -> Payment:
     """A first payment behind a QR."""
     payment = till.pending(instrument="sbp")
     assert payment.confirmation_url
-    page = httpx.get(payment.confirmation_url, trust_env=False)
+    page = httpx.get(payment.confirmation_url, trust_env=False, verify=False)
     assert "<svg" in page.text
     till.gateway.pay_sbp(payment.confirmation_url)
     return payments.settle(payment.pk)

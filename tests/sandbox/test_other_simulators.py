@@ -16,7 +16,9 @@ from tests.sandbox.conftest import eventually
 def test_sms(state: Path) -> None:
     with Simulator("smsaero", state=state, args=["--account", "a@example.com:key"]) as simulator:
         control = Control(simulator.url)
-        api = httpx.Client(base_url=f"{simulator.url}/v2", auth=("a@example.com", "key"), timeout=60)
+        api = httpx.Client(
+            base_url=f"{simulator.url}/v2", auth=("a@example.com", "key"), timeout=60, verify=False
+        )
         sms = {"number": "79161234567", "text": "Код 1234", "sign": "SMS Aero"}
         sent = api.post("/sms/send", json=sms).json()
         assert (sent["success"], sent["data"]["extendStatus"]) == (True, "queue")
@@ -35,7 +37,7 @@ def test_sms(state: Path) -> None:
         with pytest.raises(httpx.TransportError):
             api.post("/sms/send", json=sms | {"text": "Потеряно"})
         assert [row["text"] for row in control.messages(number="79161234567")] == ["Код 1234", "Потеряно"]
-        assert "Код 1234" in httpx.get(simulator.url).text
+        assert "Код 1234" in httpx.get(simulator.url, verify=False).text
         control.clear_messages()
         assert control.messages() == []
 
@@ -44,7 +46,7 @@ def test_provider(state: Path) -> None:
     with Simulator("provider", state=state, args=["--token", "secret"]) as simulator:
         control = Control(simulator.url)
         headers = {"Authorization": "Bearer secret"}
-        api = httpx.Client(base_url=f"{simulator.url}/v1", headers=headers, timeout=60)
+        api = httpx.Client(base_url=f"{simulator.url}/v1", headers=headers, timeout=60, verify=False)
 
         def ask(request_id: str, **fields: Any) -> httpx.Response:
             body = {"sku": "AV-1", "customer_ref": "c1", "period_end": "2026-12-27", "parameters": {}}
@@ -80,7 +82,7 @@ def test_provider(state: Path) -> None:
         control.fault("pending", seconds=0.1)
         assert (ask("r3").json()["status"], ask("r3").json()["key"]) == ("pending", None)
         assert eventually(lambda: api.get("/activations/r3").json()["key"])
-        assert httpx.get(f"{simulator.url}/v1/ping").status_code == 401
+        assert httpx.get(f"{simulator.url}/v1/ping", verify=False).status_code == 401
 
 
 def test_mailbox(state: Path) -> None:
@@ -113,13 +115,15 @@ def test_mailbox(state: Path) -> None:
     simulator.kill()
     simulator.start()
     send()
-    found = httpx.get(f"{simulator.url}/messages", params={"to": "Anna@example.com"}).json()["items"]
+    found = httpx.get(f"{simulator.url}/messages", params={"to": "Anna@example.com"}, verify=False).json()[
+        "items"
+    ]
     assert [row["subject"] for row in found] == ["Ваш ключ"] * 3
     assert "1A2B" in found[0]["text"]
     assert "<h1>" in found[0]["html"]
     assert found[0]["attachments"] == [{"name": "счёт.pdf", "type": "application/pdf", "bytes": 4}]
-    assert "Ваш ключ" in httpx.get(simulator.url).text
-    assert "1A2B" in httpx.get(f"{simulator.url}/messages/{found[0]['id']}").text
+    assert "Ваш ключ" in httpx.get(simulator.url, verify=False).text
+    assert "1A2B" in httpx.get(f"{simulator.url}/messages/{found[0]['id']}", verify=False).text
     control.clear_messages()
     assert control.messages() == []
     simulator.stop()

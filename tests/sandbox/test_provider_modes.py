@@ -32,7 +32,7 @@ class Account:
     def __init__(self, simulator: Simulator, token: str) -> None:
         self.token, self.control = token, Control(simulator.url)
         headers = {"Authorization": f"Bearer {token}"}
-        self.api = httpx.Client(base_url=f"{simulator.url}/v1", headers=headers, timeout=60)
+        self.api = httpx.Client(base_url=f"{simulator.url}/v1", headers=headers, timeout=60, verify=False)
 
     def mode(self, name: str, **options: Any) -> None:
         self.control.mode(self.token, name, **options)

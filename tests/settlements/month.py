@@ -185,6 +185,7 @@ class Month:
             auth=(one.shop, "secret"),
             headers={"Idempotence-Key": f"foreign-{one.shop}"},
             trust_env=False,
+            verify=False,
         ).json()
         one.control.pay(made["confirmation"]["confirmation_url"], card=one.kind.good)
         return str(made["id"])
