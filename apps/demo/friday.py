@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from queue import Empty, PriorityQueue
 from uuid import uuid4
 
 import httpx
@@ -28,8 +29,8 @@ from apps.sandbox.control import Control
 ORDERS, MOST = 300, 1000
 BUYERS = 6
 """Of the crowd, at a time."""
-PATIENCE = 1200.0
-"""Seconds for which a buyer who was told that sales are closed comes back."""
+PATIENCE, AGAIN_SECONDS = 1200.0, 2.0
+"""Seconds for which buyers who were told that sales are closed come back, and after which they do."""
 PREFIX = "friday-"
 
 
@@ -166,22 +167,28 @@ def _tariff(stand: Stand, shelf: Category, line: Connection) -> Tariff:
 
 
 def _crowd(partner: Partner, run: Run, offers: list[int], gateway: Control) -> None:
-    with ThreadPoolExecutor(BUYERS, thread_name_prefix="friday") as pool:
-        for number in range(run.orders):
-            pool.submit(_buy, partner, run, number, offers[number % len(offers)], gateway)
-    gateway.close()
-
-
-def _buy(partner: Partner, run: Run, number: int, offer: int, gateway: Control) -> None:
-    """One of them: orders, pays, and comes back for as long as sales are closed or something does not answer."""
+    """Each orders and pays; whoever is turned away lets the others go first, and comes back."""
     until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        try:
-            with _visit(partner):
-                _buy_once(partner, run, number, offer, gateway)
-            return
-        except (Refused, httpx.HTTPError, OSError):
-            time.sleep(2)
+    line: PriorityQueue[tuple[float, int]] = PriorityQueue()
+    for number in range(run.orders):
+        line.put((0.0, number))
+
+    def take_turns(_buyer: int) -> None:
+        while time.monotonic() < until:
+            try:
+                moment, number = line.get_nowait()
+            except Empty:
+                return
+            time.sleep(max(moment - time.monotonic(), 0.0))
+            try:
+                with _visit(partner):
+                    _buy_once(partner, run, number, offers[number % len(offers)], gateway)
+            except (Refused, httpx.HTTPError, OSError):
+                line.put((time.monotonic() + AGAIN_SECONDS, number))
+
+    with ThreadPoolExecutor(BUYERS, thread_name_prefix="friday") as pool:
+        list(pool.map(take_turns, range(BUYERS)))
+    gateway.close()
 
 
 def _buy_once(partner: Partner, run: Run, number: int, offer: int, gateway: Control) -> None:
