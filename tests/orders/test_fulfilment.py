@@ -11,7 +11,7 @@ from apps.core.errors import Refused
 from apps.core.models import WorkItem
 from apps.notifications.models import Message
 from apps.orders import fulfilment
-from apps.orders.models import Fulfilment, FulfilmentState, Order, OrderState, Service, ServiceState
+from apps.orders.models import Fulfilment, FulfilmentState, Order, OrderKind, OrderState, Service, ServiceState
 from apps.providers.models import ActivationKey
 from apps.sandbox.control import Control
 from tests.orders.shop import Shop
@@ -133,7 +133,7 @@ def test_what_ends_while_it_is_provided_is_taken_back(shop: Shop, provider_sim: 
     service = shop.service(subscription)
     assert service.is_over
     assert activations(provider_sim, service)[0]["status"] == "canceled"
-    assert Order.objects.get().state == OrderState.CANCELLED
+    assert Order.objects.get(kind=OrderKind.NEW).state == OrderState.CANCELLED
     assert list(audit.run([shop.partner.pk])) == []
 
 
