@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from apps.core import tenancy
-
 ARGUMENTS = ["--no-sandbox", "--host-resolver-rules=MAP *.localhost 127.0.0.1"]
 
 
@@ -36,12 +34,10 @@ class Kept:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
             asyncio._set_running_loop(self._loop)
-            tenancy.look_again()
             try:
                 yield self._browser
             finally:
                 asyncio._set_running_loop(None)
-                tenancy.look_again()
 
     def _start(self) -> None:
         from playwright.sync_api import sync_playwright

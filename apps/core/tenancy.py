@@ -1,13 +1,11 @@
 """Whose data the current thread works on: a partner's schema, or the public one."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections
 from django.db import connection as _connection
 
 if TYPE_CHECKING:
@@ -17,30 +15,13 @@ connection: Any = _connection
 """Django's connection, with what django-tenants adds to it."""
 
 
-_mine = threading.local()
-
-
-def _tenant() -> Any:
-    """The tenant of this thread's connection, which is kept: it is asked for dozens of times for one order."""
-    try:
-        return _mine.connection.tenant
-    except AttributeError:
-        _mine.connection = connections[DEFAULT_DB_ALIAS]
-        return _mine.connection.tenant
-
-
-def look_again() -> None:
-    """The thread's connection may be another from now on: Django has one of its own for where an event loop runs."""
-    _mine.__dict__.clear()
-
-
 class NoPartner(RuntimeError):
     """A partner's data was asked for where no partner is current."""
 
 
 def current_partner_id() -> int | None:
     """The current partner's id; None in the public schema."""
-    return getattr(_tenant(), "pk", None)
+    return getattr(connection.tenant, "pk", None)
 
 
 def current_partner() -> "Partner":
@@ -53,7 +34,7 @@ def current_partner() -> "Partner":
 
 def partner_or_none() -> "Partner | None":
     """The current partner; None in the public schema."""
-    found = _tenant()
+    found = connection.tenant
     return None if getattr(found, "pk", None) is None else found
 
 
