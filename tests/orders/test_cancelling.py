@@ -95,7 +95,7 @@ def test_a_scheduled_order_waits_for_its_day(shop: Shop) -> None:
     assert is_clean(shop)
     dear.price = D("200.00")
     dear.save()
-    shop.until(day.date() + timedelta(days=1), hour=1)
+    shop.until(clock.local(day).date() + timedelta(days=1), hour=1)
     for one in (order, other, off):
         one.refresh_from_db()
     assert order.invoice is not None

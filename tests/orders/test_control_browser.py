@@ -3,6 +3,7 @@
 With ARMOR_SHOTS set to a folder, the screens are kept there to be looked at.
 """
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +19,7 @@ from apps.orders.control import mass, timing
 from apps.orders.models import Fulfilment
 from apps.providers.models import DeliveryTime, OpenRequest, RequestDeed
 from apps.sandbox.control import Control
-from apps.settlements.models import ProviderDay
+from apps.settlements.models import ProviderDay, ProviderDifference
 from tests.billing.test_moving_browser import enter, keep
 from tests.orders.shop import Shop
 from tests.test_browser_walk import page, site
@@ -26,6 +27,15 @@ from tests.test_browser_walk import page, site
 __all__ = ["page", "site"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 AGES = (4, 9, 25, 70, 200, 400, 1700)
+
+
+@pytest.fixture(autouse=True)
+def _days(shop: Shop) -> Iterator[None]:
+    """The platform's days are everybody's: the next test finds none of them."""
+    yield
+    with in_public():
+        ProviderDifference.objects.filter(day__provider=shop.provider).delete()
+        ProviderDay.objects.filter(provider=shop.provider).delete()
 
 
 def darken(page: Any, dark: bool) -> None:

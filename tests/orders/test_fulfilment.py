@@ -11,7 +11,15 @@ from apps.core.errors import Refused
 from apps.core.models import WorkItem
 from apps.notifications.models import Message
 from apps.orders import fulfilment
-from apps.orders.models import Fulfilment, FulfilmentState, Order, OrderKind, OrderState, Service, ServiceState
+from apps.orders.models import (
+    Fulfilment,
+    FulfilmentState,
+    Order,
+    OrderKind,
+    OrderState,
+    Service,
+    ServiceState,
+)
 from apps.providers.models import ActivationKey
 from apps.sandbox.control import Control
 from tests.orders.shop import Shop
