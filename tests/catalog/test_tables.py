@@ -143,7 +143,7 @@ def test_the_console_previews_before_it_writes(filled: None, staff_client: Any, 
     assert exported.status_code == 200, exported.content.decode()[:500]
     content = exported.content
     if name == "productparameter":
-        # Other tests leave questions that nobody may change any more.
+        # A question of isolation/test_operator does not come back: it is left out here.
         head, *rows = content.splitlines(keepends=True)
         mine = [row for row in rows if row.lstrip(b'"').startswith(b"KINO")]
         assert mine
