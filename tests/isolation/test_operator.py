@@ -222,7 +222,7 @@ def _catalogue(own: House) -> None:
     product, tariff, today = own.ids["product_id"], own.ids["tariff"], clock.today()
     Feature.objects.get_or_create(code="disk", name={"ru": "Диск"})
     ProductParameter.objects.get_or_create(
-        product_id=product, code="size", name={"ru": "Размер"}, kind="text"
+        product_id=product, code="size", name={"ru": "Размер"}, kind="string"
     )
     ProductDocument.objects.get_or_create(
         product_id=product,
