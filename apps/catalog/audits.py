@@ -8,7 +8,9 @@ from django.db.models import Count, Max, Q
 from apps.catalog import parameters, stops
 from apps.catalog.lifecycle import ARCHIVED
 from apps.catalog.models import BundlePart, Cause, Delivery, Product, SalesStop, Tariff, TariffVersion
+from apps.connectors import breaker
 from apps.core import audit, clock
+from apps.core.models import Delivery as News
 
 for _name in ("category", "product", "tariff", "offer"):
     audit.guarded(f"catalog_{_name}", f"catalog_{_name}_kept")
@@ -28,10 +30,14 @@ audit.OBJECTS[stops.KIND] = None
 def stops_remembered() -> Iterator[str]:
     """Since when a provider does not answer is remembered while it does not, and no longer; re-derived from its line.
 
-    What has only just changed may still be on its way.
+    Not of those of whom news is on its way, which may take a while: `core.delivered-in-a-day` looks after it.
     """
     lately = clock.wall() - timedelta(minutes=10)
-    down = Product.objects.filter(provider__connection__opened_at__lt=lately)
+    on_its_way = News.objects.filter(event__type=breaker.CHANGED).values_list("event__object_id", flat=True)
+    lines = {key.int for key in on_its_way}
+    down = Product.objects.filter(provider__connection__opened_at__lt=lately).exclude(
+        provider__connection__in=lines
+    )
     since = dict(down.values_list("provider", "provider__connection__opened_at").distinct())
     rows = SalesStop.objects.filter(cause=Cause.CIRCUIT, closed_at=None).select_related(
         "provider__connection"
@@ -41,7 +47,8 @@ def stops_remembered() -> Iterator[str]:
         yield f"Provider {key} has not answered since {since[key]}, and no stop says so"
     for row in known.values():
         line = row.provider.connection if row.provider else None
-        if row.starts_at < lately and not (line and line.opened_at):
+        is_told = line is not None and line.pk in lines
+        if row.starts_at < lately and not is_told and not (line and line.opened_at):
             yield f"Stop {row.pk} says that provider {row.provider_id} does not answer, and it does"
 
 

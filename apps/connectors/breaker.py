@@ -149,7 +149,7 @@ def _note(connection_id: int, told: dict[str, Any], *, probes: bool) -> None:
         Connection.objects.filter(pk=connection_id).update(**told)
         if probes:
             _plan_probe(connection_id)
-            _tell(connection_id)
+            tell(connection_id)
 
 
 def succeeded(connection: Connection) -> None:
@@ -179,13 +179,13 @@ def _note_closed(connection_id: int, told: dict[str, Any]) -> None:
         row = Connection.objects.filter(pk=connection_id)
         if row.filter(opened_at__isnull=False).update(**told):
             _go_on(connection_id)
-            _tell(connection_id)
+            tell(connection_id)
         else:
             row.update(**told)
 
 
-def _tell(connection_id: int) -> None:
-    """Says that the breaker has opened or closed: who hears of it reads how it stands then."""
+def tell(connection_id: int) -> None:
+    """Says that the breaker has opened or closed, or that others go by it: who hears reads how it stands then."""
     with in_public():
         events.publish(CHANGED, UUID(int=connection_id))
 
@@ -205,7 +205,7 @@ def _close(connection_id: int) -> bool:
         closed = waiting.update(opened_at=None, next_try_at=None)
         if closed:
             _go_on(connection_id)
-            _tell(connection_id)
+            tell(connection_id)
     with _lock:
         _known.pop(connection_id, None)
     return bool(closed)

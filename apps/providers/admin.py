@@ -12,6 +12,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget
 
 from apps import journal
+from apps.connectors import breaker
 from apps.connectors.base import Kind
 from apps.core import console
 from apps.core.codes import code_for
@@ -54,6 +55,9 @@ class ProviderAdmin(console.ConsoleAdmin):
     def save_model(self, request: HttpRequest, obj: Provider, form: Any, change: bool) -> None:
         obj.code = obj.code or code_for(obj.name, set(Provider.objects.values_list("code", flat=True)))
         super().save_model(request, obj, form, change)
+        if change and "connection" in form.changed_data:
+            # Its sale may have stood still because of the one before, or of this one.
+            breaker.tell(obj.connection_id or form.initial["connection"])
 
 
 class LoadForm(forms.Form):

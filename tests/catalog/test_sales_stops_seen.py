@@ -26,6 +26,7 @@ from apps.payments import payments
 from apps.providers.models import Provider
 from apps.sandbox.control import Control
 from tests.catalog.test_sales_stops import down, works
+from tests.orders.races import atomic
 from tests.orders.shop import Shop
 from tests.orders.test_api import body
 from tests.orders.test_lanes import lane_of, run
@@ -197,3 +198,33 @@ def test_staff_plan_works_and_end_them(shop: Shop, staff: Client) -> None:
     staff.get(page("catalog_salesstop_end_now", own.pk))
     own.refresh_from_db()
     assert own.closed_at is None
+    # Of others' tests the audit sees it, too.
+    SalesStop.objects.filter(pk=own.pk).update(closed_at=clock.wall())
+
+
+def test_a_provider_led_to_another_connection_sells_again(shop: Shop, staff: Client) -> None:
+    """Its breaker was the other's: nothing would ever close the stop in the history and in the queue."""
+    line = Connection.objects.get(pk=lane_of(shop))
+    long_ago = clock.wall() - timedelta(hours=1)
+    spare_of = {**vars(line), "id": None, "is_test": False, "opened_at": None, "next_try_at": None}
+    spare_of = {one.attname: spare_of[one.attname] for one in Connection._meta.concrete_fields}
+    broken, spare = [Connection.objects.create(**spare_of | {"name": f"Линия {uuid4()}"}) for _one in "12"]
+    Connection.objects.filter(pk=broken.pk).update(opened_at=long_ago, next_try_at=long_ago)
+    Provider.objects.filter(pk=shop.provider.pk).update(connection=broken)
+    atomic(breaker.tell, broken.pk)()
+    _deliver()
+    stop = SalesStop.objects.get(provider=shop.provider)
+    assert (stop.starts_at, stop.closed_at) == (long_ago, None)
+    change = page("providers_provider_change", shop.provider.pk)
+    form = staff.get(change).context["adminform"].form
+    sent = {name: form[name].value() for name in form.fields if form[name].value() not in {None, False}}
+    assert staff.post(change, sent | {"connection": spare.pk}).status_code == 302
+    # What is on its way is nobody's fault.
+    assert [str(one) for one in audit.run([shop.partner.pk])] == []
+    _deliver()
+    stop.refresh_from_db()
+    assert stop.closed_at is not None
+    with in_public():
+        queued = WorkItem.objects.filter(kind="catalog.sales_stop", object_id=stops.work_id(stop))
+        assert not queued.exists()
+    assert [str(one) for one in audit.run([shop.partner.pk])] == []
