@@ -15,6 +15,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts.models import Customer
 from apps.billing import (
+    channel_pages,
     document_admin,
     glance,
     pauses,
@@ -97,7 +98,7 @@ class CancelForm(forms.Form):
 
 
 @console.register(Subscription, sites=(console.partner_site,))
-class SubscriptionAdmin(LifecyclePages, console.ReadOnlyAdmin):
+class SubscriptionAdmin(LifecyclePages, channel_pages.Named, console.ReadOnlyAdmin):
     """Staff cancel and take up again; everything else comes from payments and time."""
 
     list_display = (
@@ -107,9 +108,9 @@ class SubscriptionAdmin(LifecyclePages, console.ReadOnlyAdmin):
         "shown_price",
         "current_period_end",
         "method",
-        "channel_code",
+        "shown_channel",
     )
-    list_filter = ("state", "cancel_at_period_end", "current_period_end", "channel_code")
+    list_filter = ("state", "cancel_at_period_end", "current_period_end", channel_pages.ChannelFilter)
     list_select_related = ("customer", "method")
     search_fields = ("name", "customer__phone", "customer__email", "customer__external_id", "customer__name")
     inlines = (InvoiceInline,)
@@ -139,7 +140,7 @@ class SubscriptionAdmin(LifecyclePages, console.ReadOnlyAdmin):
             {
                 "fields": (
                     "parent", "offer", "trial_days", "anchor_date", "billed_until", "end_date", "resume_date",
-                    "is_parked", "failures", "cancelled_at", "cancel_reason", "cancel_at_period_end", "channel_code",
+                    "is_parked", "failures", "cancelled_at", "cancel_reason", "cancel_at_period_end", "shown_channel",
                     "created_at", "started_at", "ended_at", "end_reason",
                 )
             },
@@ -204,7 +205,9 @@ class SubscriptionAdmin(LifecyclePages, console.ReadOnlyAdmin):
 
 
 @console.register(Invoice, sites=(console.partner_site,))
-class InvoiceAdmin(MailingPages, document_admin.BankPages, InvoicePages, console.ReadOnlyAdmin):
+class InvoiceAdmin(
+    MailingPages, document_admin.BankPages, InvoicePages, channel_pages.Named, console.ReadOnlyAdmin
+):
     """Issued documents do not change: the database refuses."""
 
     list_display = (
@@ -216,7 +219,7 @@ class InvoiceAdmin(MailingPages, document_admin.BankPages, InvoicePages, console
         "purpose",
         "pdf_link",
     )
-    list_filter = ("state", "purpose", "collection", "business_date", "channel_code")
+    list_filter = ("state", "purpose", "collection", "business_date", channel_pages.ChannelFilter)
     list_select_related = ("customer",)
     search_fields = (
         "number",
@@ -226,8 +229,8 @@ class InvoiceAdmin(MailingPages, document_admin.BankPages, InvoicePages, console
         "customer__company__inn",
     )
     inlines = (LineInline, PaymentInline, *document_admin.INLINES)
-    exclude = ("channel_id",)
-    readonly_fields = ("pdf_link", "letters")
+    exclude = ("channel_id", "channel_code")
+    readonly_fields = ("shown_channel", "pdf_link", "letters")
     actions_detail = ("pdf", "send", "pay_link", "money_received", "credit", "void")
 
     @display(description=_("состояние"), label=INVOICE_COLOURS, ordering="state")
@@ -249,9 +252,9 @@ class InvoiceAdmin(MailingPages, document_admin.BankPages, InvoicePages, console
         return pdf_answer(get_object_or_404(Invoice, pk=object_id))
 
 
-class SubscriptionsOfCustomer(console.Belongings):
+class SubscriptionsOfCustomer(channel_pages.Named, console.Belongings):
     model = Subscription
-    fields = ("name", "state", "price", "current_period_end", "cancel_at_period_end", "channel_code")
+    fields = ("name", "state", "price", "current_period_end", "cancel_at_period_end", "shown_channel")
     verbose_name_plural = _("Подписки")
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing import facts, periods, subscriptions
+from apps.billing import channel_names, facts, periods, subscriptions
 from apps.billing.arrangements import ChangeState, SubscriptionChange
 from apps.billing.models import (
     CreditNote,
@@ -85,6 +85,8 @@ def of(subscription: Subscription) -> list[Moment]:
         *_messages(subscription, invoices),
         *_deeds(subscription),
     ]
+    channels = channel_names.known()
+    found = [replace(one, actor=channel_names.of_actor(one.actor, channels)) for one in found]
     return sorted(found, key=lambda moment: moment.at, reverse=True)
 
 

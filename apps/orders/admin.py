@@ -5,8 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.apps import apps
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -19,6 +18,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget, UnfoldAdminURLInputWidget
 
 from apps.accounts.models import Customer
+from apps.billing import channel_names, channel_pages
 from apps.billing.admin import Documents
 from apps.catalog import parameters
 from apps.core import clock, console
@@ -99,6 +99,7 @@ class HistoryAdmin(console.ReadOnlyAdmin):
     @display(description=_("история"))
     def shown_history(self, row: Any) -> str:
         labels = dict(row._meta.get_field("state").flatchoices)
+        channels = channel_names.known()
         return format_html_join(
             "",
             "<div>{} · {} · {} {}</div>",
@@ -106,7 +107,7 @@ class HistoryAdmin(console.ReadOnlyAdmin):
                 (
                     f"{clock.local(line.at):%d.%m.%Y %H:%M}",
                     labels.get(line.became, line.became),
-                    line.actor,
+                    channel_names.of_actor(line.actor, channels),
                     # Written down in Russian; what is a text of ours is shown in the reader's language.
                     gettext(line.reason),
                 )
@@ -115,20 +116,8 @@ class HistoryAdmin(console.ReadOnlyAdmin):
         )
 
 
-class ChannelFilter(admin.SimpleListFilter):
-    """By the partner's channels: to ask the orders which there are would read all of them."""
-
-    title, parameter_name = _("канал"), "channel_code"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return list(apps.get_model("channels.Channel").objects.order_by("code").values_list("code", "name"))
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Order]) -> QuerySet[Order]:
-        return queryset.filter(channel_code=self.value()) if self.value() else queryset
-
-
 @console.register(Order, sites=(console.partner_site,))
-class OrderAdmin(draft_admin.Drafts, HistoryAdmin):
+class OrderAdmin(draft_admin.Drafts, channel_pages.Named, HistoryAdmin):
     """What was ordered, what became of it."""
 
     list_display = (
@@ -138,9 +127,9 @@ class OrderAdmin(draft_admin.Drafts, HistoryAdmin):
         "shown_name",
         "shown_total",
         "shown_state",
-        "channel_code",
+        "shown_channel",
     )
-    list_filter = ("state", "kind", ChannelFilter, "created_at")
+    list_filter = ("state", "kind", channel_pages.ChannelFilter, "created_at")
     list_select_related = ("customer",)
     search_fields = (
         "number",
@@ -150,8 +139,8 @@ class OrderAdmin(draft_admin.Drafts, HistoryAdmin):
         "customer__name",
     )
     inlines = (ItemInline, FulfilmentInline)
-    exclude = ("channel_id", "legal_entity", "request_key")
-    readonly_fields = ("shown_history",)
+    exclude = ("channel_id", "channel_code", "actor", "legal_entity", "request_key")
+    readonly_fields = ("shown_channel", "shown_actor", "shown_history")
     actions_detail = ("edit_draft", "place_draft", "cancel_order", "keep_order")
 
     def has_support_permission(self, request: Any, object_id: Any = None) -> bool:
@@ -187,6 +176,10 @@ class OrderAdmin(draft_admin.Drafts, HistoryAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
         return super().get_queryset(request).prefetch_related("items")
+
+    @display(description=_("кто оформил"))
+    def shown_actor(self, row: Order) -> str:
+        return channel_names.of_actor(row.actor, channel_names.known())
 
     @display(description=_("что заказано"))
     def shown_name(self, row: Order) -> str:
@@ -354,10 +347,10 @@ console.act_on(Fulfilment, key_pages.reply_to_provider)
 console.act_on(Service, key_pages.replace_service_key, sending_again.send_service_again)
 
 
-class OrdersOfCustomer(console.Belongings):
+class OrdersOfCustomer(channel_pages.Named, console.Belongings):
     model = Order
-    fields = ("number", "created_at", "shown_name", "total", "state", "channel_code")
-    readonly_fields = ("shown_name",)
+    fields = ("number", "created_at", "shown_name", "total", "state", "shown_channel")
+    readonly_fields = ("shown_name", "shown_channel")
     verbose_name_plural = _("Заказы")
 
     @display(description=_("что заказано"))

@@ -9,7 +9,9 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.billing.models import Invoice, Subscription
+from apps.channels.models import Channel
 from apps.core.tenancy import in_public
+from apps.orders.control import timeline
 from apps.orders.models import Fulfilment, Order, Service
 from apps.partners.models import StaffRole
 from tests.orders.shop import Shop
@@ -70,3 +72,36 @@ def test_staff_look_cancel_retry_and_hand_over(shop: Shop, staff: Callable[[str]
     assert "как обычно" in support.post(resume, follow=True).content.decode()
     subscription.refresh_from_db()
     assert not subscription.cancel_at_period_end
+
+
+def test_a_channel_is_shown_by_its_name(shop: Shop, staff: Callable[[str], Client]) -> None:
+    """On lists, in their filters, on the pages of one, on the customer's, and on the order's way."""
+    Channel.objects.create(code="calls-7", name="Операторы на линии", kind="call_centre")
+    subscription = shop.buy(shop.offer(), channel_code="calls-7", actor="api:calls-7")
+    shop.buy(shop.offer(), channel_code="closed-9")
+    order, support = subscription.order_items.get().order, staff("support")
+    pages = [
+        *(address(f"{one}_changelist") for one in ("orders_order", "billing_subscription")),
+        address("orders_order_change", order.pk),
+        address("billing_subscription_change", subscription.pk),
+        address("billing_invoice_change", order.invoice_id),
+        address("accounts_customer_change", order.customer_id),
+    ]
+    for url in pages:
+        page = support.get(url).content.decode()
+        assert "Операторы на линии" in page, url
+        # Its code stands in links of filters alone.
+        assert "calls-7" not in page.replace("channel_code=calls-7", ""), url
+    lists = [
+        address(f"{one}_changelist") for one in ("orders_order", "billing_subscription", "billing_invoice")
+    ]
+    for url in lists:
+        page = support.get(url, {"channel_code": "calls-7"}).content.decode()
+        assert "Операторы на линии" in page, url
+        assert "closed-9" not in page, url
+    # A channel that is gone has its code left.
+    assert "closed-9" in support.get(lists[0]).content.decode()
+    facts = timeline.of(order, None).facts
+    (placed,) = [one for one in facts if "Канал: Операторы на линии" in one.details]
+    assert placed.actor == "Операторы на линии"
+    assert not [one for one in facts if "calls-7" in f"{one.actor} {one.details}"]

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 
+from apps.billing import channel_names
 from apps.billing.models import Invoice, InvoicePayment
 from apps.connectors.models import Connection
 from apps.core import clock, ids, links
@@ -103,8 +104,9 @@ def of(order: Order | None, invoice: Invoice | None) -> Way:
     receipts = list(Receipt.objects.filter(payment__in=payments))
     keys = _connections(fulfilments, payments, receipts)
     names = {one.pk: one.name for one in Connection.objects.filter(pk__in=keys)}
+    channels = channel_names.known()
     facts = [
-        *_placed(order),
+        *_placed(order, channels),
         *_changes(order, fulfilments),
         *(fact for one in payments for fact in _paid(one, names)),
         *(fact for one in refunds for fact in _refunded(one)),
@@ -114,6 +116,8 @@ def of(order: Order | None, invoice: Invoice | None) -> Way:
         *_deeds(order, fulfilments),
     ]
     facts.sort(key=lambda one: one.wall)
+    for fact in facts:
+        fact.actor = channel_names.of_actor(fact.actor, channels)
     return Way(order, invoice, fulfilments, _shown(facts), _what_next(fulfilments), names)
 
 
@@ -139,12 +143,13 @@ def _connections(
     return {one.connection_id for one in rows if one.connection_id}
 
 
-def _placed(order: Order | None) -> Iterator[Fact]:
+def _placed(order: Order | None, channels: dict[str, str]) -> Iterator[Fact]:
     if order is None:
         return
     details = [f"{one.name} · {one.money}" for one in order.items.all()]
     if order.channel_code:
-        details.append(gettext("Канал: {code}").format(code=order.channel_code))
+        name = channels.get(order.channel_code, order.channel_code)
+        details.append(gettext("Канал: {name}").format(name=name))
     yield Fact(
         ids.made_at(order.pk),
         order.created_at,
