@@ -50,7 +50,6 @@ LONGEST = (
     "test_crash_points.py",
     "payments/test_gateway_receipts.py",
     "ground/test_broker.py",
-    "catalog/test_sales_stops_seen.py",
     "billing/test_mass.py",
     "demo/test_friday.py",
     "texts/test_english.py",

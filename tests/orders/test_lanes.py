@@ -79,11 +79,11 @@ def bought(shop: Shop, *offers: Offer) -> list[Order]:
     return orders
 
 
-def run(*lanes: int) -> None:
-    """A runner of these lanes, until nothing is left."""
+def run(*lanes: int, seconds: float = 60) -> None:
+    """A runner of these lanes, until nothing is left; one that is shut is held for as many seconds."""
     runner, find = lane_runner.Runner(), due.lanes_due
     runner._find_due = lambda besides: [one for one in find(besides) if one in lanes]
-    runner.run(60)
+    runner.run(seconds)
 
 
 def given(shop: Shop, orders: list[Order]) -> int:
