@@ -37,6 +37,7 @@ ACTIONS: dict[str, Any] = {
     "fulfilment.skipped": _("Пропущен шаг исполнения"),
     "order.drafted": _("Сохранён черновик заказа"),
     "order.draft-placed": _("Оформлен заказ из черновика"),
+    "order.draft-deleted": _("Черновик заказа удалён"),
     "product.plan": _("Изменён план исполнения"),
     "service.sent-again": _("Выданное отправлено ещё раз"),
     "task.claimed": _("Взята задача"),

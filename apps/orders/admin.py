@@ -33,10 +33,11 @@ from apps.orders import (
     history,
     key_pages,
     sending_again,
+    states,
     task_admin,
 )
 from apps.orders.control import admin as control_admin
-from apps.orders.models import Fulfilment, Order, OrderItem, OrderKind, Service
+from apps.orders.models import Fulfilment, Order, OrderItem, OrderKind, OrderState, Service
 
 ORDER_COLOURS = {
     "draft": "info",
@@ -141,13 +142,26 @@ class OrderAdmin(draft_admin.Drafts, channel_pages.Named, HistoryAdmin):
     inlines = (ItemInline, FulfilmentInline)
     exclude = ("channel_id", "channel_code", "actor", "legal_entity", "request_key")
     readonly_fields = ("shown_channel", "shown_actor", "shown_history")
-    actions_detail = ("edit_draft", "place_draft", "cancel_order", "keep_order")
+    actions_detail = ("edit_draft", "place_draft", "drop_draft", "cancel_order", "keep_order")
 
     def has_support_permission(self, request: Any, object_id: Any = None) -> bool:
         """Who may act for a customer."""
         return bool(request.rights.may("manager", "support"))
 
-    @action(description=_("Отменить заказ"), url_path="cancel", permissions=["support"])
+    def has_cancel_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Of what goes on; a draft is deleted."""
+        over = [*states.CLOSED, OrderState.DRAFT]
+        if not self.has_support_permission(request):
+            return False
+        return object_id is None or not Order.objects.filter(pk=object_id, state__in=over).exists()
+
+    def has_keep_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Of what somebody asks to cancel."""
+        if not self.has_support_permission(request):
+            return False
+        return object_id is None or Order.objects.filter(pk=object_id, state=OrderState.ASSESSING).exists()
+
+    @action(description=_("Отменить заказ"), url_path="cancel", permissions=["cancel"])
     def cancel_order(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         order = get_object_or_404(Order, pk=object_id)
         form = ReasonForm(request.POST or None)
@@ -165,7 +179,7 @@ class OrderAdmin(draft_admin.Drafts, channel_pages.Named, HistoryAdmin):
         ]
         return console.form_page(self, request, form, _("Отменить заказ"), notes=notes)
 
-    @action(description=_("Не отменять"), url_path="keep", permissions=["support"])
+    @action(description=_("Не отменять"), url_path="keep", permissions=["keep"])
     def keep_order(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         order = get_object_or_404(Order, pk=object_id)
         form = ReasonForm(request.POST or None)

@@ -57,6 +57,9 @@ class DraftForm(forms.Form):
         self, data: Any = None, *, draft: Order | None = None, customer: Customer | None = None
     ) -> None:
         super().__init__(data, initial=_initial(draft, customer))
+        # What the page has asked already: only then is an empty field an answer, and wrong.
+        self.fields["asked"] = forms.CharField(required=False, widget=forms.HiddenInput)
+        self.questions: list[str] = []
         self.customer = draft.customer if draft else customer
         self.chosen: list[Product] = []
         if self.customer is not None:
@@ -76,16 +79,40 @@ class DraftForm(forms.Form):
                 widget=UnfoldAdminIntegerFieldWidget,
             )
             for one in self._asked(offers, number):
-                self.fields[f"answer_{number}_{one.code}"] = forms.CharField(
-                    label=str(one.name),
-                    required=one.is_required,
-                    help_text=str(one.help) or one.get_kind_display(),
-                    widget=UnfoldAdminTextInputWidget,
+                self._ask(
+                    f"answer_{number}_{one.code}",
+                    forms.CharField(
+                        label=str(one.name),
+                        required=one.is_required,
+                        help_text=str(one.help) or one.get_kind_display(),
+                        widget=UnfoldAdminTextInputWidget,
+                    ),
                 )
         self._ask_who()
         self.fields["promo_code"] = forms.CharField(
             label=_("Промокод"), required=False, max_length=60, widget=UnfoldAdminTextInputWidget
         )
+        if self.is_bound:
+            seen = self.data.get("asked", "").split()
+            self.new = [one for one in self.questions if one not in seen and one not in self.data]
+            # Of each field the last value, as `get` of what was sent.
+            self.data = {name: self.data[name] for name in self.data} | {"asked": " ".join(self.questions)}
+        else:
+            self.new = []
+            self.initial["asked"] = " ".join(self.questions)
+
+    def clean(self) -> dict[str, Any]:
+        """What is asked for the first time stands empty, and is no mistake yet."""
+        for name in self.new:
+            self.errors.pop(name, None)
+        return super().clean() or self.cleaned_data
+
+    def is_valid(self) -> bool:
+        return super().is_valid() and not self.new
+
+    def _ask(self, name: str, field: forms.Field) -> None:
+        self.fields[name] = field
+        self.questions.append(name)
 
     def _asked(self, offers: Any, number: int) -> list[Any]:
         """The questions of what is chosen in a row."""
@@ -101,17 +128,23 @@ class DraftForm(forms.Form):
         """What the chosen products want to know of the customer: age and region, as a storefront asks them."""
         self.age = max((one.min_age or 0 for one in self.chosen), default=0)
         if self.age:
-            self.fields["adult"] = forms.BooleanField(
-                label=_("Клиенту есть %d лет") % self.age,
-                error_messages={"required": _("Продаётся только с %d лет") % self.age},
-                widget=UnfoldBooleanSwitchWidget,
+            self._ask(
+                "adult",
+                forms.BooleanField(
+                    label=_("Клиенту есть %d лет") % self.age,
+                    error_messages={"required": _("Продаётся только с %d лет") % self.age},
+                    widget=UnfoldBooleanSwitchWidget,
+                ),
             )
         if codes := sorted({code for one in self.chosen for code in one.regions}):
             allowed = [(code, regions.NAMES.get(code, code)) for code in codes]
-            self.fields["region"] = forms.ChoiceField(
-                label=_("Регион клиента"),
-                choices=[("", "—"), *allowed, ("other", _("другой"))],
-                widget=UnfoldAdminSelectWidget,
+            self._ask(
+                "region",
+                forms.ChoiceField(
+                    label=_("Регион клиента"),
+                    choices=[("", "—"), *allowed, ("other", _("другой"))],
+                    widget=UnfoldAdminSelectWidget,
+                ),
             )
 
     def declared(self) -> Declared:
@@ -204,6 +237,22 @@ class Drafts:
         title = _("Оформить заказ")
         return console.form_page(self, request, forms.Form(), title, notes=notes, press=_("Оформить"))
 
+    @action(description=_("Удалить черновик"), url_path="drop-draft", permissions=["draft"])
+    def drop_draft(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        order = get_object_or_404(Order, pk=object_id)
+        if request.method == "POST":
+            try:
+                drafting.drop(order, actor=_who(request))
+            except Refused as refusal:
+                messages.error(request, str(refusal.message))
+            else:
+                messages.success(request, _("Черновик удалён"))
+            return redirect(reverse("admin:orders_order_changelist"))
+        notes = [f"{one.position}. {one.name} × {one.quantity}: {one.money}" for one in order.items.all()]
+        notes.append(str(_("В списке заказов его не будет, след останется в журнале.")))
+        title = _("Удалить черновик")
+        return console.form_page(self, request, forms.Form(), title, notes=notes, press=_("Удалить"))
+
     def _draft(self, request: Any, draft: Order | None, title: Any) -> HttpResponse:
         known = None
         wanted = request.GET.get("customer", "")
@@ -225,8 +274,9 @@ class Drafts:
                 messages.success(request, _("Черновик сохранён: проверьте сумму и оформите"))
                 return redirect(reverse("admin:orders_order_change", args=[made.pk]))
         about = str(form.customer) if form.customer is not None else ""
+        notes = [str(_("Выбранное кое-что спрашивает: заполните и сохраните ещё раз."))] if form.new else []
         press = _("Сохранить черновик")
-        return console.form_page(self, request, form, title, about=about, press=press)
+        return console.form_page(self, request, form, title, about=about, notes=notes, press=press)
 
 
 @action(description=_("Новый заказ"), url_path="new-order", permissions=["view"])

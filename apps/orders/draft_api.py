@@ -57,7 +57,7 @@ class Drafts:
 
     @extend_schema(
         summary=_("Удалить черновик"),
-        description=_("Остаётся в списке заказов со state=cancelled. Уже оформленный: 409 not_a_draft."),
+        description=_("Удалённого нет ни в списке, ни по номеру: 404. Уже оформленный: 409 not_a_draft."),
         responses={204: None},
     )
     def destroy(self: Any, request: Request, pk: str = "") -> Response:

@@ -16,7 +16,7 @@ from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.core.tenancy import current_partner
 from apps.orders import history, letters, placing, quoting, scheduling
-from apps.orders.models import Order, OrderItem, OrderState
+from apps.orders.models import History, Order, OrderItem, OrderState
 from apps.orders.placing import How, Wanted
 
 BY_LINK = How(by_link=True)
@@ -38,10 +38,10 @@ def save(
     It is called off after `scheduling.DRAFT_DAYS`, counted from the last change. Raises Refused as `place_order`, and
     `not_a_draft`.
     """
-    if not 1 <= len(items) <= quoting.MOST:
-        raise Refused("too_many_items", _("Позиций в заказе: от 1 до %d") % quoting.MOST, status=400)
     with transaction.atomic():
         order = _locked(draft) if draft else _new(customer, actor, channel_id, channel_code)
+        if not 1 <= len(items) <= quoting.MOST:
+            raise Refused("too_many_items", _("Позиций в заказе: от 1 до %d") % quoting.MOST, status=400)
         quoted = [
             quoting.quote(
                 order, one, position=number, sold=how.sold, customer=order.customer, declared=how.declared
@@ -73,9 +73,18 @@ def change(
 
 
 def drop(draft: Order, *, actor: str) -> None:
-    """Nobody wants it any more. Raises Refused `not_a_draft`."""
+    """Nobody wants it any more: it is in no list, and the journal alone knows what it was. Nobody was told of it, so
+    nobody is told that it is gone. Raises Refused `not_a_draft`.
+    """
     with transaction.atomic():
-        scheduling.drop(_locked(draft), reason=_("Черновик удалён"), actor=actor)
+        order = _locked(draft)
+        items = [f"{one.name} × {one.quantity}" for one in order.items.all()]
+        was = {"customer": str(order.customer_id), "items": items, "total": str(order.total)}
+        journal.record("order.draft-deleted", placing.KIND, order.pk, actor=actor, data=was)
+        due.cancel(scheduling.EXPIRE, order.pk)
+        History.objects.filter(object_id=order.pk).delete()
+        order.items.all().delete()
+        order.delete()
 
 
 def total(draft: Order) -> Money:

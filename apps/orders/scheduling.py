@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from apps.core import clock, due, events
@@ -62,8 +63,8 @@ def reject(order: Order, reason: str) -> None:
 def expire(order_id: UUID) -> None:
     """A draft that nobody has placed in time is called off."""
     with transaction.atomic():
-        order = locked(order_id)
-        if order.state == OrderState.DRAFT:
+        order = _rows(order_id).first()
+        if order is not None and order.state == OrderState.DRAFT:
             drop(order, reason=_("Черновик не оформлен в срок"))
 
 
@@ -79,5 +80,12 @@ def drop(order: Order, *, reason: object, actor: str = "") -> None:
 
 
 def locked(order_id: UUID) -> Order:
-    """The order as it stands now, locked."""
-    return Order.objects.select_for_update(no_key=True).get(pk=order_id)
+    """The order as it stands now, locked. Raises Refused `order_gone` where it was a draft, and is deleted."""
+    order = _rows(order_id).first()
+    if order is None:
+        raise Refused("order_gone", _("Этого заказа больше нет: черновик удалён"), status=404)
+    return order
+
+
+def _rows(order_id: UUID) -> QuerySet[Order]:
+    return Order.objects.select_for_update(no_key=True).filter(pk=order_id)

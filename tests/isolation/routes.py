@@ -438,6 +438,7 @@ PARTNER_ACTIONS = {
     "orders/service/<path:object_id>/send-again/",
     "orders/order/<path:object_id>/edit-draft/",
     "orders/order/<path:object_id>/place-draft/",
+    "orders/order/<path:object_id>/drop-draft/",
     "accounts/customer/<path:object_id>/new-order/",
     "orders/bulkorder/<path:object_id>/start/",
     "orders/order/<path:object_id>/keep/",

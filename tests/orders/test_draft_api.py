@@ -3,14 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from django.test import Client
 
 from apps.billing.models import Invoice, InvoicePayment, Subscription
 from apps.core import audit
-from apps.core.models import Event
+from apps.core.errors import Refused
+from apps.core.models import Due, Event
+from apps.journal.models import Entry
 from apps.notifications.models import Message
-from apps.orders import drafting
-from apps.orders.models import Order, OrderState
+from apps.orders import cancelling, drafting, scheduling
+from apps.orders.models import History, Order, OrderState
 from apps.orders.placing import Wanted
 from tests.orders.shop import Shop
 from tests.orders.test_api import api, body
@@ -73,7 +76,43 @@ def test_kept_changed_and_confirmed(shop: Shop, api: Client) -> None:
 def test_dropped(shop: Shop, api: Client) -> None:
     key = api.post("/api/v1/orders/", body(shop.offer(), draft=True), **JSON).json()["id"]
     assert api.delete(f"/api/v1/orders/{key}/").status_code == 204
-    assert api.get(f"/api/v1/orders/{key}/").json()["state"] == "cancelled"
+    gone = api.get(f"/api/v1/orders/{key}/")
+    assert (gone.status_code, api.get("/api/v1/orders/").json()["results"]) == (404, [])
+    assert api.delete(f"/api/v1/orders/{key}/").status_code == 404
+    # Nobody had been told of it. The journal knows what it was, who wrote it and who deleted it.
+    assert not Event.objects.filter(type__startswith="orders.").exists()
+    drafted, deleted = Entry.objects.filter(object_kind="orders.Order", object_id=key).order_by("pk")
+    assert (drafted.action, deleted.action) == ("order.drafted", "order.draft-deleted")
+    assert (deleted.actor, deleted.data["total"]) == ("api:api", drafted.data["total"])
+    assert not Due.objects.filter(object_id=key).exists()
+    assert not History.objects.filter(object_id=key).exists()
+    assert clean(shop)
+
+
+def test_deleted_while_somebody_else_has_it_open(
+    shop: Shop, api: Client, staff: Callable[[str], Client]
+) -> None:
+    api.post("/api/v1/orders/", body(shop.offer(), draft=True), **JSON)
+    draft = Order.objects.get()
+    support, finance = staff("support"), staff("finance")
+    page = address("orders_order_drop_draft", draft.pk)
+    assert finance.post(page).status_code == 403
+    assert draft.name in support.get(page).content.decode()
+    assert support.get(address("orders_order_cancel_order", draft.pk)).status_code == 403
+    assert Order.objects.exists()
+    done = support.post(page)
+    assert done.url == address("orders_order_changelist")
+    assert support.get(done.url).status_code == 200
+    for late in (
+        lambda: drafting.place(draft, actor="olga"),
+        lambda: drafting.change(draft, asked={}, actor="olga"),
+        lambda: cancelling.cancel(draft),
+    ):
+        with pytest.raises(Refused) as refused:
+            late()
+        assert (refused.value.code, refused.value.status) == ("order_gone", 404)
+    scheduling.expire(draft.pk)
+    assert not Order.objects.exists()
     assert clean(shop)
 
 

@@ -25,6 +25,7 @@ from tests.orders.test_console import address, staff
 
 __all__ = ["staff"]
 D = Decimal
+MUST = "Обязательное поле"
 OSEN = How(promo_code="OSEN", by_link=True)
 
 
@@ -126,6 +127,14 @@ def test_in_the_console(shop: Shop, staff: Callable[[str], Client]) -> None:
     page = support.post(add, given)
     assert page.status_code == 200
     assert "Логин" in page.content.decode()
+    # An empty field, not a mistake: nobody was asked yet. Left empty, it is one.
+    form = page.context["form"]
+    assert (form.new, dict(form.errors)) == (["answer_1_login"], {})
+    assert MUST not in page.content.decode()
+    empty = given | {"answer_1_login": "", "asked": form["asked"].value()}
+    left = support.post(add, empty)
+    assert (left.context["form"].new, list(left.context["form"].errors)) == ([], ["answer_1_login"])
+    assert MUST in left.content.decode()
     assert not Order.objects.exists()
     done = support.post(add, given | {"answer_1_login": "petr"})
     draft = Order.objects.get()
