@@ -10,7 +10,7 @@ from apps.core.models import SearchKey
 from apps.core.tenancy import current_partner
 
 
-@audit.rule("accounts.erased-is-gone", of=(Customer,))
+@audit.rule("accounts.erased-is-gone", of=(audit.some(Customer, erased_at__isnull=False),))
 def erased_is_gone() -> Iterator[str]:
     """An erased customer has no contact, name, sign-in or search key left."""
     for customer in Customer.objects.exclude(erased_at=None).iterator():

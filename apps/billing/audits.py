@@ -240,7 +240,7 @@ def _may_run_to(subscription: Any) -> set[date | None]:
     return fresh | {subscription.paid_until}
 
 
-@audit.rule("billing.nothing-after-cancellation", of=(InvoicePayment,))
+@audit.rule("billing.nothing-after-cancellation", of=(audit.some(Subscription, cancelled_at__isnull=False),))
 def nothing_after_cancellation() -> Iterator[str]:
     """No charge that was started after a cancellation is kept."""
     late = InvoicePayment.objects.filter(

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from apps.billing import partner_invoices
 from apps.billing.models import Collection, CreditNote, Invoice, InvoicePurpose, InvoiceState
@@ -20,7 +20,10 @@ from apps.partners.models import LegalEntity
 ZERO = Decimal(0)
 
 
-@audit.rule("billing.documents-in-open-books")
+@audit.rule(
+    "billing.documents-in-open-books",
+    of=(audit.some(LegalEntity, closed_until__isnull=False, closed_at__isnull=False),),
+)
 def documents_in_open_books() -> Iterator[str]:
     """No document that was made after books were closed is of a day in them."""
     for entity in LegalEntity.objects.filter(closed_until__isnull=False, closed_at__isnull=False):
@@ -34,7 +37,14 @@ def documents_in_open_books() -> Iterator[str]:
                 yield f"{model.__name__} {row.pk} is of {row.business_date}, in closed books"
 
 
-@audit.rule("billing.money-past-gateway")
+@audit.rule(
+    "billing.money-past-gateway",
+    of=(
+        OutsidePayment,
+        audit.some(Invoice, ~Q(collection=Collection.CHARGE)),
+        audit.some(Transfer, document_kind=KIND),
+    ),
+)
 def money_past_gateway() -> Iterator[str]:
     """What came past our gateway pays its invoice to the kopeck, no more, and stands in the ledger as it came."""
     sums = OutsidePayment.objects.values_list("invoice").annotate(came=Sum("amount")).order_by()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.db.models import Count, Exists, OuterRef, Q, Sum
 
 from apps.billing.arrangements import TrialUse
-from apps.billing.models import PhaseKind, Subscription, SubscriptionDiscount
+from apps.billing.models import PhaseKind, Subscription, SubscriptionDiscount, SubscriptionPhase
 from apps.billing.promotion_models import PromoRedemption, Promotion, RedemptionState
 from apps.core import audit
 from apps.core.models import Delivery
@@ -13,7 +13,7 @@ from apps.core.tenancy import current_partner_id
 from apps.payments.models import Payment, PaymentState, Purpose
 
 
-@audit.rule("billing.binding-given-back", of=(Payment,))
+@audit.rule("billing.binding-given-back", of=(audit.some(Payment, purpose=Purpose.BINDING),))
 def binding_given_back() -> Iterator[str]:
     """The rouble by which a card was saved goes back, as soon as the news has come here."""
     told = Delivery.objects.filter(partner_id=current_partner_id()).values_list("event__object_id", flat=True)
@@ -23,7 +23,7 @@ def binding_given_back() -> Iterator[str]:
         yield f"Payment {payment.pk} saved a card, and its {payment.money} was kept"
 
 
-@audit.rule("billing.trial-had-once", of=(Subscription,))
+@audit.rule("billing.trial-had-once", of=(audit.some(SubscriptionPhase, kind=PhaseKind.TRIAL),))
 def trial_had_once() -> Iterator[str]:
     """Every trial that began is written down, so that nobody has another one of the product."""
     begun = Subscription.objects.filter(started_at__isnull=False, phases__kind=PhaseKind.TRIAL)

@@ -9,7 +9,13 @@ from apps.core.models import WorkItem
 from apps.core.tenancy import current_partner_id
 
 
-@audit.rule("callcenters.request-in-queue")
+@audit.rule(
+    "callcenters.request-in-queue",
+    of=(
+        audit.some(CustomerRequest, state__in=OPEN),
+        audit.some(WorkItem, kind=KIND),
+    ),
+)
 def request_in_queue() -> Iterator[str]:
     """A request is in the staff's queue exactly while somebody has to do something about it."""
     queued = set(

@@ -9,6 +9,7 @@ from apps.catalog import parameters, stops
 from apps.catalog.lifecycle import ARCHIVED
 from apps.catalog.models import BundlePart, Cause, Delivery, Product, SalesStop, Tariff, TariffVersion
 from apps.connectors import breaker
+from apps.connectors.models import Connection
 from apps.core import audit, clock
 from apps.core.models import Delivery as News
 
@@ -26,7 +27,14 @@ audit.guarded("catalog_providerterms", "catalog_providerterms_in_force", "catalo
 audit.OBJECTS[stops.KIND] = None
 
 
-@audit.rule("catalog.stops-remembered", scope="public")
+@audit.rule(
+    "catalog.stops-remembered",
+    scope="public",
+    of=(
+        audit.some(Connection, opened_at__isnull=False),
+        audit.some(SalesStop, cause=Cause.CIRCUIT, closed_at=None),
+    ),
+)
 def stops_remembered() -> Iterator[str]:
     """Since when a provider does not answer is remembered while it does not, and no longer; re-derived from its line.
 
@@ -67,10 +75,14 @@ def newest_version_is_sold() -> Iterator[str]:
             yield f"Tariff {tariff.code} has {tariff.count} versions, the newest is {tariff.newest}"
 
 
-@audit.rule("catalog.values-fit-parameters", scope="public")
+@audit.rule(
+    "catalog.values-fit-parameters", scope="public", of=(audit.some(TariffVersion, ~Q(parameters={})),)
+)
 def values_fit_parameters() -> Iterator[str]:
     """Every value of a version in force belongs to a declared parameter and is of its kind."""
-    tariffs = Tariff.objects.filter(current__isnull=False).exclude(state=ARCHIVED)
+    tariffs = (
+        Tariff.objects.filter(current__isnull=False).exclude(state=ARCHIVED).exclude(current__parameters={})
+    )
     for tariff in tariffs.select_related("current", "product").prefetch_related("product__parameters"):
         declared = {one.code: one for one in tariff.product.parameters.all()}
         for code, value in tariff.current.parameters.items() if tariff.current else ():
@@ -81,7 +93,14 @@ def values_fit_parameters() -> Iterator[str]:
                 yield f"Tariff {tariff.code}: parameter {code}: {error}"
 
 
-@audit.rule("catalog.bundle-has-parts", scope="public")
+@audit.rule(
+    "catalog.bundle-has-parts",
+    scope="public",
+    of=(
+        BundlePart,
+        audit.some(Product, delivery=Delivery.BUNDLE),
+    ),
+)
 def bundle_has_parts() -> Iterator[str]:
     """A bundle consists of tariffs that are no bundles; nothing else has parts."""
     whole = TariffVersion.objects.filter(bundle_parts__isnull=False)

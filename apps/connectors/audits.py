@@ -42,7 +42,9 @@ def test_connection_apart() -> Iterator[str]:
         yield f"Reference {reference.pk}: {where}"
 
 
-@audit.rule("connectors.message-processed", scope="public")
+@audit.rule(
+    "connectors.message-processed", scope="public", of=(audit.some(InboundMessage, state=InboundState.NEW),)
+)
 def message_processed() -> Iterator[str]:
     """A stored message is processed or planned to be."""
     planned = Due.objects.filter(kind=TASK, object_id=OuterRef("pk"), partner_id=None)
@@ -50,7 +52,7 @@ def message_processed() -> Iterator[str]:
         yield f"Message {message.pk} of {message.received_at} is neither processed nor planned"
 
 
-@audit.rule("connectors.message-dropped", scope="public")
+@audit.rule("connectors.message-dropped", scope="public", of=(InboundMessage,))
 def message_dropped() -> Iterator[str]:
     """No message is kept longer than 90 days (a day more for the nightly sweep)."""
     limit = clock.wall() - partitions.KEPT - timedelta(days=2)

@@ -2,29 +2,44 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
 from django.apps import apps
+from django.conf import settings
 from django.db import connection
+from django.db.models import Model, Q
+from django.db.models.expressions import RawSQL
 
 from apps.core import work
-from apps.core.tenancy import in_partner, in_public
+from apps.core.tenancy import current_partner_id, in_partner, in_public
 
 if TYPE_CHECKING:
-    from django.db.models import Model
-
     from apps.partners.models import Partner
 
 Rule = Callable[[], Iterable[str]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of a table, all or some; for a partner's rule, of a public table those of that partner."""
+
+    model: type[Model]
+    where: Q | None = None
+
+
+def some(model: type[Model], *args: Q, **where: Any) -> Rows:
+    """Rows of a table under a condition, as `filter` takes it; it is composed once."""
+    return Rows(model, Q(*args, **where))
+
+
+@dataclass(frozen=True, eq=False)
 class _Rule:
     name: str
     check: Rule
     scope: str
-    of: frozenset[str] = frozenset()
+    of: tuple[Rows, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,18 +58,20 @@ OBJECTS: dict[str, tuple[str, str] | None] = {}
 """Kinds of work items that are no model's label: where their objects stand, None where in no table."""
 
 
-def rule(name: str, *, scope: str = "partner", of: Iterable[type["Model"]] = ()) -> Callable[[Rule], Rule]:
+def rule(
+    name: str, *, scope: str = "partner", of: Iterable[type[Model] | Rows] = ()
+) -> Callable[[Rule], Rule]:
     """Registers a check that yields a line for each violation.
 
     Run in each partner's schema (`partner`), once in the public one (`public`), or in both (`everywhere`). `of`: the
-    partner's tables whose rows it goes through; where they are all empty, it has nothing to say and is not run.
+    rows that it goes through, of whole tables or `some`; where there are none, it has nothing to say and is not run.
     """
-    tables = frozenset(model._meta.db_table for model in of)
+    rows = tuple(one if isinstance(one, Rows) else Rows(one) for one in of)
 
     def register(check: Rule) -> Rule:
         if scope not in {"partner", "public", "everywhere"} or name in RULES:
             raise ValueError(f"Rule {name} is there already, or its scope {scope} is unknown")
-        RULES[name] = _Rule(name, check, scope, tables)
+        RULES[name] = _Rule(name, check, scope, rows)
         return check
 
     return register
@@ -77,7 +94,7 @@ def run(partner_ids: Iterable[int] | None = None) -> Iterator[Violation]:
 def of_platform() -> Iterator[Violation]:
     """Checks what stands in the public schema."""
     with in_public():
-        for checked in _of("public"):
+        for checked in _with_rows(_of("public")):
             for text in checked.check():
                 yield Violation(checked.name, "", text)
 
@@ -110,11 +127,44 @@ def _of(scope: str) -> list[_Rule]:
 
 def _with_rows(rules: list[_Rule]) -> list[_Rule]:
     """Those that have something to go through: most partners have no dispute, no mass action, no base that moves in."""
-    tables = sorted(frozenset().union(*(checked.of for checked in rules)))
-    if not tables:
+    partner_id = current_partner_id()
+    query, values = _asked(tuple(rules))
+    if not query:
         return rules
-    asked = (f"SELECT '{one}' WHERE EXISTS (SELECT FROM {one})" for one in tables)  # noqa: S608 (names of models)
     with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(asked))
-        filled = {name for (name,) in cursor.fetchall()}
-    return [checked for checked in rules if not checked.of or checked.of & filled]
+        cursor.execute(query, [partner_id if one is _PARTNER else one for one in values])
+        filled = {place for (place,) in cursor.fetchall()}
+    return [checked for place, checked in enumerate(rules) if not checked.of or place in filled]
+
+
+_PARTNER = object()
+"""Stands among a query's values for the partner's key."""
+
+
+@cache
+def _asked(rules: tuple[_Rule, ...]) -> tuple[str, list[Any]]:
+    """One question for them all, composed once: which of these, by place, have something to go through."""
+    places: dict[str, list[int]] = {}
+    values: dict[str, tuple[Any, ...]] = {}
+    for place, checked in enumerate(rules):
+        for one in checked.of:
+            asked, given = _exists(one, is_of_partner=checked.scope == "partner")
+            key = f"{asked} {given}"
+            places.setdefault(key, []).append(place)
+            values[key] = (asked, given)
+    parts = [
+        f"SELECT unnest(ARRAY{sorted(set(of))}) WHERE EXISTS ({values[key][0]})" for key, of in places.items()
+    ]
+    return " UNION ALL ".join(parts), [value for key in places for value in values[key][1]]
+
+
+def _exists(rows: Rows, *, is_of_partner: bool) -> tuple[str, tuple[Any, ...]]:
+    meta = rows.model._meta
+    found = rows.model._default_manager.order_by()
+    if rows.where is not None:
+        found = found.filter(rows.where)
+    is_public = meta.app_config is not None and meta.app_config.name not in settings.TENANT_APPS
+    if is_of_partner and is_public and any(one.attname == "partner_id" for one in meta.concrete_fields):
+        found = found.filter(partner_id=RawSQL("%s", [_PARTNER]))
+    asked, values = found.values("pk").query.sql_with_params()
+    return asked, tuple(values)

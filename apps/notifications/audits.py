@@ -12,8 +12,10 @@ from apps.notifications import types
 from apps.notifications.models import Message, State
 from apps.notifications.outbox import FOLLOW, SEND
 
+OPEN = (State.QUEUED, State.SENDING, State.UNKNOWN)
 
-@audit.rule("notifications.on-its-way", of=(Message,))
+
+@audit.rule("notifications.on-its-way", of=(audit.some(Message, state__in=OPEN),))
 def on_its_way() -> Iterator[str]:
     """What is not settled has planned work, or stands in the staff's queue."""
     partner_id = current_partner_id()
@@ -25,8 +27,7 @@ def on_its_way() -> Iterator[str]:
             "object_id", flat=True
         )
     )
-    open_states = (State.QUEUED, State.SENDING, State.UNKNOWN)
-    for message in Message.objects.filter(state__in=open_states).iterator():
+    for message in Message.objects.filter(state__in=OPEN).iterator():
         if message.pk not in planned | waiting:
             yield f"Message {message.pk} is {message.state}, and nothing will move it"
 

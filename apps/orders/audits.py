@@ -65,7 +65,7 @@ def paid_is_fulfilled() -> Iterator[str]:
 _WITH_STAFF = {FulfilmentState.NEEDS_STAFF, FulfilmentState.INFORMATION_REQUIRED, FulfilmentState.HELD}
 
 
-@audit.rule("orders.open-is-planned", of=(Fulfilment,))
+@audit.rule("orders.open-is-planned", of=(audit.some(Fulfilment, state__in=OPEN_STATES),))
 def open_is_planned() -> Iterator[str]:
     """A fulfilment that is not finished is planned, or stands in the staff's queue."""
     mine = current_partner_id()
@@ -199,7 +199,7 @@ def awaiting_has_invoice() -> Iterator[str]:
             yield f"Order {order.number} has waited for its payment for 30 days"
 
 
-@audit.rule("orders.erased-keep-no-key", of=(Service,))
+@audit.rule("orders.erased-keep-no-key", of=(audit.some(Service, customer__erased_at__isnull=False),))
 def erased_keep_no_key() -> Iterator[str]:
     """Nothing that opens a product is kept of an erased customer, once the news has come here."""
     told = set(

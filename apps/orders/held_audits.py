@@ -13,7 +13,13 @@ from apps.orders.reserving import RESERVED
 from apps.providers.models import ActivationKey
 
 
-@audit.rule("orders.reserved-is-of-open-order")
+@audit.rule(
+    "orders.reserved-is-of-open-order",
+    of=(
+        audit.some(ActivationKey, state=ActivationKey.State.RESERVED),
+        audit.some(OrderItem, state=OrderState.PENDING, terms__has_key=RESERVED),
+    ),
+)
 def reserved_is_of_open_order() -> Iterator[str]:
     """A reserved key lies for an item that is not over, and for each that waits for its money lie as many as were."""
     keys = ActivationKey.objects.filter(partner_id=current_partner_id(), state=ActivationKey.State.RESERVED)
@@ -27,7 +33,7 @@ def reserved_is_of_open_order() -> Iterator[str]:
             yield f"Item {item.pk} has {lying[item.pk]} keys of {item.terms[RESERVED]} that were reserved for it"
 
 
-@audit.rule("orders.change-is-what-billing-says", of=(OrderItem,))
+@audit.rule("orders.change-is-what-billing-says", of=(audit.some(OrderItem, action=ItemAction.MODIFY),))
 def change_is_what_billing_says() -> Iterator[str]:
     """A change that is open waits for its money or its day, and one that is closed does not, once the news came."""
     told = Delivery.objects.filter(partner_id=current_partner_id()).values("event__object_id")
@@ -43,7 +49,7 @@ def change_is_what_billing_says() -> Iterator[str]:
             yield f"Order {item.order.number} is {item.state}, and its change is {wanted}"
 
 
-@audit.rule("orders.cancellation-is-what-billing-says", of=(OrderItem,))
+@audit.rule("orders.cancellation-is-what-billing-says", of=(audit.some(OrderItem, action=ItemAction.DELETE),))
 def cancellation_is_what_billing_says() -> Iterator[str]:
     """What is to be disconnected waits while its subscription runs, and is over with it, once the news came."""
     told = Delivery.objects.filter(partner_id=current_partner_id()).values("event__object_id")

@@ -33,6 +33,7 @@ from apps.payments.receipt_models import OPEN_RECEIPTS, UNCOUNTED, Receipt, Rece
 from apps.policies.fiscal import FiscalRule
 
 CAPTURED = [PaymentState.SUCCEEDED, PaymentState.REFUNDED]
+_REFUSED = audit.some(PaymentMethod, Q(refused_at__isnull=False) | Q(refusal_recorded_at__isnull=False))
 
 
 @audit.rule("payments.refunds-within-payment", of=(Refund,))
@@ -75,7 +76,7 @@ def partner_money_apart() -> Iterator[str]:
         yield f"Transfer {transfer.pk} of a partner's connection touches the operator's clearing"
 
 
-@audit.rule("payments.refused-method-rests", of=(PaymentMethod,))
+@audit.rule("payments.refused-method-rests", of=(audit.some(PaymentMethod, refused_at__isnull=False),))
 def refused_method_rests() -> Iterator[str]:
     """No charge by a method was written or kept after the customer had refused the method."""
     charges = Payment.objects.filter(method__refused_at__isnull=False, save_method=False).select_related(
@@ -87,7 +88,7 @@ def refused_method_rests() -> Iterator[str]:
         yield f"Payment {payment.pk} was made after method {payment.method_id} had been refused"
 
 
-@audit.rule("payments.no-claim-after-refusal", of=(PaymentMethod,))
+@audit.rule("payments.no-claim-after-refusal", of=(_REFUSED,))
 def no_claim_after_refusal() -> Iterator[str]:
     """No charge was claimed after its method was refused; of every refusal it is known when, how and by whom."""
     claimed = Payment.objects.filter(
@@ -102,7 +103,7 @@ def no_claim_after_refusal() -> Iterator[str]:
         yield f"Method {method.pk} was refused, and nothing tells how"
 
 
-@audit.rule("payments.in-flight-goes-back", of=(PaymentMethod,))
+@audit.rule("payments.in-flight-goes-back", of=(audit.some(PaymentMethod, refused_at__isnull=False),))
 def in_flight_goes_back() -> Iterator[str]:
     """What was on its way when its method was refused, and came, is being given back in full, or was."""
     # A sandbox's clock may stand still: what was captured after a refusal says so as well.
@@ -118,7 +119,9 @@ def in_flight_goes_back() -> Iterator[str]:
             yield f"Payment {payment.pk} came after its method was refused, {returned} goes back"
 
 
-@audit.rule("payments.erased-keep-no-method", of=(PaymentMethod,))
+@audit.rule(
+    "payments.erased-keep-no-method", of=(audit.some(PaymentMethod, customer__erased_at__isnull=False),)
+)
 def erased_keep_no_method() -> Iterator[str]:
     """What an erased customer paid by can neither be charged nor recognised, once the news has come here."""
     left = PaymentMethod.objects.filter(customer__erased_at__isnull=False)
@@ -126,7 +129,7 @@ def erased_keep_no_method() -> Iterator[str]:
         yield f"Method {method.pk} belongs to an erased customer and is {method}"
 
 
-@audit.rule("payments.unwanted-returned", of=(Payment,))
+@audit.rule("payments.unwanted-returned", of=(audit.some(Payment, state=PaymentState.REFUNDED),))
 def unwanted_returned() -> Iterator[str]:
     """What is called refunded is given back in full, or staff know that it could not be."""
     back = Sum("refunds__amount", filter=~Q(refunds__state=RefundState.FAILED), default=0)
@@ -138,7 +141,13 @@ def unwanted_returned() -> Iterator[str]:
             yield f"Payment {payment.pk} is called refunded, {returned} given back"
 
 
-@audit.rule("payments.open-is-watched", of=(Payment, Refund))
+@audit.rule(
+    "payments.open-is-watched",
+    of=(
+        audit.some(Payment, state__in=OPEN),
+        audit.some(Refund, state__in=OPEN),
+    ),
+)
 def open_is_watched() -> Iterator[str]:
     """Whatever is open has its next look planned; what is unknown for a day stands in the staff's queue."""
     yesterday = clock.wall() - timedelta(days=1)
@@ -180,7 +189,7 @@ def reference_leads_back() -> Iterator[str]:
         yield f"Method {method.pk}: connection {method.connection_id} does not exist"
 
 
-@audit.rule("payments.moved-before-sent", of=(Payment,))
+@audit.rule("payments.moved-before-sent", of=(audit.some(Entry, action="payments.moved"),))
 def moved_before_sent() -> Iterator[str]:
     """A payment went to another gateway only before it was sent, never a charge, and is where it went last."""
     moves = Entry.objects.filter(action="payments.moved").order_by("pk")
@@ -277,7 +286,13 @@ def _work(kind: str) -> QuerySet[WorkItem]:
     return WorkItem.objects.filter(partner_id=current_partner().pk, kind=kind)
 
 
-@audit.rule("payments.receipt-of-money", of=(Payment, Receipt, Refund))
+@audit.rule(
+    "payments.receipt-of-money",
+    of=(
+        Receipt,
+        FiscalRule,
+    ),
+)
 def receipt_of_money() -> Iterator[str]:
     """A receipt that counts is of money that came or went, of its sum and its way; no such money lacks one."""
     counting = Receipt.objects.filter(replaced_by=None).exclude(state__in=UNCOUNTED)

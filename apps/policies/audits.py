@@ -40,7 +40,7 @@ def dunning_is_allowed() -> Iterator[str]:
                 yield f"Policy {one.name}, {name}: {text}"
 
 
-@audit.rule("policies.route-can-decide", scope="public")
+@audit.rule("policies.route-can-decide", scope="public", of=(audit.some(PaymentRoute, is_active=True),))
 def route_can_decide() -> Iterator[str]:
     """Rules of payments in force share out the whole among gateways of one owner, who may be used by its partner."""
     for route in PaymentRoute.objects.filter(is_active=True).prefetch_related("shares__connection"):
@@ -54,7 +54,7 @@ def route_can_decide() -> Iterator[str]:
                 yield f"Route {route.pk} leads to connection {to.pk}, which is not for its payments"
 
 
-@audit.rule("policies.template-renders", scope="public")
+@audit.rule("policies.template-renders", scope="public", of=(audit.some(MessageTemplate, is_active=True),))
 def template_renders() -> Iterator[str]:
     """Every text in use asks only for what its message has."""
     for template in MessageTemplate.objects.filter(is_active=True):

@@ -31,7 +31,7 @@ audit.guarded("providers_providercall", "providers_call_kept")
 audit.OBJECTS[LOW_STOCK] = None
 
 
-@audit.rule("providers.key-loaded-once", scope="public")
+@audit.rule("providers.key-loaded-once", scope="public", of=(ActivationKey,))
 def key_loaded_once() -> Iterator[str]:
     """Every fingerprint is that of its key, and no key is there twice: re-derived from the values."""
     seen: Counter[bytes] = Counter()
@@ -44,7 +44,7 @@ def key_loaded_once() -> Iterator[str]:
             yield f"Key {key.pk} is there twice"
 
 
-@audit.rule("providers.key-sold-once", scope="public")
+@audit.rule("providers.key-sold-once", scope="public", of=(ActivationKey,))
 def key_sold_once() -> Iterator[str]:
     """A free key has no buyer, a sold one has one buyer, and no request has two keys."""
     unsold = [ActivationKey.State.FREE, ActivationKey.State.RESERVED]
@@ -59,7 +59,14 @@ def key_sold_once() -> Iterator[str]:
             yield f"Request {request_id} has {count} keys"
 
 
-@audit.rule("providers.defective-is-claimed", scope="public")
+@audit.rule(
+    "providers.defective-is-claimed",
+    scope="public",
+    of=(
+        audit.some(ActivationKey, state=ActivationKey.State.DEFECTIVE),
+        DefectiveKey,
+    ),
+)
 def defective_is_claimed() -> Iterator[str]:
     """A key of a pool that did not work is claimed from its provider, and no claimed one is sold any more."""
     claimed = DefectiveKey.objects.filter(request_id=OuterRef("request_id"))
@@ -70,7 +77,9 @@ def defective_is_claimed() -> Iterator[str]:
         yield f"Key {key.pk} is claimed as defective, and is {key.state}"
 
 
-@audit.rule("providers.test-keys-apart", scope="public")
+@audit.rule(
+    "providers.test-keys-apart", scope="public", of=(audit.some(ActivationKey, partner_id__isnull=False),)
+)
 def test_keys_apart() -> Iterator[str]:
     """A sandbox partner gets keys of test pools, every other one never does."""
     sandbox = set(Partner.objects.filter(is_sandbox=True).values_list("pk", flat=True))
@@ -81,7 +90,11 @@ def test_keys_apart() -> Iterator[str]:
             yield f"Key {key.pk} of a {pool} pool went to partner {key.partner_id}"
 
 
-@audit.rule("providers.connection-has-live-version", scope="public")
+@audit.rule(
+    "providers.connection-has-live-version",
+    scope="public",
+    of=(audit.some(Connection, connector=definitions.CONNECTOR),),
+)
 def connection_has_live_version() -> Iterator[str]:
     """A connection by a definition that a provider is reached through has a live version to be asked by."""
     live = set(
@@ -96,7 +109,7 @@ def connection_has_live_version() -> Iterator[str]:
             yield f"Connection {one.pk} speaks by {one.config.get('definition')!r}, of which no version is live"
 
 
-@audit.rule("providers.live-version-holds", scope="public")
+@audit.rule("providers.live-version-holds", scope="public", of=(DefinitionVersion,))
 def live_version_holds() -> Iterator[str]:
     """What is live can be worked by, and was tested before it went live."""
     for one in DefinitionVersion.objects.filter(state=DefinitionVersion.State.LIVE):
@@ -106,7 +119,7 @@ def live_version_holds() -> Iterator[str]:
             yield f"Version {one.pk} went live untested"
 
 
-@audit.rule("providers.no-secret-described", scope="public")
+@audit.rule("providers.no-secret-described", scope="public", of=(DefinitionVersion,))
 def no_secret_described() -> Iterator[str]:
     """No document and no recorded exchange holds a secret of a connection that speaks by it."""
     for one in DefinitionVersion.objects.select_related("definition"):
@@ -114,7 +127,7 @@ def no_secret_described() -> Iterator[str]:
             yield f"Version {one.pk} holds a secret of its connection at {place}"
 
 
-@audit.rule("providers.call-has-its-service", scope="public")
+@audit.rule("providers.call-has-its-service", scope="public", of=(ProviderCall,))
 def call_has_its_service() -> Iterator[str]:
     """A call is of the definition that its connection speaks by."""
     calls = ProviderCall.objects.select_related("reference__connection", "version__definition")
@@ -124,7 +137,14 @@ def call_has_its_service() -> Iterator[str]:
             yield f"Call {one.pk} is remembered of connection {connection.pk}, which remembers nothing"
 
 
-@audit.rule("providers.asked-by-letter", scope="public")
+@audit.rule(
+    "providers.asked-by-letter",
+    scope="public",
+    of=(
+        audit.some(ProviderRequest, connection__isnull=False),
+        audit.some(RequestLetter, state__in=OPEN_LETTERS),
+    ),
+)
 def asked_by_letter() -> Iterator[str]:
     """Who is asked by letter was written to; what has not left is on its way, what is unanswered is watched."""
     written = RequestLetter.objects.filter(request=OuterRef("pk"))

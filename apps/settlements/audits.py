@@ -13,7 +13,7 @@ from apps.settlements import provider_audits, reconciliation_audits
 from apps.settlements.models import Allocation, BankLine, LineState
 
 
-@audit.rule("settlements.line-adds-up", scope="public")
+@audit.rule("settlements.line-adds-up", scope="public", of=(BankLine,))
 def line_adds_up() -> Iterator[str]:
     """Invoices took all of a line that is matched, and of no line more than came."""
     lines = BankLine.objects.annotate(taken=Coalesce(Sum("allocations__amount"), Decimal("0.00")))
@@ -23,7 +23,13 @@ def line_adds_up() -> Iterator[str]:
         yield f"Bank line {line.pk} of {line.amount}, {line.state}: invoices took {line.taken}"
 
 
-@audit.rule("settlements.allocation-is-received")
+@audit.rule(
+    "settlements.allocation-is-received",
+    of=(
+        Allocation,
+        audit.some(OutsidePayment, key__startswith="bank:"),
+    ),
+)
 def allocation_is_received() -> Iterator[str]:
     """What a line paid of an invoice is a receipt there, of the same sum; and no receipt of a line is without it."""
     mine = {one.outside_payment_id: one for one in Allocation.objects.filter(partner=current_partner())}

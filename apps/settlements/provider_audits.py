@@ -9,7 +9,11 @@ from apps.core.models import WorkItem
 from apps.settlements.models import ProviderDay, ProviderDifference
 
 
-@audit.rule("settlements.provider-day-decided", scope="public")
+@audit.rule(
+    "settlements.provider-day-decided",
+    scope="public",
+    of=(audit.some(ProviderDifference, explained_at=None),),
+)
 def provider_day_decided() -> Iterator[str]:
     """Of a closed day nothing is left to decide; of an open one, what is left stands with staff."""
     left = ProviderDifference.objects.filter(day=OuterRef("pk"), explained_at=None)
