@@ -13,6 +13,7 @@ from apps.catalog.models import Offer, OfferQuerySet
 from apps.core import bearer, clock
 from apps.core.fields import PublicReference
 from apps.core.models import UUIDModel
+from apps.core.prepared import Prepared, given
 from apps.core.tenancy import current_partner_id
 
 # `last_used_at` is told to the minute: a write with every request would cost more than it says.
@@ -154,7 +155,7 @@ class ApiKey(UUIDModel):
         prefix, secret = bearer.parts(plaintext)
         if not secret:
             return None
-        key = cls.objects.select_related("channel").filter(prefix=prefix, revoked_at=None).first()
+        key = _BY_PREFIX.first(prefix=prefix)
         if key is None or not bearer.is_right(key.secret_hash, secret):
             return None
         return key if key.channel.is_active else None
@@ -175,3 +176,8 @@ class ApiKey(UUIDModel):
     def clean(self) -> None:
         if not self.scopes:
             raise ValidationError({"scopes": _("Выберите хотя бы одно право")})
+
+
+_BY_PREFIX = Prepared(
+    lambda: ApiKey.objects.select_related("channel").filter(prefix=given("prefix"), revoked_at=None)[:1]
+)

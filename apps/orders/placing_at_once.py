@@ -1,10 +1,13 @@
 """Single calls that come at the same moment are placed together: each costs a fraction of what it would by itself.
 
 Who comes first places at once, and waits for nobody; who comes meanwhile waits for that, and the first of those places
-all of them. Only what placed together is written together (`placing_many`) is: what was sold so before.
+all of them. Where there were several a moment ago, the first waits a moment for as many: else those who have just been
+answered would come one by one again. Only what placed together is written together (`placing_many`) is: what was sold
+so before.
 """
 
 import threading
+import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -18,6 +21,9 @@ from apps.orders.placing_many import CHUNK, Asked
 Place = Callable[[Sequence[Asked]], list[Order | Refused]]
 """Places what can be placed, outside any transaction: by place, the order as it is told of, or why there is none."""
 MOST_KNOWN = 10_000
+PATIENCE = 0.1
+"""Seconds after a placing for which the next waits for as many as there were, at most, and never longer than that took.
+"""
 _together: dict[tuple[int | None, int], bool] = {}
 """By partner and offer: whether its last order could have been placed with others. A hint: a wrong one costs time."""
 
@@ -34,6 +40,12 @@ class _Call:
 class _Line:
     waiting: list[_Call] = field(default_factory=list)
     is_led: bool = False
+    company: int = 1
+    """How many there were at the last placing: those placed, and those who waited by its end."""
+    until: float = 0.0
+    """The moment (monotonic) until which as many are waited for."""
+    is_full: threading.Event = field(default_factory=threading.Event)
+    """Set when as many wait."""
 
 
 _lines: dict[Hashable, _Line] = {}
@@ -67,6 +79,8 @@ def place(name: UUID, asked: Asked, place_all: Place) -> Order:
         line.waiting.append(call)
         leads = not line.is_led
         line.is_led = True
+        if len(line.waiting) >= line.company:
+            line.is_full.set()
     if not leads:
         call.is_next.wait()
     if call.answer is None:
@@ -85,6 +99,10 @@ def _join(name: UUID) -> _Line:
 
 
 def _lead(line: _Line, place_all: Place) -> None:
+    began = time.monotonic()
+    if began < line.until:
+        line.is_full.wait(line.until - began)
+        began = time.monotonic()
     with _lock:
         mine, line.waiting = line.waiting[:CHUNK], line.waiting[CHUNK:]
     try:
@@ -99,6 +117,10 @@ def _lead(line: _Line, place_all: Place) -> None:
         with _lock:
             following = line.waiting[0] if line.waiting else None
             line.is_led = following is not None
+            line.company = min(len(mine) + len(line.waiting), CHUNK)
+            line.is_full.clear()
+            ended = time.monotonic()
+            line.until = ended + min(ended - began, PATIENCE) if line.company > 1 else 0.0
         for one in mine:
             one.is_next.set()
         if following is not None:

@@ -11,6 +11,7 @@ from django.urls import get_script_prefix, set_script_prefix, set_urlconf
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.errors import answer
+from apps.core.prepared import Prepared, given
 from apps.core.tenancy import connection, forget_partner
 from apps.partners.models import Domain, Partner
 from apps.partners.rights import Rights
@@ -19,6 +20,9 @@ Next = Callable[[HttpRequest], HttpResponse]
 # Asked by the proxy and by monitors, which know no host of ours.
 _ANY_HOST = {"/healthz", "/internal/tls-check"}
 _SWITCHED = re.compile(r"^/p/([a-z][a-z0-9-]*)(/admin(?:/.*)?)$")
+_BY_HOST = Prepared(
+    lambda: Domain.objects.select_related("tenant__legal_entity").filter(domain=given("host"))[:1]
+)
 
 
 class PartnerMiddleware:
@@ -53,7 +57,7 @@ class PartnerMiddleware:
         host = request.get_host().rsplit(":", 1)[0].lower().rstrip(".")
         if host == settings.PUBLIC_HOST or request.path in _ANY_HOST:
             return self.switched(request) or (settings.PUBLIC_SCHEMA_URLCONF, None)
-        domain = Domain.objects.select_related("tenant__legal_entity").filter(domain=host).first()
+        domain = _BY_HOST.first(host=host)
         if domain is None or domain.tenant.status == Partner.Status.CLOSED:
             return "", None
         return settings.ROOT_URLCONF, domain.tenant

@@ -213,3 +213,37 @@ def test_what_goes_wrong_for_all_is_told_to_all_and_the_next_are_placed(
     assert sorted(at_once(shop.partner, [one] * 4)) == ["failed"] * 3 + ["placed"]
     assert calls == [1, 3]
     assert one() == "placed"
+
+
+def test_where_there_were_several_a_moment_ago_the_first_waits_for_as_many(shop: Shop) -> None:
+    line_of, calls = UUID(int=2), list[int]()
+    asked = placing_many.Asked(person={"external_id": "a"}, wanted=Wanted(1), request_key="")
+    line = placing_at_once._join(line_of)
+
+    def place_all(several: Any) -> Any:
+        calls.append(len(several))
+        until = time.monotonic() + 30
+        # The first one, till the others have come: it waits for nobody.
+        while line.company == 1 and time.monotonic() < until and len(line.waiting) < 3:
+            time.sleep(0.01)
+        return [Order() for _one in several]
+
+    def one() -> Any:
+        return placing_at_once.place(line_of, asked, place_all)
+
+    at_once(shop.partner, [one] * 4)
+    assert (calls[0], sum(calls)) == (1, 4)
+    # Who has been answered comes again one by one, and all are placed together.
+    line.company, line.until = 4, time.monotonic() + 30
+    calls.clear()
+    at_once(shop.partner, [one, one, partial(_later, one), partial(_later, one)])
+    assert calls == [4]
+    # Who comes when that is long over, or alone for once, waits for nobody.
+    line.until = time.monotonic() - 1
+    one()
+    assert (line.company, line.until, calls) == (1, 0.0, [4, 1])
+
+
+def _later(call: Callable[[], Any]) -> Any:
+    time.sleep(0.2)
+    return call()
