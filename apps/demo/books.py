@@ -12,7 +12,7 @@ from apps.core.tenancy import in_partner, in_public
 from apps.demo.connect import Addresses
 from apps.demo.gateways import TILLS
 from apps.partners.models import LegalEntity, Partner
-from apps.payments.models import Payment
+from apps.payments.models import Payment, Refund
 from apps.policies.fiscal import FiscalRule
 from apps.settlements import reconciliation, statements
 from apps.settlements.models import BankStatement, GatewayDay, GatewayTerms
@@ -52,6 +52,9 @@ def reconcile(partner: Partner) -> str:
     if not days:
         return ""
     *others, doubtful = sorted(days, key=lambda day: (len(days[day]), day))
+    returned = _returned(partner, gateway)
+    # Of a day on which more went back than came in, nothing is paid out.
+    others = [one for one in others if one not in returned]
     _spoil(doubtful, days[doubtful])
     reconciliation.check(gateway.pk, doubtful, actor=ACTOR)
     good = reconciliation.check(gateway.pk, max(others), actor=ACTOR) if others else None
@@ -75,6 +78,14 @@ def _days(partner: Partner, gateway: Connection) -> dict[date, list[Payment]]:
             assert row.settled_at is not None
             found[row.settled_at.astimezone(zone).date()].append(row)
     return dict(found)
+
+
+def _returned(partner: Partner, gateway: Connection) -> set[date]:
+    """Days of its register on which money went back."""
+    zone = reconciliation.bounds(gateway, clock.today())[0].tzinfo
+    with in_partner(partner):
+        rows = Refund.objects.filter(payment__connection=gateway, settled_at__isnull=False)
+        return {one.astimezone(zone).date() for one in rows.values_list("settled_at", flat=True) if one}
 
 
 def _spoil(day: date, rows: list[Payment]) -> None:
