@@ -8,9 +8,11 @@ from apps.core import clock, events, work
 from apps.core.models import Event
 from apps.orders import fulfilment
 from apps.orders.models import Fulfilment, FulfilmentAction, FulfilmentState
+from apps.orders.task_models import Task
 from apps.providers.portal.models import ProviderRequest, RequestKind, RequestState
 
-_WAITS = (FulfilmentState.IN_PROGRESS, FulfilmentState.UNKNOWN, FulfilmentState.RETRY)
+_F = FulfilmentState
+_WAITS = (_F.IN_PROGRESS, _F.UNKNOWN, _F.RETRY, _F.COMPENSATING)
 
 
 @events.on("providers.RequestAnswered")
@@ -25,7 +27,13 @@ def provider_decided(event: Event) -> None:
 
 
 def _of(request: ProviderRequest) -> dict[str, Any]:
-    """Which fulfilment it is of: the request has its id, but for that which takes a service back."""
+    """Which fulfilment it is of: the request has its id, but for that which takes a service back. Of a step at another
+    provider it has the task's, and is of interest while the fulfilment is there.
+    """
+    if request.kind in {RequestKind.REGISTER, RequestKind.CANCEL}:
+        task = Task.objects.filter(pk=request.request_id).first()
+        if task is not None:
+            return {"pk": task.fulfilment_id, "step": task.position}
     if request.kind == RequestKind.CANCEL:
         return {"service__request_id": request.request_id, "action": FulfilmentAction.CANCEL}
     return {"pk": request.pk}
@@ -33,9 +41,11 @@ def _of(request: ProviderRequest) -> dict[str, Any]:
 
 def question_of(one: Fulfilment) -> ProviderRequest | None:
     """What its provider asks now, if it does."""
-    ids = [one.pk, one.service.request_id]
+    ids = [one.service.request_id]
+    if one.step is not None:
+        ids += one.tasks.values_list("pk", flat=True)
     asked = ProviderRequest.objects.filter(state=RequestState.INQUIRING)
     return (
-        asked.filter(pk__in=ids).first()
-        or asked.filter(request_id=one.service.request_id, kind=RequestKind.CANCEL).first()
+        asked.filter(pk__in=[one.pk, *ids]).first()
+        or asked.filter(request_id__in=ids, kind=RequestKind.CANCEL).first()
     )

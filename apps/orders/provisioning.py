@@ -33,7 +33,8 @@ from apps.orders.models import (
 from apps.orders.task_models import Task
 from apps.providers import remembering
 from apps.providers.base import Known, ProviderConnector, Provisioned, ProvisionRequest
-from apps.providers.services import connection_for, local_connector
+from apps.providers.models import Provider
+from apps.providers.services import connection_for, has_people, local_connector, step_connector
 
 _A, _F = FulfilmentAction, FulfilmentState
 SOON = timedelta(seconds=5)
@@ -58,6 +59,8 @@ class Asked:
     """Which step of its plan this is about."""
     is_undo: bool = False
     """Whether that step is to be taken back."""
+    helper: Provider | None = None
+    """Whose people do that step: they are asked by letter, or in a console of their own."""
     replaces: UUID | None = None
     """The request whose key does not work: taken back before a new one is asked for."""
 
@@ -183,7 +186,8 @@ def _claim_step(
 ) -> Asked | None:
     """What to ask another provider, under the task's own id: to register there, or to take that back."""
     is_undo = fulfilment.state == _F.COMPENSATING
-    if connection is None:
+    helper = steps.provider_of(task) if connection is None else None
+    if connection is None and not (helper and has_people(helper)):
         told = _("У поставщика этого шага нет подключения")
         moves.call_staff(fulfilment, told, state=_F.COMPENSATING if is_undo else _F.NEEDS_STAFF)
         return None
@@ -192,7 +196,9 @@ def _claim_step(
     history.change(fulfilment, state, attempts=fulfilment.attempts + 1)
     steps.asked(task)
     request = replace(_request(fulfilment), request_id=task.pk)
-    return Asked(fulfilment, request, product, connection, is_repeated, task=task, is_undo=is_undo)
+    return Asked(
+        fulfilment, request, product, connection, is_repeated, task=task, is_undo=is_undo, helper=helper
+    )
 
 
 def _items_of(services: Sequence[Service]) -> dict[UUID | None, OrderItem]:
@@ -239,8 +245,14 @@ def _request(fulfilment: Fulfilment) -> ProvisionRequest:
 def call(asked: Asked) -> Provisioned:
     """Asks the provider. Raises ConnectorError."""
     with exchange.about(asked.fulfilment.pk):
-        connector = asked.connection.open() if asked.connection else local_connector(asked.product)
+        connector = _connector(asked)
         return _called(connector.knowing(asked.known) if asked.known else connector, asked)
+
+
+def _connector(asked: Asked) -> ProviderConnector:
+    if asked.connection is not None:
+        return asked.connection.open()
+    return step_connector(asked.helper) if asked.helper else local_connector(asked.product)
 
 
 def _called(connector: ProviderConnector, asked: Asked) -> Provisioned:

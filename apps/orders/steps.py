@@ -117,11 +117,13 @@ def connection_of(fulfilment: Fulfilment, task: Task, step: PlanStep | None = No
     """Through which connection a task is done here and now. None: by our own pools, by people, or not at all."""
     if task.kind == _K.PROVISION:
         return moves.connection_of(fulfilment.service)
-    step = step or PlanStep.objects.select_related("provider").get(pk=task.step_id)
-    provider: Any = step.provider
-    if provider is None:
-        return None
-    return connection_to(provider)
+    provider = step.provider if step is not None else provider_of(task)
+    return None if provider is None else connection_to(provider)
+
+
+def provider_of(task: Task) -> Any:
+    """Who does a task, where that is another provider than the product's own."""
+    return PlanStep.objects.select_related("provider").get(pk=task.step_id).provider
 
 
 def asked(task: Task) -> None:

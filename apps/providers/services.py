@@ -12,6 +12,7 @@ from apps.providers.manual import Manual
 from apps.providers.models import Provider
 from apps.providers.portal.by_letter import ByLetter
 from apps.providers.portal.connector import Portal
+from apps.providers.portal.models import RequestKind
 
 
 class Supplied(Protocol):
@@ -62,15 +63,34 @@ def _is_local(connection: Connection) -> bool:
         return False
 
 
+def has_people(provider: Provider) -> bool:
+    """Whether its people can be asked: by letter, or in its own console."""
+    line = _line(provider)
+    return bool(provider.has_portal or (line is not None and _is_local(line)))
+
+
+def step_connector(provider: Provider) -> ProviderConnector:
+    """Asks the people of `provider`, that `has_people`, to do a step of a plan. As `local_connector`."""
+    found: Portal = _by_letter(provider) or Portal.of(provider)
+    found.asks = RequestKind.REGISTER
+    return found
+
+
+def _by_letter(provider: Provider) -> ByLetter | None:
+    line = _line(provider)
+    if line is None or not _is_local(line):
+        return None
+    by_letter: ByLetter = line.open()
+    by_letter.provider = provider
+    return by_letter
+
+
 def local_connector(product: Supplied) -> ProviderConnector:
     """Who supplies `product` without a call: its provider by letter, our own pools, its provider's own console, staff.
 
     It needs the database. Raises ConnectorError where letters to the provider are switched off.
     """
-    line = _line(product.provider)
-    if line is not None and _is_local(line):
-        by_letter: ByLetter = line.open()
-        by_letter.provider = product.provider
+    if by_letter := _by_letter(product.provider):
         return by_letter
     local: type[ProviderConnector] = KeyPool if product.delivery == "key" else Manual
     if local is Manual and product.provider.has_portal:

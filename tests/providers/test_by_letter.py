@@ -8,12 +8,18 @@ import pytest
 from django.test import Client
 
 from apps.billing import subscriptions
+from apps.catalog import plans
+from apps.catalog.models import Offer
 from apps.connectors.forms import form_for
 from apps.connectors.models import Connection
 from apps.core import audit, clock, faults
+from apps.core.fields import Translated
 from apps.core.models import Due, WorkItem
 from apps.core.tenancy import in_public
+from apps.orders import deciding
+from apps.orders import fulfilment as outcomes
 from apps.orders.models import Fulfilment
+from apps.payments.models import Refund
 from apps.providers.models import Provider
 from apps.providers.portal import letters, requests
 from apps.providers.portal.by_letter import ByLetter
@@ -243,3 +249,102 @@ def test_the_auditor_finds_what_nobody_writes_or_looks_at(shop: Shop, supplier: 
     shop.buy(shop.offer())
     for rule, sql in CORRUPTIONS:
         assert found(rule, lambda sql=sql: execute(sql)), sql  # type: ignore[misc]
+
+
+@pytest.fixture
+def stepped(shop: Shop, mailbox: Control) -> Offer:
+    """The product's provider speaks an API; before it somebody else is asked by letter to register the customer."""
+    line = Connection.objects.create(
+        kind="provider",
+        connector=PATH,
+        name=f"Реестр {shop.partner.slug}",
+        is_test=True,
+        config={"to": f"orders@{shop.partner.slug}.example", "answer_hours": 24, "link_days": 14},
+    )
+    registry = Provider.objects.create(
+        code=f"{shop.partner.slug}-registry", name=f"Реестр {shop.partner.slug}", test_connection=line
+    )
+    offer = shop.offer()
+    steps = [
+        plans.Step("register", Translated(ru="Внести в реестр"), provider_id=registry.pk, undo="provider"),
+        plans.Step("provision", Translated(ru="Выдать")),
+    ]
+    plans.save(offer.tariff.product, steps, actor="admin")
+    return Offer.objects.get(pk=offer.pk)
+
+
+def test_a_step_of_a_plan_at_another_provider_goes_by_letter(
+    shop: Shop, stepped: Offer, mailbox: Control, provider_sim: Control
+) -> None:
+    subscription = shop.buy(stepped)
+    shop.deliver()
+    [letter] = box(shop, mailbox)
+    row = ProviderRequest.objects.get(partner_id=shop.partner.pk)
+    fulfilment = Fulfilment.objects.get(action="provision")
+    task = fulfilment.tasks.get(position=1)
+    assert (row.pk, row.request_id, row.kind, row.state) == (task.pk, task.pk, "register", "pending")
+    assert letter["subject"].startswith("Зарегистрировать:")
+    # A question goes to staff, and their answer back by letter.
+    page().post(link(letter), {"do": "ask", "ask-text": "Какой ИНН?"})
+    shop.deliver()
+    [item] = WorkItem.objects.filter(partner_id=shop.partner.pk, object_id=fulfilment.pk)
+    assert "Какой ИНН?" in item.reason
+    assert deciding.question_of(fulfilment) == row
+    requests.reply(row.pk, "7707083893", actor="olga")
+    shop.deliver()
+    # It gives the customer nothing, so that nothing has to be written.
+    opened = page().get(link(letter)).content.decode()
+    assert "approve-key" not in opened
+    assert page().post(link(letter), {"do": "approve"}).status_code == 302
+    shop.deliver()
+    row.refresh_from_db()
+    service = shop.service(subscription)
+    assert (row.state, service.state) == ("approved", "active")
+    assert service.key
+    assert [one.state for one in fulfilment.tasks.order_by("position")] == ["done", "done"]
+    assert [str(one) for one in audit.run([shop.partner.pk])] == []
+
+
+def test_a_step_by_letter_is_undone_by_letter_where_a_later_one_fails_for_good(
+    shop: Shop, stepped: Offer, mailbox: Control, provider_sim: Control
+) -> None:
+    provider_sim.fault("out_of_stock", times=1000, match={"operation": "activate"})
+    shop.buy(stepped)
+    shop.deliver()
+    [letter] = box(shop, mailbox)
+    page().post(link(letter), {"do": "approve"})
+    shop.deliver()
+    fulfilment = Fulfilment.objects.get(action="provision")
+    assert fulfilment.step == 2
+    outcomes.fail(fulfilment, "Ключей не будет", actor="olga")
+    shop.deliver()
+    asked, undo = ProviderRequest.objects.filter(partner_id=shop.partner.pk).order_by("created_at")
+    assert (asked.kind, undo.kind, undo.request_id) == ("register", "cancel", asked.pk)
+    fulfilment.refresh_from_db()
+    assert fulfilment.state == "compensating"
+    assert not Refund.objects.exists()
+    [_first, second] = box(shop, mailbox)
+    assert second["subject"].startswith("Отключить:")
+    page().post(link(second), {"do": "approve"})
+    shop.hurry()
+    shop.hurry()
+    fulfilment.refresh_from_db()
+    assert (fulfilment.state, fulfilment.tasks.get(position=1).state) == ("failed", "compensated")
+    assert Refund.objects.get().amount == fulfilment.order.total
+    assert [str(one) for one in audit.run([shop.partner.pk])] == []
+
+
+def test_a_step_that_is_not_decided_yet_is_called_off_by_letter(
+    shop: Shop, stepped: Offer, mailbox: Control
+) -> None:
+    shop.buy(stepped)
+    shop.deliver()
+    outcomes.fail(Fulfilment.objects.get(action="provision"), "Клиент передумал", actor="olga")
+    shop.deliver()
+    row = ProviderRequest.objects.get(partner_id=shop.partner.pk)
+    assert row.state == "canceled"
+    assert [one["subject"].split(":")[0] for one in box(shop, mailbox)] == [
+        "Зарегистрировать",
+        "Запрос отозван",
+    ]
+    assert Fulfilment.objects.get(action="provision").state == "failed"

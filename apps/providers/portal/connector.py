@@ -22,6 +22,8 @@ class Portal(ProviderConnector):
 
     title = _("Кабинет поставщика")
     provider: Provider
+    asks: str = RequestKind.PROVISION
+    """What something new is: of a step at another provider than the product's own the customer gets nothing."""
 
     @dataclass(frozen=True)
     class Config:
@@ -44,7 +46,7 @@ class Portal(ProviderConnector):
     def provision(self, request: ProvisionRequest) -> Provisioned:
         return self._asked(
             request.request_id,
-            RequestKind.PROVISION,
+            self.asks,
             request_id=request.request_id,
             sku=request.sku,
             customer_ref=request.customer_ref,

@@ -125,6 +125,7 @@ def digest_of(key: str) -> bytes | None:
 
 class RequestKind(models.TextChoices):
     PROVISION = "provision", _("Подключить")
+    REGISTER = "register", _("Зарегистрировать")
     EXTEND = "extend", _("Продлить")
     CANCEL = "cancel", _("Отключить")
 
