@@ -1,4 +1,4 @@
-# One image for web, worker and beat; the command chooses. BASE may be any Debian-like image with Python 3.11.
+# One image for web, intake, workers and beat; the command chooses. BASE may be any Debian-like image with Python 3.11.
 ARG BASE=python:3.11-slim
 FROM ${BASE}
 

@@ -95,7 +95,6 @@ TENANT_LIMIT_SET_CALLS = True
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "apps.connectors.hooks.Straight",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "apps.partners.middleware.PartnerMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -270,6 +269,8 @@ SANDBOX_URLS = {
         *("smsaero", "provider", "mailbox"),
     )
 }
+# Where the process that takes messages is reached from here, if there is one; from outside, the proxy leads to it.
+INTAKE_URL = os.environ.get("ARMOR_INTAKE_URL", "")
 SANDBOX_SMTP_PORT = env.number("ARMOR_SMTP_PORT", 1025)
 DEFAULT_FROM_EMAIL = os.environ.get("ARMOR_FROM_EMAIL", "noreply@" + PUBLIC_HOST)
 

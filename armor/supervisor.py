@@ -1,7 +1,7 @@
 """Everything on this machine with one command: `python -m armor.supervisor` (make run).
 
 Embedded PostgreSQL (unless DATABASE_URL), the message queue in it (unless BROKER_URL), simulators of the
-outside world, migrations, the demo's first filling, then web, worker and beat; until Ctrl-C.
+outside world, migrations, the demo's first filling, then web, intake, workers and beat; until Ctrl-C.
 """
 
 import fcntl
@@ -83,7 +83,7 @@ def _start_all(supervisor: Supervisor, programs: dict[str, Program], database: s
         _remember_seeded(database)
     # Ports may differ from those of the last start.
     supervisor.step("connect", [sys.executable, "manage.py", "sandbox_connect"])
-    for name in ("web", "worker", "lanes", "beat"):
+    for name in ("web", "intake", "worker", "lanes", "beat"):
         supervisor.start(programs[name])
     port = programs["web"].port
     assert port is not None
@@ -96,7 +96,7 @@ def _plan(database: str, broker: str) -> tuple[dict[str, str], dict[str, Program
     """The environment that all programs share, and the programs by name."""
     web = _web_port()
     ports: dict[str, int] = {}
-    for number, name in enumerate((*SIMULATORS, "smtp", *TOGETHER), start=1):
+    for number, name in enumerate((*SIMULATORS, "smtp", *TOGETHER, "intake"), start=1):
         ports[name] = free_port(web + number, taken=frozenset(ports.values()) | {web})
     env = os.environ | {
         "DATABASE_URL": database,
@@ -106,6 +106,7 @@ def _plan(database: str, broker: str) -> tuple[dict[str, str], dict[str, Program
         "ARMOR_VAR": str(VAR),
         "ARMOR_PORT": str(web),
         "ARMOR_SMTP_PORT": str(ports["smtp"]),
+        "ARMOR_INTAKE_URL": f"http://{os.environ.get('ARMOR_PUBLIC_HOST', 'localhost')}:{ports['intake']}",
         **{
             f"ARMOR_{name.upper()}_URL": f"http://127.0.0.1:{ports[name]}"
             for name in (*SIMULATORS, *TOGETHER)
@@ -114,6 +115,7 @@ def _plan(database: str, broker: str) -> tuple[dict[str, str], dict[str, Program
     programs = [_simulator(name, ports) for name in SIMULATORS] + [
         _others(ports),
         web_program(web),
+        intake_program(ports["intake"]),
         worker_program(without_lanes=True),
         lanes_program(),
         beat_program(),
@@ -143,6 +145,15 @@ def web_program(port: int) -> Program:
     quiet = ["--no-control-socket", "--log-level=warning"]
     command = [str(BIN / "gunicorn"), "armor.wsgi", f"--bind={host}:{port}", *options, *times, *quiet]
     return Program("web", command, port=port)
+
+
+def intake_program(port: int) -> Program:
+    """Takes gateways' and providers' messages; whatever else comes there is not found."""
+    host = os.environ.get("ARMOR_HOST", "127.0.0.1")
+    options = ["--worker-class=asgi", "--workers=1", "--timeout=120", "--graceful-timeout=3"]
+    quiet = ["--no-control-socket", "--log-level=warning"]
+    command = [str(BIN / "gunicorn"), "armor.intake", f"--bind={host}:{port}", *options, *quiet]
+    return Program("intake", command, port=port)
 
 
 def worker_program(*, without_lanes: bool = False, queue: str = "") -> Program:

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 
 from armor.ports import free_port
-from armor.programs import accepts
-from armor.supervisor import web_program
+from armor.programs import Program, accepts
+from armor.supervisor import intake_program, web_program
 
 PATIENCE = 300.0
 """Seconds after which what has not happened never will."""
@@ -36,17 +36,32 @@ def workers(stack: ExitStack, *functions: Callable[[Any, Any], None]) -> list[in
 
 def web(stack: ExitStack) -> tuple[int, int]:
     """The web server as production runs it, all its processes loaded: its port and its process's id."""
+    return _started(stack, web_program, _have_answered)
+
+
+def intake(stack: ExitStack) -> tuple[int, int]:
+    """The process that takes messages as production runs it: its port and its process's id."""
+    return _started(stack, intake_program, _is_there)
+
+
+def _started(
+    stack: ExitStack, program: Callable[[int], Program], is_ready: Callable[[int, int], bool]
+) -> tuple[int, int]:
     port = free_port()
     env = os.environ | {"ARMOR_PORT": str(port)}
-    process = subprocess.Popen(list(web_program(port).command), env=env, cwd=Path(__file__).parent.parent)
+    process = subprocess.Popen(list(program(port).command), env=env, cwd=Path(__file__).parent.parent)
     stack.callback(lambda: process.wait(20))
     stack.callback(process.terminate)
     until = time.monotonic() + 60
-    while not (accepts(port) and _have_answered(process.pid, port)):
+    while not (accepts(port) and is_ready(process.pid, port)):
         if time.monotonic() > until or process.poll() is not None:
-            raise RuntimeError("The web server did not start")
+            raise RuntimeError("The server did not start")
         time.sleep(0.1)
     return port, process.pid
+
+
+def _is_there(_master: int, port: int) -> bool:
+    return httpx.post(f"http://localhost:{port}/hooks/0/", timeout=60).status_code == 404
 
 
 def _have_answered(master: int, port: int) -> bool:

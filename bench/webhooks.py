@@ -1,9 +1,9 @@
-"""The bench of webhooks: so many a second are accepted by the web as production runs it, read, and settled.
+"""The bench of webhooks: so many a second are accepted as production takes them, read, and settled.
 
-Each tells of a payment that the gateway has taken; it is read there, as ever, and settled in its lane. One web server,
-one general worker, one lanes' process, the gateway's simulator and who posts share the machine with PostgreSQL. The
-floor is the pace at which they come: a ratio of 1 means that the last is settled as it comes. MESSAGES says how many,
-PACE how many a second: with more than the platform can take, `per_second` is what it does take.
+Each tells of a payment that the gateway has taken; it is read there, as ever, and settled in its lane. The
+process that takes them, one general worker, one lanes' process, the gateway's simulator and who posts share the machine
+with PostgreSQL. The floor is the pace at which they come: a ratio of 1 means that the last is settled as it comes.
+MESSAGES says how many, PACE how many a second: with more than the platform can take, `per_second` is what it does take.
 """
 
 import json
@@ -36,13 +36,13 @@ def webhook_intake() -> dict[str, float]:
         simulator = stack.enter_context(Simulator("yookassa", state=folder))
         tills = tills_at(Control(simulator.url), 30, latency=0)
         bodies = _pending(tills, count)
-        port, web = programs.web(stack)
+        port, intake = programs.intake(stack)
         url = f"http://localhost:{port}/hooks/{tills[0].connection.pk}/"
         reader, lanes = programs.workers(stack, worker.read_messages, worker.keep_lanes)
         context = multiprocessing.get_context("spawn")
         answered = context.Queue()
         poster = context.Process(target=worker.tell, args=(url, bodies, PER_SECOND, answered))
-        with spent.told(len(bodies), web=web, reader=reader, lanes=lanes, simulator=simulator.pid):
+        with spent.told(len(bodies), intake=intake, reader=reader, lanes=lanes, simulator=simulator.pid):
             poster.start()
             began, ended, accepted, wait = answered.get(timeout=PATIENCE)
             _until_settled(tills)

@@ -19,7 +19,7 @@ from armor.ports import free_port
 from armor.postgres import EmbeddedPostgres, ensure_database, prepare_broker
 from armor.processes import die_with_parent
 from armor.programs import Program, accepts
-from armor.supervisor import beat_program, lanes_program, web_program, worker_program
+from armor.supervisor import beat_program, intake_program, lanes_program, web_program, worker_program
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = {"ARMOR_IN_FLIGHT_SECONDS": "5", "ARMOR_LEASE_SECONDS": "10"}
@@ -29,7 +29,7 @@ WORKERS = {"worker", "lanes"}
 
 
 class Installation:
-    """PostgreSQL, web, worker, beat and simulators of its own, on free ports, everything in one folder.
+    """PostgreSQL, web, intake, worker, beat and simulators of its own, on free ports, everything in one folder.
 
     The workers, `worker` and `lanes`, wait for their first `start`.
     """
@@ -41,11 +41,12 @@ class Installation:
             name: Simulator(name, state=folder / "sandbox") for name in ("yookassa", "mailbox")
         }
         self.web_port = free_port()
+        self.intake_port = free_port(taken=frozenset({self.web_port}))
         self.fallen: list[str] = []
         """Parts that ended unasked and were started again, as the supervisor would."""
         self._queue = f"armor_{self.web_port}"
         workers = [worker_program(without_lanes=True, queue=self._queue), lanes_program(self._queue)]
-        self._programs = [web_program(self.web_port), *workers, beat_program()]
+        self._programs = [web_program(self.web_port), intake_program(self.intake_port), *workers, beat_program()]
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -147,12 +148,13 @@ class Installation:
             "PYTHONUNBUFFERED": "1",
             "ARMOR_VAR": str(self.folder),
             "ARMOR_PORT": str(self.web_port),
+            "ARMOR_INTAKE_URL": f"http://localhost:{self.intake_port}",
             "ARMOR_SMTP_PORT": str(self.simulators["mailbox"].smtp_port),
             **{f"ARMOR_{name.upper()}_URL": url for name, url in urls.items()},
             **QUICK,
         }
         self.run("manage.py", "migrate_all")
-        for part in ("web", "beat"):
+        for part in ("web", "intake", "beat"):
             self.start(part)
 
     def _stop_all(self) -> None:

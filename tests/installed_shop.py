@@ -75,9 +75,7 @@ def _connect(partner: Partner, gateway: Control) -> None:
 
     shop = {"shop_id": partner.slug, "secret_key": "secret", "base_url": f"{gateway.base_url}/v3"}
     paid = make("payment", "apps.payments.yookassa.YooKassa", shop)
-    gateway.add_shop(
-        partner.slug, "secret", f"http://{settings.PUBLIC_HOST}:{settings.PORT}/hooks/{paid.pk}/"
-    )
+    gateway.add_shop(partner.slug, "secret", f"{settings.INTAKE_URL}/hooks/{paid.pk}/")
     mail = {"host": "127.0.0.1", "port": settings.SANDBOX_SMTP_PORT, "encryption": ""}
     make("email", "apps.notifications.smtp.Smtp", {**mail, "from_email": "noreply@example.ru"})
 

@@ -1,10 +1,12 @@
-"""The address of incoming messages: what comes is stored as it came, answered at once, and read later (`webhooks`)."""
+"""The address of incoming messages: what comes is stored as it came, answered at once, and read later (`webhooks`).
 
-import re
+Two ways lead here: the web's view, and a process of its own that stores together what came meanwhile (`intake`).
+"""
+
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
@@ -15,33 +17,34 @@ from apps.connectors.models import Connection
 from apps.core import faults
 from apps.core.tenancy import in_public
 
+METHODS = ("GET", "POST", "PUT")
 MAX_BYTES = 256 * 1024
 """Of a message: the longest true ones have some kilobytes, and each is kept for 90 days."""
 FRESH_SECONDS = 5.0
 """For which it is not read again whose an address is."""
-_ADDRESS = re.compile(r"/hooks/(\d{1,18})/", re.ASCII)
 _kept: dict[int, tuple[float, Connection]] = {}
 
 
-class Straight:
-    """Middleware that takes messages past what serves people: sessions, languages, forms, pages.
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What came to the address of a connection."""
 
-    A burst of them is to cost little. What is not plainly a message to a connection of ours goes the usual way.
-    """
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        found = _ADDRESS.fullmatch(request.path_info)
-        if found and _is_public(request) and _owner(int(found[1])):
-            return hook(request, int(found[1]))
-        return self.get_response(request)
+    connection_id: int
+    method: str
+    query: str
+    headers: dict[str, str]
+    """Names in lower case, values as Latin-1 text."""
+    body: bytes
 
 
-def _is_public(request: HttpRequest) -> bool:
-    host = request.get_host().rsplit(":", 1)[0].lower().rstrip(".")
-    return host == settings.PUBLIC_HOST and "%00" not in request.META.get("QUERY_STRING", "")
+def take(came: Sequence[Came]) -> list[tuple[str, str] | None]:
+    """Stores messages together; what is answered to each: text and content type, None where no connection has it."""
+    owners = [_owner(one.connection_id) for one in came]
+    known = [(owner, one) for owner, one in zip(owners, came, strict=True) if owner]
+    if known:
+        webhooks.store_many([(owner, one.method, one.query, one.headers, one.body) for owner, one in known])
+        faults.at("connectors.stored-not-answered")
+    return [_answer(owner, one) if owner else None for owner, one in zip(owners, came, strict=True)]
 
 
 def _owner(connection_id: int) -> Connection | None:
@@ -55,30 +58,30 @@ def _owner(connection_id: int) -> Connection | None:
     return found
 
 
+def _answer(owner: Connection, came: Came) -> tuple[str, str]:
+    message = Inbound(came.method, query_fields(came.query), came.headers, came.body)
+    try:
+        return owner.connector_class.acknowledge(message)
+    except LookupError:
+        return Connector.acknowledge(message)
+
+
 @csrf_exempt
-@require_http_methods(["GET", "POST", "PUT"])
+@require_http_methods(METHODS)
 def hook(request: HttpRequest, connection: int) -> HttpResponse:
     """`/hooks/<connection>/` on the public host: stores what came and answers 200 at once."""
-    owner = _owner(connection)
-    if owner is None:
+    if _owner(connection) is None:
         raise Http404
-    if _length(request) > MAX_BYTES:
+    if length_of(request.META.get("CONTENT_LENGTH") or "0") > MAX_BYTES:
         return HttpResponse(status=413)
     query = request.META.get("QUERY_STRING", "")
     headers = {name.lower(): value for name, value in request.headers.items()}
-    message = Inbound(request.method or "", query_fields(query), headers, request.body)
-    webhooks.store(owner, method=message.method, query=query, headers=headers, body=message.body)
-    faults.at("connectors.stored-not-answered")
-    try:
-        text, content_type = owner.connector_class.acknowledge(message)
-    except LookupError:
-        text, content_type = Connector.acknowledge(message)
-    answer = HttpResponse(text, content_type=content_type)
-    # The middleware that would set it is passed by, and in chunks it takes longer.
-    answer["Content-Length"] = str(len(answer.content))
-    return answer
+    [answer] = take([Came(connection, request.method or "", query, headers, request.body)])
+    if answer is None:
+        raise Http404
+    return HttpResponse(answer[0], content_type=answer[1])
 
 
-def _length(request: HttpRequest) -> int:
-    given = request.META.get("CONTENT_LENGTH") or "0"
+def length_of(given: str) -> int:
+    """How many bytes a Content-Length tells of; more than is taken, where it tells of no number."""
     return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else MAX_BYTES + 1

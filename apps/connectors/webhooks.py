@@ -46,38 +46,55 @@ def receiver(kind: str) -> Callable[[Receiver], Receiver]:
 def store(
     connection: Connection, *, method: str, query: str, headers: Mapping[str, str], body: bytes
 ) -> UUID:
-    """Stores a message and schedules its reading; a copy of an earlier one only counts there. Gives its id.
+    """Stores a message and schedules its reading; a copy of an earlier one only counts there. Gives its id."""
+    return store_many([(connection, method, query, headers, body)])[0]
+
+
+def store_many(came: Sequence[tuple[Connection, str, str, Mapping[str, str], bytes]]) -> list[UUID]:
+    """`store` for many: connection, method, query, headers and body of each.
 
     In one round trip, and committed when it returns, unless a transaction is open.
     """
+    at = clock.wall()
+    rows = [_row(*one) for one in came]
+    # Whoever stores some of the same at once waits for their locks in the same order.
+    order = sorted(range(len(rows)), key=lambda place: rows[place][0])
+    columns = [list(column) for column in zip(*(rows[place] for place in order), strict=True)]
+    database.ensure_connection()
+    # Not through Django's cursor, which asks for the search path first; values go as they are, none is quoted here.
+    with database.wrap_database_errors, RawCursor(database.connection) as cursor:
+        cursor.execute(_STORE, [*columns, at, TASK])
+        ids = dict(zip(order, (key for (key,) in cursor.fetchall()), strict=True))
+    wake.after_commit()
+    return [ids[place] for place in range(len(rows))]
+
+
+_STORE = """
+SELECT public.connectors_store(the_lock, id, connection, $9, method, query, headers, body, fingerprint, $10)
+FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[])
+    AS came(the_lock, id, connection, method, query, headers, body, fingerprint)
+"""
+
+
+def _row(
+    connection: Connection, method: str, query: str, headers: Mapping[str, str], body: bytes
+) -> tuple[int, UUID, int, str, str, str, str, bytes]:
     # With what signs it: a forger who knew what the true one would say cannot stand in its place.
     signed = [f"{name}:{headers.get(name, '')}".encode() for name in _signed_by(connection, headers)]
     content = b"\0".join([method.encode(), query.encode(), *signed, body])
     # Keyed: without the key nobody can tell from it what the message said.
     fingerprint = hmac.digest(settings.SEARCH_KEY.encode(), content, hashlib.sha256)
-    values = [
+    return (
         _lock_of(connection.pk, fingerprint),
         uuid7(),
         connection.pk,
-        clock.wall(),
         method,
         encrypt(query) if query else "",
         encrypt(json.dumps(headers, ensure_ascii=False)),
         # Bytes are kept as Latin-1 text: any byte goes there and back unchanged.
         encrypt(body.decode("latin-1")) if body else "",
         fingerprint,
-        TASK,
-    ]
-    database.ensure_connection()
-    # Not through Django's cursor, which asks for the search path first; values go as they are, none is quoted here.
-    with database.wrap_database_errors, RawCursor(database.connection) as cursor:
-        cursor.execute(_STORE, values)
-        (message_id,) = cursor.fetchall()[0]
-    wake.after_commit()
-    return message_id
-
-
-_STORE = "SELECT public.connectors_store($1::bigint, $2::uuid, $3, $4, $5, $6, $7, $8, $9::bytea, $10)"
+    )
 
 
 def _lock_of(connection_id: int, fingerprint: bytes) -> int:

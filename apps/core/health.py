@@ -45,8 +45,8 @@ def _parts(wanted: list[str]) -> dict[str, str]:
         states[part] = "ok" if part in seen and seen[part] > alive else "silent"
     if settings.BROKER_URL and (not wanted or "broker" in wanted):
         states["broker"] = _broker_state()
-    # Simulators, which only a sandbox has.
-    for name, url in settings.SANDBOX_URLS.items():
+    # And simulators, which only a sandbox has.
+    for name, url in {"intake": settings.INTAKE_URL, **settings.SANDBOX_URLS}.items():
         if url and (not wanted or name in wanted):
             states[name] = "ok" if _accepts(url) else "silent"
     return {part: state for part, state in states.items() if not wanted or part in wanted}

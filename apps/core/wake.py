@@ -2,6 +2,9 @@
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from django.db import transaction
@@ -12,15 +15,28 @@ QUIET = 10.0
 STALE = 60
 """Seconds after which nobody needs a message any more: beat has looked several times."""
 _left_alone_until = 0.0
+_is_held = ContextVar("wake_is_held", default=False)
 
 
 def after_commit(lanes: bool = False) -> None:
     """Wakes a worker once the current transaction is committed, once per transaction; or who does the lanes' work."""
+    if _is_held.get():
+        return
     wanted = _wake_lanes if lanes else _wake
     connection = transaction.get_connection()
     if any(function is wanted for _, function, *_ in connection.run_on_commit):
         return
     transaction.on_commit(wanted, robust=True)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Nobody is told inside of it: for who tells by itself, once of much."""
+    token = _is_held.set(True)
+    try:
+        yield
+    finally:
+        _is_held.reset(token)
 
 
 def _wake() -> None:

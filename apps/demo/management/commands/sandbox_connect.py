@@ -16,5 +16,5 @@ class Command(BaseCommand):
         if not LegalEntity.objects.filter(is_operator=True).exists():
             self.stdout.write("nothing is seeded: nothing to connect")
             return
-        made = connect(webhooks_to=f"http://{settings.PUBLIC_HOST}:{settings.PORT}")
+        made = connect(webhooks_to=settings.INTAKE_URL or f"http://{settings.PUBLIC_HOST}:{settings.PORT}")
         self.stdout.write(f"{len(made)} connections lead to the simulators")

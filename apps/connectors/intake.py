@@ -1,0 +1,182 @@
+"""Takes incoming messages in a process of its own: a burst of them costs little, and pages do not wait for it.
+
+An ASGI application of one address, `/hooks/<connection>/` of the public host. What comes while others are being stored
+is stored next, together, and each sender is answered when its message is committed. Anything else is not found: the
+proxy in front leads nothing else here.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+
+from apps.connectors import hooks
+from apps.connectors.hooks import Came
+from apps.core import wake
+
+log = logging.getLogger(__name__)
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+MOST = 100
+"""Messages stored in one statement."""
+MOST_BYTES = 64 * 1024 * 1024
+"""Of bodies that wait to be stored; more are sent away for a moment, and come again."""
+WAKE_SECONDS = 0.02
+"""For which whoever reads messages is told once of all that were stored."""
+KEPT_SECONDS = 60.0
+"""For which a connection to the database is kept."""
+_ADDRESS = re.compile(r"/hooks/(\d{1,18})/", re.ASCII)
+
+
+class Answer(NamedTuple):
+    """Status, text, type of the text, and further headers."""
+
+    status: int
+    text: str = ""
+    content_type: str = "text/plain; charset=utf-8"
+    more: tuple[tuple[bytes, bytes], ...] = ()
+
+
+NOT_FOUND = Answer(404)
+NOT_ALLOWED = Answer(405, more=((b"allow", ", ".join(hooks.METHODS).encode()),))
+TOO_LONG = Answer(413)
+NOT_NOW = Answer(503, more=((b"retry-after", b"5"),))
+
+
+class Intake:
+    """The application: one loop that talks to senders, one thread that talks to the database."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="intake")
+        self._waiting: list[tuple[Came, asyncio.Future[Answer]]] = []
+        self._bytes = 0
+        self._writer: asyncio.Task[None] | None = None
+        self._wakes = False
+        self._connected = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] != "http":
+            await send({"type": "websocket.close"})
+        elif answer := await self._answer(scope, receive):
+            await _send(answer, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
+        """None where the sender has gone."""
+        headers = _headers(scope)
+        found = _ADDRESS.fullmatch(scope["path"])
+        query = scope["query_string"].decode("latin-1")
+        if found is None or not _is_public(headers.get("host", "")) or "%00" in query:
+            return NOT_FOUND
+        if scope["method"] not in hooks.METHODS:
+            return NOT_ALLOWED
+        if hooks.length_of(headers.get("content-length", "0")) > hooks.MAX_BYTES:
+            return TOO_LONG
+        body = b""
+        while True:
+            part = await receive()
+            if part["type"] == "http.disconnect":
+                return None
+            body += part.get("body", b"")
+            if len(body) > hooks.MAX_BYTES:
+                return TOO_LONG
+            if not part.get("more_body"):
+                break
+        return await self._stored(Came(int(found[1]), scope["method"], query, headers, body))
+
+    async def _stored(self, came: Came) -> Answer:
+        if self._bytes + len(came.body) > MOST_BYTES:
+            return NOT_NOW
+        self._bytes += len(came.body)
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((came, answered))
+        if self._writer is None:
+            self._writer = loop.create_task(self._write())
+        return await answered
+
+    async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+            answers = await loop.run_in_executor(self._thread, self._store, [came for came, _answered in batch])
+            for (came, answered), answer in zip(batch, answers, strict=True):
+                self._bytes -= len(came.body)
+                # Who has gone meanwhile is not answered; its message is stored all the same.
+                if not answered.done():
+                    answered.set_result(answer)
+            if not self._wakes:
+                self._wakes = True
+                loop.call_later(WAKE_SECONDS, self._wake)
+        self._writer = None
+
+    def _wake(self) -> None:
+        self._wakes = False
+        self._thread.submit(wake.after_commit)
+
+    def _store(self, came: Sequence[Came]) -> list[Answer]:
+        try:
+            return self._store_now(came)
+        except (DatabaseError, InterfaceError):
+            # A connection that has died meanwhile; what is stored already only counts one copy more.
+            self._let_go()
+        try:
+            return self._store_now(came)
+        except Exception:
+            self._let_go()
+            if len(came) > 1:
+                # One that cannot be stored takes no other with it.
+                return [answer for one in came for answer in self._store([one])]
+            log.exception("A message to connection %s was not stored", came[0].connection_id)
+            return [NOT_NOW]
+
+    def _store_now(self, came: Sequence[Came]) -> list[Answer]:
+        if time.monotonic() - self._connected > KEPT_SECONDS:
+            self._let_go()
+            self._connected = time.monotonic()
+        with wake.held():
+            return [Answer(200, *answer) if answer else NOT_FOUND for answer in hooks.take(came)]
+
+    def _let_go(self) -> None:
+        try:
+            connection.close()
+        except (DatabaseError, InterfaceError):
+            connection.connection = None
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """As the web has them: joined where one came twice; without those that a proxy could be taken in by."""
+    headers: dict[str, str] = {}
+    for raw_name, raw in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw.decode("latin-1")
+        if "_" not in name:
+            headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
+
+
+def _is_public(host: str) -> bool:
+    return host.rsplit(":", 1)[0].lower().rstrip(".") == settings.PUBLIC_HOST
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+async def _send(answer: Answer, send: Send) -> None:
+    body = answer.text.encode()
+    head = [(b"content-type", answer.content_type.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": answer.status, "headers": [*head, *answer.more]})
+    await send({"type": "http.response.body", "body": body})
