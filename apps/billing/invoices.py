@@ -142,15 +142,8 @@ def draft_of(
     for line in lines:
         gather.insert(line)
     if gather.is_unwritten(invoice):
-        _remember(invoice, lines)
+        gather.at_hand(invoice, "lines", lines)
     return invoice
-
-
-def _remember(invoice: Invoice, lines: Sequence[InvoiceLine]) -> None:
-    """Its lines are at hand as if they had been read: in the database they are not yet."""
-    read = invoice.lines.all()
-    read._result_cache, read._prefetch_done = list(lines), True  # type: ignore[attr-defined]
-    invoice._prefetched_objects_cache = {"lines": read}  # type: ignore[attr-defined]
 
 
 def issue(invoice: Invoice) -> Invoice:

@@ -136,6 +136,13 @@ def insert_many(rows: Sequence[models.Model]) -> None:
         insert(one)
 
 
+def at_hand(one: models.Model, related: str, rows: Sequence[models.Model]) -> None:
+    """Has what points to a row at hand as if it had been read: for what has just been made, and is not written yet."""
+    read = getattr(one, related).all()
+    read._result_cache, read._prefetch_done = list(rows), True
+    one.__dict__.setdefault("_prefetched_objects_cache", {})[related] = read
+
+
 def is_unwritten(one: models.Model) -> bool:
     """Whether this row is one that the batch has yet to insert."""
     return _current.batch is not None and (type(one), one.pk) in _current.batch.fresh

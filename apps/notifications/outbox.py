@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.core import clock, due, gather
+from apps.core import bulk, clock, due, gather
 from apps.notifications import look, texts, types
 from apps.notifications.attachments import Attachment
 from apps.notifications.models import Message
@@ -67,10 +67,8 @@ def send(
 
 def _write(messages: Sequence[Message]) -> None:
     """Those whose keys are new, and plans to send them."""
-    Message.objects.bulk_create(messages, ignore_conflicts=True)
-    made = Message.objects.filter(pk__in=[one.pk for one in messages]).values_list("pk", flat=True)
     now = clock.wall()
-    due.schedule_many(SEND, [(key, now, None) for key in made])
+    due.schedule_many(SEND, [(key, now, None) for key in bulk.insert_new(Message, messages)])
 
 
 def forget(customer_id: UUID) -> None:

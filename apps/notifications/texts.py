@@ -17,14 +17,23 @@ from apps.policies.models import Channel
 LANGUAGES = ("ru", "en")
 _FOLDER = Path(__file__).parent / "templates" / "messages"
 _plain = Engine(dirs=[str(_FOLDER)], autoescape=False)
+_BEFORE = "notifications.before"
 _html = Engine(dirs=[str(_FOLDER)], autoescape=True)
 
 
 def render(type: str, channel: str, language: str, context: dict[str, Any]) -> Rendered:
     """The message in `language`. Values: text, numbers, Money, dates (moments: in the partner's zone).
 
-    Raises TypeError for a value that is none of these.
+    Raises TypeError for a value that is none of these. In a batch, who follows one of the same values gets the same.
     """
+    before: dict[Any, tuple[dict[str, Any], Rendered]] = gather.once(_BEFORE, dict)
+    key = (type, channel, language)
+    if key not in before or before[key][0] != context:
+        before[key] = dict(context), _rendered(type, channel, language, context)
+    return before[key][1]
+
+
+def _rendered(type: str, channel: str, language: str, context: dict[str, Any]) -> Rendered:
     with translation.override(language):
         values = {name: _shown(name, value) for name, value in context.items()}
         own = gather.once(

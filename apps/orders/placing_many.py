@@ -134,6 +134,7 @@ def place(
     for order, one in zip(orders, asked, strict=True):
         if order.pk in now:
             placing.sell(order, now[order.pk], How(sold=sold), None)
+            _have_at_hand(order, now[order.pk])
         else:
             placing.accept(order, [one.wanted], How(sold=sold, return_url=one.return_url))
         faults.at("orders.placed-among-many")
@@ -147,3 +148,19 @@ def _prepared(order: Order, wanted: Wanted, how: How) -> list[Quoted]:
         if begun is None or begun.collection != Collection.PARTNER_REPORTS or begun.trial_days:
             raise gather.Apart("It is paid, or tried, by itself")
     return quoted
+
+
+def _have_at_hand(order: Order, quoted: Sequence[Quoted]) -> None:
+    """What is told of it need not be read again: it has no payment, and has brought nothing yet."""
+    for one in quoted:
+        one.version.tariff = one.offer.tariff
+        if one.item.subscription is not None:
+            gather.at_hand(one.item.subscription, "services", [])
+    gather.at_hand(order, "items", [one.item for one in quoted])
+    if order.invoice is not None:
+        gather.at_hand(order.invoice, "payments", [])
+
+
+def is_at_hand(order: Order) -> bool:
+    """Whether it was placed among others just now, with all that is told of an order."""
+    return "items" in order.__dict__.get("_prefetched_objects_cache", ())

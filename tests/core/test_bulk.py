@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from apps.core import bulk
+from apps.core import bulk, clock
+from apps.notifications.models import Message
+from apps.partners.models import Partner
 
 
 class Word(StrEnum):
@@ -67,3 +69,25 @@ def test_a_moment_that_python_does_not_have_is_an_error(text: str) -> None:
         cursor.execute("SELECT %s::timestamptz", [text])
         with pytest.raises(Exception, match="timestamp"):
             cursor.fetchone()
+
+
+def test_of_new_rows_those_that_are_there_already_are_left_out(partner: Partner) -> None:
+    def message(key: str, text: str) -> Message:
+        return Message(
+            key=key,
+            type="code",
+            channel="email",
+            to="a@example.ru",
+            text=text,
+            html="",
+            created_at=clock.now(),
+        )
+
+    first = message("one", "Первое")
+    assert bulk.insert_new(Message, [first]) == [first.pk]
+    odd = 'Кавычка ", черта \\ и {скобка}\n\tстрока, NULL'
+    again, second = message("one", "Второе"), message("two", odd)
+    second.attachments = [{"source": "x", "name": odd}]
+    assert bulk.insert_new(Message, [again, second, message("two", "Третье")]) == [second.pk]
+    assert dict(Message.objects.values_list("key", "text")) == {"one": "Первое", "two": odd}
+    assert Message.objects.get(key="two").attachments == second.attachments

@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from apps.accounts.models import Customer
 from apps.channels.models import ApiKey, Channel
 from apps.core import audit, faults, gather
+from apps.notifications.models import Message
 from apps.orders import placing_at_once, placing_many
 from apps.orders.models import Order
 from apps.orders.placing import Wanted
@@ -109,6 +110,22 @@ def test_many_take_few_statements(shop: Shop) -> None:
     assert (len(made) < 40, Order.objects.count()) == (True, 29)
 
 
+def test_each_letter_of_a_batch_says_what_is_of_its_own_order(shop: Shop) -> None:
+    offer = reported(shop)
+    asked = [
+        placing_many.Asked(
+            {"external_id": f"l-{number}", "email": f"l-{number}@example.ru"},
+            Wanted(offer, pieces),
+            f"l-{number}",
+        )
+        for number, pieces in enumerate((1, 1, 2, 1))
+    ]
+    placing_many.place_each(asked)
+    letters = {one.to: one.text for one in Message.objects.filter(type="payment_succeeded")}
+    assert ["200" in letters[f"l-{number}@example.ru"] for number in range(4)] == [False, False, True, False]
+    assert ["100" in letters[f"l-{number}@example.ru"] for number in range(4)] == [True, True, False, True]
+
+
 def test_a_repeat_places_nothing_twice(shop: Shop, api: Client) -> None:
     offer = reported(shop)
     rows = [row(offer, f"r-{number}") for number in range(4)]
@@ -178,6 +195,14 @@ def test_calls_of_the_same_moment_are_placed_together_and_each_is_answered_for(
     assert [one.json()["title"] for one in refused] == ["price_changed"]
     told = {one.json()["id"]: one.json()["number"] for one in answers if one.status_code == 201}
     assert len(told) == len(set(told.values())) == 5
+    # Told of what is at hand, each says what is read of it later.
+    reading = client_for(
+        shop.partner,
+        Authorization=f"Bearer {ApiKey.issue(Channel.objects.get(code='api'), ['orders:read'])[1]}",
+    )
+    for one in answers:
+        if one.status_code == 201:
+            assert reading.get(f"/api/v1/orders/{one.json()['id']}/").json() == one.json()
     assert Order.objects.count() == 6
     assert not Customer.objects.filter(external_id="at-once-2").exists()
     assert list(audit.run([shop.partner.pk])) == []
