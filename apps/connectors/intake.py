@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import InterfaceError, OperationalError, connection
 
 from apps.connectors import hooks
 from apps.connectors.hooks import Came
@@ -108,7 +108,13 @@ class Intake:
         loop = asyncio.get_running_loop()
         while self._waiting:
             batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-            answers = await loop.run_in_executor(self._thread, self._store, [came for came, _answered in batch])
+            answers = await loop.run_in_executor(
+                self._thread, self._store, [came for came, _answered in batch]
+            )
+            if answers is None:
+                # Nobody is kept waiting for a database that is away.
+                batch, self._waiting = batch + self._waiting, []
+                answers = [NOT_NOW] * len(batch)
             for (came, answered), answer in zip(batch, answers, strict=True):
                 self._bytes -= len(came.body)
                 # Who has gone meanwhile is not answered; its message is stored all the same.
@@ -123,21 +129,31 @@ class Intake:
         self._wakes = False
         self._thread.submit(wake.after_commit)
 
-    def _store(self, came: Sequence[Came]) -> list[Answer]:
-        try:
-            return self._store_now(came)
-        except (DatabaseError, InterfaceError):
-            # A connection that has died meanwhile; what is stored already only counts one copy more.
-            self._let_go()
-        try:
-            return self._store_now(came)
-        except Exception:
-            self._let_go()
-            if len(came) > 1:
-                # One that cannot be stored takes no other with it.
-                return [answer for one in came for answer in self._store([one])]
-            log.exception("A message to connection %s was not stored", came[0].connection_id)
-            return [NOT_NOW]
+    def _store(self, came: Sequence[Came]) -> list[Answer] | None:
+        """None where the database is away. Raises nothing."""
+        for _time in range(2):
+            try:
+                return self._store_now(came)
+            except (OperationalError, InterfaceError):
+                # A connection that has died meanwhile; what is stored already only counts one copy more.
+                self._let_go()
+            except Exception:
+                self._let_go()
+                if len(came) > 1:
+                    return self._store_singly(came)
+                log.exception("A message to connection %s was not stored", came[0].connection_id)
+                return [NOT_NOW]
+        return None
+
+    def _store_singly(self, came: Sequence[Came]) -> list[Answer] | None:
+        """One that cannot be stored takes no other with it."""
+        answers: list[Answer] = []
+        for one in came:
+            stored = self._store([one])
+            if stored is None:
+                return None
+            answers += stored
+        return answers
 
     def _store_now(self, came: Sequence[Came]) -> list[Answer]:
         if time.monotonic() - self._connected > KEPT_SECONDS:
@@ -149,7 +165,7 @@ class Intake:
     def _let_go(self) -> None:
         try:
             connection.close()
-        except (DatabaseError, InterfaceError):
+        except Exception:
             connection.connection = None
 
 
