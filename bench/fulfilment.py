@@ -1,6 +1,6 @@
 """The bench of fulfilment: from the moment a customer has paid to the key in their cabinet.
 
-Twenty customers a second come back from the gateway, for a minute. The web server takes the gateway's message, the
+Twenty customers a second come back from the gateway, for a minute. The intake takes the gateway's message, the
 general workers, two as by default, read it and deliver what follows, the lanes' process asks the gateway and then the
 provider, who both are simulators in processes of their own. ORDERS says how many.
 """
@@ -46,13 +46,13 @@ def order_to_key() -> dict[str, float]:
         with in_partner(partner):
             line, offer = _shop(partner, gateway, supplier)
             paid = _paid(partner, gateway, offer, count)
-        port, web = programs.web(stack)
+        port, intake = programs.intake(stack)
         general, another, lanes = programs.workers(stack, worker.work_off, worker.work_off, worker.keep_lanes)
         context = multiprocessing.get_context("spawn")
         answered = context.Queue()
         url = f"http://localhost:{port}/hooks/{line.pk}/"
         poster = context.Process(target=worker.tell, args=(url, list(paid), PER_SECOND, answered))
-        with spent.told(count, web=web, worker=general, another=another, lanes=lanes):
+        with spent.told(count, intake=intake, worker=general, another=another, lanes=lanes):
             poster.start()
             began, _ended, accepted, _wait = answered.get(timeout=programs.PATIENCE)
             with in_partner(partner):

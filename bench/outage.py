@@ -49,7 +49,7 @@ def provider_outage() -> dict[str, float]:
             connection, _offer = _shop(partner, gateway, supplier)
             offers = [_offer_of(partner, supplier, number) for number in range(TEN)]
             phases = [_waiting(partner, gateway, offers, span) for span in (WARM_SECONDS, seconds, seconds)]
-        port, _pid = programs.web(stack)
+        port, _pid = programs.intake(stack)
         programs.workers(stack, worker.work_off, worker.keep_lanes)
         url = f"http://localhost:{port}/hooks/{connection.pk}/"
         began = [_tell(url, phase) for phase in phases[:2]]
