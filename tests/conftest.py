@@ -102,6 +102,7 @@ def _database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
         override_settings(PASSWORD_HASHERS=hashers),
     ):
         patch.setattr(schemas, "build", recycled.build)
+        patch.setattr(Control, "_call", _remember(Control._call))
         patch.setattr(ClientHandler, "load_middleware", _load_once(ClientHandler.load_middleware))
         yield
 
@@ -326,12 +327,33 @@ def mailbox_process(tmp_path_factory: Any) -> Iterator[Simulator]:
     yield from _simulator("mailbox", tmp_path_factory)
 
 
+_hands: dict[str, Control] = {}
+_touched: set[str] = set()
+"""Simulators that somebody, by whatever hands, has planned something for since they were cleared."""
+
+
+def _remember(call: Callable[..., Any]) -> Callable[..., Any]:
+    def run(control: Control, method: str, path: str, *args: Any, **options: Any) -> Any:
+        if method != "GET" and path in {"/_control/faults", "/_control/switch", "/_control/clock"}:
+            _touched.add(control.base_url)
+        return call(control, method, path, *args, **options)
+
+    return run
+
+
 def _control(process: Simulator) -> Iterator[Control]:
-    control = Control(process.url)
-    control.clear()
+    """Every test finds a simulator as it was started; of what nobody has touched it is not asked."""
+    control = _hands.get(process.url) or _hands.setdefault(process.url, Control(process.url))
+    _untouched(control)
     yield control
-    control.clear()
-    control.close()
+    _untouched(control)
+
+
+def _untouched(control: Control) -> None:
+    if control.base_url in _touched:
+        control.clear()
+        control.set_clock(None)
+        _touched.discard(control.base_url)
 
 
 @pytest.fixture

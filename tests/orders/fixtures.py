@@ -1,6 +1,6 @@
 """The fixture of a shop, for the tests of orders and of billing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 
 import pytest
@@ -20,7 +20,6 @@ def shop(
     mailbox_process: Simulator,
     deliver: Callable[[], int],
     move_clock: Callable[[Partner, datetime], None],
-) -> Iterator[Shop]:
+) -> Shop:
     """A sandbox partner's shop, current for the test."""
-    yield open_shop(sandbox_partner, yookassa, provider_sim, mailbox_process, deliver, move_clock)
-    yookassa.set_clock(None)
+    return open_shop(sandbox_partner, yookassa, provider_sim, mailbox_process, deliver, move_clock)
