@@ -38,7 +38,7 @@ class Installation:
         self.folder = folder
         self.server = EmbeddedPostgres(folder / "pg")
         self.simulators = {
-            name: Simulator(name, state=folder / "sandbox") for name in ("yookassa", "mailbox")
+            name: Simulator(name, state=folder / "sandbox") for name in ("yookassa", "provider", "mailbox")
         }
         self.web_port = free_port()
         self.intake_port = free_port(taken=frozenset({self.web_port}))
@@ -46,7 +46,12 @@ class Installation:
         """Parts that ended unasked and were started again, as the supervisor would."""
         self._queue = f"armor_{self.web_port}"
         workers = [worker_program(without_lanes=True, queue=self._queue), lanes_program(self._queue)]
-        self._programs = [web_program(self.web_port), intake_program(self.intake_port), *workers, beat_program()]
+        self._programs = [
+            web_program(self.web_port),
+            intake_program(self.intake_port),
+            *workers,
+            beat_program(),
+        ]
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -139,7 +144,7 @@ class Installation:
         ensure_database(self.server.dsn(), "armor")
         self.database = self.server.dsn("armor")
         urls = {name: simulator.start() for name, simulator in self.simulators.items()}
-        self._gateway = Control(urls["yookassa"])
+        self._gateway, self.provider = Control(urls["yookassa"]), Control(urls["provider"])
         self.env = os.environ | {
             "DATABASE_URL": self.database,
             "BROKER_URL": os.environ.get("TEST_BROKER_URL") or prepare_broker(self.database),

@@ -42,8 +42,8 @@ LONG_AGO = timedelta(days=35)
 
 def main(slug: str, sold: int, new: int) -> dict[str, Any]:
     """Makes the partner and lives through its past, before any worker runs."""
-    partner = _partner(slug)
-    _connect(partner, gateway := Control(settings.SANDBOX_URLS["yookassa"]))
+    partner = new_partner(slug)
+    connect(partner, gateway := Control(settings.SANDBOX_URLS["yookassa"]))
     with in_partner(partner):
         offers = [_offer(partner, number) for number in range(sold + new)]
         past = Past(partner, clock.wall() - LONG_AGO)
@@ -59,7 +59,8 @@ def main(slug: str, sold: int, new: int) -> dict[str, Any]:
         }
 
 
-def _partner(slug: str) -> Partner:
+def new_partner(slug: str) -> Partner:
+    """A live one; and the operator, where there is none yet."""
     with in_public():
         LegalEntity.objects.get_or_create(
             is_operator=True, defaults={"name": "ООО «Платформа»", "inn": "7707083893", "kpp": "770701001"}
@@ -67,7 +68,9 @@ def _partner(slug: str) -> Partner:
         return create_partner(slug=slug, name=f"Партнёр {slug}")
 
 
-def _connect(partner: Partner, gateway: Control) -> None:
+def connect(partner: Partner, gateway: Control) -> None:
+    """Leads its payments and letters to the simulators."""
+
     def make(kind: str, connector: str, config: dict[str, Any]) -> Connection:
         return Connection.objects.create(
             kind=kind, connector=connector, name=f"{kind} {partner.slug}", config=config, partner=partner

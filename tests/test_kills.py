@@ -1,4 +1,4 @@
-"""kill -9 of worker, web and PostgreSQL, again and again, while the gateway holds a charge: none is lost or doubled.
+"""kill -9 of worker, web and PostgreSQL, again and again, under charges and deliveries: none is lost or doubled.
 
 The gateway's own log shows each charge in flight at the moment of the kill; a kill without one counts for nothing.
 Four hits are one of each kind: before and after the gateway's commit, early and late. `make soak` sets HITS=10.
@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
@@ -16,10 +17,17 @@ import httpx
 import pytest
 
 from tests.installation import Installation
+from tests.installed_orders import MODES, account
 from tests.storm import CHARGES, DOWN_SECONDS, Storm
 
 pytestmark = pytest.mark.slow
 HITS, SPARE = int(os.environ.get("HITS", "2")), 3
+EACH = int(os.environ.get("EACH", "3"))
+"""Orders of each provider."""
+STROKES = ("lanes", "worker", "postgres", "intake", "lanes")
+SOONER = (
+    "UPDATE core_due SET due_at = now() WHERE kind = 'orders.fulfil' AND partner_id = {} AND due_at > now()"
+)
 RENEWED = "UPDATE core_due SET due_at = now() WHERE kind = 'billing.renew' AND object_id = '{}'"
 
 
@@ -61,6 +69,54 @@ def test_many_charges_in_a_storm(site: Installation) -> None:
     logging.getLogger(__name__).info("%d charges: %s", CHARGES, storm.told())
     storm.holds()
     storm.was_one()
+
+
+def test_whoever_dies_and_whatever_a_provider_does_each_is_delivered_once(site: Installation) -> None:
+    """Providers are slow, flap, lie, lose their answers and do things twice, while parts die beside them."""
+    made = site.run_without_worker("-m", "tests.installed_orders", "providers", str(EACH))
+    slug, pages = made["slug"], made["pages"]
+    accounts = [account(slug, mode) for mode in MODES]
+    site.gateway.fault(
+        "duplicate_webhook", match={"operation": "webhook", "shop": slug}, times=10**6, every=3
+    )
+    hits = 0
+    for number, part in enumerate(STROKES):
+        for page in pages[number :: len(STROKES)]:
+            site.gateway.pay(page)
+
+        def asked() -> int:
+            return sum(len(site.provider.log(account=one, state="in_flight")) for one in accounts)
+
+        site.until(asked, what="a provider is asked")
+        site.kill(part)
+        hits += asked() > 0
+        time.sleep(0.3)
+        site.start(part)
+    assert hits, "no stroke met a call to a provider"
+    states = f"SELECT state, count(*) FROM {made['schema']}.orders_fulfilment GROUP BY state"
+
+    def is_over() -> bool:
+        # Backoffs of minutes are over sooner.
+        site.rows(SOONER.format(made["partner"]))
+        time.sleep(0.5)
+        found = dict(site.rows(states))
+        return sum(found.values()) == len(pages) and not found.keys() - {"done", "needs_staff"}
+
+    site.until(is_over, what="nothing is left to be done", seconds=300)
+    theirs = [row for one in accounts for row in site.provider.register(account=one)["activations"]]
+    assert Counter(row["request_id"] for row in theirs).most_common(1)[0][1] == 1
+    there = {row["request_id"] for row in theirs if row["status"] == "active"}
+    ours = site.rows(f"SELECT id::text, state, error FROM {made['schema']}.orders_fulfilment")
+    assert {key for key, state, _error in ours if state == "done"} == there
+    for key, state, error in ours:
+        queued = site.rows(
+            f"SELECT 1 FROM core_workitem WHERE object_id = '{key}' AND kind = 'orders.Fulfilment'"
+        )
+        assert (len(queued), bool(error)) == ((1, True) if state == "needs_staff" else (0, bool(error)))
+    assert len(there) * 2 > len(pages), ours
+    charged = [row for row in site.gateway.register(shop=slug)["payments"] if row["status"] == "succeeded"]
+    assert len(charged) == len(pages)
+    assert site.run("-m", "tests.audited", str(made["partner"])) == []
 
 
 Charge = tuple[str, Callable[[], None]]

@@ -176,7 +176,9 @@ def test_what_is_stored_is_what_the_web_would_have_stored(intake: Intake) -> Non
     headers = {"x-word": "открой".encode().decode("latin-1"), "x-sign": "a,b", "x-empty": ""}
     body, query = "тело \x00 ".encode() + bytes(range(256)), "?a=1&a=%D1%8F&b"
     client = Client(headers={"host": intake.host})
-    given: dict[str, Any] = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
+    given: dict[str, Any] = {
+        f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()
+    }
     with in_public():
         sent = client.put(f"/hooks/{webs.pk}/{query}", body, "text/plain", **given)
     assert sent.status_code == 200
