@@ -60,7 +60,7 @@ def copy_objects(model: type[models.Model], objects: Sequence[models.Model]) -> 
 
 
 def insert_new(model: type[models.Model], objects: Sequence[models.Model]) -> list[Any]:
-    """Inserts those unsaved objects that conflict with no row, in one statement; gives their keys. No bytes or arrays."""
+    """Inserts those unsaved objects that conflict with no row, in one statement; gives their keys. No bytes, arrays."""
     fields, rows = _values(model, objects)
     columns = ", ".join(f'"{one.column}"' for one in fields)
     arrays = ", ".join(f"%s::{one.rel_db_type(connection)}[]" for one in fields)

@@ -327,7 +327,7 @@ class OrdersViewSet(Drafts, mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
             channel_id=key.channel_id,
             channel_code=key.channel_code,
         )
-        others = [one.pk for one in placed if isinstance(one, Order) and not placing_many.is_at_hand(one)]
+        others = [one.pk for one in placed if isinstance(one, Order) and not placing_many.have_at_hand(one)]
         told = self.get_queryset().in_bulk(others) if others else {}
         return [told.get(one.pk, one) if isinstance(one, Order) else one for one in placed]
 

@@ -1,6 +1,7 @@
 """What was ordered, how it was fulfilled, and what each customer has."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -84,6 +85,8 @@ class Order(UUIDModel):
     # Nothing is billed or done before.
     scheduled_at = models.DateTimeField(_("исполнить не раньше"), null=True, blank=True)
     closed_at = models.DateTimeField(_("закрыт"), null=True, blank=True)
+    placed: "Sequence[OrderItem]" = ()
+    """Its items, where it was placed among others just now (`placing_many`)."""
 
     class Meta:
         verbose_name, verbose_name_plural = _("заказ"), _("заказы")

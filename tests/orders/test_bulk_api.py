@@ -189,8 +189,8 @@ def test_calls_of_the_same_moment_are_placed_together_and_each_is_answered_for(
     monkeypatch.setattr(placing_many, "place_each", held)
     answers = at_once(shop.partner, [partial(call, number) for number in range(1, 7)])
     assert given == [1, 5]
-    # Together, but for the one that saw another price: found by halves.
-    assert tries[0] == 5
+    # The first alone in the same way; the others together, but for the one that saw another price: found by halves.
+    assert sorted(tries[:2]) == [1, 5]
     refused = [one for one in answers if one.status_code != 201]
     assert [one.json()["title"] for one in refused] == ["price_changed"]
     told = {one.json()["id"]: one.json()["number"] for one in answers if one.status_code == 201}
