@@ -99,7 +99,10 @@ class CustomerAdmin(console.ReadOnlyAdmin):
     search_fields = ("name", "email", "external_id", "former_phone", "company__inn", "company__name")
     search_help_text = _("Имя, телефон, почта, номер у партнёра, ИНН или название организации")
     inlines: tuple[Any, ...] = (CompanyInline,)
-    actions_detail = ("set_company", "change_contact", "phone_gone")
+    actions_detail: tuple[Any, ...] = (
+        "change_contact",
+        {"title": _("Ещё"), "items": ["set_company", "phone_gone"]},
+    )
     fields = (
         "name",
         "phone",
@@ -153,7 +156,7 @@ class CustomerAdmin(console.ReadOnlyAdmin):
             else:
                 messages.success(request, _("Реквизиты сохранены: новые документы будут с ними"))
                 return redirect("admin:accounts_customer_change", customer.pk)
-        return console.form_page(self, request, form, _("Реквизиты организации"))
+        return console.form_page(self, request, form, _("Реквизиты организации"), about=_about(customer))
 
     @action(description=_("Сменить телефон или почту"), url_path="contact", permissions=["company"])
     def change_contact(self, request: Any, object_id: Any) -> HttpResponse:
@@ -166,7 +169,9 @@ class CustomerAdmin(console.ReadOnlyAdmin):
                 if not given["code"]:
                     contact_change.begin_by_staff(customer, given["contact"])
                     messages.info(request, _("Код отправлен на новый контакт: спросите его у клиента"))
-                    return console.form_page(self, request, form, _("Сменить телефон или почту"))
+                    return console.form_page(
+                        self, request, form, _("Сменить телефон или почту"), about=_about(customer)
+                    )
                 contact_change.finish_by_staff(
                     customer,
                     given["contact"],
@@ -180,9 +185,10 @@ class CustomerAdmin(console.ReadOnlyAdmin):
                 messages.success(request, _("Контакт изменён, клиент везде вышел из кабинета"))
                 return redirect("admin:accounts_customer_change", customer.pk)
         notes = [_("Сначала без кода: он уйдёт на новый телефон или почту. Потом введите его.")]
-        return console.form_page(self, request, form, _("Сменить телефон или почту"), notes=notes)
+        title = _("Сменить телефон или почту")
+        return console.form_page(self, request, form, title, about=_about(customer), notes=notes)
 
-    @action(description=_("Номер больше не его"), url_path="phone-gone", permissions=["company"])
+    @action(description=_("Номер больше не его"), url_path="phone-gone", permissions=["phone"])
     def phone_gone(self, request: Any, object_id: Any) -> HttpResponse:
         """The number was given to somebody else: it opens nothing of this customer's from now on."""
         customer = get_object_or_404(Customer, pk=object_id)
@@ -191,12 +197,34 @@ class CustomerAdmin(console.ReadOnlyAdmin):
             messages.success(request, _("Номер снят, услуги остались у клиента"))
             return redirect("admin:accounts_customer_change", customer.pk)
         notes = [_("Услуги остаются у клиента. По этому номеру он больше не войдёт.")]
-        return console.form_page(self, request, forms.Form(), _("Номер больше не его"), notes=notes)
+        title = _("Номер больше не его")
+        return console.form_page(
+            self, request, forms.Form(), title, about=_about(customer), notes=notes, press=_("Снять номер")
+        )
 
     def has_company_permission(self, request: Any, object_id: Any = None) -> bool:
         """Whoever may change what documents say."""
         return bool(request.rights.may("manager", "support", "finance"))
 
+    def has_phone_permission(self, request: Any, object_id: Any = None) -> bool:
+        """The same, of who has a number."""
+        if not self.has_company_permission(request):
+            return False
+        return object_id is None or Customer.objects.filter(pk=object_id).exclude(phone="").exists()
+
+    def has_former_phone_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Who may act for a customer, of whom a number was taken that is somebody else's now."""
+        if not request.rights.may("manager", "support"):
+            return False
+        gone = Customer.objects.filter(pk=object_id, phone="").exclude(former_phone="")
+        return object_id is None or gone.exists()
+
     def has_erase_permission(self, request: Any) -> bool:
         """Erasing cannot be taken back, so support and finance may not."""
         return bool(request.rights.may("manager"))
+
+
+def _about(customer: Customer) -> str:
+    """Who it is, and how they are reached."""
+    told = (customer.name, customer.phone, customer.email)
+    return " · ".join(one for one in told if one) or str(customer)

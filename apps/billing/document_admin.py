@@ -448,4 +448,4 @@ def _told(request: HttpRequest, customer: Customer, act: Callable[[], Any], done
     return redirect("admin:accounts_customer_change", customer.pk)
 
 
-console.act_on(Customer, pays_for_clients, clients_bill)
+console.act_on(Customer, pays_for_clients, clients_bill, is_rare=True)

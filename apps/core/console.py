@@ -276,12 +276,22 @@ def show_below(model: type[models.Model], *inlines: type[ReadOnlyInline]) -> Non
     page.inlines = (*page.inlines, *inlines)
 
 
-def act_on(model: type[models.Model], *actions: Any) -> None:
-    """Adds buttons to the partner's page of a model that stands below and knows nothing of them."""
+def act_on(model: type[models.Model], *actions: Any, is_rare: bool = False) -> None:
+    """Adds buttons to the partner's page of a model that stands below and knows nothing of them.
+
+    `is_rare`: into the page's menu «Ещё», where it has one.
+    """
     page = partner_site.get_model_admin(model)
     for one in actions:
         setattr(type(page), one.__name__, one)
-    page.actions_detail = (*page.actions_detail, *(one.__name__ for one in actions))
+    names = [one.__name__ for one in actions]
+    buttons = [one for one in page.actions_detail if isinstance(one, str)]
+    menus = [one for one in page.actions_detail if not isinstance(one, str)]
+    if menus and is_rare:
+        menus = [*menus[:-1], {**menus[-1], "items": [*menus[-1]["items"], *names]}]
+    else:
+        buttons += names
+    page.actions_detail = (*buttons, *menus)
 
 
 def form_page(

@@ -6,8 +6,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -101,20 +100,20 @@ class HistoryAdmin(console.ReadOnlyAdmin):
     def shown_history(self, row: Any) -> str:
         labels = dict(row._meta.get_field("state").flatchoices)
         channels = channel_names.known()
-        return format_html_join(
-            "",
-            "<div>{} · {} · {} {}</div>",
+        lines = (
             (
-                (
-                    f"{clock.local(line.at):%d.%m.%Y %H:%M}",
-                    labels.get(line.became, line.became),
-                    channel_names.of_actor(line.actor, channels),
-                    # Written down in Russian; what is a text of ours is shown in the reader's language.
-                    gettext(line.reason),
-                )
-                for line in history.of(row)
-            ),
+                f"{clock.local(line.at):%d.%m.%Y %H:%M}",
+                str(labels.get(line.became, line.became)),
+                channel_names.of_actor(line.actor, channels),
+                # Written down in Russian; what is a text of ours is shown in the reader's language.
+                gettext(line.reason) if line.reason else "",
+            )
+            for line in history.of(row)
         )
+        return format_html_join("", "<div>{}</div>", ((" · ".join(filter(None, told)),) for told in lines))
+
+
+SOMETIMES = ("invoice", "cancels", "scheduled_at", "closed_at")
 
 
 @console.register(Order, sites=(console.partner_site,))
@@ -140,20 +139,46 @@ class OrderAdmin(draft_admin.Drafts, channel_pages.Named, HistoryAdmin):
         "customer__name",
     )
     inlines = (ItemInline, FulfilmentInline)
-    exclude = ("channel_id", "channel_code", "actor", "legal_entity", "request_key")
-    readonly_fields = ("shown_channel", "shown_actor", "shown_history")
-    actions_detail = ("edit_draft", "place_draft", "drop_draft", "cancel_order", "keep_order")
+    fields = (
+        "kind",
+        "number",
+        "shown_name",
+        "customer",
+        "total",
+        "state",
+        "shown_channel",
+        "invoice",
+        "cancels",
+        "created_at",
+        "scheduled_at",
+        "closed_at",
+        "shown_actor",
+        "shown_history",
+    )
+    readonly_fields = ("shown_name", "shown_channel", "shown_actor", "shown_history")
+    actions_detail = ("edit_draft", "place_draft", "drop_draft", "cancel_order", "let_go_on", "keep_order")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What an order has none of takes no line."""
+        return [one for one in self.fields if one not in SOMETIMES or getattr(obj, one, None) is not None]
 
     def has_support_permission(self, request: Any, object_id: Any = None) -> bool:
         """Who may act for a customer."""
         return bool(request.rights.may("manager", "support"))
 
     def has_cancel_permission(self, request: Any, object_id: Any = None) -> bool:
-        """Of what goes on; a draft is deleted."""
-        over = [*states.CLOSED, OrderState.DRAFT]
+        """Of what goes on; a draft is deleted, a subscription that is to be off goes on."""
+        over = Q(state__in=[*states.CLOSED, OrderState.DRAFT]) | Q(kind=OrderKind.CANCEL)
         if not self.has_support_permission(request):
             return False
-        return object_id is None or not Order.objects.filter(pk=object_id, state__in=over).exists()
+        return object_id is None or not Order.objects.filter(over, pk=object_id).exists()
+
+    def has_go_on_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Of what disconnects a subscription, while it waits."""
+        if not self.has_support_permission(request):
+            return False
+        waits = Order.objects.filter(pk=object_id, kind=OrderKind.CANCEL, state=OrderState.PENDING)
+        return object_id is None or waits.exists()
 
     def has_keep_permission(self, request: Any, object_id: Any = None) -> bool:
         """Of what somebody asks to cancel."""
@@ -170,14 +195,22 @@ class OrderAdmin(draft_admin.Drafts, channel_pages.Named, HistoryAdmin):
             return _done(
                 request, order, lambda: cancelling.cancel(order, reason=why, actor=who, decided=True)
             )
-        if order.kind == OrderKind.CANCEL:
-            notes = [str(_("Подписка пойдёт дальше, как будто её не отменяли."))]
-            return console.form_page(self, request, form, _("Не отключать подписку"), notes=notes)
         notes = [
             str(_("Неоплаченное снимется. За то, что ещё не выдано, деньги вернутся полностью.")),
             str(_("Выданное останется: такую подписку отключают отдельно.")),
         ]
         return console.form_page(self, request, form, _("Отменить заказ"), notes=notes)
+
+    @action(description=_("Не отключать подписку"), url_path="go-on", permissions=["go_on"])
+    def let_go_on(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        order = get_object_or_404(Order, pk=object_id)
+        form = ReasonForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            why, who = form.cleaned_data["reason"], request.user.get_username()
+            return _done(request, order, lambda: cancelling.cancel(order, reason=why, actor=who))
+        notes = [str(_("Подписка пойдёт дальше, как будто её не отменяли."))]
+        title = _("Не отключать подписку")
+        return console.form_page(self, request, form, title, about=order.name, notes=notes)
 
     @action(description=_("Не отменять"), url_path="keep", permissions=["keep"])
     def keep_order(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
@@ -197,7 +230,7 @@ class OrderAdmin(draft_admin.Drafts, channel_pages.Named, HistoryAdmin):
 
     @display(description=_("что заказано"))
     def shown_name(self, row: Order) -> str:
-        return row.name
+        return _named(row)
 
     @display(description=_("состояние"), label=ORDER_COLOURS, ordering="state")
     def shown_state(self, row: Order) -> tuple[str, Any]:
@@ -206,6 +239,11 @@ class OrderAdmin(draft_admin.Drafts, channel_pages.Named, HistoryAdmin):
     @display(description=_("сумма"), ordering="total")
     def shown_total(self, row: Order) -> str:
         return str(row.money)
+
+
+def _named(row: Order) -> str:
+    """What was ordered; of an order that is no sale, its kind too."""
+    return row.name if row.kind == OrderKind.NEW else f"{row.get_kind_display()}: {row.name}"
 
 
 class ReasonForm(forms.Form):
@@ -369,7 +407,7 @@ class OrdersOfCustomer(channel_pages.Named, console.Belongings):
 
     @display(description=_("что заказано"))
     def shown_name(self, row: Order) -> str:
-        return row.name
+        return _named(row)
 
 
 class ServicesOfCustomer(console.Belongings):
@@ -382,11 +420,9 @@ class ServicesOfCustomer(console.Belongings):
 console.show_below(Customer, OrdersOfCustomer, ServicesOfCustomer)
 
 
-@action(description=_("Услуги на прежнем номере проверены"), url_path="former-phone", permissions=["view"])
+@action(description=_("Услуги на прежнем номере"), url_path="former-phone", permissions=["former_phone"])
 def former_phone_looked(self: Any, request: Any, object_id: UUID) -> HttpResponse:
     """What was made for a number that is somebody else's now: staff say what they have decided."""
-    if not request.rights.may("manager", "support"):
-        raise PermissionDenied
     customer = get_object_or_404(Customer, pk=object_id)
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -404,6 +440,7 @@ def former_phone_looked(self: Any, request: Any, object_id: UUID) -> HttpRespons
         request,
         form,
         _("Услуги на прежнем номере"),
+        about=f"{customer} · {customer.former_phone}",
         notes=notes or [_("На прежнем номере ничего не осталось")],
     )
 

@@ -106,12 +106,12 @@ class ProviderDayAdmin(CheckedDayAdmin):
         ("provider", "day", "is_test"),
         ("state", "source", "file"),
         ("charged", "provisioned", "matched"),
-        ("asked", "to_ask"),
+        "shown_asked",
         ("shown_lost", "shown_free"),
         "checked_at",
         ("closed_by", "closed_at"),
     )
-    readonly_fields = ("shown_lost", "shown_free")
+    readonly_fields = ("shown_asked", "shown_lost", "shown_free")
     inlines = (DifferenceInline,)
     actions_detail = ("check_again", "close_day")
     empty_hint = _(
@@ -137,6 +137,12 @@ class ProviderDayAdmin(CheckedDayAdmin):
         view = self.admin_site.admin_view(self.decide_view)
         own = path("decide/<uuid:difference_id>/", view, name="settlements_providerday_decide")
         return [own, *super().get_urls()]
+
+    @display(description=_("спрошено у поставщика"))
+    def shown_asked(self, row: ProviderDay) -> str:
+        if not row.to_ask:
+            return "—"
+        return _("{asked} из {all}").format(asked=row.asked, all=row.to_ask)
 
     @display(description=_("осталось решить"), ordering="left")
     def differing(self, row: Any) -> int:

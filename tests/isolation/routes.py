@@ -442,6 +442,7 @@ PARTNER_ACTIONS = {
     "accounts/customer/<path:object_id>/new-order/",
     "orders/bulkorder/<path:object_id>/start/",
     "orders/order/<path:object_id>/keep/",
+    "orders/order/<path:object_id>/go-on/",
     "orders/fulfilment/<path:object_id>/retry/",
     "orders/fulfilment/<path:object_id>/way/",
     "orders/order/<path:object_id>/way/",

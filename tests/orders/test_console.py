@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from apps.accounts.models import Customer
 from apps.billing.models import Invoice, Subscription
 from apps.channels.models import Channel
 from apps.core.tenancy import in_public
@@ -105,3 +106,35 @@ def test_a_channel_is_shown_by_its_name(shop: Shop, staff: Callable[[str], Clien
     (placed,) = [one for one in facts if "Канал: Операторы на линии" in one.details]
     assert placed.actor == "Операторы на линии"
     assert not [one for one in facts if "calls-7" in f"{one.actor} {one.details}"]
+
+
+def test_a_page_has_only_the_buttons_that_can_do_something(
+    shop: Shop, staff: Callable[[str], Client]
+) -> None:
+    subscription, support = shop.buy(shop.offer()), staff("support")
+    order = subscription.order_items.get().order
+    customer = order.customer
+    page, former = (
+        address(f"accounts_customer_{name}", customer.pk) for name in ("change", "former_phone_looked")
+    )
+    shown = support.get(page).content.decode()
+    assert "Новый заказ" in shown
+    assert "Номер больше не его" not in shown
+    assert "Услуги на прежнем номере" not in shown
+    assert support.get(former).status_code == 403
+    Customer.objects.filter(pk=customer.pk).update(phone="+79161112233")
+    assert "Номер больше не его" in support.get(page).content.decode()
+    asked = support.get(address("accounts_customer_change_contact", customer.pk)).content.decode()
+    assert f"Анна · +79161112233 · {customer.email}" in asked
+    Customer.objects.filter(pk=customer.pk).update(phone="", former_phone="+79161112233")
+    assert "Услуги на прежнем номере" in support.get(page).content.decode()
+    assert "+79161112233" in support.get(former).content.decode()
+
+    # What is done cannot be cancelled, and has no line for what it has none of.
+    shown = support.get(address("orders_order_change", order.pk)).content.decode()
+    assert order.name in shown
+    assert "Отменить заказ" not in shown
+    assert "Исполнить не раньше" not in shown
+    assert support.get(address("orders_order_cancel_order", order.pk)).status_code == 403
+    waits = shop.order(shop.offer())
+    assert "Отменить заказ" in support.get(address("orders_order_change", waits.pk)).content.decode()

@@ -147,7 +147,9 @@ def test_it_is_withdrawn_by_its_order(shop: Shop, staff: Callable[[str], Client]
     assert order.number in listed
     for name in ("change", "way"):
         assert client.get(address(f"orders_order_{name}", order.pk)).status_code == 200
-    page = address("orders_order_cancel_order", order.pk)
+    # Not «Отменить заказ»: of an order that calls off nobody knows what that would do.
+    assert client.get(address("orders_order_cancel_order", order.pk)).status_code == 403
+    page = address("orders_order_let_go_on", order.pk)
     assert "Подписка пойдёт дальше" in client.get(page).content.decode()
     assert client.post(page, {"reason": "Передумал"}).status_code == 302
     order.refresh_from_db()
