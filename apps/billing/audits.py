@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F, OuterRef, Q, Subquery, Sum
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum
 
 from apps.billing import (
     document_audits,
@@ -186,9 +186,7 @@ def _told() -> Iterable[UUID]:
     return waiting.values_list("event__object_id", flat=True)
 
 
-@audit.rule("billing.live-is-planned", of=(Subscription,))
-def live_is_planned() -> Iterator[str]:
-    """A live subscription is paid by its last period, and its next charge or end is planned or under way."""
+def _live() -> QuerySet[Subscription]:
     # Where others collect the money, a period is granted with its invoice; where it is held first, with the hold.
     granted = Q(invoice__state=InvoiceState.OPEN, invoice__collection__in=paying.GRANTED) | held.ON_HOLD
     lines = InvoiceLine.objects.filter(
@@ -199,8 +197,23 @@ def live_is_planned() -> Iterator[str]:
         phase__dropped_at=None,
     ).order_by("-phase__start_date", "-phase", "-period_end")
     begun = SubscriptionPhase.objects.filter(
-        subscription=OuterRef("pk"), dropped_at=None, start_date__lte=clock.today()
+        subscription=OuterRef("pk"), dropped_at=None, start_date__lte=audit.given("today")
     ).order_by("-start_date", "-pk")
+    return Subscription.objects.filter(state__in=LIVE).annotate(
+        paid_until=Subquery(lines.values("period_end")[:1]),
+        paid_terms=Subquery(lines.values("phase__start_date")[:1]),
+        paid_phase=Subquery(lines.values("phase")[:1]),
+        terms_since=Subquery(begun.values("start_date")[:1]),
+        terms_phase=Subquery(begun.values("pk")[:1]),
+    )
+
+
+_LIVE: audit.Query[Any] = audit.Query(_live)
+
+
+@audit.rule("billing.live-is-planned", of=(Subscription,))
+def live_is_planned() -> Iterator[str]:
+    """A live subscription is paid by its last period, and its next charge or end is planned or under way."""
     planned = set(
         Due.objects.filter(
             partner_id=current_partner_id(), kind__in=["billing.renew", "billing.dunning"]
@@ -211,15 +224,8 @@ def live_is_planned() -> Iterator[str]:
             "invoice__subscription_id", flat=True
         )
     )
-    live = Subscription.objects.filter(state__in=LIVE).annotate(
-        paid_until=Subquery(lines.values("period_end")[:1]),
-        paid_terms=Subquery(lines.values("phase__start_date")[:1]),
-        paid_phase=Subquery(lines.values("phase")[:1]),
-        terms_since=Subquery(begun.values("start_date")[:1]),
-        terms_phase=Subquery(begun.values("pk")[:1]),
-    )
     free = gifts.free_days()
-    for subscription in live:
+    for subscription in _LIVE.rows(today=clock.today()):
         days = _may_run_to(subscription)
         days |= {gifts.with_free_days(day, free.get(subscription.pk, ())) for day in days}
         if subscription.current_period_end not in days:
@@ -381,10 +387,15 @@ def owner_was_paid() -> Iterator[str]:
         yield f"Invoice {number} is the money of {owed}, and was paid to {paid}"
 
 
+_UNFOUND = audit.Query(
+    lambda: search.unfindable(KIND_OF_INVOICE, Invoice.objects.exclude(number=""), audit.PARTNER)
+)
+
+
 @audit.rule("billing.findable", of=(Invoice,))
 def findable() -> Iterator[str]:
     """Every issued invoice is found by its number."""
-    for invoice in search.unfindable(KIND_OF_INVOICE, Invoice.objects.exclude(number="")):
+    for invoice in _UNFOUND.rows():
         yield f"Invoice {invoice.number} is not found by its number"
 
 

@@ -91,6 +91,9 @@ WHERE l.id IS NULL OR acted.total > l.amount OR acted.vat > l.vat
 """
 
 
+_UNFOUND = audit.Query(lambda: search.unfindable("billing.Document", Document.objects.all(), audit.PARTNER))
+
+
 @audit.rule("billing.acts-and-receipts", of=(Document,))
 def acts_and_receipts() -> Iterator[str]:
     """A document is the sum of its lines; no line of an invoice is acted for more than it is."""
@@ -98,7 +101,7 @@ def acts_and_receipts() -> Iterator[str]:
         cursor.execute(_ACTED)
         for number, total, vat, of in cursor.fetchall():
             yield f"Document {number}: {total}, VAT {vat}, does not agree with {of}"
-    for document in search.unfindable("billing.Document", Document.objects.all()):
+    for document in _UNFOUND.rows():
         yield f"Document {document.number} is not found by its number"
 
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import NAMESPACE_URL, uuid5
 
 from django.apps import apps
 from django.conf import settings
 from django.db import connection
-from django.db.models import Model, Q
+from django.db.models import Model, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from apps.core import work
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from apps.partners.models import Partner
 
 Rule = Callable[[], Iterable[str]]
+M = TypeVar("M", bound=Model)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,48 @@ class Rows:
 
     model: type[Model]
     where: Q | None = None
+
+
+class _Given(RawSQL):
+    """Stands in a query for what is known only when it is asked."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("%s", [_Name(name)])
+
+
+class _Name(str):
+    pass
+
+
+PARTNER = _Given("partner")
+"""The current partner's key."""
+given = _Given
+"""A value by its name, told to `Query.rows`."""
+
+
+class Query(Generic[M]):
+    """Rows that are asked for again and again: composing a query takes longer than its answer, and is done once.
+
+    `make` is called once, before any partner is known: what differs is `PARTNER` or `given` there.
+    """
+
+    def __init__(self, make: Callable[[], QuerySet[M]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _composed(self) -> tuple[type[M], str, tuple[Any, ...]]:
+        found = self._make()
+        return found.model, *found.query.sql_with_params()
+
+    def rows(self, **values: Any) -> Iterator[M]:
+        """What it finds in the current schema, with these in the places of `given`. KeyError where one is not told."""
+        model, asked, places = self._composed
+        yield from model._default_manager.raw(asked, _told(places, values))
+
+
+def _told(places: Iterable[Any], values: dict[str, Any]) -> list[Any]:
+    known = {"partner": current_partner_id(), **values}
+    return [known[one] if isinstance(one, _Name) else one for one in places]
 
 
 def some(model: type[Model], *args: Q, **where: Any) -> Rows:
@@ -127,18 +170,13 @@ def _of(scope: str) -> list[_Rule]:
 
 def _with_rows(rules: list[_Rule]) -> list[_Rule]:
     """Those that have something to go through: most partners have no dispute, no mass action, no base that moves in."""
-    partner_id = current_partner_id()
     query, values = _asked(tuple(rules))
     if not query:
         return rules
     with connection.cursor() as cursor:
-        cursor.execute(query, [partner_id if one is _PARTNER else one for one in values])
+        cursor.execute(query, _told(values, {}))
         filled = {place for (place,) in cursor.fetchall()}
     return [checked for place, checked in enumerate(rules) if not checked.of or place in filled]
-
-
-_PARTNER = object()
-"""Stands among a query's values for the partner's key."""
 
 
 @cache
@@ -165,6 +203,6 @@ def _exists(rows: Rows, *, is_of_partner: bool) -> tuple[str, tuple[Any, ...]]:
         found = found.filter(rows.where)
     is_public = meta.app_config is not None and meta.app_config.name not in settings.TENANT_APPS
     if is_of_partner and is_public and any(one.attname == "partner_id" for one in meta.concrete_fields):
-        found = found.filter(partner_id=RawSQL("%s", [_PARTNER]))
+        found = found.filter(partner_id=PARTNER)
     asked, values = found.values("pk").query.sql_with_params()
     return asked, tuple(values)

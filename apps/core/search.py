@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -80,9 +80,9 @@ def forget(kind: str, object_id: UUID) -> None:
     SearchKey.objects.filter(partner_id=current_partner().pk, kind=kind, object_id=object_id).delete()
 
 
-def unfindable(kind: str, rows: QuerySet[_M]) -> QuerySet[_M]:
-    """Those of the current partner's rows that no text finds."""
-    keys = SearchKey.objects.filter(partner_id=current_partner().pk, kind=kind, object_id=OuterRef("pk"))
+def unfindable(kind: str, rows: QuerySet[_M], partner_id: Any) -> QuerySet[_M]:
+    """Those of a partner's rows that no text finds; `partner_id` may be an expression."""
+    keys = SearchKey.objects.filter(partner_id=partner_id, kind=kind, object_id=OuterRef("pk"))
     return rows.filter(~Exists(keys))
 
 

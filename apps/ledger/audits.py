@@ -14,32 +14,48 @@ TRIGGER = "ledger_transfer_refuses"
 audit.guarded("ledger_transfer", TRIGGER, "ledger_transfer_open")
 
 
+_PARTIAL = audit.Query(
+    lambda: Transfer.objects.filter(
+        Q(amount__lte=0) | Q(debit=F("credit")) | ~Q(debit__in=Account.values) | ~Q(credit__in=Account.values)
+    )
+)
+
+
 @audit.rule("ledger.transfer-whole", scope="public")
 def transfer_whole() -> Iterator[str]:
     """Every transfer moves a positive amount between two known accounts."""
-    wrong = (
-        Q(amount__lte=0) | Q(debit=F("credit")) | ~Q(debit__in=Account.values) | ~Q(credit__in=Account.values)
-    )
-    for transfer in Transfer.objects.filter(wrong):
+    for transfer in _PARTIAL.rows():
         yield f"Transfer {transfer.pk}: {transfer.debit} from {transfer.credit}, {transfer.amount}"
+
+
+def _dangling(name: str, model: type[Model]) -> audit.Query[Transfer]:
+    there = model._default_manager.filter(pk=OuterRef(f"{name}_id"))
+    return audit.Query(lambda: Transfer.objects.filter(~Exists(there), **{f"{name}__isnull": False}))
+
+
+_DIMENSIONS: dict[str, type[Model]] = {"partner": Partner, "seller": LegalEntity, "connection": Connection}
+_DANGLING = {name: _dangling(name, model) for name, model in _DIMENSIONS.items()}
 
 
 @audit.rule("ledger.dimension-exists", scope="public")
 def dimension_exists() -> Iterator[str]:
     """Partner, seller and connection of every transfer exist (no constraint holds them)."""
-    known: dict[str, type[Model]] = {"partner": Partner, "seller": LegalEntity, "connection": Connection}
-    for name, model in known.items():
-        there = model._default_manager.filter(pk=OuterRef(f"{name}_id"))
-        dangling = Transfer.objects.filter(~Exists(there), **{f"{name}__isnull": False})
-        for transfer in dangling:
+    for name, dangling in _DANGLING.items():
+        for transfer in dangling.rows():
             yield f"Transfer {transfer.pk}: {name} {getattr(transfer, f'{name}_id')} does not exist"
+
+
+_MIXED = audit.Query(
+    lambda: Transfer.objects.filter(
+        ~Exists(Partner.objects.filter(pk=OuterRef("partner_id"), is_sandbox=OuterRef("is_sandbox")))
+    )
+)
 
 
 @audit.rule("ledger.sandbox-apart", scope="public")
 def sandbox_apart() -> Iterator[str]:
     """A transfer is marked as sandbox exactly where its partner is one."""
-    same = Partner.objects.filter(pk=OuterRef("partner_id"), is_sandbox=OuterRef("is_sandbox"))
-    for transfer in Transfer.objects.filter(~Exists(same)):
+    for transfer in _MIXED.rows():
         yield f"Transfer {transfer.pk} of partner {transfer.partner_id}: is_sandbox={transfer.is_sandbox}"
 
 
@@ -57,13 +73,25 @@ def append_only() -> Iterator[str]:
         yield f"The trigger {TRIGGER} does not protect the ledger: {found}"
 
 
-@audit.rule("ledger.closed-books", scope="public")
+_LATE = audit.Query(
+    lambda: Transfer.objects.filter(
+        Exists(
+            LegalEntity.objects.filter(
+                pk=OuterRef("seller_id"),
+                closed_until__gte=OuterRef("business_date"),
+                closed_at__lt=OuterRef("recorded_at"),
+            )
+        )
+    )
+)
+
+
+@audit.rule(
+    "ledger.closed-books",
+    scope="public",
+    of=(audit.some(LegalEntity, closed_until__isnull=False, closed_at__isnull=False),),
+)
 def closed_books() -> Iterator[str]:
     """After books were closed, nothing was posted to their days."""
-    late = LegalEntity.objects.filter(
-        pk=OuterRef("seller_id"),
-        closed_until__gte=OuterRef("business_date"),
-        closed_at__lt=OuterRef("recorded_at"),
-    )
-    for transfer in Transfer.objects.filter(Exists(late)):
+    for transfer in _LATE.rows():
         yield f"Transfer {transfer.pk} was posted to {transfer.business_date} after its books were closed"

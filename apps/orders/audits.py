@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from apps.billing import gifts, held, paying
 from apps.billing.models import LIVE, RUNNING, Invoice, InvoiceLine, InvoiceState
@@ -39,25 +40,47 @@ UNBILLED = (OrderState.DRAFT, OrderState.REJECTED)
 """States of an order that has no invoice yet, or never had one."""
 
 
+def _told() -> QuerySet[Delivery, Any]:
+    """What news of the partner is still on its way about."""
+    return Delivery.objects.filter(partner_id=audit.PARTNER).values("event__object_id")
+
+
+def _paid() -> QuerySet[OrderItem]:
+    paid = Order.objects.filter(invoice__state="paid").exclude(state=OrderState.CANCELLED)
+    items = OrderItem.objects.filter(order__in=paid.exclude(invoice__in=_told()), action=ItemAction.ADD)
+    found = Count("fulfilments", filter=Q(fulfilments__action="provision"))
+    return items.exclude(state__in=NOT_DELIVERED).annotate(found=found)
+
+
+_PAID: audit.Query[Any] = audit.Query(_paid)
+_DONE_TOO_EARLY = audit.Query(
+    # A provider that answers after it has taken back is asked to once more.
+    lambda: Order.objects.filter(
+        Exists(
+            Fulfilment.objects.filter(order=OuterRef("pk")).exclude(
+                state__in=[FulfilmentState.DONE, FulfilmentState.REVOKED]
+            )
+        ),
+        state=OrderState.COMPLETED,
+    ).exclude(kind=OrderKind.CANCEL)
+)
+_RENEWED_IN_VAIN = audit.Query(
+    lambda: Invoice.objects.filter(
+        state="paid", purpose="renewal", subscription__state__in=LIVE, fulfilments=None
+    ).exclude(pk__in=_told())
+)
+
+
 @audit.rule("orders.paid-is-fulfilled", of=(Order, Invoice))
 def paid_is_fulfilled() -> Iterator[str]:
     """Whatever was paid is being done or was done: an order's deliverables, a renewal's extensions."""
-    told = set(
-        Delivery.objects.filter(partner_id=current_partner_id()).values_list("event__object_id", flat=True)
-    )
-    paid = Order.objects.filter(invoice__state="paid").exclude(state=OrderState.CANCELLED)
-    of_paid = OrderItem.objects.filter(order__in=paid.exclude(invoice__in=told), action=ItemAction.ADD)
-    for item in of_paid.exclude(state__in=NOT_DELIVERED).select_related("order"):
+    for item in _PAID.rows():
         wanted = item.quantity * len(item.terms.get("deliver", []))
-        found = item.fulfilments.filter(action="provision").count()
-        if found != wanted:
-            yield f"Order {item.order.number} is paid for {wanted} deliverables and has {found}"
-    # A provider that answers after it has taken back is asked to once more.
-    for order in Order.objects.filter(state=OrderState.COMPLETED).exclude(kind=OrderKind.CANCEL):
-        if order.fulfilments.exclude(state__in=[FulfilmentState.DONE, FulfilmentState.REVOKED]).exists():
-            yield f"Order {order.number} is done, and one of its fulfilments is not"
-    renewals = Invoice.objects.filter(state="paid", purpose="renewal", subscription__state__in=LIVE)
-    for invoice in renewals.exclude(pk__in=told).filter(fulfilments=None):
+        if item.found != wanted:
+            yield f"Order {item.order.number} is paid for {wanted} deliverables and has {item.found}"
+    for order in _DONE_TOO_EARLY.rows():
+        yield f"Order {order.number} is done, and one of its fulfilments is not"
+    for invoice in _RENEWED_IN_VAIN.rows():
         if invoice.subscription and invoice.subscription.services.exclude(state__in=ENDED_STATES).exists():
             yield f"Renewal {invoice.number} is paid and extends nothing"
 
@@ -272,9 +295,20 @@ def items_add_up() -> Iterator[str]:
 @audit.rule("orders.items-agree", of=(OrderItem,))
 def items_agree() -> Iterator[str]:
     """What is delivered of an item is what its state says, and the states of all items are the order's."""
-    told = Delivery.objects.filter(partner_id=current_partner_id()).values("event__object_id")
+    for item in _APART.rows():
+        yield f"Item {item.pk} is {item.state}, and its fulfilments are not"
+    by_order: dict[tuple[UUID, str, str], list[str]] = {}
+    for one in _ITEMS.rows():
+        by_order.setdefault((one.order_id, one.order_number, one.order_state), []).append(one.state)
+    for (key, number, state), found in by_order.items():
+        whole = states.of_items(found)
+        if (whole or state) != state or (state in states.CLOSED and whole is None):
+            yield f"Order {number or key} is {state}, its items are {', '.join(sorted(found))}"
+
+
+def _apart() -> QuerySet[OrderItem]:
     mine = Fulfilment.objects.filter(item=OuterRef("pk"), action="provision")
-    items = OrderItem.objects.filter(action=ItemAction.ADD).exclude(order__in=told)
+    items = OrderItem.objects.filter(action=ItemAction.ADD).exclude(order__in=_told())
     # What is undone, or undone again, is `paid-item-settled`'s.
     over = [
         FulfilmentState.DONE,
@@ -285,20 +319,20 @@ def items_agree() -> Iterator[str]:
     open_yet = Exists(mine.exclude(state__in=over))
     items = items.annotate(is_open=open_yet, is_begun=Exists(mine))
     wrong = Q(is_open=True, state__in=states.CLOSED) | Q(is_begun=True, state__in=NOT_BEGUN)
-    for item in items.filter(wrong):
-        yield f"Item {item.pk} is {item.state}, and its fulfilments are not"
-    by_order: dict[Order, list[str]] = {}
-    for one in OrderItem.objects.filter(order__kind=OrderKind.NEW).select_related("order"):
-        by_order.setdefault(one.order, []).append(one.state)
-    for order, found in by_order.items():
-        whole = states.of_items(found)
-        if (whole or order.state) != order.state or (order.state in states.CLOSED and whole is None):
-            yield f"Order {order.number or order.pk} is {order.state}, its items are {', '.join(sorted(found))}"
+    return items.filter(wrong)
 
 
-@audit.rule("orders.service-within-paid", of=(Service,))
-def service_within_paid() -> Iterator[str]:
-    """No service runs longer than its subscription is paid."""
+_APART = audit.Query(_apart)
+_ITEMS: audit.Query[Any] = audit.Query(
+    lambda: (
+        OrderItem.objects.filter(order__kind=OrderKind.NEW)
+        .only("order_id", "state")
+        .annotate(order_number=F("order__number"), order_state=F("order__state"))
+    )
+)
+
+
+def _past_paid() -> QuerySet[Service]:
     # Where others collect the money, a period is granted with its invoice; where it is held first, with the hold.
     granted = Q(invoice__state=InvoiceState.OPEN, invoice__collection__in=paying.GRANTED) | held.ON_HOLD
     paid = InvoiceLine.objects.filter(
@@ -308,7 +342,16 @@ def service_within_paid() -> Iterator[str]:
     )
     until = Subquery(paid.order_by("-period_end").values("period_end")[:1])
     services = Service.objects.exclude(active_until=None).annotate(paid_until=until)
-    over = list(services.filter(Q(paid_until=None) | Q(active_until__gt=F("paid_until"))))
+    return services.filter(Q(paid_until=None) | Q(active_until__gt=F("paid_until")))
+
+
+_PAST_PAID = audit.Query(_past_paid)
+
+
+@audit.rule("orders.service-within-paid", of=(Service,))
+def service_within_paid() -> Iterator[str]:
+    """No service runs longer than its subscription is paid."""
+    over: list[Any] = list(_PAST_PAID.rows())
     # Days that were paid to another system, or given, have no invoice of ours.
     free = gifts.free_days({service.subscription_id for service in over}) if over else {}
     for service in over:
@@ -318,8 +361,11 @@ def service_within_paid() -> Iterator[str]:
         yield f"Service {service.pk} runs to {service.active_until}, paid is {service.paid_until}"
 
 
+_UNFOUND = audit.Query(lambda: search.unfindable(KIND, Order.objects.exclude(number=""), audit.PARTNER))
+
+
 @audit.rule("orders.findable", of=(Order,))
 def findable() -> Iterator[str]:
     """Every order is found by its number."""
-    for order in search.unfindable(KIND, Order.objects.exclude(number="")):
+    for order in _UNFOUND.rows():
         yield f"Order {order.number} is not found by its number"

@@ -33,6 +33,73 @@ from apps.payments.receipt_models import OPEN_RECEIPTS, UNCOUNTED, Receipt, Rece
 from apps.policies.fiscal import FiscalRule
 
 CAPTURED = [PaymentState.SUCCEEDED, PaymentState.REFUNDED]
+
+
+def _transfers(kind: str, posting: str | None = None) -> Exists:
+    """Those of a payment or refund; of one posting, of its sum."""
+    found = Transfer.objects.filter(partner_id=audit.PARTNER, document_kind=kind, document_id=OuterRef("pk"))
+    if posting:
+        found = found.filter(posting=posting, amount=OuterRef("amount"), currency=OuterRef("currency"))
+    return Exists(found)
+
+
+_UNPOSTED = audit.Query(
+    lambda: Payment.objects.filter(~_transfers("payment", "paid"), state__in=CAPTURED, amount__gt=0)
+)
+_POSTED_IN_VAIN = audit.Query(
+    lambda: Payment.objects.filter(_transfers("payment")).exclude(state__in=CAPTURED)
+)
+_REFUNDS_UNPOSTED = audit.Query(
+    lambda: Refund.objects.filter(~_transfers("refund", "refunded"), state=RefundState.SUCCEEDED)
+)
+_REFUNDS_POSTED_IN_VAIN = audit.Query(
+    lambda: Refund.objects.filter(_transfers("refund")).exclude(state=RefundState.SUCCEEDED)
+)
+_THROUGH_CLEARING = audit.Query(
+    lambda: Transfer.objects.filter(
+        Exists(Connection.objects.filter(pk=OuterRef("connection_id"), partner__isnull=False)),
+        Q(debit=Account.CLEARING) | Q(credit=Account.CLEARING),
+        partner_id=audit.PARTNER,
+        document_kind__in=["payment", "refund"],
+    )
+)
+_LED_ASTRAY = audit.Query(
+    lambda: Payment.objects.filter(
+        ~Exists(
+            GatewayReference.objects.filter(
+                pk=OuterRef("reference_id"),
+                partner_id=audit.PARTNER,
+                object_id=OuterRef("pk"),
+                connection_id=OuterRef("connection_id"),
+                connection__is_test=audit.given("is_sandbox"),
+            )
+        )
+    )
+)
+_CONNECTED_TO_NOTHING = audit.Query(
+    lambda: PaymentMethod.objects.filter(~Exists(Connection.objects.filter(pk=OuterRef("connection_id"))))
+)
+_TWINS = audit.Query(
+    lambda: Payment.objects.exclude(gateway_id="").filter(
+        Exists(
+            Payment.objects.filter(
+                connection_id=OuterRef("connection_id"),
+                gateway_id=OuterRef("gateway_id"),
+                pk__lt=OuterRef("pk"),
+            )
+        )
+    )
+)
+_PAYMENTS_UNFOUND = audit.Query(
+    lambda: search.unfindable("payments.payment", Payment.objects.exclude(gateway_id=""), audit.PARTNER)
+)
+_REFUNDS_UNFOUND = audit.Query(
+    lambda: search.unfindable(
+        "payments.refund",
+        Refund.objects.filter(state=RefundState.SUCCEEDED).exclude(gateway_id=""),
+        audit.PARTNER,
+    )
+)
 _REFUSED = audit.some(PaymentMethod, Q(refused_at__isnull=False) | Q(refusal_recorded_at__isnull=False))
 
 
@@ -50,29 +117,25 @@ def refunds_within_payment() -> Iterator[str]:
 @audit.rule("payments.payment-posted", of=(Payment,))
 def payment_posted() -> Iterator[str]:
     """A payment that came stands in the ledger with its sum, and no other does."""
-    posted = _transfers("payment", "paid").filter(amount=OuterRef("amount"), currency=OuterRef("currency"))
-    for payment in Payment.objects.filter(~Exists(posted), state__in=CAPTURED, amount__gt=0):
+    for payment in _UNPOSTED.rows():
         yield f"Payment {payment.pk} came and is not posted"
-    for payment in Payment.objects.filter(Exists(_transfers("payment")), ~Q(state__in=CAPTURED)):
+    for payment in _POSTED_IN_VAIN.rows():
         yield f"Payment {payment.pk} is posted and is {payment.state}"
 
 
 @audit.rule("payments.refund-posted", of=(Refund,))
 def refund_posted() -> Iterator[str]:
     """A refund that was made stands in the ledger with its sum, and no other does."""
-    posted = _transfers("refund", "refunded").filter(amount=OuterRef("amount"), currency=OuterRef("currency"))
-    for refund in Refund.objects.filter(~Exists(posted), state=RefundState.SUCCEEDED):
+    for refund in _REFUNDS_UNPOSTED.rows():
         yield f"Refund {refund.pk} was made and is not posted"
-    for refund in Refund.objects.filter(Exists(_transfers("refund")), ~Q(state=RefundState.SUCCEEDED)):
+    for refund in _REFUNDS_POSTED_IN_VAIN.rows():
         yield f"Refund {refund.pk} is posted and is {refund.state}"
 
 
 @audit.rule("payments.partner-money-apart")
 def partner_money_apart() -> Iterator[str]:
     """What came through a partner's own connection never is in the operator's clearing account."""
-    own = Connection.objects.filter(pk=OuterRef("connection_id"), partner__isnull=False)
-    moved = Transfer.objects.filter(partner_id=current_partner().pk, document_kind__in=["payment", "refund"])
-    for transfer in moved.filter(Exists(own), Q(debit=Account.CLEARING) | Q(credit=Account.CLEARING)):
+    for transfer in _THROUGH_CLEARING.rows():
         yield f"Transfer {transfer.pk} of a partner's connection touches the operator's clearing"
 
 
@@ -174,18 +237,9 @@ def open_is_watched() -> Iterator[str]:
 @audit.rule("payments.reference-leads-back", of=(Payment, PaymentMethod))
 def reference_leads_back() -> Iterator[str]:
     """A payment's reference leads back to it, on a connection that suits its partner."""
-    partner = current_partner()
-    right = GatewayReference.objects.filter(
-        pk=OuterRef("reference_id"),
-        partner_id=partner.pk,
-        object_id=OuterRef("pk"),
-        connection_id=OuterRef("connection_id"),
-        connection__is_test=partner.is_sandbox,
-    )
-    for payment in Payment.objects.filter(~Exists(right)):
+    for payment in _LED_ASTRAY.rows(is_sandbox=current_partner().is_sandbox):
         yield f"Payment {payment.pk}: reference {payment.reference_id} does not lead back to it"
-    known = Connection.objects.filter(pk=OuterRef("connection_id"))
-    for method in PaymentMethod.objects.filter(~Exists(known)):
+    for method in _CONNECTED_TO_NOTHING.rows():
         yield f"Method {method.pk}: connection {method.connection_id} does not exist"
 
 
@@ -207,10 +261,7 @@ def moved_before_sent() -> Iterator[str]:
 @audit.rule("payments.gateway-payment-once", of=(Payment,))
 def gateway_payment_once() -> Iterator[str]:
     """One payment at the gateway is one payment here."""
-    twins = Payment.objects.filter(
-        connection_id=OuterRef("connection_id"), gateway_id=OuterRef("gateway_id"), pk__lt=OuterRef("pk")
-    )
-    for payment in Payment.objects.exclude(gateway_id="").filter(Exists(twins)):
+    for payment in _TWINS.rows():
         yield f"Payment {payment.pk}: another one has {payment.gateway_id} as well"
 
 
@@ -262,18 +313,10 @@ def posted_as_paid() -> Iterator[str]:
 @audit.rule("payments.findable", of=(Payment, Refund))
 def findable() -> Iterator[str]:
     """Payments and refunds are found by their numbers at the gateway."""
-    for payment in search.unfindable("payments.payment", Payment.objects.exclude(gateway_id="")):
+    for payment in _PAYMENTS_UNFOUND.rows():
         yield f"Payment {payment.pk} is not found by {payment.gateway_id}"
-    made = Refund.objects.filter(state=RefundState.SUCCEEDED)
-    for refund in search.unfindable("payments.refund", made.exclude(gateway_id="")):
+    for refund in _REFUNDS_UNFOUND.rows():
         yield f"Refund {refund.pk} is not found by {refund.gateway_id}"
-
-
-def _transfers(kind: str, posting: str | None = None) -> QuerySet[Transfer]:
-    found = Transfer.objects.filter(
-        partner_id=current_partner().pk, document_kind=kind, document_id=OuterRef("pk")
-    )
-    return found.filter(posting=posting) if posting else found
 
 
 def _told() -> list[UUID]:

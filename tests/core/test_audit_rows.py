@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
+from django.db.models import QuerySet
 
 from apps.accounts import customers
 from apps.accounts.models import Customer
@@ -50,3 +51,26 @@ def test_rows_of_a_public_table_are_the_partners_own(operator: LegalEntity, said
     assert ran(one, other) == {("own", one.slug), ("everybody", "")}
     with in_partner(other):
         assert (audit.says("tests.own"), audit.says("tests.everybody")) == ([], ["ran"])
+
+
+def test_a_query_is_composed_once_and_asks_for_whoever_is_current(operator: LegalEntity, said: None) -> None:
+    one, other, composed = make_partner(), make_partner(), []
+
+    def make() -> QuerySet[WorkItem]:
+        composed.append(1)
+        return WorkItem.objects.filter(partner_id=audit.PARTNER, kind=audit.given("kind"), reason="50 %")
+
+    query = audit.Query(make)
+    for partner in (one, other):
+        with in_public():
+            WorkItem.objects.create(
+                partner_id=partner.pk,
+                kind="tests.rows",
+                object_id=uuid4(),
+                reason="50 %",
+                opened_at=clock.wall(),
+            )
+        with in_partner(partner):
+            assert [row.partner_id for row in query.rows(kind="tests.rows")] == [partner.pk]
+            assert list(query.rows(kind="tests.others")) == []
+    assert composed == [1]
