@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from django.conf import settings
+from django.conf import settings as platform
 from django.db import connection as database
 from django.db import transaction
 from django.test import Client
@@ -28,6 +28,7 @@ from armor.ports import free_port
 from armor.processes import die_with_parent
 from armor.programs import accepts
 from armor.supervisor import intake_program
+from tests.conftest import eventually
 from tests.connectors.conftest import ECHO
 
 
@@ -36,7 +37,7 @@ class Intake:
 
     def __init__(self) -> None:
         self.port = free_port()
-        self.host = f"{settings.PUBLIC_HOST}:{self.port}"
+        self.host = f"{platform.PUBLIC_HOST}:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self.client = httpx.Client(timeout=60, trust_env=False, verify=False)
 
@@ -134,7 +135,7 @@ def test_a_burst_is_stored_whole_and_a_reader_is_told(intake: Intake, connection
 
 def test_copies_that_come_together_are_one_message(intake: Intake, connection: Connection) -> None:
     """Some of them within one statement, some in the web at the same moment."""
-    client = Client(headers={"host": settings.PUBLIC_HOST})
+    client = Client(headers={"host": platform.PUBLIC_HOST})
 
     def by_web(_number: int) -> int:
         try:
@@ -354,3 +355,18 @@ def test_it_ends_in_the_middle_and_what_it_answered_for_is_there(
     assert len(answered) >= 80
     assert answered <= numbers(connection)
     assert all(one.copies == 0 for one in kept(connection)), "nobody has sent one twice"
+
+
+def test_health_tells_whether_it_is_there(intake: Intake, settings: Any) -> None:
+    settings.INTAKE_URL = f"http://{intake.host}"
+    client = Client(headers={"host": platform.PUBLIC_HOST})
+
+    def told() -> Any:
+        with in_public():
+            return client.get("/healthz?part=intake").json()["parts"].get("intake")
+
+    assert told() == "ok"
+    intake.kill()
+    eventually(lambda: told() == "silent")
+    settings.INTAKE_URL = ""
+    assert told() is None
