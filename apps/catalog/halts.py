@@ -25,16 +25,16 @@ LATE = "late"
 """It is sold all the same, and delivered by the moment that is promised."""
 
 
-def halt_of(is_sandbox: bool) -> Func:
-    """For offers: the `Cause` for which one is closed, LATE, or null where it is sold as always.
+def halt_of(is_sandbox: Any, at: Any = None) -> Func:
+    """For offers: the `Cause` for which one is closed, LATE, or null where it is sold as always, now or `at` a moment.
 
     A bundle is as the worst of its parts. The database's function keeps its plans: written out, the query of a
     purchase took ten times as long to plan as to run.
     """
     return Func(
         F("tariff_id"),
-        Value(is_sandbox),
-        Value(clock.wall()),
+        Value(is_sandbox) if isinstance(is_sandbox, bool) else is_sandbox,
+        Value(clock.wall()) if at is None else at,
         function="public.catalog_halt",
         output_field=CharField(null=True),
     )

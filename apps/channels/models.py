@@ -9,6 +9,7 @@ from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal
+from apps.catalog.listing import Listing
 from apps.catalog.models import Offer, OfferQuerySet
 from apps.core import bearer, clock
 from apps.core.fields import PublicReference
@@ -55,6 +56,11 @@ class Channel(UUIDModel):
     def offers(self) -> OfferQuerySet:
         """What may be ordered now of what the channel has `listed`."""
         return self.listed().open()
+
+    def listing(self) -> Listing:
+        """`listed`, for who looks for one of them."""
+        chosen = self.chosen.values_list("offer_id", flat=True)
+        return Listing(current_partner_id() or 0, self.code, frozenset(chosen))
 
     def listed(self) -> OfferQuerySet:
         """What the channel sells: its own choice, or all that the partner sells where none was made."""
@@ -127,6 +133,10 @@ class ApiKey(UUIDModel):
     def listed(self) -> OfferQuerySet:
         """What may be seen with this key: what is closed for a while, too."""
         return self.channel.listed()
+
+    def listing(self) -> Listing:
+        """`listed`, for who looks for one of them."""
+        return self.channel.listing()
 
     @classmethod
     def issue(

@@ -27,7 +27,7 @@ def given(name: str) -> RawSQL:
 
 
 class Prepared(Generic[_Model]):
-    """A queryset with `given` values, of plain columns and `select_related` only: nothing prefetched or annotated."""
+    """A queryset with `given` values, with `select_related` and annotations; what it prefetches is left out."""
 
     def __init__(self, make: Callable[[], models.QuerySet[_Model]]) -> None:
         self._make = make
@@ -63,6 +63,7 @@ class _Compiled:
         self._own = slice(fields[0], fields[-1] + 1)
         self._names = [one[0].target.attname for one in select[self._own]]
         self._converters = compiler.get_converters([one[0] for one in select])
+        self._annotations = list(compiler.annotation_col_map.items())
         self._populators: Any = get_related_populators(info, select, connection.alias)  # type: ignore[call-arg]
 
     def filled(self, values: Mapping[str, Any]) -> list[Any]:
@@ -77,5 +78,7 @@ class _Compiled:
             one = self._model.from_db(connection.alias, self._names, row[self._own])
             for populator in self._populators:
                 populator.populate(row, one)
+            for name, place in self._annotations:
+                setattr(one, name, row[place])
             found.append(one)
         return found

@@ -280,7 +280,7 @@ class OrdersViewSet(Drafts, mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
                 customer=customer,
                 offer=data.get("offer"),
                 items=[wanted(one) for one in data.get("items", [])],
-                sold=key.listed(),
+                sold=key.listing(),
                 quantity=data["quantity"],
                 channel_id=key.channel_id,
                 channel_code=key.channel_code,
@@ -323,7 +323,7 @@ class OrdersViewSet(Drafts, mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
         placed = placing_many.place_each(
             asked,
             actor=actor,
-            sold=key.listed(),
+            sold=key.listing(),
             channel_id=key.channel_id,
             channel_code=key.channel_code,
         )

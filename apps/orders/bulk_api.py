@@ -131,7 +131,7 @@ class BulkOrdersViewSet(viewsets.GenericViewSet[Order]):
         placed = placing_many.place_each(
             asked,
             actor=actor_of(request),
-            sold=key.listed(),
+            sold=key.listing(),
             channel_id=key.channel_id,
             channel_code=key.channel_code,
         )

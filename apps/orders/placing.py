@@ -14,13 +14,13 @@ from django.utils.translation import gettext_lazy as _
 from apps.accounts.models import Customer
 from apps.billing import addons, collecting, discounts, invoices, promos, subscriptions, together, trials
 from apps.billing.models import Collection, Invoice, InvoicePurpose, Subscription
-from apps.catalog.models import Offer, OfferQuerySet, TariffVersion
+from apps.catalog.models import Offer, TariffVersion
 from apps.core import clock, due, events, faults, gather, search
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
 from apps.orders import history, quoting, reserving
 from apps.orders.models import Order, OrderItem, OrderState
-from apps.orders.quoting import LIMIT, Quoted, Wanted
+from apps.orders.quoting import LIMIT, Quoted, Sold, Wanted
 from apps.orders.rules import Declared
 from apps.payments import payments
 from apps.payments.models import Payment, PaymentState
@@ -37,7 +37,7 @@ PATIENCE = 5.0
 class How:
     """How an order is sold: what the customer has chosen beside the products."""
 
-    sold: OfferQuerySet | None = None
+    sold: Sold | None = None
     return_url: str = ""
     declared: Declared = field(default_factory=Declared)
     parent: Subscription | None = None
@@ -53,7 +53,7 @@ def place_order(
     customer: Customer,
     offer: Offer | int | None = None,
     items: Sequence[Wanted] = (),
-    sold: OfferQuerySet | None = None,
+    sold: Sold | None = None,
     quantity: int = 1,
     channel_id: UUID | None = None,
     channel_code: str = "",

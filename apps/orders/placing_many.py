@@ -11,14 +11,13 @@ from django.db import transaction
 
 from apps.accounts import customers
 from apps.billing.models import Collection
-from apps.catalog.models import OfferQuerySet
 from apps.core import bulk, clock, faults, gather
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
 from apps.orders import placing, rules
 from apps.orders.models import Order
 from apps.orders.placing import How, Wanted
-from apps.orders.quoting import Quoted
+from apps.orders.quoting import Quoted, Sold
 
 log = logging.getLogger(__name__)
 CHUNK = 200
@@ -40,7 +39,7 @@ def place_each(
     asked: Sequence[Asked],
     *,
     actor: str = "",
-    sold: OfferQuerySet | None = None,
+    sold: Sold | None = None,
     channel_id: UUID | None = None,
     channel_code: str = "",
 ) -> list[Order | Refused]:
@@ -115,7 +114,7 @@ def place(
     asked: Sequence[Asked],
     *,
     actor: str = "",
-    sold: OfferQuerySet | None = None,
+    sold: Sold | None = None,
     channel_id: UUID | None = None,
     channel_code: str = "",
 ) -> list[Order]:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Customer
 from apps.catalog import halts, plans
+from apps.catalog.listing import Listing
 from apps.catalog.models import Delivery, Offer, OfferQuerySet, Tariff, TariffVersion
 from apps.catalog.models.offers import Payer
 from apps.core import clock, gather
@@ -21,6 +22,8 @@ from apps.orders.models import Order, OrderItem
 from apps.orders.rules import Declared
 from apps.partners.models import Partner
 
+Sold = OfferQuerySet | Listing
+"""What a channel has listed."""
 LIMIT = 99
 """Pieces in one item."""
 MOST = 20
@@ -58,7 +61,7 @@ def quote(
     wanted: Wanted,
     *,
     position: int,
-    sold: OfferQuerySet | None,
+    sold: Sold | None,
     customer: Customer,
     declared: Declared,
 ) -> Quoted:
@@ -100,7 +103,7 @@ def unsaved(
     )
 
 
-def on_sale(offer_id: int, sold: OfferQuerySet | None = None, channel_code: str = "") -> Offer:
+def on_sale(offer_id: int, sold: Sold | None = None, channel_code: str = "") -> Offer:
     """The partner's offer as it stands now: what the caller holds may be an hour old, or another partner's.
 
     Raises Refused: `sales_stopped`, `offer_closed`, `offer_stopped`.
@@ -108,8 +111,9 @@ def on_sale(offer_id: int, sold: OfferQuerySet | None = None, channel_code: str 
     partner = current_partner()
     if partner.status in {Partner.Status.STOPPED, Partner.Status.CLOSED}:
         raise Refused("sales_stopped", _("Продажи сейчас остановлены"))
-    offers = Offer.objects.listed(partner.pk, channel_code) if sold is None else sold
-    found = offers.filter(pk=offer_id).first()
+    if sold is None:
+        sold = Listing(partner.pk, channel_code)
+    found = sold.find(offer_id) if isinstance(sold, Listing) else sold.filter(pk=offer_id).first()
     if found is None:
         raise Refused("offer_closed", _("Это предложение больше не продаётся"), status=404)
     halts.check(found)

@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
@@ -50,7 +51,12 @@ class OfferQuerySet(models.QuerySet["Offer"]):
 
         In a channel, an offer of its own stands in place of the one for all channels, be it on sale or not.
         """
-        day = day or clock.today()
+        halt = halts.halt_of(halts.is_sandbox(partner_id))
+        found = self.listed_by(partner_id, channel_code, day or clock.today(), halt)
+        return found.order_by("sort", "tariff__product__sort", "tariff__product__code", "tariff__sort", "id")
+
+    def listed_by(self, partner_id: Any, channel_code: Any, day: Any, halt: Any) -> "OfferQuerySet":
+        """The same in no order, by values or what stands for them (`prepared.given`)."""
         found = self.with_terms().filter(
             within(day),
             within(day, "tariff__"),
@@ -61,12 +67,10 @@ class OfferQuerySet(models.QuerySet["Offer"]):
             tariff__product__state=ON_SALE,
             tariff__current__isnull=False,
         )
-        found = found.annotate(halt=halts.halt_of(halts.is_sandbox(partner_id)))  # type: ignore[no-redef]
-        return found._in_channel(channel_code).order_by(
-            "sort", "tariff__product__sort", "tariff__product__code", "tariff__sort", "id"
-        )
+        found = found.annotate(halt=halt)  # type: ignore[no-redef]
+        return found._in_channel(channel_code)
 
-    def _in_channel(self, channel_code: str) -> "OfferQuerySet":
+    def _in_channel(self, channel_code: Any) -> "OfferQuerySet":
         if not channel_code:
             return self.filter(channel_code="")
         own = Offer.objects.filter(
