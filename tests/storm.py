@@ -17,7 +17,7 @@ KILLS = int(os.environ.get("KILLS", "4"))
 """So often the process that charges is killed; in turn with it each of OTHERS."""
 DOWN_SECONDS = float(os.environ.get("DOWN_SECONDS", "3"))
 """For how long the gateway is off, once."""
-OTHERS = ("postgres", "worker", "postgres gently", "web")
+OTHERS = ("postgres", "worker", "postgres gently", "intake")
 OFF_SHARE = 10
 """One charge of so many comes due while the gateway is off."""
 CHARGE = {"operation": "create_payment"}
