@@ -19,7 +19,7 @@ class Named:
 
     @display(description=_("канал"), ordering="channel_code")
     def shown_channel(self, row: Any) -> str:
-        return str(row.channel_name)
+        return str(row.channel_name) or "—"
 
 
 class ChannelFilter(admin.SimpleListFilter):
