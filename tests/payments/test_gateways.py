@@ -42,7 +42,7 @@ def counter(
 
 def agree(till: Till, kind: GatewayKind) -> None:
     """The auditor finds nothing, and what the gateway took and gave back is what we say, once each."""
-    assert [str(v) for v in audit.run([till.partner.pk]) if v.partner == till.partner.slug] == []
+    assert [str(v) for v in audit.of_partners([till.partner])] == []
     theirs, given_back = till.register()
     taken = [
         (*kind.in_register(row), Decimal(row["amount"])) for row in theirs if row["status"] == "succeeded"
