@@ -65,7 +65,7 @@ def on_many(event_type: str, *, ahead: bool = False) -> Callable[[Many], Many]:
 
 def publish(event_type: str, object_id: UUID, **data: Any) -> None:
     """Writes an event and a delivery per handler into the caller's transaction; `data` holds ids only."""
-    if not transaction.get_connection().in_atomic_block:
+    if not gather.is_gathering() and not transaction.get_connection().in_atomic_block:
         raise RuntimeError(f"{event_type} must be published in the transaction that made it true")
     text = json.dumps({key: value if value is None else str(value) for key, value in data.items()})
     gather.at_end(_write, [(uuid7(), current_partner_id(), event_type, object_id, text, clock.now())])

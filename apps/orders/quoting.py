@@ -88,8 +88,7 @@ def unsaved(
     order: Order, offer: Offer, version: TariffVersion, *, quantity: int = 1, position: int = 1
 ) -> OrderItem:
     """An item at today's price, not written, without terms yet."""
-    with translation.override("ru"):
-        name = f"{offer.tariff.product}, {offer.tariff.name}"
+    name = gather.once(("orders.name", offer.pk), lambda: _name(offer))
     return OrderItem(
         order=order,
         position=position,
@@ -101,6 +100,11 @@ def unsaved(
         price=offer.price_by(version),
         total=offer.price_by(version) * quantity,
     )
+
+
+def _name(offer: Offer) -> str:
+    with translation.override("ru"):
+        return f"{offer.tariff.product}, {offer.tariff.name}"
 
 
 def on_sale(offer_id: int, sold: Sold | None = None, channel_code: str = "") -> Offer:
