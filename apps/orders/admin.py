@@ -424,6 +424,10 @@ console.show_below(Customer, OrdersOfCustomer, ServicesOfCustomer)
 def former_phone_looked(self: Any, request: Any, object_id: UUID) -> HttpResponse:
     """What was made for a number that is somebody else's now: staff say what they have decided."""
     customer = get_object_or_404(Customer, pk=object_id)
+    found = former_phone.affected(customer)
+    if not found:
+        messages.info(request, _("На прежнем номере ничего не осталось"))
+        return redirect("admin:accounts_customer_change", customer.pk)
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         why, who = form.cleaned_data["reason"], request.user.get_username()
@@ -434,14 +438,14 @@ def former_phone_looked(self: Any, request: Any, object_id: UUID) -> HttpRespons
         else:
             messages.success(request, _("Записано, задача закрыта"))
             return redirect("admin:accounts_customer_change", customer.pk)
-    notes = [f"{service.name}: {why}" for service, why in former_phone.affected(customer)]
+    notes = [f"{service.name}: {why}" for service, why in found]
     return console.form_page(
         self,
         request,
         form,
         _("Услуги на прежнем номере"),
         about=f"{customer} · {customer.former_phone}",
-        notes=notes or [_("На прежнем номере ничего не осталось")],
+        notes=notes,
     )
 
 
