@@ -31,8 +31,8 @@ from tests.installed_shop import LONG_AGO  # noqa: E402
 
 def main(slug: str, count: int) -> dict[str, Any]:
     """Makes the partner, sells once, and copies what was sold."""
-    partner = installed_shop._partner(slug)
-    installed_shop._connect(partner, gateway := Control(settings.SANDBOX_URLS["yookassa"]))
+    partner = installed_shop.new_partner(slug)
+    installed_shop.connect(partner, gateway := Control(settings.SANDBOX_URLS["yookassa"]))
     with in_partner(partner):
         offers = [installed_shop._offer(partner, number) for number in range(3)]
         sold = installed_shop._sell(Past(partner, clock.wall() - LONG_AGO), gateway, offers[0])
