@@ -23,8 +23,8 @@ DRAFT_DAYS = timedelta(days=30)
 def start(order_id: UUID) -> None:
     """Sells a scheduled order as it was accepted, or rejects it with the reason. Safe to repeat."""
     with transaction.atomic():
-        order = locked(order_id)
-        if order.state != OrderState.PENDING or order.invoice_id is not None:
+        order = _rows(order_id).first()
+        if order is None or order.state != OrderState.PENDING or order.invoice_id is not None:
             return
         try:
             with transaction.atomic():
