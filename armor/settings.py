@@ -135,12 +135,14 @@ DATABASES = {
         "OPTIONS": {
             **_database["OPTIONS"],
             "application_name": "armor",
+            # Milliseconds: nothing else would tell for a quarter of an hour that a host has vanished.
+            "tcp_user_timeout": 30_000,
             # A connection keeps the catalogue of every partner it has touched: recycle it before that weighs.
             "pool": {
                 "min_size": 1,
                 "max_size": env.number("ARMOR_DB_POOL", 12),
                 "max_lifetime": env.number("ARMOR_DB_MAX_LIFETIME", 900),
-                "timeout": 30,
+                "timeout": env.number("ARMOR_DB_WAIT", 30),
             },
         },
         "TEST": {"MIGRATE": True},

@@ -3,6 +3,7 @@
 Two ways lead here: the web's view, and a process of its own that stores together what came meanwhile (`intake`).
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from apps.connectors.models import Connection
 from apps.core import faults
 from apps.core.tenancy import in_public
 
+log = logging.getLogger(__name__)
 METHODS = ("GET", "POST", "PUT")
 MAX_BYTES = 256 * 1024
 """Of a message: the longest true ones have some kilobytes, and each is kept for 90 days."""
@@ -39,7 +41,8 @@ class Came:
 
 def take(came: Sequence[Came]) -> list[tuple[str, str] | None]:
     """Stores messages together; what is answered to each: text and content type, None where no connection has it."""
-    owners = [_owner(one.connection_id) for one in came]
+    found = _owners({one.connection_id for one in came})
+    owners = [found.get(one.connection_id) for one in came]
     known = [(owner, one) for owner, one in zip(owners, came, strict=True) if owner]
     if known:
         webhooks.store_many([(owner, one.method, one.query, one.headers, one.body) for owner, one in known])
@@ -47,14 +50,18 @@ def take(came: Sequence[Came]) -> list[tuple[str, str] | None]:
     return [_answer(owner, one) if owner else None for owner, one in zip(owners, came, strict=True)]
 
 
-def _owner(connection_id: int) -> Connection | None:
-    at, found = _kept.get(connection_id, (0.0, None))
-    if found is None or time.monotonic() - at > FRESH_SECONDS:
+def _owners(wanted: set[int]) -> dict[int, Connection]:
+    """Those that there are, by number; what is not known yet is asked for at once."""
+    now = time.monotonic()
+    found = {
+        key: one for key in wanted & _kept.keys() for at, one in [_kept[key]] if now - at <= FRESH_SECONDS
+    }
+    if missing := wanted - found.keys():
         # No more than says how to take a message: its secrets are for who reads it.
         with in_public():
-            found = Connection.objects.only("connector").filter(pk=connection_id).first()
-        if found is not None:
-            _kept[connection_id] = time.monotonic(), found
+            read = Connection.objects.only("connector").in_bulk(missing)
+        _kept.update({key: (now, one) for key, one in read.items()})
+        found |= read
     return found
 
 
@@ -63,23 +70,36 @@ def _answer(owner: Connection, came: Came) -> tuple[str, str]:
     try:
         return owner.connector_class.acknowledge(message)
     except LookupError:
-        return Connector.acknowledge(message)
+        pass
+    except Exception:
+        # It is stored: whatever its connector cannot say of it, it need not come again.
+        log.exception("A message to connection %s was stored and not acknowledged as it wants", owner.pk)
+    return Connector.acknowledge(message)
 
 
 @csrf_exempt
 @require_http_methods(METHODS)
 def hook(request: HttpRequest, connection: int) -> HttpResponse:
     """`/hooks/<connection>/` on the public host: stores what came and answers 200 at once."""
-    if _owner(connection) is None:
+    if not _owners({connection}):
         raise Http404
-    if length_of(request.META.get("CONTENT_LENGTH") or "0") > MAX_BYTES:
+    body = _body(request) if length_of(request.META.get("CONTENT_LENGTH") or "0") <= MAX_BYTES else None
+    if body is None or len(body) > MAX_BYTES:
         return HttpResponse(status=413)
     query = request.META.get("QUERY_STRING", "")
     headers = {name.lower(): value for name, value in request.headers.items()}
-    [answer] = take([Came(connection, request.method or "", query, headers, request.body)])
+    [answer] = take([Came(connection, request.method or "", query, headers, body)])
     if answer is None:
         raise Http404
     return HttpResponse(answer[0], content_type=answer[1])
+
+
+def _body(request: HttpRequest) -> bytes:
+    """All of it; in chunks too, of which Django takes nothing, as their length is not told before."""
+    if request.META.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" not in request.META:
+        return request.body
+    content: bytes = request.META["wsgi.input"].read(MAX_BYTES + 1)
+    return content
 
 
 def length_of(given: str) -> int:

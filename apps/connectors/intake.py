@@ -28,11 +28,17 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 MOST = 100
 """Messages stored in one statement."""
 MOST_BYTES = 64 * 1024 * 1024
-"""Of bodies that wait to be stored; more are sent away for a moment, and come again."""
+"""Of messages that come in or wait to be stored; more are sent away for a moment, and come again."""
+EACH_BYTES = 4096
+"""What a message takes besides its headers and its body."""
+BODY_SECONDS = 5.0
+"""In which a message has come whole."""
+ALIVE_SECONDS = 3.0
+"""In which the thread and the database answer, or nobody is sent here."""
 WAKE_SECONDS = 0.02
 """For which whoever reads messages is told once of all that were stored."""
 KEPT_SECONDS = 60.0
-"""For which a connection to the database is kept."""
+"""For which a connection to the database is kept here; then its pool may renew it."""
 _ADDRESS = re.compile(r"/hooks/(\d{1,18})/", re.ASCII)
 
 
@@ -45,8 +51,10 @@ class Answer(NamedTuple):
     more: tuple[tuple[bytes, bytes], ...] = ()
 
 
+WELL = Answer(200, "ok")
 NOT_FOUND = Answer(404)
 NOT_ALLOWED = Answer(405, more=((b"allow", ", ".join(hooks.METHODS).encode()),))
+TOO_SLOW = Answer(408)
 TOO_LONG = Answer(413)
 NOT_NOW = Answer(503, more=((b"retry-after", b"5"),))
 
@@ -56,6 +64,8 @@ class Intake:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="intake")
+        # A broker that hangs keeps no message waiting.
+        self._waker = ThreadPoolExecutor(1, thread_name_prefix="intake-wake")
         self._waiting: list[tuple[Came, asyncio.Future[Answer]]] = []
         self._bytes = 0
         self._writer: asyncio.Task[None] | None = None
@@ -67,8 +77,18 @@ class Intake:
             await _live(receive, send)
         elif scope["type"] != "http":
             await send({"type": "websocket.close"})
+        elif scope["path"] == "/healthz":
+            await _send(await self._health(), send)
         elif answer := await self._answer(scope, receive):
             await _send(answer, send)
+
+    async def _health(self) -> Answer:
+        """Whether messages are stored now: by the thread that does it, in the database."""
+        asked = asyncio.get_running_loop().run_in_executor(self._thread, self._is_well)
+        try:
+            return WELL if await asyncio.wait_for(asked, ALIVE_SECONDS) else NOT_NOW
+        except TimeoutError:
+            return NOT_NOW
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         """None where the sender has gone."""
@@ -81,22 +101,31 @@ class Intake:
             return NOT_ALLOWED
         if hooks.length_of(headers.get("content-length", "0")) > hooks.MAX_BYTES:
             return TOO_LONG
-        body = b""
-        while True:
-            part = await receive()
-            if part["type"] == "http.disconnect":
-                return None
-            body += part.get("body", b"")
-            if len(body) > hooks.MAX_BYTES:
-                return TOO_LONG
-            if not part.get("more_body"):
-                break
-        return await self._stored(Came(int(found[1]), scope["method"], query, headers, body))
+        taken = EACH_BYTES + len(query) + sum(len(name) + len(value) for name, value in headers.items())
+        body = bytearray()
+        self._bytes += taken
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                is_whole = False
+                while not is_whole:
+                    part = await receive()
+                    if part["type"] == "http.disconnect":
+                        return None
+                    body += part.get("body", b"")
+                    if len(body) > hooks.MAX_BYTES:
+                        return TOO_LONG
+                    is_whole = not part.get("more_body")
+            self._bytes += len(body)
+            taken += len(body)
+            if self._bytes > MOST_BYTES:
+                return NOT_NOW
+            return await self._stored(Came(int(found[1]), scope["method"], query, headers, bytes(body)))
+        except TimeoutError:
+            return TOO_SLOW
+        finally:
+            self._bytes -= taken
 
     async def _stored(self, came: Came) -> Answer:
-        if self._bytes + len(came.body) > MOST_BYTES:
-            return NOT_NOW
-        self._bytes += len(came.body)
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((came, answered))
@@ -105,38 +134,58 @@ class Intake:
         return await answered
 
     async def _write(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                answers = await self._tried([came for came, _answered in batch])
+                if answers is None:
+                    # The database is away: nobody is kept waiting, not those either who were not tried yet.
+                    batch, self._waiting = batch + self._waiting, []
+                    answers = [NOT_NOW] * len(batch)
+                for (_came, answered), answer in zip(batch, answers, strict=True):
+                    # Who has gone meanwhile is not answered; its message is stored all the same.
+                    if not answered.done():
+                        answered.set_result(answer)
+        finally:
+            self._writer = None
+
+    async def _tried(self, came: Sequence[Came]) -> list[Answer] | None:
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-            answers = await loop.run_in_executor(
-                self._thread, self._store, [came for came, _answered in batch]
-            )
-            if answers is None:
-                # Nobody is kept waiting for a database that is away.
-                batch, self._waiting = batch + self._waiting, []
-                answers = [NOT_NOW] * len(batch)
-            for (came, answered), answer in zip(batch, answers, strict=True):
-                self._bytes -= len(came.body)
-                # Who has gone meanwhile is not answered; its message is stored all the same.
-                if not answered.done():
-                    answered.set_result(answer)
-            if not self._wakes:
-                self._wakes = True
-                loop.call_later(WAKE_SECONDS, self._wake)
-        self._writer = None
+        try:
+            answers = await loop.run_in_executor(self._thread, self._store, came)
+        except Exception:
+            log.exception("%d messages were not stored", len(came))
+            return None
+        if answers and not self._wakes:
+            self._wakes = True
+            loop.call_later(WAKE_SECONDS, self._wake)
+        return answers
 
     def _wake(self) -> None:
         self._wakes = False
-        self._thread.submit(wake.after_commit)
+        self._waker.submit(wake.now)
+
+    def _is_well(self) -> bool:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except Exception:
+            self._let_go()
+            return False
+        return True
 
     def _store(self, came: Sequence[Came]) -> list[Answer] | None:
         """None where the database is away. Raises nothing."""
         for _time in range(2):
+            had = connection.connection
             try:
                 return self._store_now(came)
             except (OperationalError, InterfaceError):
-                # A connection that has died meanwhile; what is stored already only counts one copy more.
+                is_lost = had is not None and had.closed
                 self._let_go()
+                if not is_lost:
+                    return None
+                # It has died since; what is stored already only counts one copy more.
             except Exception:
                 self._let_go()
                 if len(came) > 1:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Min
@@ -45,8 +46,10 @@ def _parts(wanted: list[str]) -> dict[str, str]:
         states[part] = "ok" if part in seen and seen[part] > alive else "silent"
     if settings.BROKER_URL and (not wanted or "broker" in wanted):
         states["broker"] = _broker_state()
-    # And simulators, which only a sandbox has.
-    for name, url in {"intake": settings.INTAKE_URL, **settings.SANDBOX_URLS}.items():
+    if settings.INTAKE_URL and (not wanted or "intake" in wanted):
+        states["intake"] = "ok" if _is_well(f"{settings.INTAKE_URL}/healthz") else "silent"
+    # Simulators, which only a sandbox has.
+    for name, url in settings.SANDBOX_URLS.items():
         if url and (not wanted or name in wanted):
             states[name] = "ok" if _accepts(url) else "silent"
     return {part: state for part, state in states.items() if not wanted or part in wanted}
@@ -59,6 +62,13 @@ def _broker_state() -> str:
         state = "ok" if wake.broker_answers() else "silent"
         _broker = (time.monotonic(), state)
     return state
+
+
+def _is_well(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=4, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def _accepts(url: str) -> bool:

@@ -1,5 +1,7 @@
 """The process that takes messages, started as production starts it: what it answers for is stored, once, as it came."""
 
+import asyncio
+import io
 import json
 import os
 import signal
@@ -21,6 +23,7 @@ from django.db import transaction
 from django.test import Client
 
 from apps.connectors import hooks, webhooks
+from apps.connectors import intake as application
 from apps.connectors.models import Connection, InboundMessage
 from apps.core.models import Due
 from apps.core.tenancy import in_public
@@ -30,6 +33,7 @@ from armor.programs import accepts
 from armor.supervisor import intake_program
 from tests.conftest import eventually
 from tests.connectors.conftest import ECHO
+from tests.connectors.echo import Echo
 
 
 class Intake:
@@ -41,10 +45,10 @@ class Intake:
         self.process: subprocess.Popen[bytes] | None = None
         self.client = httpx.Client(timeout=60, trust_env=False, verify=False)
 
-    def start(self) -> None:
+    def start(self, **environment: str) -> None:
         self.process = subprocess.Popen(
             list(intake_program(self.port).command),
-            env=os.environ | {"ARMOR_PORT": str(self.port)},
+            env=os.environ | {"ARMOR_PORT": str(self.port)} | environment,
             stdout=sys.stderr,
             start_new_session=True,
             preexec_fn=die_with_parent(signal.SIGKILL),
@@ -57,7 +61,7 @@ class Intake:
 
     def _answers(self) -> bool:
         try:
-            return self.post(0).status_code == 404
+            return self.client.get(f"http://127.0.0.1:{self.port}/").status_code == 404
         except httpx.TransportError:
             return False  # Over a connection to the one before.
 
@@ -299,6 +303,104 @@ def test_the_database_lets_it_go_and_nothing_is_lost(intake: Intake, connection:
             assert cursor.fetchone()[0] >= 1
             assert intake.post(connection.pk, json.dumps({"number": number})).status_code == 200
     assert numbers(connection) == {0, 1, 2, 3}
+
+
+def test_while_the_database_is_away_each_is_sent_away_soon(intake: Intake, connection: Connection) -> None:
+    """In a few seconds: a sender that hears nothing within ten does not know that it is to come again."""
+    away = Intake()
+    away.start(DATABASE_URL=f"postgresql://armor@127.0.0.1:{free_port()}/armor")
+    away.client.timeout = 10
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _number: away.post(connection.pk), range(8)))
+        assert {(one.status_code, one.headers["retry-after"]) for one in answers} == {(503, "5")}
+        assert away.client.get(f"http://127.0.0.1:{away.port}/healthz").status_code == 503
+    finally:
+        away.kill()
+    assert intake.client.get(f"http://127.0.0.1:{intake.port}/healthz").status_code == 200
+    assert kept(connection) == []
+
+
+def test_a_statement_that_waits_for_a_lock_ends(connection: Connection) -> None:
+    """As behind a migration: nobody waits for it to the end, and all goes on after it."""
+    hasty = Intake()
+    hasty.start(PGOPTIONS="-c statement_timeout=1s")
+    try:
+        with transaction.atomic(), database.cursor() as cursor:
+            cursor.execute("LOCK TABLE connectors_inboundmessage IN ACCESS EXCLUSIVE MODE")
+            assert hasty.post(connection.pk).status_code == 503
+        assert hasty.post(connection.pk).status_code == 200
+    finally:
+        hasty.kill()
+    assert len(kept(connection)) == 1
+
+
+def test_a_body_that_drips_is_not_waited_for(intake: Intake, connection: Connection) -> None:
+    head = f"POST /hooks/{connection.pk}/ HTTP/1.1\r\nHost: {intake.host}\r\nContent-Length: 9\r\n\r\n{{"
+    assert intake.raw(head.encode(), until=b"\r\n\r\n").startswith(b"HTTP/1.1 408 ")
+    assert kept(connection) == []
+
+
+def test_the_web_takes_a_message_in_chunks_too(connection: Connection) -> None:
+    """Its length is not told before: Django itself takes nothing of it."""
+    given: dict[str, Any] = {"HTTP_TRANSFER_ENCODING": "chunked"}
+
+    def sent(body: bytes) -> int:
+        content = io.BytesIO(body)
+        with in_public():
+            client = Client(headers={"host": platform.PUBLIC_HOST})
+            answer = client.generic("POST", f"/hooks/{connection.pk}/", **given, **{"wsgi.input": content})
+        return answer.status_code
+
+    assert sent(b'{"a":1}') == 200
+    assert sent(b"x" * (hooks.MAX_BYTES + 1)) == 413
+    assert [one.body for one in kept(connection)] == ['{"a":1}']
+
+
+def test_what_its_connector_cannot_acknowledge_is_stored_and_answered(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises(_message: Any) -> Any:
+        raise KeyError("InvId")
+
+    monkeypatch.setattr(Echo, "acknowledge", raises)
+    came = [hooks.Came(connection.pk, "POST", "", {}, b"{}")]
+    with in_public():
+        assert hooks.take(came) == [("OK", "text/plain")]
+    assert [one.copies for one in kept(connection)] == [0]
+
+
+def test_whatever_befalls_the_thread_who_comes_next_is_served(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within this process, where what never happens can be made to."""
+    app, store = application.Intake(), application.Intake._store
+
+    async def send(body: bytes) -> int:
+        scope = {"type": "http", "path": f"/hooks/{connection.pk}/", "method": "POST", "query_string": b""}
+        scope["headers"] = [(b"host", platform.PUBLIC_HOST.encode())]
+        said: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body}
+
+        async def answer(part: Any) -> None:
+            said.append(part)
+
+        await app(scope, receive, answer)
+        return int(said[0]["status"])
+
+    async def both() -> list[int]:
+        monkeypatch.setattr(application.Intake, "_store", lambda *_given: 1 / 0)
+        first = await asyncio.wait_for(send(b"1"), 30)
+        monkeypatch.setattr(application.Intake, "_store", store)
+        answers = [first, await asyncio.wait_for(send(b"2"), 30)]
+        await asyncio.get_running_loop().run_in_executor(app._thread, app._let_go)
+        return answers
+
+    assert asyncio.run(both()) == [503, 200]
+    assert app._bytes == 0
+    assert [one.body for one in kept(connection)] == ["2"]
 
 
 def test_one_that_cannot_be_stored_takes_no_other_with_it(intake: Intake, connection: Connection) -> None:
