@@ -22,6 +22,7 @@ from django.db import connection as database
 from django.db import transaction
 from django.test import Client
 
+from apps.callcenters.incoming import IncomingCalls
 from apps.connectors import hooks, webhooks
 from apps.connectors import intake as application
 from apps.connectors.models import Connection, InboundMessage
@@ -32,8 +33,6 @@ from armor.processes import die_with_parent
 from armor.programs import accepts
 from armor.supervisor import intake_program
 from tests.conftest import eventually
-from tests.connectors.conftest import ECHO
-from tests.connectors.echo import Echo
 
 
 class Intake:
@@ -108,12 +107,27 @@ def intake(process: Intake) -> Intake:
 
 def line() -> Connection:
     with in_public():
-        return Connection.objects.create(kind="channel", connector=ECHO, name=f"Эхо {uuid4()}")
+        return Connection.objects.create(
+            kind="callcenter",
+            connector="apps.callcenters.incoming.IncomingCalls",
+            name=f"Приём {uuid4()}",
+            config={"secret": "sesame"},
+        )
 
 
 @pytest.fixture
 def connection() -> Connection:
     return line()
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing() -> Iterator[None]:
+    """Nobody reads what came here, and it would stand before others' messages."""
+    before = set(InboundMessage.objects.values_list("pk", flat=True))
+    yield
+    left = InboundMessage.objects.exclude(pk__in=before)
+    Due.objects.filter(kind=webhooks.TASK, object_id__in=left.values("pk")).delete()
+    left.delete()
 
 
 def kept(connection: Connection) -> list[InboundMessage]:
@@ -363,7 +377,7 @@ def test_what_its_connector_cannot_acknowledge_is_stored_and_answered(
     def raises(_message: Any) -> Any:
         raise KeyError("InvId")
 
-    monkeypatch.setattr(Echo, "acknowledge", raises)
+    monkeypatch.setattr(IncomingCalls, "acknowledge", raises)
     came = [hooks.Came(connection.pk, "POST", "", {}, b"{}")]
     with in_public():
         assert hooks.take(came) == [("OK", "text/plain")]
