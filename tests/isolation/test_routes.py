@@ -13,9 +13,12 @@ from django.db import connection
 from django.urls import get_resolver
 
 from apps.core import audit, due
+from apps.core.models import Due, WorkItem
 from apps.core.tenancy import in_partner
 from apps.partners.middleware import PartnerMiddleware
 from apps.providers.portal.models import RequestLetter
+from apps.settlements import provider_days
+from apps.settlements.models import ProviderDay
 from armor.celery import app
 from tests.isolation import routes
 from tests.isolation.asking import all_wrong, ask
@@ -109,14 +112,20 @@ def test_tasks_and_commands_end_where_they_began(
     houses: Pair, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own, other = houses
+    days = set(ProviderDay.objects.values_list("pk", flat=True))
     with monkeypatch.context() as alone:
         # The nightly audit comes to every partner of every test: one rule each says as much, and sooner.
         few = {rule.scope: rule for rule in audit.RULES.values()}
         alone.setattr(audit, "RULES", {rule.name: rule for rule in few.values()})
-        for name in routes.TASKS:
+        for name in sorted(routes.TASKS):
             connection.set_tenant(own.partner)
             app.tasks[name]()
             assert connection.schema_name == "public", name
+    # The morning comes to every provider of every test, too.
+    Due.objects.filter(kind=provider_days.TASK).delete()
+    looked = ProviderDay.objects.exclude(pk__in=days)
+    WorkItem.objects.filter(kind=ProviderDay.KIND, object_id__in=looked.values("pk")).delete()
+    looked.delete()
     assert [str(violation) for violation in audit.run([own.partner.pk, other.partner.pk])] == []
     before = other.state()
     for name in ("audit", "migrate_all"):
