@@ -87,7 +87,9 @@ def export(payout_ids: Iterable[UUID], *, actor: str) -> bytes:
             if one.state == PayoutState.READY:
                 _leave(one, payer, actor)
         faults.at("payments.payout-exported")
-    return file(payer, map(_order, payouts), made_at=clock.local(clock.now()))
+    # Of the last of them: taken again, it is the same file, which the bank knows.
+    made_at = max(one.exported_at for one in payouts if one.exported_at)
+    return file(payer, map(_order, payouts), made_at=clock.local(made_at))
 
 
 def _payer(payouts: list[BankPayout]) -> Payer:
