@@ -1,7 +1,7 @@
 """A provider's day beside ours: charged and not provisioned, provisioned and not charged, decided and closed."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -28,6 +28,14 @@ from tests.planted import execute, found
 from tests.providers import declared
 
 __all__ = ["shop"]
+
+
+@pytest.fixture(autouse=True)
+def _plans_nothing_for_others() -> Iterator[None]:
+    """A morning's plan is of every provider of every test."""
+    yield
+    with in_public():
+        Due.objects.filter(kind=provider_days.TASK).delete()
 
 
 def listed(shop: Shop, day: date, *rows: str) -> None:
