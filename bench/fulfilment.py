@@ -129,7 +129,7 @@ def _paid(partner: Partner, gateway: Control, offer: Offer, count: int) -> dict[
         message = json.dumps({"event": "payment.succeeded", "object": thing}).encode()
         paid[message] = order.item.subscription_id
     # Nobody is to find out by looking; what placing has led to is other benches' business.
-    models.Due.objects.filter(kind="payments.sweep").update(due_at=clock.wall() + timedelta(hours=1))
+    models.Due.objects.filter(kind="payments.sweep").update(due_at=clock.wall() + timedelta(days=1))
     models.Delivery.objects.filter(partner_id=partner.pk).delete()
     models.Due.objects.filter(kind="notifications.send").delete()
     return paid

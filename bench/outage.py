@@ -1,7 +1,8 @@
 """The bench of isolation: one of ten providers is off, and the other nine are to deliver as fast as before.
 
 Ten customers a second who have paid, of ten providers in turn: for a while with all of them there, then as long with
-one off, then it is back. DOWN_SECONDS says how long it is off. Each part is a process of its own.
+one off, then it is back. DOWN_SECONDS says how long it is off; in a long outage fewer come in a second, and the while
+before it is five minutes. Each part is a process of its own.
 """
 
 import multiprocessing
@@ -27,7 +28,9 @@ from bench.cases import new_partner
 from bench.fulfilment import _paid, _shop, _until_delivered
 
 TEN, PER_SECOND = 10, 10
-WARM_SECONDS = 5.0
+ORDERS_AT_MOST = 6_000
+"""During the outage: each is placed and paid for beforehand, one by one."""
+WARM_SECONDS, FLOOR_SECONDS = 5.0, 300.0
 DEAD = 3
 """Which of the ten is off."""
 Told = list[tuple[bytes, Any]]
@@ -40,6 +43,8 @@ def provider_outage() -> dict[str, float]:
     `ratio` may be 1.25 at most. Raises RuntimeError where anything is lost, doubled, or sold of the one that is off.
     """
     seconds = float(os.environ.get("DOWN_SECONDS", "30"))
+    pace = min(PER_SECOND, ORDERS_AT_MOST / seconds)
+    spans = (WARM_SECONDS, min(seconds, FLOOR_SECONDS), seconds)
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="armor-bench-"))
         simulators = [stack.enter_context(Simulator(name, state=folder)) for name in ("yookassa", "provider")]
@@ -48,13 +53,13 @@ def provider_outage() -> dict[str, float]:
         with in_partner(partner):
             connection, _offer = _shop(partner, gateway, supplier)
             offers = [_offer_of(partner, supplier, number) for number in range(TEN)]
-            phases = [_waiting(partner, gateway, offers, span) for span in (WARM_SECONDS, seconds, seconds)]
+            phases = [_waiting(partner, gateway, offers, round(span * pace / TEN)) for span in spans]
         port, _pid = programs.intake(stack)
         programs.workers(stack, worker.work_off, worker.keep_lanes)
         url = f"http://localhost:{port}/hooks/{connection.pk}/"
-        began = [_tell(url, phase) for phase in phases[:2]]
+        began = [_tell(url, phase, pace) for phase in phases[:2]]
         supplier.switch(on=False, account=_account(partner, DEAD))
-        began.append(_tell(url, phases[2]))
+        began.append(_tell(url, phases[2], pace))
         with in_partner(partner):
             nine = sum(place % TEN != DEAD for phase in phases for place in range(len(phase)))
             _until_delivered(nine)
@@ -66,11 +71,11 @@ def provider_outage() -> dict[str, float]:
             _until_delivered(sum(map(len, phases)))
             if not sold.exists():
                 raise RuntimeError("What can be delivered again is not sold")
-            waits = [_late(phase, at) for phase, at in zip(phases, began, strict=True)]
+            waits = [_late(phase, at, pace) for phase, at in zip(phases, began, strict=True)]
         _nothing_lost_or_doubled(partner, supplier)
     return {
         "seconds": waits[2],
-        "per_second": PER_SECOND,
+        "per_second": pace,
         "floor_seconds": waits[1],
         "ratio": waits[2] / waits[1],
         "peak_mib": 0.0,
@@ -103,32 +108,32 @@ def _offer_of(partner: Partner, supplier: Control, number: int) -> Offer:
     return Offer.objects.create(partner=partner, tariff=tariff)
 
 
-def _waiting(partner: Partner, gateway: Control, offers: list[Offer], seconds: float) -> Told:
-    """So many seconds' messages, of one offer after the other."""
-    each = max(round(seconds * PER_SECOND / TEN), 1)
+def _waiting(partner: Partner, gateway: Control, offers: list[Offer], each: int) -> Told:
+    """So many messages of each offer, of one after the other; one at least."""
+    each = max(each, 1)
     by_offer = [list(_paid(partner, gateway, offer, each).items()) for offer in offers]
     return [row[place] for place in range(each) for row in by_offer]
 
 
-def _tell(url: str, told: Told) -> float:
-    """Posts them at a steady pace; gives when it began."""
+def _tell(url: str, told: Told, pace: float) -> float:
+    """Posts so many of them a second; gives when it began."""
     context = multiprocessing.get_context("spawn")
     answered = context.Queue()
     bodies = [body for body, _subscription in told]
-    poster = context.Process(target=worker.tell, args=(url, bodies, PER_SECOND, answered))
+    poster = context.Process(target=worker.tell, args=(url, bodies, pace, answered))
     poster.start()
-    began, _ended, accepted, _wait = answered.get(timeout=programs.PATIENCE + len(told) / PER_SECOND)
+    began, _ended, accepted, _wait = answered.get(timeout=programs.PATIENCE + len(told) / pace)
     poster.join(20)
     if accepted != len(told):
         raise RuntimeError(f"{accepted} of {len(told)} were accepted")
     return float(began)
 
 
-def _late(told: Told, began: float) -> float:
+def _late(told: Told, began: float, pace: float) -> float:
     """The 95th wait of those whose provider was there, in seconds."""
     given = dict(Service.objects.values_list("subscription_id", "activated_at"))
     waits = sorted(
-        given[subscription].timestamp() - (began + place / PER_SECOND)  # type: ignore[union-attr]
+        given[subscription].timestamp() - (began + place / pace)  # type: ignore[union-attr]
         for place, (_body, subscription) in enumerate(told)
         if place % TEN != DEAD
     )
