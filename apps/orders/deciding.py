@@ -6,9 +6,8 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core import clock, events, work
 from apps.core.models import Event
-from apps.orders import fulfilment
+from apps.orders import fulfilment, steps
 from apps.orders.models import Fulfilment, FulfilmentAction, FulfilmentState
-from apps.orders.task_models import Task
 from apps.providers.portal.models import ProviderRequest, RequestKind, RequestState
 
 _F = FulfilmentState
@@ -31,7 +30,7 @@ def _of(request: ProviderRequest) -> dict[str, Any]:
     provider it has the task's, and is of interest while the fulfilment is there.
     """
     if request.kind in {RequestKind.REGISTER, RequestKind.CANCEL}:
-        task = Task.objects.filter(pk=request.request_id).first()
+        task = steps.current_among([request.request_id]).first()
         if task is not None:
             return {"pk": task.fulfilment_id, "step": task.position}
     if request.kind == RequestKind.CANCEL:

@@ -101,8 +101,10 @@ def answered(
     _keep_given_up(fulfilment, task)
     if fulfilment.state != _F.IN_PROGRESS or not _is_about(fulfilment, task):
         return None
-    if fulfilment.action == _A.CANCEL and answer.status in {Status.CANCELED, Status.ACTIVE}:
+    if fulfilment.action == _A.CANCEL and answer.status == Status.CANCELED:
         moves.taken_back(fulfilment)
+    elif fulfilment.action == _A.CANCEL and answer.status == Status.ACTIVE:
+        failed(fulfilment, _still_there(), is_repeated=True, task=task)
     elif fulfilment.action in PAIR and answer.status == Status.ACTIVE:
         moves.close(fulfilment, _F.DONE)
     elif answer.status == Status.ACTIVE:
@@ -115,6 +117,11 @@ def answered(
         reason = _("Выдать вручную") if answer.status == Status.MANUAL else _("Поставщик отозвал услугу")
         moves.call_staff(fulfilment, reason)
     return None
+
+
+def _still_there() -> ConnectorError:
+    """It was to be taken back, and its provider says that the customer has it: it is asked again, then staff are."""
+    return ConnectorError(str(_("Поставщик не сказал, что услуга отозвана")), unknown=True)
 
 
 def _is_about(fulfilment: Fulfilment, task: Task | None) -> bool:
@@ -146,9 +153,11 @@ def _take_back_again(provision: Fulfilment) -> None:
 def _undo_answered(fulfilment: Fulfilment, answer: Provisioned, task: Task | None) -> None:
     if fulfilment.state != _F.COMPENSATING or task is None or not _is_about(fulfilment, task):
         return
-    if answer.status in {Status.CANCELED, Status.ACTIVE}:
+    if answer.status == Status.CANCELED:
         steps.compensated(Task.objects.get(pk=task.pk))
         later(fulfilment, _F.COMPENSATING, timedelta(0), "")
+    elif answer.status == Status.ACTIVE:
+        _undo_failed(fulfilment, _still_there(), task)
     elif answer.status == Status.PENDING:
         later(fulfilment, _F.COMPENSATING, backoff(fulfilment), "")
     else:

@@ -3,9 +3,12 @@
 Everything here is done under the lock of the fulfilment, in the caller's transaction.
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
+from django.db.models import F, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from apps.catalog.models import PlanStep, StepKind, Undo
@@ -42,6 +45,12 @@ def current(fulfilment: Fulfilment) -> Task | None:
     if fulfilment.step is None:
         return None
     return fulfilment.tasks.get(position=fulfilment.step)
+
+
+def current_among(task_ids: Iterable[UUID]) -> QuerySet[Task]:
+    """Those that the state of their fulfilments is about now: what their providers say of them is listened to."""
+    rows = Task.objects.filter(pk__in=list(task_ids), position=F("fulfilment__step"))
+    return rows.select_related("fulfilment__service").order_by("fulfilment")
 
 
 def finish(fulfilment: Fulfilment, state: str = _T.DONE, *, actor: str = "", reason: Any = "") -> bool:

@@ -60,7 +60,8 @@ def judge(operation: str, answer: Answer, status: int, found: dict[str, str], wr
     if meaning == "retry" or status == 401 or (status == 403 and not code):
         raise ConnectorError(message, retry=True, code=code or str(status))
     if meaning != "ok":
-        if is_good:
+        # A refusal that is described is one, whatever its code.
+        if is_good and answer.states.get(found.get("status", "").strip().lower()) != "failed":
             # Nobody has said what this error means, and a success was told: it may have been done.
             raise _unclear(operation, _("В ответе ошибка «%s», смысл которой не описан") % code, code)
         if status == 404 and operation == "status" and not code:

@@ -1,0 +1,233 @@
+"""What a provider tells by itself, where it cannot be asked: its word is taken for what it can be about alone."""
+
+import base64
+import copy
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import transaction
+
+from apps.catalog import plans
+from apps.catalog.models import Offer
+from apps.catalog.plans import Step
+from apps.connectors import webhooks
+from apps.connectors.models import Connection, InboundMessage
+from apps.core import clock
+from apps.core.fields import Translated
+from apps.core.models import Due
+from apps.core.tenancy import in_partner, in_public
+from apps.orders import fulfilment, resting
+from apps.orders.models import Fulfilment, Order, Service
+from apps.orders.services import switch_off
+from apps.providers.models import Provider
+from apps.sandbox.control import Control
+from tests.orders.shop import Shop
+from tests.orders.test_plans import CALL, GIVE, is_whole, states
+from tests.providers import declared
+
+NO_STATUS = copy.deepcopy(declared.LATER)
+"""An asynchronous provider that tells, and cannot be asked; while it is closed to us it has done nothing."""
+del NO_STATUS["operations"]["status"]
+NO_STATUS["operations"]["suspend"] = NO_STATUS["operations"]["extend"]
+NO_STATUS["answer"]["codes"]["retry"].append("503")
+
+
+@pytest.fixture
+def line(shop: Shop, foreign: Control) -> Iterator[Connection]:
+    """The connection of such a provider, which never gets ready by itself. The shop's partner is current."""
+    foreign.fault("pending", times=10, match={"operation": "subscribe"})
+    made = declared.connect(declared.live(NO_STATUS), foreign, "async", is_test=True)
+    with in_partner(shop.partner):
+        yield made
+
+
+@pytest.fixture
+def own(shop: Shop, line: Connection) -> Connection:
+    """It supplies the shop's products."""
+    Provider.objects.filter(pk=shop.provider.pk).update(test_connection=line)
+    shop.provider.refresh_from_db()
+    return line
+
+
+def says(line: Connection, request_id: UUID, word: str, **more: Any) -> str:
+    """A signed message about a request; what became of it."""
+    content = json.dumps({"clientRef": str(request_id), "status": word, **more}).encode()
+    digest = hmac.new(declared.CALLBACK_SECRET.encode(), content, hashlib.sha256).digest()
+    headers = {"x-hub-signature": f"sha256={base64.b64encode(digest).decode()}"}
+    with in_public():
+        key = webhooks.store(line, method="POST", query="", headers=headers, body=content)
+        webhooks.process(key)
+        return str(InboundMessage.objects.get(pk=key).state)
+
+
+KEY = {"license": {"code": "AAAA-1111"}}
+
+
+def the(action: str) -> Fulfilment:
+    return Fulfilment.objects.select_related("service").get(action=action)
+
+
+def bought(shop: Shop) -> Fulfilment:
+    """An order that its provider has taken on."""
+    shop.buy(shop.offer())
+    row = the("provision")
+    assert row.state == "in_progress"
+    return row
+
+
+def given(shop: Shop, line: Connection) -> Service:
+    """Told that it is ready."""
+    row = bought(shop)
+    assert says(line, row.pk, "ready", **KEY) == "done"
+    shop.deliver()
+    row = the("provision")
+    assert (row.state, row.service.state, row.service.key) == ("done", "active", "AAAA-1111")
+    assert Order.objects.get().state == "completed"
+    return row.service
+
+
+def is_hurried(row: Fulfilment) -> bool:
+    return Due.objects.get(kind=fulfilment.FULFIL, object_id=row.pk).due_at <= clock.wall()
+
+
+def test_ready_is_no_word_of_what_was_asked_for_since(shop: Shop, own: Connection, foreign: Control) -> None:
+    service = given(shop, own)
+    fulfilment.add(service, "extend", period_end=service.active_until + timedelta(days=30))
+    shop.deliver()
+    row = the("extend")
+    assert (row.state, is_hurried(row)) == ("in_progress", False)
+    until = the("extend").service.active_until
+    says(own, service.request_id, "ready", **KEY, sent="later")
+    row = the("extend")
+    assert (row.state, row.service.active_until) == ("in_progress", until)
+    # It may be about it: the provider is asked once more, at once.
+    assert is_hurried(row)
+    shop.deliver()
+    assert the("extend").state == "in_progress"
+    with transaction.atomic():
+        resting.rest(Service.objects.select_for_update().get(), "Пауза")
+    shop.deliver()
+    assert the("suspend").state == "in_progress"
+    says(own, service.request_id, "ready", **KEY, sent="later still")
+    assert (the("suspend").state, the("extend").state) == ("in_progress", "in_progress")
+
+
+def test_what_is_to_be_taken_back_stays_open_until_the_provider_says_so(
+    shop: Shop, own: Connection, foreign: Control
+) -> None:
+    service = given(shop, own)
+    foreign.fault("http_503", committed=False, match={"operation": "close"})
+    with transaction.atomic():
+        switch_off(Service.objects.select_for_update().get(), "Отказ")
+    shop.deliver()
+    row = the("cancel")
+    assert (row.state, is_hurried(row)) == ("retry", False)
+    says(own, service.request_id, "ready", **KEY, sent="later")
+    row = the("cancel")
+    assert (row.state, row.service.state, is_hurried(row)) == ("retry", "pending_terminate", False)
+    says(own, service.request_id, "in_progress")
+    says(own, service.request_id, "declined", fault="never", sent="later")
+    assert the("cancel").state == "retry"
+    says(own, service.request_id, "closed")
+    row = the("cancel")
+    assert (row.state, row.service.state) == ("revoked", "terminated")
+
+
+def test_closed_while_it_was_being_made_stands_with_staff(shop: Shop, own: Connection) -> None:
+    row = bought(shop)
+    says(own, row.pk, "closed")
+    row = the("provision")
+    assert (row.state, row.service.state) == ("needs_staff", "pending_active")
+    assert "отозвал" in row.error
+
+
+def test_of_several_words_that_are_read_together_none_is_lost(shop: Shop, own: Connection) -> None:
+    """«In progress» that came late hides no «ready»."""
+    row = bought(shop)
+    keys = []
+    for word in ("ready", "in_progress"):
+        content = json.dumps({"clientRef": str(row.pk), "status": word, **KEY}).encode()
+        digest = hmac.new(declared.CALLBACK_SECRET.encode(), content, hashlib.sha256).digest()
+        signed = {"x-hub-signature": f"sha256={base64.b64encode(digest).decode()}"}
+        with in_public():
+            keys.append(webhooks.store(own, method="POST", query="", headers=signed, body=content))
+    with in_public():
+        webhooks.process_many(keys)
+    assert (the("provision").state, the("provision").service.key) == ("done", "AAAA-1111")
+
+
+def test_a_provider_that_still_has_it_has_not_taken_it_back(
+    shop: Shop, own: Connection, foreign: Control
+) -> None:
+    """Answered «ready» to a request to close, as by a provider that does it tomorrow."""
+    given(shop, own)
+    document = copy.deepcopy(NO_STATUS)
+    document["answer"]["states"] = {"active": ["ready", "closed"], "pending": ["in_progress"]}
+    other = declared.connect(declared.live(document), foreign, "async", is_test=True)
+    Connection.objects.filter(pk=own.pk).update(config=other.config)
+    with transaction.atomic():
+        switch_off(Service.objects.select_for_update().get(), "Отказ")
+    shop.deliver()
+    row = the("cancel")
+    assert (row.state, row.service.state) == ("unknown", "pending_terminate")
+    assert "не сказал, что услуга отозвана" in row.error
+
+
+def registered_there(shop: Shop, line: Connection, *more: Step) -> Offer:
+    """A product whose provider answers at once, and is registered before that where nobody can be asked."""
+    code = f"{shop.partner.slug}-crm"
+    other = Provider.objects.create(code=code, name=f"Реестр {shop.partner.slug}", test_connection=line)
+    step = Step("register", Translated(ru="Зарегистрировать"), provider_id=other.pk, undo="provider")
+    offer = shop.offer()
+    plans.save(offer.tariff.product, (step, GIVE, *more), promised_minutes=None, actor="admin")
+    return Offer.objects.get(pk=offer.pk)
+
+
+def test_a_step_at_another_provider_ends_and_is_undone_by_its_word(
+    shop: Shop, line: Connection, foreign: Control
+) -> None:
+    shop.buy(registered_there(shop, line, CALL))
+    row = the("provision")
+    task = row.tasks.get(kind="register")
+    assert (row.state, task.state) == ("in_progress", "active")
+    # Of the service itself it has nothing to say.
+    says(line, row.pk, "ready")
+    assert the("provision").step == task.position
+    assert says(line, task.pk, "ready") == "done"
+    shop.deliver()
+    row = the("provision")
+    assert (row.state, row.service.state, states(row)) == (
+        "needs_staff",
+        "active",
+        ["done", "done", "waiting"],
+    )
+    is_whole(shop)
+    # Told again, it changes nothing.
+    says(line, task.pk, "ready", sent="later")
+    assert states(the("provision")) == ["done", "done", "waiting"]
+    foreign.fault("http_503", committed=False, times=10, match={"operation": "close"})
+    fulfilment.fail(row, "Банк отказал", actor="olga")
+    shop.deliver()
+    task.refresh_from_db()
+    assert (the("provision").state, task.state) == ("compensating", "compensating")
+    says(line, task.pk, "ready", sent="later still")
+    task.refresh_from_db()
+    assert task.state == "compensating"
+    says(line, task.pk, "closed")
+    shop.deliver()
+    task.refresh_from_db()
+    assert (task.state, the("provision").state) == ("compensated", "failed")
+
+
+def test_a_step_that_another_provider_refuses_stands_with_staff(shop: Shop, line: Connection) -> None:
+    shop.buy(registered_there(shop, line))
+    task = the("provision").tasks.get(kind="register")
+    says(line, task.pk, "declined", fault="no_such_person")
+    row = the("provision")
+    assert (row.state, "no_such_person" in row.error) == ("needs_staff", True)
