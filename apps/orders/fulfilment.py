@@ -68,6 +68,12 @@ UNDO_POINTS = (
 _A, _F, _S = FulfilmentAction, FulfilmentState, ServiceState
 PAIR = (_A.SUSPEND, _A.RESUME)
 """What gives the customer nothing and takes nothing for good."""
+_BY_HAND: dict[str, Any] = {
+    _A.EXTEND: _("Продлить вручную"),
+    _A.CANCEL: _("Отключить вручную"),
+    _A.SUSPEND: _("Приостановить вручную"),
+    _A.RESUME: _("Возобновить вручную"),
+}
 NEW = (_A.PROVISION, _A.REPLACE)
 """What gives the customer something new."""
 
@@ -114,8 +120,10 @@ def answered(
         wait = timedelta(seconds=answer.ask_again) if answer.ask_again else backoff(fulfilment)
         later(fulfilment, _F.IN_PROGRESS, wait, "")
     else:
-        reason = _("Выдать вручную") if answer.status == Status.MANUAL else _("Поставщик отозвал услугу")
-        moves.call_staff(fulfilment, reason)
+        by_hand = _BY_HAND.get(fulfilment.action, _("Выдать вручную"))
+        moves.call_staff(
+            fulfilment, by_hand if answer.status == Status.MANUAL else _("Поставщик отозвал услугу")
+        )
     return None
 
 
@@ -498,6 +506,8 @@ def revoke_open(service: Service) -> bool:
         if fulfilment.step is None:
             moves.close(fulfilment, _F.REVOKED, reason=over)
             moves.plan_no_more(fulfilment)
+            if fulfilment.action in {_A.EXTEND, *PAIR}:
+                moves.call_off(fulfilment)
         else:
             steps.fail(fulfilment, over, for_good=False)
     return was_asked

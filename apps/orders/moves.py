@@ -23,6 +23,7 @@ from apps.orders.models import (
     OrderState,
     Service,
 )
+from apps.providers import services
 from apps.providers.services import connection_for
 
 KIND = "orders.Fulfilment"
@@ -146,6 +147,13 @@ def close(
     work.close(KIND, fulfilment.pk)
     if fulfilment.promised_at is not None:
         due.cancel(watching.WATCH, fulfilment.pk)
+
+
+def call_off(fulfilment: Fulfilment) -> None:
+    """A closed one, of what is, is wanted no more: where its provider's people were asked, they need not decide."""
+    if fulfilment.attempts and fulfilment.connection_id is None and fulfilment.step is None:
+        service = fulfilment.service
+        services.call_off(product_of(service), service.request_id, fulfilment.pk, fulfilment.action)
 
 
 def taken_back(cancellation: Fulfilment, *, reason: Any = "", actor: str = "") -> None:

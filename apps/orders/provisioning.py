@@ -165,7 +165,7 @@ def _is_put_off(fulfilment: Fulfilment) -> bool:
         outcomes.later(fulfilment, _F.RETRY, timedelta(minutes=1), _("Ждёт замены ключа"))
         return True
     if fulfilment.action in outcomes.PAIR and not resting.is_wanted(fulfilment):
-        moves.close(fulfilment, _F.DONE, reason=_("Уже не нужно"))
+        resting.drop(fulfilment)
         return True
     if fulfilment.action in outcomes.PAIR and resting.waits(fulfilment):
         outcomes.later(fulfilment, fulfilment.state, SOON, "")
@@ -260,9 +260,9 @@ def _called(connector: ProviderConnector, asked: Asked) -> Provisioned:
     if action == _A.CANCEL or asked.is_undo:
         return connector.cancel(request.request_id)
     if action == _A.SUSPEND:
-        return connector.suspend(request.request_id)
+        return connector.suspend(request.request_id, pause_id=asked.fulfilment.pk)
     if action == _A.RESUME:
-        return connector.resume(request.request_id)
+        return connector.resume(request.request_id, pause_id=asked.fulfilment.pk)
     if asked.fulfilment.period_end is None:
         raise ConnectorError("No period is paid")
     if action == _A.EXTEND:

@@ -41,7 +41,7 @@ class ProviderAdmin(console.ConsoleAdmin):
             "connection",
             "test_connection",
             ("sells_when_down", "promise_hours"),
-            "has_portal",
+            ("has_portal", "pauses"),
             "is_archived",
         ]
 

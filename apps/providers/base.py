@@ -116,10 +116,10 @@ class ProviderConnector(Connector):
         """Takes the product back. Safe to repeat."""
         raise NotImplementedError
 
-    def suspend(self, request_id: UUID) -> Provisioned:
-        """Shuts the product for a while; all that belongs to it is kept. Safe to repeat. Optional."""
+    def suspend(self, request_id: UUID, *, pause_id: UUID) -> Provisioned:
+        """Shuts the product for a while; all that belongs to it is kept. Safe to repeat by `pause_id`. Optional."""
         raise ConnectorError(str(_("Поставщик не знает паузы")), code=NOT_SUPPORTED)
 
-    def resume(self, request_id: UUID) -> Provisioned:
+    def resume(self, request_id: UUID, *, pause_id: UUID) -> Provisioned:
         """Opens what was suspended. Safe to repeat. Optional, as `suspend`."""
         raise ConnectorError(str(_("Поставщик не знает паузы")), code=NOT_SUPPORTED)

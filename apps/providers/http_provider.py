@@ -67,10 +67,10 @@ class HttpProvider(ProviderConnector):
             raise ConnectorError(str(_("Поставщик не сказал, что услуга отозвана")), unknown=True)
         return answer
 
-    def suspend(self, request_id: UUID) -> Provisioned:
+    def suspend(self, request_id: UUID, *, pause_id: UUID) -> Provisioned:
         return _provisioned(self._call("POST", f"/v1/activations/{request_id}/suspend", {}))
 
-    def resume(self, request_id: UUID) -> Provisioned:
+    def resume(self, request_id: UUID, *, pause_id: UUID) -> Provisioned:
         return _provisioned(self._call("POST", f"/v1/activations/{request_id}/resume", {}))
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

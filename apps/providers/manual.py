@@ -32,3 +32,9 @@ class Manual(ProviderConnector):
 
     def cancel(self, request_id: UUID) -> Provisioned:
         return Provisioned(Status.MANUAL)
+
+    def suspend(self, request_id: UUID, *, pause_id: UUID) -> Provisioned:
+        return Provisioned(Status.MANUAL)
+
+    def resume(self, request_id: UUID, *, pause_id: UUID) -> Provisioned:
+        return Provisioned(Status.MANUAL)

@@ -79,6 +79,15 @@ class Provider(models.Model):
         db_default=False,
         help_text=_("Без подключения запросы ждут его людей или его системы, а не наших сотрудников"),
     )
+    pauses = models.BooleanField(
+        _("умеет приостанавливать"),
+        default=True,
+        db_default=True,
+        help_text=_(
+            "Пока подписка не оплачена или на паузе, просим его приостановить услугу, а потом возобновить: по API, в "
+            "кабинете, письмом или через сотрудника. Снимите, если он этого не умеет: никого просить не будем"
+        ),
+    )
     is_archived = models.BooleanField(_("в архиве"), default=False)
 
     class Meta:

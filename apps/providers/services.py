@@ -1,6 +1,7 @@
 """Which provider supplies a product, and through which connector."""
 
 from typing import Any, Protocol
+from uuid import UUID
 
 from apps.connectors.base import Kind
 from apps.connectors.models import Connection
@@ -85,6 +86,31 @@ def _by_letter(provider: Provider) -> ByLetter | None:
     return by_letter
 
 
+def knows_pause(product: Supplied) -> bool:
+    """Whether who supplies `product` has a word for a pause. What it is at one provider is found out by asking."""
+    line = connection_for(product)
+    supplies: Any = _local_class(product) if line is None else line.connector_class
+    return supplies.suspend is not ProviderConnector.suspend
+
+
+def call_off(product: Supplied, request_id: UUID, key: UUID, kind: str) -> None:
+    """What people of its provider were asked for is wanted no more (`Portal.call_off`); others are asked nothing.
+
+    In the caller's transaction; `kind`: suspend, resume or extend.
+    """
+    if connection_for(product) is None and issubclass(_local_class(product), Portal):
+        Portal.of(product.provider).call_off(request_id, key, kind)
+
+
+def _local_class(product: Supplied) -> type[ProviderConnector]:
+    line = _line(product.provider)
+    if line is not None and _is_local(line):
+        return ByLetter
+    if product.delivery == "key":
+        return KeyPool
+    return Portal if product.provider.has_portal else Manual
+
+
 def local_connector(product: Supplied) -> ProviderConnector:
     """Who supplies `product` without a call: its provider by letter, our own pools, its provider's own console, staff.
 
@@ -92,8 +118,8 @@ def local_connector(product: Supplied) -> ProviderConnector:
     """
     if by_letter := _by_letter(product.provider):
         return by_letter
-    local: type[ProviderConnector] = KeyPool if product.delivery == "key" else Manual
-    if local is Manual and product.provider.has_portal:
+    local = _local_class(product)
+    if local is Portal:
         return Portal.of(product.provider)
     path = f"{local.__module__}.{local.__name__}"
     unsaved = Connection(

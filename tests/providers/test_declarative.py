@@ -154,9 +154,9 @@ def test_refusals_are_told_apart(line: Line, foreign: Control, protocol: str) ->
 def test_it_rests_and_goes_on(line: Line, foreign: Control, protocol: str) -> None:
     request = asked()
     line.do("provision", request)
-    line.do("suspend", request)
+    line.do("suspend", request, pause_id=uuid4())
     assert made(foreign, protocol, request)[0]["state"] == "suspended"
-    line.do("resume", request)
+    line.do("resume", request, pause_id=uuid4())
     assert made(foreign, protocol, request)[0]["state"] == "active"
     assert "отвечает" in line.connection.open().check()
 

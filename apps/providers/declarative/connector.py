@@ -136,10 +136,10 @@ class DeclarativeProvider(ProviderConnector):
             return Provisioned(Status.CANCELED)
         return self._given("cancel", read)
 
-    def suspend(self, request_id: UUID) -> Provisioned:
+    def suspend(self, request_id: UUID, *, pause_id: UUID) -> Provisioned:
         return self._moved("suspend", request_id)
 
-    def resume(self, request_id: UUID) -> Provisioned:
+    def resume(self, request_id: UUID, *, pause_id: UUID) -> Provisioned:
         return self._moved("resume", request_id)
 
     def _moved(self, operation: str, request_id: UUID) -> Provisioned:

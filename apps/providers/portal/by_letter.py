@@ -84,6 +84,3 @@ class ByLetter(Portal):
 
     def asked(self, row: ProviderRequest) -> None:
         letters.write(row, LetterKind.ASKED)
-
-    def called_off(self, row: ProviderRequest) -> None:
-        letters.called_off(row)

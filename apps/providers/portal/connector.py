@@ -14,7 +14,8 @@ from apps.core import clock
 from apps.core.tenancy import current_partner
 from apps.providers.base import ProviderConnector, Provisioned, ProvisionRequest, Status
 from apps.providers.models import Provider
-from apps.providers.portal.models import OPEN_REQUESTS, ProviderRequest, RequestKind, RequestState
+from apps.providers.portal import requests
+from apps.providers.portal.models import ProviderRequest, RequestKind, RequestState
 
 
 class Portal(ProviderConnector):
@@ -68,14 +69,33 @@ class Portal(ProviderConnector):
             made = ProviderRequest.objects.select_for_update().filter(pk=request_id).first()
             if made is None:
                 return Provisioned(Status.CANCELED)
-            if made.state in OPEN_REQUESTS:
-                # It has not decided: from now on there is nothing to decide.
-                made.state, made.settled_at, made.parameters = RequestState.CANCELED, clock.wall(), {}
-                made.save()
-                self.called_off(made)
+            requests.call_off(made)
             if made.state != RequestState.APPROVED:
                 return Provisioned(Status.CANCELED)
         return self._asked(uuid5(request_id, "cancel"), RequestKind.CANCEL, **self._of_service(request_id))
+
+    def suspend(self, request_id: UUID, *, pause_id: UUID) -> Provisioned:
+        return self._asked(pause_id, RequestKind.SUSPEND, **self._of_service(request_id))
+
+    def resume(self, request_id: UUID, *, pause_id: UUID) -> Provisioned:
+        return self._asked(pause_id, RequestKind.RESUME, **self._of_service(request_id))
+
+    def call_off(self, request_id: UUID, key: UUID, kind: str) -> None:
+        """What was asked under `key` is wanted no more, in the caller's transaction: from then on nothing is asked so.
+
+        Not for what makes a service, nor takes it back.
+        """
+        row, _is_new = ProviderRequest.objects.get_or_create(
+            pk=key,
+            # Not asked yet, by somebody who is slow: who comes so late finds it called off.
+            defaults={
+                **self._defaults(kind, **self._of_service(request_id)),
+                "connection_id": None,
+                "state": RequestState.CANCELED,
+                "settled_at": clock.wall(),
+            },
+        )
+        requests.call_off(ProviderRequest.objects.select_for_update().get(pk=row.pk))
 
     def _of_service(self, request_id: UUID) -> dict[str, Any]:
         first = ProviderRequest.objects.filter(pk=request_id).first()
@@ -85,26 +105,25 @@ class Portal(ProviderConnector):
     def _asked(self, key: UUID, kind: str, **fields: Any) -> Provisioned:
         with transaction.atomic():
             row, is_new = ProviderRequest.objects.get_or_create(
-                pk=key,
-                defaults={
-                    **fields,
-                    "kind": kind,
-                    "provider": self.provider,
-                    "connection_id": self.connection.pk,
-                    "partner_id": current_partner().pk,
-                    "is_test": self.connection.is_test,
-                    "created_at": clock.wall(),
-                },
+                pk=key, defaults=self._defaults(kind, **fields)
             )
             if is_new:
                 self.asked(row)
         return _told(row)
 
+    def _defaults(self, kind: str, **fields: Any) -> dict[str, Any]:
+        return {
+            **fields,
+            "kind": kind,
+            "provider": self.provider,
+            "connection_id": self.connection.pk,
+            "partner_id": current_partner().pk,
+            "is_test": self.connection.is_test,
+            "created_at": clock.wall(),
+        }
+
     def asked(self, row: ProviderRequest) -> None:
         """A request that was just written down, in the same transaction."""
-
-    def called_off(self, row: ProviderRequest) -> None:
-        """It is wanted no more, in the same transaction."""
 
 
 def _told(row: ProviderRequest) -> Provisioned:

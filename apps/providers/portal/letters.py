@@ -48,7 +48,7 @@ FAULT_POINTS = ("providers.letter-claimed", "providers.letter-sent", "providers.
 
 FIELDS: Mapping[str, Any] = {
     "what": gettext_lazy(
-        "что сделать: подключить, продлить, отключить; в напоминании и отзыве сказано и это"
+        "что сделать: подключить, продлить, приостановить, возобновить, отключить; в напоминании и отзыве сказано и это"
     ),
     "sku": gettext_lazy("код тарифа"),
     "number": gettext_lazy("номер запроса"),

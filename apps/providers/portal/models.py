@@ -128,6 +128,8 @@ class RequestKind(models.TextChoices):
     REGISTER = "register", _("Зарегистрировать")
     EXTEND = "extend", _("Продлить")
     CANCEL = "cancel", _("Отключить")
+    SUSPEND = "suspend", _("Приостановить")
+    RESUME = "resume", _("Возобновить")
 
 
 class RequestState(models.TextChoices):

@@ -71,6 +71,14 @@ def reply(request_id: UUID, answer: str, *, actor: str) -> ProviderRequest:
     return row
 
 
+def call_off(request: ProviderRequest) -> None:
+    """A locked one is wanted no more: where it is not decided yet, there is nothing to decide from now on."""
+    if request.state in OPEN_REQUESTS:
+        request.state, request.settled_at, request.parameters = RequestState.CANCELED, clock.wall(), {}
+        request.save()
+        letters.called_off(request)
+
+
 def forget(partner_id: int, customer_ref: str) -> None:
     """What was told and given of a customer who is erased."""
     mine = ProviderRequest.objects.filter(partner_id=partner_id, customer_ref=customer_ref)
