@@ -1,6 +1,5 @@
 """Console: payments, refunds and saved methods, to be looked at; money goes back by an action."""
 
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -11,44 +10,28 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.decorators import action, display
 from unfold.widgets import (
     UnfoldAdminSelectWidget,
 )
 
 from apps.accounts.models import Customer
-from apps.connectors.models import Connection
 from apps.core import console, links
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.core.money import Money
 from apps.journal import reading
-from apps.payments import payments, receipt_routes, receipts_apart, refunds, registering
+from apps.payments import payments, refunds
 from apps.payments.admin_holds import HoldActions
 from apps.payments.models import Payment, PaymentMethod, Refund, RefundRoute, RefusalHow
 from apps.payments.money_pages import EXCHANGE_ROLES, MoneyAdmin
-from apps.payments.receipt_models import Receipt, ReceiptState, ReceiptWay
+from apps.payments.receipt_admin import MakeUpReceipt
+from apps.payments.receipt_models import Receipt
 from apps.payments.refund_pages import RefundForm, told_of
-from apps.policies.fiscal import ReceiptMethod, Taxation
 
-RECEIPT_COLOURS = {
-    "waiting": "info",
-    "void": "info",
-    "queued": "info",
-    "sending": "info",
-    "sent": "info",
-    "unknown": "warning",
-    "registered": "success",
-    "failed": "danger",
-    "corrected": "info",
-}
 INSTRUMENTS = {"bank_card": _("банковская карта"), "sbp": _("СБП")}
-OPERATIONS = {"sell": _("приход"), "sell_refund": _("возврат прихода")}
-METHODS = {one.value: one.label for one in ReceiptMethod}
 
 
 class PaymentsOfCustomer(console.Belongings):
@@ -79,7 +62,7 @@ class ReceiptsOfPayment(console.ReadOnlyInline):
 
 
 @console.register(Payment, sites=(console.partner_site,))
-class PaymentAdmin(HoldActions, MoneyAdmin):
+class PaymentAdmin(HoldActions, MakeUpReceipt, MoneyAdmin):
     """«Вернуть» is for those who may move money."""
 
     list_display = ("created_at", "customer", "shown_amount", "shown_state", "purpose", "description")
@@ -87,7 +70,7 @@ class PaymentAdmin(HoldActions, MoneyAdmin):
     list_select_related = ("customer",)
     search_fields = ("=gateway_id", "customer__phone", "customer__email", "customer__name")
     date_hierarchy = None
-    actions_detail = ("capture", "release", "give_back", "ask_gateway")
+    actions_detail = ("capture", "release", "give_back", "make_up", "ask_gateway")
     inlines = (RefundsOfPayment, ReceiptsOfPayment)
     readonly_fields = (
         "shown_state",
@@ -245,157 +228,3 @@ class PaymentMethodAdmin(MoneyAdmin):
             "back": reverse("admin:payments_paymentmethod_change", args=[object_id]),
         }
         return TemplateResponse(request, "payments/refuse.html", context)
-
-
-@console.register(Receipt, sites=(console.partner_site,))
-class ReceiptAdmin(MoneyAdmin):
-    """Receipts as the register has them; one that was not registered is made anew by a button."""
-
-    list_display = ("created_at", "cause", "shown_total", "shown_receipt", "way", "payment", "reason")
-    list_filter = ("state", "cause", "way", ("business_date", RangeDateFilter))
-    list_filter_submit = True
-    list_select_related = ("payment",)
-    search_fields = ("=gateway_id",)
-    actions_detail = ("replace", "ask_register", "deny")
-    empty_hint = _("Чеки появляются с оплатами и возвратами, если у продавца есть правило чеков.")
-    fields = (
-        "shown_receipt",
-        "reason",
-        ("cause", "shown_operation", "way"),
-        ("shown_total", "shown_prepaid"),
-        "shown_lines",
-        "shown_seller",
-        "contact",
-        "shown_fiscal",
-        ("payment", "refund"),
-        "replaces",
-        ("business_date", "closes_on"),
-        ("created_at", "settled_at"),
-        ("connection", "gateway_id"),
-    )
-    readonly_fields = (
-        "shown_receipt",
-        "shown_operation",
-        "shown_total",
-        "shown_prepaid",
-        "shown_lines",
-        "shown_seller",
-        "shown_fiscal",
-        "conversation",
-    )
-
-    def get_fieldsets(self, request: Any, obj: Any = None) -> Any:
-        sets = super().get_fieldsets(request, obj)
-        if request.rights.may(*EXCHANGE_ROLES):
-            sets.append((_("Обмен с кассой"), {"fields": ["conversation"]}))
-        return sets
-
-    @display(description=_("обмен с кассой"))
-    def conversation(self, row: Receipt) -> SafeString | str:
-        return reading.about([row.pk])
-
-    @display(description=_("состояние"), label=RECEIPT_COLOURS)
-    def shown_receipt(self, row: Receipt) -> tuple[str, Any]:
-        return console.Label(row.state, row.get_state_display())
-
-    @display(description=_("сумма"))
-    def shown_total(self, row: Receipt) -> str:
-        return str(row.money)
-
-    @display(description=_("признак расчёта"))
-    def shown_operation(self, row: Receipt) -> str:
-        return str(OPERATIONS.get(row.operation, row.operation))
-
-    @display(description=_("из неё зачтено из предоплаты"))
-    def shown_prepaid(self, row: Receipt) -> str:
-        return str(Money(row.prepaid, row.currency))
-
-    @display(description=_("строки"))
-    def shown_lines(self, row: Receipt) -> SafeString:
-        return format_html_join("", "<div>{}</div>", ((_line(line, row.currency),) for line in row.lines))
-
-    @display(description=_("продавец"))
-    def shown_seller(self, row: Receipt) -> str:
-        seller = row.seller
-        taxation = Taxation(seller["taxation"]).label
-        return f"{_('ИНН')} {seller['inn']}, {taxation}, {seller['place']}, {seller['email']}"
-
-    @display(description=_("фискальные данные"))
-    def shown_fiscal(self, row: Receipt) -> SafeString | str:
-        fiscal = row.fiscal
-        if not fiscal:
-            return "—"
-        told = _("ФН %(fn)s, ФД %(document)s, ФПД %(attribute)s") % fiscal
-        url = fiscal.get("url", "")
-        return links.linked(told, url if url.startswith("https://") else "")
-
-    @action(description=_("Пробить заново"), url_path="replace", permissions=["money"])
-    def replace(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
-        row = get_object_or_404(Receipt, pk=object_id)
-        if request.method != "POST":
-            notes = [_("Тот же чек уйдёт в кассу под новым номером."), _whither(row), row.reason]
-            title = _("Пробить заново")
-            return console.form_page(self, request, forms.Form(), title, notes=notes, press=title)
-        try:
-            made = receipts_apart.replace(row.pk, actor=request.user.get_username())
-        except Refused as refusal:
-            messages.error(request, str(refusal.message))
-            return redirect("admin:payments_receipt_change", object_id)
-        messages.success(request, _("Новый чек в очереди"))
-        return redirect("admin:payments_receipt_change", made.pk)
-
-    @action(description=_("Спросить кассу"), url_path="ask", permissions=["view"])
-    def ask_register(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
-        """Only reads there, and so is safe for everybody who may look."""
-        row = registering.settle(get_object_or_404(Receipt, pk=object_id).pk)
-        messages.info(request, _("Состояние чека: %s") % row.get_state_display())
-        return redirect("admin:payments_receipt_change", object_id)
-
-    @action(description=_("У шлюза чека нет"), url_path="deny", permissions=["money"])
-    def deny(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
-        """Where the gateway tells nothing: a person has looked there, and the receipt is made anew."""
-        row = get_object_or_404(Receipt, pk=object_id)
-        if request.method != "POST":
-            notes = [
-                _("Только если вы посмотрели в кабинете шлюза и этого чека там нет: иначе чеков станет два."),
-                _("Чек станет непробитым и, где это возможно, сразу уйдёт ещё раз."),
-            ]
-            title = _("У шлюза чека нет")
-            return console.form_page(self, request, forms.Form(), title, notes=notes, press=title)
-        try:
-            registering.deny(row.pk, actor=request.user.get_username())
-        except Refused as refusal:
-            messages.error(request, str(refusal.message))
-        else:
-            messages.success(request, _("Чек отмечен непробитым"))
-        return redirect("admin:payments_receipt_change", object_id)
-
-
-def _whither(row: Receipt) -> str:
-    """Where a receipt goes when it is made anew."""
-    if row.state != ReceiptState.FAILED:
-        return ""
-    route = receipt_routes.replacement(row)
-    if route is None:
-        return str(receipt_routes.NO_WAY)
-    name = Connection.objects.get(pk=route.connection_id).name
-    return str(_("Его пробьёт: %(who)s, подключение «%(name)s».")) % {
-        "who": ReceiptWay(route.way).label,
-        "name": name,
-    }
-
-
-def _line(line: dict[str, Any], currency: str) -> str:
-    rate = (
-        _("без НДС")
-        if line["vat_rate"] is None
-        else _("НДС %s %%") % f"{Decimal(line['vat_rate']).normalize():f}"
-    )
-    money = Money(Decimal(line["amount"]), currency)
-    told = f"{line['name']} × {line['quantity']} — {money}, {rate}, {METHODS.get(line['method'], line['method'])}"
-    agent = line["agent"]
-    return (
-        f"{told}; {_('агент, поставщик')} {agent['supplier_name']}, {_('ИНН')} {agent['supplier_inn']}"
-        if agent
-        else told
-    )

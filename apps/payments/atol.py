@@ -17,6 +17,7 @@ from apps.core.money import Money, rounded
 from apps.payments.cash_register import (
     Agent,
     CashRegister,
+    Correction,
     Method,
     ReceiptLine,
     ReceiptRequest,
@@ -59,7 +60,8 @@ class Atol(CashRegister):
         return str(_("Касса отвечает, группа %s") % self.config.group)
 
     def register(self, request: ReceiptRequest) -> RegisteredReceipt:
-        answer = self._call("POST", request.operation.value, json=self._body(request))
+        kind = "_correction" if request.correction else ""
+        answer = self._call("POST", f"{request.operation.value}{kind}", json=self._body(request))
         said = _json(answer)
         told = said.get("error") or {}
         if said.get("uuid") and (not told or told.get("code") == KNOWN):
@@ -93,11 +95,13 @@ class Atol(CashRegister):
         client = {"email": request.email} if request.email else {"phone": request.phone}
         electronic = request.total.amount - request.prepaid
         paid = [(ELECTRONIC, electronic), (PREPAID, request.prepaid)]
+        told = _correction(request.correction) if request.correction else {}
         return {
             "external_id": str(request.reference),
             "timestamp": f"{request.at.astimezone(MOSCOW):%d.%m.%Y %H:%M:%S}",
             "service": {"callback_url": self._callback()},
-            "receipt": {
+            "correction" if request.correction else "receipt": {
+                **told,
                 "client": client,
                 "company": {
                     "email": seller.email,
@@ -205,6 +209,12 @@ def _agent(agent: Agent) -> dict[str, Any]:
     if agent.supplier_phone:
         supplier["phones"] = [agent.supplier_phone]
     return {"agent_info": {"type": AGENTS[agent.kind]}, "supplier_info": supplier}
+
+
+def _correction(correction: Correction) -> dict[str, Any]:
+    """Of our own accord, of what day, and which receipt it was."""
+    sign = {"additional_check_props": correction.attribute} if correction.attribute else {}
+    return {"correction_info": {"type": "self", "base_date": f"{correction.on:%d.%m.%Y}"}, **sign}
 
 
 def _vats(lines: tuple[ReceiptLine, ...]) -> list[dict[str, Any]]:

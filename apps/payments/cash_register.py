@@ -6,7 +6,7 @@ brackets are those of the fiscal format 1.2.
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -21,6 +21,11 @@ class Operation(StrEnum):
 
     SELL = "sell"
     SELL_REFUND = "sell_refund"
+
+    @property
+    def opposite(self) -> "Operation":
+        """The one that undoes it."""
+        return Operation.SELL if self == Operation.SELL_REFUND else Operation.SELL_REFUND
 
 
 class Method(StrEnum):
@@ -69,6 +74,16 @@ class Seller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """Of a correction receipt, made of the seller's own accord [1173]."""
+
+    on: date
+    """The day of the settlement that is corrected [1178]."""
+    attribute: str = ""
+    """Fiscal sign of the wrong receipt [1192]; empty where the settlement had none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptRequest:
     """A receipt to be registered. Built from frozen columns only: asked again, it is the same to the last byte."""
 
@@ -85,6 +100,8 @@ class ReceiptRequest:
     prepaid: Decimal = Decimal("0.00")
     """Of the total: paid before, as an advance [1215]; the rest is electronic [1081]."""
     at: datetime
+    correction: Correction | None = None
+    """Where it is a correction receipt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

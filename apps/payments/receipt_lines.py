@@ -1,12 +1,21 @@
 """What stands in a receipt: lines of what was sold, with their VAT, adding up to what was paid."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from apps.core.money import Money, vat_inside
-from apps.payments.cash_register import Agent, Method, Operation, ReceiptLine, ReceiptRequest, Seller
+from apps.payments.cash_register import (
+    Agent,
+    Correction,
+    Method,
+    Operation,
+    ReceiptLine,
+    ReceiptRequest,
+    Seller,
+)
 from apps.payments.models import Payment
 from apps.payments.receipt_models import Receipt
 
@@ -103,7 +112,14 @@ def request_of(made: Receipt) -> ReceiptRequest:
         total=made.money,
         prepaid=made.prepaid,
         at=made.created_at,
+        correction=_correction(made.correction),
     )
+
+
+def _correction(told: Mapping[str, str]) -> Correction | None:
+    if not told:
+        return None
+    return Correction(on=date.fromisoformat(told["on"]), attribute=told.get("attribute", ""))
 
 
 def _line(line: dict[str, Any]) -> ReceiptLine:

@@ -15,6 +15,7 @@ class ReceiptCause(models.TextChoices):
     PAYMENT = "payment", _("оплата")
     SETTLEMENT = "settlement", _("зачёт предоплаты")
     REFUND = "refund", _("возврат")
+    REVERSAL = "reversal", _("отмена ошибочного чека")
 
 
 class ReceiptWay(models.TextChoices):
@@ -29,6 +30,7 @@ class ReceiptState(models.TextChoices):
     """How far a receipt has come."""
 
     WAITING = "waiting", _("Ждёт денег")
+    HELD = "held", _("Ждёт отмены ошибочного")
     QUEUED = "queued", _("В очереди")
     SENDING = "sending", _("Отправляется")
     SENT = "sent", _("У кассы")
@@ -43,6 +45,8 @@ _S = ReceiptState
 RECEIPT_MOVES: dict[str, frozenset[str]] = {
     # It goes to the gateway inside the request for the money, and counts from when the money is there.
     _S.WAITING: frozenset({_S.SENT, _S.VOID}),
+    # The right one goes when the wrong one is undone at the register.
+    _S.HELD: frozenset({_S.QUEUED}),
     # Money that came after we had called it failed has its receipt all the same.
     _S.VOID: frozenset({_S.SENT}),
     # Where nothing of it was sent yet, it may go by another register.
@@ -52,18 +56,21 @@ RECEIPT_MOVES: dict[str, frozenset[str]] = {
     _S.SENT: frozenset({_S.UNKNOWN, _S.REGISTERED, _S.FAILED}),
     _S.UNKNOWN: frozenset({_S.SENT, _S.REGISTERED, _S.FAILED}),
     _S.FAILED: frozenset({_S.CORRECTED}),
-    _S.REGISTERED: frozenset(),
+    # Once the right one is registered in its place.
+    _S.REGISTERED: frozenset({_S.CORRECTED}),
     _S.CORRECTED: frozenset(),
 }
 UNCOUNTED = frozenset({_S.WAITING, _S.VOID})
 """States of receipts of money that is not there, or not yet."""
-OPEN_RECEIPTS = frozenset({_S.WAITING, _S.QUEUED, _S.SENDING, _S.SENT, _S.UNKNOWN})
+RESTING = frozenset({_S.WAITING, _S.HELD})
+"""States in which it goes on by itself when what it waits for has come."""
+OPEN_RECEIPTS = RESTING | {_S.QUEUED, _S.SENDING, _S.SENT, _S.UNKNOWN}
 COUNTING = [state for state in _S.values if state not in UNCOUNTED | {_S.CORRECTED}]
 """States of receipts that count: one that was replaced counts by the one in its place."""
 
 
 class Receipt(Moving):
-    """One receipt, frozen as it is to be registered. A failed one is replaced, never changed."""
+    """One receipt, frozen as it is to be registered. A failed or wrong one is replaced, never changed."""
 
     MOVES = RECEIPT_MOVES
     Cause, State, Way = ReceiptCause, ReceiptState, ReceiptWay
@@ -107,6 +114,10 @@ class Receipt(Moving):
     # [{name, price, quantity, amount, vat_rate, vat, method, agent}]: see `cash_register.ReceiptLine`.
     lines = models.JSONField(_("строки"))
     seller = models.JSONField(_("продавец"))
+    # Of a correction receipt: {of, on, attribute, reason}: which wrong one it corrects, of what day, its sign, why.
+    correction = models.JSONField(
+        _("что исправляет"), default=dict, blank=True, db_default={}, editable=False
+    )
     contact = EncryptedField(_("куда отправлен"), blank=True)
     business_date = models.DateField(_("дата"))
     # The day on which the whole of a prepayment is earned.

@@ -17,6 +17,10 @@ NO_WAY = _(
     "Отдельно от денег шлюз этот чек не пробьёт: подключите кассу в правиле чеков или пробейте его в кабинете шлюза"
 )
 
+NO_CORRECTION = _(
+    "Шлюз не пробивает чеков коррекции: подключите кассу в правиле чеков или исправьте чек в кабинете кассы шлюза"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -65,6 +69,15 @@ def after(payment: Payment, paid: Receipt) -> Route:
 def apart(paid: Receipt) -> str:
     """The way of what follows a receipt."""
     return ReceiptWay.OWN if paid.way == ReceiptWay.OWN else ReceiptWay.AFTER
+
+
+def correction(payment: Payment, wrong: Receipt | None) -> Route | None:
+    """Where a payment's correction receipts are made: by our register; no gateway makes them. None: nowhere."""
+    rule = rule_of(payment.connection.legal_entity_id, clock.today())
+    register = rule.register_for(is_sandbox=current_partner().is_sandbox) if rule else None
+    if register is None and wrong is not None and wrong.way == ReceiptWay.OWN:
+        register = wrong.connection_id
+    return Route(rule, register, ReceiptWay.OWN) if register else None
 
 
 def replacement(old: Receipt) -> Route | None:

@@ -126,7 +126,7 @@ def _of_payment(payment: Payment, route: Route, *, waits: bool = False) -> Recei
         operation=Operation.SELL,
         total=payment.amount,
         lines=receipt_lines.written(sold, payment.money, method),
-        contact=_contact(payment),
+        contact=contact_of(payment),
         waits=waits,
     )
 
@@ -203,7 +203,8 @@ def standing(payment: Payment, cause: str) -> Receipt | None:
     return found
 
 
-def _contact(payment: Payment) -> str:
+def contact_of(payment: Payment) -> str:
+    """Where a receipt of its customer goes; empty where we know nothing."""
     return payment.customer.email or payment.customer.phone or ""
 
 
@@ -227,11 +228,14 @@ def write(
     refund: Refund | None = None,
     closes_on: date | None = None,
     replaces: Receipt | None = None,
+    correction: dict[str, str] | None = None,
     waits: bool = False,
+    holds: bool = False,
 ) -> Receipt:
     """Freezes a receipt, in the caller's transaction, and plans to register it; the same `key` again is the first one.
 
-    `waits`: it goes with the request for its money, and counts only when that has come.
+    `waits`: it goes with the request for its money, and counts only when that has come. `holds`: it goes when the
+    wrong one that it replaces is undone.
     """
     if earlier := Receipt.objects.filter(key=key).first():
         return earlier
@@ -239,6 +243,7 @@ def write(
         assert route.rule is not None
         seller = _seller(route.rule)
     receipt_id = uuid7()
+    state = ReceiptState.WAITING if waits else ReceiptState.HELD if holds else ReceiptState.QUEUED
     made = Receipt(
         id=receipt_id,
         payment=payment,
@@ -246,7 +251,7 @@ def write(
         replaces=replaces,
         connection_id=route.connection_id,
         way=route.way,
-        state=ReceiptState.WAITING if waits else ReceiptState.QUEUED,
+        state=state,
         cause=cause,
         key=key,
         operation=operation.value,
@@ -255,6 +260,7 @@ def write(
         currency=payment.currency,
         lines=list(lines),
         seller=seller,
+        correction=correction or {},
         # A receipt goes to somebody: where we know nobody, to the seller.
         contact=contact or seller["email"],
         business_date=clock.today(),
@@ -263,6 +269,6 @@ def write(
     )
     made.reference = GatewayReference.allot(made.connection, KIND, receipt_id)
     made.save(force_insert=True)
-    if not waits:
+    if state == ReceiptState.QUEUED:
         due.schedule(SEND, made.pk, clock.wall(), wall=True, lane=made.connection_id)
     return made

@@ -69,8 +69,10 @@ def replace(receipt_id: UUID, *, actor: str) -> Receipt:
             contact=old.contact,
             refund=old.refund,
             closes_on=old.closes_on,
-            seller=None if route.rule else old.seller,
+            # A correction keeps what was decided on, an ordinary one goes by the rule of today.
+            seller=None if route.rule and not old.correction else old.seller,
             replaces=old,
+            correction=old.correction,
         )
         old.move(ReceiptState.CORRECTED)
         old.save(update_fields=["state"])

@@ -17,12 +17,19 @@ from apps.connectors import exchange
 from apps.connectors.base import ConnectorError
 from apps.core import bulk, clock, due, faults, lanes, work
 from apps.core.errors import Refused
-from apps.payments import gateway_receipts, receipt_lines, receipt_routes, receipts_apart, timing
+from apps.payments import (
+    correcting,
+    gateway_receipts,
+    receipt_lines,
+    receipt_routes,
+    receipts_apart,
+    timing,
+)
 from apps.payments.cash_register import CashRegister, ReceiptRequest, RegisteredReceipt
 from apps.payments.fiscal_gateway import GatewayReceipt
 from apps.payments.gateway import Status
 from apps.payments.lane_steps import Sending
-from apps.payments.receipt_models import Receipt, ReceiptState, ReceiptWay
+from apps.payments.receipt_models import RESTING, Receipt, ReceiptState, ReceiptWay
 from apps.payments.receipts import KIND, SWEEP
 
 FAULT_POINTS = (
@@ -118,7 +125,7 @@ def to_ask(receipt_ids: Iterable[UUID]) -> dict[UUID, Asked]:
 
 
 def _is_to_be_asked(made: Receipt) -> bool:
-    if not made.is_open or made.state in {ReceiptState.QUEUED, ReceiptState.WAITING}:
+    if not made.is_open or made.state in RESTING | {ReceiptState.QUEUED}:
         return False
     return not (made.state == ReceiptState.SENDING and timing.in_flight(made))
 
@@ -212,6 +219,8 @@ def _judge(made: Receipt, seen: RegisteredReceipt) -> None:
         made.save(update_fields=["state", "gateway_id", "fiscal", "settled_at"])
         due.cancel(SWEEP, made.pk)
         work.close(KIND, made.pk)
+        if made.correction:
+            correcting.went_on(made)
     elif made.state != ReceiptState.SENT:
         made.move(ReceiptState.SENT)
         made.save(update_fields=["state", "gateway_id"])
@@ -254,7 +263,7 @@ def look_again(receipt_ids: Sequence[UUID]) -> None:
     """Plans the next look at those that are still open; staff hear of what hangs."""
     with transaction.atomic():
         for made in _locked(receipt_ids):
-            if not made.is_open or made.state == ReceiptState.WAITING:
+            if not made.is_open or made.state in RESTING:
                 continue
             _look(made)
             if timing.age(made) > LATE:

@@ -396,6 +396,7 @@ def _receipted(object_ids: Sequence[UUID]) -> dict[UUID, Decimal]:
     made: dict[UUID, Decimal] = defaultdict(lambda: ZERO)
     counting = [state for state in COUNTING if state != ReceiptState.FAILED]
     about = Q(cause=ReceiptCause.PAYMENT, payment__in=object_ids) | Q(refund__in=object_ids)
-    for one in Receipt.objects.filter(about, state__in=counting):
+    # A wrong one that is being corrected counts by the right one.
+    for one in Receipt.objects.filter(about, state__in=counting, replaced_by=None):
         made[one.refund_id or one.payment_id] += one.total
     return made

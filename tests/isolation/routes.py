@@ -398,7 +398,9 @@ PARTNER_ACTIONS = {
         f"payments/bankpayout/<path:object_id>/{one}/"
         for one in ("details", "link", "export", "paid", "returned", "cancel")
     ),
+    "payments/payment/<path:object_id>/make-up/",
     "payments/receipt/<path:object_id>/replace/",
+    "payments/receipt/<path:object_id>/correct/",
     "payments/receipt/<path:object_id>/ask/",
     "payments/receipt/<path:object_id>/deny/",
     "billing/customeraccount/<path:object_id>/pay-out/",

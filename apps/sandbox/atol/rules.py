@@ -59,10 +59,20 @@ def problem(body: Doc, *, inn: str, is_correction: bool) -> str:
     company = receipt.get("company") or {}
     if company.get("inn") != inn or company.get("sno") not in TAXATION or not company.get("payment_address"):
         return "company"
+    if is_correction and not _is_told(receipt.get("correction_info")):
+        return "correction_info: type, base_date dd.mm.yyyy"
     client = receipt.get("client") or {}
     if not is_correction and not (client.get("email") or client.get("phone")):
         return "client: email or phone"
     return _sums(receipt)
+
+
+def _is_told(info: Any) -> bool:
+    """Whether a correction says of whose accord it is, and of what day; by order it names the order too."""
+    if not isinstance(info, dict) or info.get("type") not in {"self", "instruction"}:
+        return False
+    is_named = info["type"] == "self" or bool(info.get("base_number"))
+    return is_named and bool(re.fullmatch(r"\d\d\.\d\d\.\d{4}", str(info.get("base_date"))))
 
 
 def _sums(receipt: Doc) -> str:
