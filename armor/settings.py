@@ -202,6 +202,8 @@ IN_FLIGHT_SECONDS = env.number("ARMOR_IN_FLIGHT_SECONDS", 45)
 # Above so many subscriptions, or roubles, a mass action takes a second person.
 MASS_ACTION_ROWS = env.number("ARMOR_MASS_ACTION_ROWS", 100)
 MASS_ACTION_SUM = env.number("ARMOR_MASS_ACTION_SUM", 50_000)
+# For so long an order whose day has come waits for a product that is not sold for a while.
+SCHEDULED_ORDER_DAYS = env.number("ARMOR_SCHEDULED_ORDER_DAYS", 3)
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
 REST_FRAMEWORK = {

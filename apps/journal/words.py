@@ -20,6 +20,7 @@ ACTIONS: dict[str, Any] = {
     "base.moved": _("Перенесена пачка"),
     "base.moved-back": _("Возвращена пачка"),
     "bulk.started": _("Оформляются заказы из файла"),
+    "bulk.again": _("Строки массового заказа повторены"),
     "base.planned": _("Назначен перенос пачек"),
     "call_list.created": _("Создан обзвон"),
     "call_list.exported": _("Выгружен список обзвона"),

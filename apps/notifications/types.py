@@ -38,6 +38,7 @@ EXPLAINED = {
     "text": _("текст, который написали в плане исполнения"),
     "asked": _("какие данные нужны"),
     "ask_url": _("ссылка, по которой отвечают"),
+    "order_number": _("номер заказа"),
     "partner_name": _("название партнёра"),
     "colour": _("цвет партнёра"),
     "cabinet_url": _("ссылка на личный кабинет"),
@@ -110,6 +111,7 @@ for _type in (
     ),
     Type("fulfilment_step", _("Как идёт заказ"), ("product", "text")),
     Type("order_to_pay", _("Заказ ждёт оплаты"), ("product", "amount", "pay_url"), ("due_date",)),
+    Type("order_rejected", _("Заказ не будет исполнен"), ("product", "reason"), ("order_number",)),
     Type("information_required", _("Нужны данные, чтобы выдать"), ("product", "asked", "ask_url")),
     Type(
         "trial_started",

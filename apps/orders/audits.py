@@ -218,7 +218,7 @@ def awaiting_has_invoice() -> Iterator[str]:
             is_wrong = not order.number or order.invoice.total != order.total
         if is_wrong:
             yield f"Order {order.pk} has no invoice of {order.money}"
-        elif order.state == OrderState.PENDING and order.created_at < long_ago:
+        elif order.state == OrderState.PENDING and (order.scheduled_at or order.created_at) < long_ago:
             yield f"Order {order.number} has waited for its payment for 30 days"
 
 

@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget
 from apps.core import console, links
 from apps.core.errors import Refused
 from apps.orders import bulk_orders
-from apps.orders.bulk_models import BulkOrder, BulkRow
+from apps.orders.bulk_models import BulkOrder, BulkRow, BulkState
 
 
 class FileForm(forms.Form):
@@ -57,7 +57,7 @@ class BulkOrderAdmin(console.ReadOnlyAdmin):
     inlines = (RowsOfBulk,)
     fields = ("name", "shown_state", "shown_progress", "refused", "actor", "created_at", "done_at")
     readonly_fields = ("shown_state", "shown_progress")
-    actions_detail = ("start",)
+    actions_detail = ("start", "again")
     empty_hint = _(
         "Загрузите файл: в строке клиент и тариф. Сначала покажем ошибки, заказы оформятся по кнопке."
     )
@@ -66,8 +66,17 @@ class BulkOrderAdmin(console.ReadOnlyAdmin):
         return bool(request.rights.may("manager"))
 
     def has_start_permission(self, request: Any, object_id: Any = None) -> bool:
-        """Who may place what was loaded."""
-        return self.has_add_permission(request)
+        """Who may place what was loaded; the button stands where it does something."""
+        return self.has_add_permission(request) and _is(object_id, state=BulkState.LOOKED)
+
+    def has_again_permission(self, request: Any, object_id: Any = None) -> bool:
+        """The same people, once a file is done and left rows that may go by now."""
+        if not self.has_add_permission(request):
+            return False
+        return object_id is None or (
+            bulk_orders.refused_before(BulkOrder(pk=object_id)).exists()
+            and _is(object_id, state=BulkState.DONE)
+        )
 
     @display(description=_("состояние"), label={"looked": "warning", "going": "info", "done": "success"})
     def shown_state(self, row: BulkOrder) -> tuple[str, Any]:
@@ -112,6 +121,34 @@ class BulkOrderAdmin(console.ReadOnlyAdmin):
         return console.form_page(
             self, request, forms.Form(), _("Оформить заказы из файла"), notes=notes, press=_("Оформить")
         )
+
+    @action(description=_("Повторить строки с ошибкой"), url_path="again", permissions=["again"])
+    def again(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        """What was not sold when it was placed may be sold by now."""
+        made = get_object_or_404(BulkOrder, pk=object_id)
+        if request.method == "POST":
+            try:
+                bulk_orders.again(made, actor=_who(request))
+            except Refused as refusal:
+                messages.error(request, str(refusal.message))
+            else:
+                messages.success(request, _("Заказы оформляются"))
+            return redirect("admin:orders_bulkorder_change", made.pk)
+        ready = bulk_orders.refused_before(made).count()
+        notes = [
+            str(_("Попробуем ещё раз строк: {count}").format(count=ready)),
+            str(
+                _("Не прочитано и останется с ошибкой: {count}. Исправьте их и загрузите файлом.").format(
+                    count=made.refused - ready
+                )
+            ),
+        ]
+        title = _("Повторить строки с ошибкой")
+        return console.form_page(self, request, forms.Form(), title, notes=notes, press=_("Повторить"))
+
+
+def _is(object_id: Any, **wanted: Any) -> bool:
+    return object_id is None or BulkOrder.objects.filter(pk=object_id, **wanted).exists()
 
 
 def _read(file: Any) -> bytes:

@@ -64,6 +64,7 @@ class BulkRow(UUIDModel):
     )
     # Phone, e-mail, name and the partner's own id of the customer.
     person = EncryptedJSONField(blank=True)
+    # None: it could not be read, and cannot be placed.
     offer = PublicReference("catalog.Offer", null=True, blank=True, verbose_name=_("предложение"))
     quantity = models.PositiveSmallIntegerField(_("количество"), default=1)
     answers_text = EncryptedField(_("ответы клиента"), blank=True)

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import tablib
-from django.db import transaction
+from django.db import models, transaction
 from django.db.models import Count
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy
 from apps import journal
 from apps.accounts import customers
 from apps.billing.moving import reading
+from apps.catalog import halts
 from apps.catalog.models import Offer
 from apps.core import bulk, clock, due, gather
 from apps.core.errors import Refused
@@ -89,11 +90,12 @@ def look(*, name: str, content: bytes, actor: str = "") -> BulkOrder:
     if len(table) > LARGEST:
         raise ValueError(_("В файле больше %d строк: разделите его") % LARGEST)
     columns = _columns(table)
-    offers = {one.tariff.code: one for one in Offer.objects.on_sale(current_partner().pk)}
+    offers = {one.tariff.code: one for one in Offer.objects.listed(current_partner().pk)}
+    halted = halts.explain(offers.values())
     with transaction.atomic():
         made = BulkOrder(name=name[:200], actor=actor, created_at=clock.now())
         rows = [
-            _row(made, line, columns, cells, offers)
+            _row(made, line, columns, cells, offers, halted)
             for line, cells in enumerate(table, start=2)
             if any(reading.text(cell) for cell in cells)
         ]
@@ -115,12 +117,23 @@ def _columns(table: tablib.Dataset) -> list[Column]:
     return [by_heading[heading] for heading in headings]
 
 
-def _row(made: BulkOrder, line: int, columns: list[Column], cells: Any, offers: dict[str, Offer]) -> BulkRow:
+def _row(
+    made: BulkOrder,
+    line: int,
+    columns: list[Column],
+    cells: Any,
+    offers: dict[str, Offer],
+    halted: dict[int, halts.Halt],
+) -> BulkRow:
     row = BulkRow(id=uuid7(), bulk=made, line=line, state=BulkRowState.WAITING.value, person={})
     try:
         values = {column.key: _read(column, cell) for column, cell in zip(columns, cells, strict=True)}
         row.person = {key: values[key] for key in _CONTACTS if values.get(key)}
-        _check(row, values, offers)
+        row.offer = _checked(row, values, offers)
+        halt = halted.get(row.offer.pk, halts.OPEN)
+        if halt.is_closed:
+            # Nothing is wrong with the row: it may be tried again (`again`).
+            row.state, row.reason = BulkRowState.REFUSED.value, halt.words[:300]
     except ValueError as error:
         row.state, row.reason = BulkRowState.REFUSED.value, str(error)[:300]
     except Refused as refusal:
@@ -135,13 +148,13 @@ def _read(column: Column, cell: Any) -> Any:
         raise ValueError(f"{column.heading}: {error}") from None
 
 
-def _check(row: BulkRow, values: dict[str, Any], offers: dict[str, Offer]) -> None:
+def _checked(row: BulkRow, values: dict[str, Any], offers: dict[str, Offer]) -> Offer:
     if not any(row.person.get(key) for key in ("external_id", "phone", "email")):
         raise ValueError(_("нет ни телефона, ни почты, ни номера клиента"))
     offer = offers.get(values.get("tariff") or "")
     if offer is None:
         raise ValueError(_("тариф не продаётся: %s") % (values.get("tariff") or "—"))
-    row.offer, row.quantity = offer, values.get("quantity") or 1
+    row.quantity = values.get("quantity") or 1
     if row.quantity > LIMIT:
         raise ValueError(_("Количество: от 1 до 99"))
     row.scheduled_date = values.get("scheduled_date")
@@ -149,6 +162,7 @@ def _check(row: BulkRow, values: dict[str, Any], offers: dict[str, Offer]) -> No
         raise ValueError(_("Дата исполнения уже прошла"))
     told = rules.answers(offer, values.get("answers") or {})
     row.answers_text = json.dumps(told, ensure_ascii=False) if told else ""
+    return offer
 
 
 def start(made: BulkOrder, *, actor: str = "") -> BulkOrder:
@@ -157,12 +171,38 @@ def start(made: BulkOrder, *, actor: str = "") -> BulkOrder:
         made = BulkOrder.objects.select_for_update().get(pk=made.pk)
         if made.state != BulkState.LOOKED:
             raise Refused("bulk_not_waiting", _("Этот файл уже оформляют"))
-        made.state = BulkState.GOING
-        made.save(update_fields=["state"])
-        now = clock.wall()
-        due.schedule_many(PLACE, [(key, now, None) for key in _hands(made)])
-        journal.record("bulk.started", KIND, made.pk, actor=actor, data={"rows": made.left})
+        _begin(made, "bulk.started", actor)
     return made
+
+
+def refused_before(made: BulkOrder) -> models.QuerySet[BulkRow]:
+    """Rows that were read well and could not be placed: what was not sold then may be now."""
+    return made.lines.filter(state=BulkRowState.REFUSED, offer__isnull=False)
+
+
+def again(made: BulkOrder, *, actor: str = "") -> BulkOrder:
+    """Tries such rows of a file once more, in the background. Raises Refused `bulk_not_done` and `nothing_again`."""
+    with transaction.atomic():
+        made = BulkOrder.objects.select_for_update().get(pk=made.pk)
+        if made.state != BulkState.DONE:
+            raise Refused("bulk_not_done", _("Файл ещё не оформлен до конца"))
+        tried = refused_before(made).update(state=BulkRowState.WAITING, reason="")
+        if not tried:
+            raise Refused(
+                "nothing_again", _("Повторять нечего: остальные строки исправьте и загрузите файлом")
+            )
+        made.refused -= tried
+        made.done_at = None
+        _begin(made, "bulk.again", actor)
+    return made
+
+
+def _begin(made: BulkOrder, action: str, actor: str) -> None:
+    made.state = BulkState.GOING
+    made.save(update_fields=["state", "refused", "done_at"])
+    now = clock.wall()
+    due.schedule_many(PLACE, [(key, now, None) for key in _hands(made)])
+    journal.record(action, KIND, made.pk, actor=actor, data={"rows": made.left})
 
 
 def _hands(made: BulkOrder) -> list[UUID]:

@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Iterable
 
 from django.utils import translation
+from django.utils.translation import gettext_lazy as _
 
 from apps import notifications
 from apps.billing import pay_links, paying
 from apps.billing.models import Collection, Invoice, InvoiceState
 from apps.catalog.models import PlanStep
+from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
 from apps.notifications.models import Message
 from apps.orders.models import Fulfilment, Order, Service
@@ -69,6 +71,33 @@ def order_to_pay(order: Order) -> Message | None:
             "due_date": f"{paying.last_day(invoice):%d.%m.%Y}",
         },
         key=f"order_to_pay:{order.pk}",
+        language=customer.language,
+    )
+
+
+_WHY = {
+    "price_changed": _("цена с тех пор изменилась"),
+    "offer_stopped": _("продукт так и не вернулся в продажу"),
+    "sold_out": _("продукт закончился, и нового не поступило"),
+    "offer_closed": _("этот продукт больше не продаётся"),
+    "sales_stopped": _("продажи остановлены"),
+    "no_connection": _("сейчас его нельзя оплатить"),
+}
+"""What is said to who is at a page, said to who is not."""
+
+
+def order_rejected(order: Order, refusal: Refused) -> Message | None:
+    """«Заказ не будет исполнен»: what was ordered for a later day could not be sold then, and why."""
+    customer = order.customer
+    with translation.override(customer.language):
+        reason = str(_WHY.get(refusal.code, refusal.message))
+    return notifications.send(
+        "order_rejected",
+        to_email=customer.email,
+        to_phone=customer.phone,
+        customer_id=customer.pk,
+        context={"product": order.name, "order_number": order.number, "reason": reason},
+        key=f"order_rejected:{order.pk}",
         language=customer.language,
     )
 

@@ -1,9 +1,10 @@
 """What becomes of an order when its moment comes: a scheduled one is sold, a forgotten draft is called off."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
@@ -11,17 +12,24 @@ from django.utils.translation import gettext_lazy as _
 from apps.core import clock, due, events
 from apps.core.errors import Refused
 from apps.orders import history, letters, placing
-from apps.orders.models import Order, OrderItem, OrderState
+from apps.orders.models import History, Order, OrderItem, OrderState
 from apps.orders.placing import How, Wanted
 from apps.orders.rules import Declared
 
 EXPIRE = "orders.expire"
 DRAFT_DAYS = timedelta(days=30)
 """How long a draft waits for somebody to place it."""
+PASSING = frozenset({"offer_stopped", "sold_out", "sales_stopped", "no_connection"})
+"""Refusals that say nothing of the order itself: what was accepted waits until they are over."""
+SOONEST, LATEST = timedelta(minutes=1), timedelta(minutes=30)
+"""Between two tries of an order that waits: a quarter of what it has waited, within these."""
 
 
 def start(order_id: UUID) -> None:
-    """Sells a scheduled order as it was accepted, or rejects it with the reason. Safe to repeat."""
+    """Sells a scheduled order as it was accepted, or rejects it with the reason. Safe to repeat.
+
+    While its product is not sold for a while it is tried again, for `settings.SCHEDULED_ORDER_DAYS` at most.
+    """
     with transaction.atomic():
         order = _rows(order_id).first()
         if order is None or order.state != OrderState.PENDING or order.invoice_id is not None:
@@ -31,7 +39,8 @@ def start(order_id: UUID) -> None:
                 sell(order)
         except Refused as refusal:
             order.refresh_from_db()
-            reject(order, str(refusal.message))
+            if not (refusal.code in PASSING and _put_off(order, refusal)):
+                reject(order, refusal)
             return
         order.refresh_from_db()
         if order.invoice is not None and letters.is_to_be_paid(order.invoice):
@@ -52,11 +61,34 @@ def how_of(order: Order, items: list[OrderItem]) -> How:
     return How(declared=Declared(**declared), **order.asked)
 
 
-def reject(order: Order, reason: str) -> None:
-    """A locked order that cannot be sold as it was accepted."""
+def _put_off(order: Order, refusal: Refused) -> bool:
+    """Plans the next try of a locked order; False where it has waited long enough."""
+    now, wall = clock.now(), clock.wall()
+    waiting = History.objects.filter(object_id=order.pk, was=order.state, became=order.state)
+    since = waiting.order_by("pk").values_list("at", flat=True).first()
+    if since is None:
+        # Staff see on its page what it waits for; the customer is told how it ends.
+        history.record(order, order.state, order.state, reason=refusal.message)
+        since = now
+    left = since + timedelta(days=settings.SCHEDULED_ORDER_DAYS) - now
+    if left <= timedelta(0):
+        return False
+    wait = min(max((now - since) / 4, SOONEST), LATEST, left)
+    if until := refusal.extra.get("until"):
+        # Never later: it is sold from that moment on; but sooner, for a stop is ended by hand, too.
+        wait = min(wait, max(datetime.fromisoformat(until) - wall, SOONEST))
+    # Stops and breakers go by the wall clock.
+    due.schedule(placing.START, order.pk, wall + wait, wall=True)
+    return True
+
+
+def reject(order: Order, refusal: Refused) -> None:
+    """A locked order that cannot be sold as it was accepted; its customer, who waits for it, is told why."""
     items = list(order.items.all())
-    now = clock.now()
-    history.change_order(order, OrderState.REJECTED, items=items, reason=reason, closed_at=now)
+    history.change_order(
+        order, OrderState.REJECTED, items=items, reason=refusal.message, closed_at=clock.now()
+    )
+    letters.order_rejected(order, refusal)
     events.publish("orders.OrderCancelled", order.pk, customer_id=order.customer_id)
 
 

@@ -443,6 +443,7 @@ PARTNER_ACTIONS = {
     "orders/order/<path:object_id>/drop-draft/",
     "accounts/customer/<path:object_id>/new-order/",
     "orders/bulkorder/<path:object_id>/start/",
+    "orders/bulkorder/<path:object_id>/again/",
     "orders/order/<path:object_id>/keep/",
     "orders/order/<path:object_id>/go-on/",
     "orders/fulfilment/<path:object_id>/retry/",

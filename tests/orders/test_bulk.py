@@ -7,15 +7,18 @@ from typing import Any
 import openpyxl
 import pytest
 
+from apps.catalog.models import SalesStop, Tariff
 from apps.core import audit, clock, faults, gather
 from apps.core.errors import Refused
 from apps.core.models import Due
+from apps.journal.models import Entry
 from apps.orders import bulk_orders, placing
 from apps.orders.bulk_models import BulkOrder, BulkRow
 from apps.orders.models import Order
 from tests.accounts.at_once import at_once
 from tests.orders.shop import Shop
 
+HOUR = timedelta(hours=1)
 HEADINGS = "Номер клиента;Телефон;Почта;Имя;Тариф;Количество;Исполнить с;Ответы"
 
 
@@ -61,6 +64,53 @@ def test_bad_rows_are_named_and_good_ones_are_placed_once(shop: Shop) -> None:
     assert not any(row.person for row in BulkRow.objects.filter(state="placed"))
     bulk_orders.place(made.pk)
     assert Order.objects.count() == 3
+    assert list(audit.run([shop.partner.pk])) == []
+
+
+def test_rows_that_met_a_stop_are_tried_again_and_placed_once(shop: Shop) -> None:
+    code, halted, closing = reported(shop), reported(shop), reported(shop)
+    now = clock.wall()
+    stop = SalesStop.objects.create(tariff=Tariff.objects.get(code=halted), starts_at=now, ends_at=now + HOUR)
+    made = bulk_orders.look(
+        name="a.csv",
+        content=file(
+            f"S-1;;;;{code};1;;",
+            f"S-2;;;;{halted};1;;",
+            f"S-3;;;;{closing};1;;",
+            f"S-4;;;;{halted};100;;",
+            f"S-5;123;;;{code};1;;",
+        ),
+    )
+    # It says before anything is ordered which rows are not sold just now.
+    reasons = dict(made.lines.exclude(reason="").values_list("line", "reason"))
+    assert (set(reasons), made.left) == ({3, 5, 6}, 2)
+    assert reasons[3].startswith("Временно не продаётся, ожидаем")
+    later = SalesStop.objects.create(cause="hand", tariff=Tariff.objects.get(code=closing), starts_at=now)
+    bulk_orders.start(made)
+    with pytest.raises(Refused, match="bulk_not_done"):
+        bulk_orders.again(made)
+    shop.hurry()
+    made.refresh_from_db()
+    assert (made.state, made.placed, made.refused) == ("done", 1, 4)
+    # Stopped still, they are refused once more, and not lost.
+    bulk_orders.again(made, actor="anna")
+    shop.hurry()
+    made.refresh_from_db()
+    assert (made.state, made.placed, made.refused) == ("done", 1, 4)
+    assert bulk_orders.refused_before(made).count() == 2
+    SalesStop.objects.filter(pk__in=[stop.pk, later.pk]).delete()
+    going = bulk_orders.again(made, actor="anna")
+    assert (going.state, going.left, going.done_at) == ("going", 2, None)
+    shop.hurry()
+    made.refresh_from_db()
+    assert (made.state, made.placed, made.refused) == ("done", 3, 2)
+    assert made.done_at is not None
+    assert sorted(Order.objects.values_list("customer__external_id", flat=True)) == ["S-1", "S-2", "S-3"]
+    # What could not be read is not guessed at.
+    with pytest.raises(Refused, match="nothing_again"):
+        bulk_orders.again(made)
+    told = Entry.objects.filter(action="bulk.again", object_id=str(made.pk)).values_list("actor", flat=True)
+    assert list(told) == ["anna", "anna"]
     assert list(audit.run([shop.partner.pk])) == []
 
 
