@@ -46,6 +46,8 @@ STATUSES = {
     "Cancelled": Status.CANCELED,
     "Declined": Status.CANCELED,
 }
+SBP = "Sbp"
+"""`PaymentMethod` of what was paid through SBP."""
 DECLINES = {
     **dict.fromkeys(("5051", "5061", "5065"), DeclineClass.FUNDS),
     **dict.fromkeys(("5091", "5092", "5096", "5300"), DeclineClass.TECHNICAL),
@@ -204,32 +206,40 @@ class CloudPayments(CloudPaymentsReceipts, Gateway):
         return None if found is None else self._seen(request, found)
 
     def refund(self, request: RefundRequest) -> GatewayRefund:
-        """Money back, of the transaction that paid the invoice."""
-        paid = self._call("v2/payments/find", {"InvoiceId": str(request.reference)})
+        """Money back, of the transaction that paid the invoice; through SBP the payer's bank decides later."""
+        paid = self._model(self._call("v2/payments/find", {"InvoiceId": str(request.reference)}))
         body = {
-            "TransactionId": int(self._model(paid)["TransactionId"]),
+            "TransactionId": int(paid["TransactionId"]),
             "Amount": _number(request.amount),
             **self.inside(request.receipt, refund=str(request.key)),
         }
         answer = self._call("payments/refund", body, key=str(request.key))
         if not answer.get("Success"):
             raise _refused(answer)
+        is_sbp = request.instrument == Instrument.SBP or paid.get("PaymentMethod") == SBP
         return GatewayRefund(
             gateway_id=str(self._model(answer)["TransactionId"]),
             payment_gateway_id=request.payment_gateway_id,
-            status=Status.SUCCEEDED,
+            status=Status.PENDING if is_sbp else Status.SUCCEEDED,
             amount=request.amount,
             key=str(request.key),
         )
 
     def fetch_refund(self, request: RefundRequest) -> GatewayRefund:
-        """One that has a number is done: it is made at once."""
+        """What became of its transaction: it is one like those that pay."""
+        found = self._model(self._call("payments/get", {"TransactionId": int(request.gateway_id)}))
+        try:
+            status = STATUSES[found["Status"]]
+            amount = Decimal(str(found["Amount"])).quantize(Decimal("0.01"))
+        except (KeyError, InvalidOperation) as error:
+            raise ConnectorError(_("Непонятный ответ: %r") % error, unknown=True) from error
         return GatewayRefund(
             gateway_id=request.gateway_id,
             payment_gateway_id=request.payment_gateway_id,
-            status=Status.SUCCEEDED,
-            amount=request.amount,
+            status=Status.PENDING if status == Status.AUTHORIZED else status,
+            amount=Money(amount, str(found.get("Currency") or request.amount.currency)),
             key=str(request.key),
+            reason=str(found.get("ReasonCode") or "")[:60] if status == Status.CANCELED else "",
         )
 
     def refunds_of(self, payment_gateway_id: str) -> list[GatewayRefund]:
@@ -306,7 +316,7 @@ class CloudPayments(CloudPaymentsReceipts, Gateway):
         is_ours = invoice == str(request.reference)
         token, last = str(found.get("Token") or ""), str(found.get("CardLastFour") or "")
         saves = request.save_method and token and status in {Status.SUCCEEDED, Status.AUTHORIZED}
-        is_sbp = found.get("PaymentMethod") == "Sbp"
+        is_sbp = found.get("PaymentMethod") == SBP
         card = f"{found.get('CardFirstSix')}/{last}/{found.get('CardExpDate')}" if last else ""
         return GatewayPayment(
             # A page's payment keeps the number of its order, by which it was made known.

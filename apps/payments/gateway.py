@@ -81,6 +81,10 @@ class RefundRequest:
     payment_gateway_id: str
     amount: Money
     description: str
+    instrument: str = ""
+    """What the payment was paid with, as far as it is known here."""
+    is_only: bool = False
+    """Whether no other refund of the payment was ever asked for: what is told of the payment is then of this one."""
     receipt: "ReceiptRequest | None" = None
     """Its fiscal receipt, where the gateway is to make it."""
 
@@ -130,6 +134,8 @@ CARD_CLOSED = frozenset(
         "yoo_money_account_closed",
         "rejected_by_payee",
         "payment_expired",
+        # T-Bank: the payer has no account any more in the bank that paid through SBP.
+        "I05043",
         # CloudPayments and T-Bank: the card is lost, stolen, expired.
         *("5041", "5043", "5054", "1041", "1043", "1054"),
     }
@@ -236,9 +242,18 @@ class Gateway(Connector):
     def refund(self, request: RefundRequest) -> GatewayRefund:
         """Gives money back."""
 
+    def repeats(self, request: RefundRequest) -> bool:
+        """Whether this refund, asked for again under its key, is the same one."""
+        return self.repeats_refunds
+
     @abstractmethod
     def fetch_refund(self, request: RefundRequest) -> GatewayRefund:
         """A refund that the gateway has told an id of."""
+
+    def find_refund(self, request: RefundRequest) -> GatewayRefund | None:
+        """A refund that has no id yet, as its answer was lost; None where it is not seen. Makes none."""
+        listed = self.refunds_of(request.payment_gateway_id)
+        return next((seen for seen in listed if seen.key == str(request.key)), None)
 
     def register(self, since: datetime, until: datetime) -> "list[RegisterEntry] | None":
         """All that succeeded in [since, until), as the gateway has it; None where it tells that by a file only."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
 from apps.connectors import exchange
@@ -13,11 +14,12 @@ from apps.connectors.models import Connection
 from apps.core import clock, due, faults, lanes, work
 from apps.core.money import Money
 from apps.payments import gateway_receipts, receipts, timing
-from apps.payments.gateway import Gateway, GatewayRefund, RefundRequest
+from apps.payments.gateway import Gateway, GatewayRefund, Instrument, RefundRequest
 from apps.payments.lane_steps import Sending
 from apps.payments.models import Refund, RefundRoute, RefundState
 from apps.payments.refund_recording import DISPUTED, SWEEP, fail, judge, locked, look, overdrawn
 
+ASKED = (RefundState.SENDING, RefundState.PENDING, RefundState.UNKNOWN)
 Answer = GatewayRefund | Exception | None
 """What the gateway shows; what came instead; None where it was looked for and there is none."""
 
@@ -84,8 +86,13 @@ def claim(refund_ids: Sequence[UUID]) -> dict[UUID, Asked]:
     """Commits that those which wait to be sent are ours to send from now on."""
     sent = []
     with transaction.atomic():
-        for made in locked(refund_ids):
+        found = locked(refund_ids)
+        busy = _busy(found)
+        for made in found:
             if made.state != RefundState.CREATED:
+                continue
+            if made.payment_id in busy:
+                look(made)
                 continue
             if overdrawn(made.payment):
                 fail(made, DISPUTED)
@@ -95,15 +102,31 @@ def claim(refund_ids: Sequence[UUID]) -> dict[UUID, Asked]:
             made.save(update_fields=["state", "claimed_at"])
             receipts.freeze_refund(made)
             sent.append(made)
+            if made.payment.instrument == Instrument.SBP:
+                busy.add(made.payment_id)
         # Should we die from here on, this asks what became of it.
         at = clock.wall() + timing.IN_FLIGHT
         due.schedule_many(SWEEP, [(one.pk, at, one.payment.connection_id) for one in sent])
     return {one.pk: _asked(one, is_sending=True) for one in sent}
 
 
+def _busy(found: Iterable[Refund]) -> set[UUID]:
+    """Locked payments of which one refund goes through SBP already: it says of the last one only what became of it."""
+    by_sbp = {one.payment_id for one in found if one.payment.instrument == Instrument.SBP}
+    if not by_sbp:
+        return set()
+    asked = Refund.objects.filter(payment__in=by_sbp, route=RefundRoute.GATEWAY, state__in=ASKED)
+    return set(asked.values_list("payment_id", flat=True))
+
+
 def to_ask(refund_ids: Iterable[UUID]) -> dict[UUID, Asked]:
     """What to ask about those that the gateway may know more of than we do."""
-    found = Refund.objects.select_related("payment__connection").filter(pk__in=list(refund_ids))
+    others = Refund.objects.filter(payment=OuterRef("payment"), claimed_at__isnull=False)
+    found = (
+        Refund.objects.select_related("payment__connection")
+        .annotate(is_only=~Exists(others.exclude(pk=OuterRef("pk"))))
+        .filter(pk__in=list(refund_ids))
+    )
     return {one.pk: _asked(one, is_sending=False) for one in found if _is_to_be_asked(one)}
 
 
@@ -122,6 +145,8 @@ def _asked(made: Refund, *, is_sending: bool) -> Asked:
         payment_gateway_id=made.payment.gateway_id,
         amount=Money(made.amount, made.currency),
         description=made.reason,
+        instrument=made.payment.instrument,
+        is_only=getattr(made, "is_only", False),
         receipt=gateway_receipts.of_refund(made),
     )
     repeats = not is_sending and timing.key_is_kept(made, _class(connection))
@@ -143,9 +168,8 @@ def call(asked: Asked) -> GatewayRefund | None:
 def _ask(gateway: Gateway, asked: Asked) -> GatewayRefund | None:
     if asked.request.gateway_id:
         return gateway.fetch_refund(asked.request)
-    listed = gateway.refunds_of(asked.request.payment_gateway_id)
-    found = next((seen for seen in listed if seen.key == str(asked.key)), None)
-    if found is None and gateway.repeats_refunds and asked.may_repeat:
+    found = gateway.find_refund(asked.request)
+    if found is None and asked.may_repeat and gateway.repeats(asked.request):
         try:
             return gateway.refund(asked.request)
         except ConnectorError as error:

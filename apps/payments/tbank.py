@@ -1,7 +1,8 @@
 """T-Bank (T-Kassa), API v2: kopecks, one OrderId per payment, everything signed by SHA-256 over its root fields.
 
 It keeps no idempotence keys. What stands in for them: OrderId is the number of our reference and is found again by
-CheckOrder; Init takes no money; Charge takes it once, of one PaymentId; Cancel knows our ExternalRequestId.
+CheckOrder; Init takes no money; Charge takes it once, of one PaymentId; Cancel knows our ExternalRequestId, except of
+what was paid through SBP: such a refund is never asked for twice, GetQrState tells what became of it.
 """
 
 import hmac
@@ -29,16 +30,18 @@ from apps.payments.gateway import (
     Status,
     nobody_paid,
 )
-from apps.payments.tbank_links import Bindings, Sbp, card_of
+from apps.payments.tbank_links import Bindings, Sbp, card_of, refunded
 from apps.payments.tbank_receipts import TBankReceipts
 from apps.payments.tbank_words import (
     BAD_KEYS,
     DECLINES,
+    GOES_BACK,
     LOST,
     NEVER_BY_THIS,
     ORDER_NOT_FOUND,
     PAID,
     REFUNDS,
+    TAKEN,
     body_of,
     kopecks,
     reason_of,
@@ -171,7 +174,7 @@ class TBank(TBankReceipts, Gateway):
         return self._call_off(request, found) if found["Status"] == "NEW" else self._seen(request, found)
 
     def refund(self, request: RefundRequest) -> GatewayRefund:
-        """Money back; asked again with the same key, it is the same refund."""
+        """Money back. By a card, asked again with the same key, it is the same refund; through SBP another one."""
         body: dict[str, Any] = {
             "PaymentId": request.payment_gateway_id,
             "Amount": kopecks(request.amount),
@@ -183,16 +186,30 @@ class TBank(TBankReceipts, Gateway):
         status = str(answer.get("Status", ""))
         if not answer.get("Success") or status not in PAID:
             raise refusal(answer)
-        return GatewayRefund(
-            gateway_id=str(request.key),
-            payment_gateway_id=request.payment_gateway_id,
-            status=Status.PENDING if status in {"REFUNDING", "ASYNC_REFUNDING"} else Status.SUCCEEDED,
-            amount=request.amount,
-            key=str(request.key),
-        )
+        if status == TAKEN:
+            # It has taken the request, and the money is still with us.
+            raise ConnectorError(said(answer), unknown=True)
+        return refunded(request, Status.PENDING if status in GOES_BACK else Status.SUCCEEDED)
+
+    def repeats(self, request: RefundRequest) -> bool:
+        return not self._is_sbp(request)
 
     def fetch_refund(self, request: RefundRequest) -> GatewayRefund:
-        return self.refund(request)
+        """By a card, asked for again; through SBP by what became of the last one of the payment."""
+        if not self._is_sbp(request):
+            return self.refund(request)
+        return self.sbp.last_refund(request) or refunded(request, Status.PENDING)
+
+    def find_refund(self, request: RefundRequest) -> GatewayRefund | None:
+        return self.sbp.last_refund(request) if request.is_only and self._is_sbp(request) else None
+
+    def _is_sbp(self, request: RefundRequest) -> bool:
+        """Whether it goes back through SBP: the page that offers all there is may have been paid so, too."""
+        if request.instrument == Instrument.SBP:
+            return True
+        told = self._call("CheckOrder", {"OrderId": str(request.reference)}).get("Payments") or []
+        mine = [one for one in told if str(one.get("PaymentId")) == request.payment_gateway_id]
+        return any(one.get("SbpPaymentId") or one.get("Status") == "ASYNC_REFUNDING" for one in mine)
 
     def refunds_of(self, payment_gateway_id: str) -> list[GatewayRefund]:
         """None: T-Bank tells how much is left of a payment, and not by which refunds."""
@@ -321,7 +338,9 @@ class TBank(TBankReceipts, Gateway):
             method_token=str(card.get("RebillId") or ""),
             method_title=f"•• {str(card.get('Pan', ''))[-4:]}" if card else "",
             method_fingerprint=f"{card.get('Pan', '')}/{card.get('ExpDate', '')}" if card else "",
-            instrument=request.instrument or Instrument.BANK_CARD,
+            instrument=Instrument.SBP
+            if found.get("SbpPaymentId")
+            else request.instrument or Instrument.BANK_CARD,
             link_key=request.link_key,
         )
         wants_account = request.instrument == Instrument.SBP and request.save_method and request.link_key

@@ -7,7 +7,15 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from apps.connectors.base import ConnectorError
-from apps.payments.gateway import GatewayPayment, Instrument, PaymentRequest, Status
+from apps.payments.gateway import (
+    GatewayPayment,
+    GatewayRefund,
+    Instrument,
+    PaymentRequest,
+    RefundRequest,
+    Status,
+)
+from apps.payments.tbank_words import GIVEN_BACK, GOES_BACK, kopecks
 
 Call = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 Seen = Callable[[PaymentRequest, Mapping[str, Any]], GatewayPayment]
@@ -46,6 +54,32 @@ class Sbp:
         if linked.status == Status.PENDING:
             return replace(seen, status=Status.PENDING)
         return replace(seen, method_token=linked.token, method_title=linked.title)
+
+    def last_refund(self, request: RefundRequest) -> GatewayRefund | None:
+        """What became of the last refund of a payment; None where it is another one, or none was begun."""
+        answer = _done(self._call("GetQrState", {"PaymentId": request.payment_gateway_id}))
+        status, code = str(answer.get("Status") or ""), str(answer.get("QrCancelCode") or "")
+        amount = answer.get("Amount")
+        if amount is not None and int(amount) != kopecks(request.amount):
+            return None
+        if status in GOES_BACK:
+            return refunded(request, Status.PENDING)
+        if code:
+            # Refused by the payer's bank: the payment is again what it was.
+            return refunded(request, Status.CANCELED, reason=code[:60])
+        return refunded(request, Status.SUCCEEDED) if status in GIVEN_BACK else None
+
+
+def refunded(request: RefundRequest, status: Status, *, reason: str = "") -> GatewayRefund:
+    """A refund as T-Bank shows it: it has no number there, so that it is called by our key."""
+    return GatewayRefund(
+        gateway_id=str(request.key),
+        payment_gateway_id=request.payment_gateway_id,
+        status=status,
+        amount=request.amount,
+        key=str(request.key),
+        reason=reason,
+    )
 
 
 class _Linked:

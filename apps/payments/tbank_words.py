@@ -9,7 +9,11 @@ from apps.core.money import Money
 from apps.payments.gateway import Instrument, PaymentRequest, Status
 from apps.policies.dunning import DeclineClass
 
-PAID = {"CONFIRMED", "REFUNDING", "ASYNC_REFUNDING", "PARTIAL_REFUNDED", "REFUNDED"}
+TAKEN = "CONFIRMED"
+GOES_BACK = {"REFUNDING", "ASYNC_REFUNDING"}
+"""Statuses of a refund under way; where the payer's bank does not take it, the payment is as it was before."""
+GIVEN_BACK = {"PARTIAL_REFUNDED", "REFUNDED"}
+PAID = {TAKEN} | GOES_BACK | GIVEN_BACK
 LOST = {
     "CANCELED",
     "DEADLINE_EXPIRED",

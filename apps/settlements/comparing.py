@@ -374,10 +374,10 @@ def _is_about(line: RegisterLine, ours: Ours) -> bool:
 
 
 def _receipts(connection: Connection, day: date, compared: Compared, settled: Sequence[Ours]) -> None:
-    """Where receipts are made at all, each payment and refund has one of its sum that was not refused."""
+    """Where receipts are made through us, by our register or the gateway, each has one of its sum, not refused."""
     entity = connection.legal_entity_id
     rule = rule_of(entity, day) if entity else None
-    if rule is None or not rule.register_for(is_sandbox=connection.is_test):
+    if rule is None or not rule.is_asked(is_sandbox=connection.is_test):
         return
     by_partner: dict[int, list[Ours]] = defaultdict(list)
     for ours in settled:

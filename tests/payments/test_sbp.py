@@ -1,6 +1,8 @@
 """SBP at every gateway that offers it: paid behind a QR, the account saved, charged, taken back at the bank."""
 
 from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
 
 import httpx
 import pytest
@@ -9,9 +11,9 @@ from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.partners.models import Partner
 from apps.payments import payments, refund_calls, refunds
-from apps.payments.models import Payment
+from apps.payments.models import Payment, Refund
 from apps.sandbox.control import Control
-from tests.payments.conftest import PRICE, Till, look
+from tests.payments.conftest import PRICE, Till, later, look, planned
 from tests.payments.gateways import CLOUDPAYMENTS, GATEWAYS, ROBOKASSA, TBANK, YOOKASSA, GatewayKind
 from tests.payments.test_gateways import agree
 from tests.sandbox.conftest import eventually
@@ -54,9 +56,82 @@ def test_paid_by_qr_saved_renewed_and_given_back(counter: Till, kind: GatewayKin
     assert (renewal.state, renewal.instrument) == ("succeeded", "sbp")
     made = refunds.refund(payment=renewal, reason="r", actor="t")
     made = refund_calls.send(made.pk)
-    if kind is not CLOUDPAYMENTS:
-        # Through SBP money goes back when the payer's bank has taken it.
-        assert made.state == "pending"
+    # Through SBP money goes back when the payer's bank has taken it.
+    assert made.state == "pending"
+    assert eventually(lambda: look(made).state == "succeeded")
+    agree(counter, kind)
+
+
+def waiting(till: Till, kind: GatewayKind, payment: Payment, amount: str | None = None) -> Refund:
+    """A refund that the payer's bank keeps waiting."""
+    till.gateway.fault("pending", match={"operation": kind.refund, "shop": till.shop})
+    money = Money(Decimal(amount)) if amount else None
+    made = refunds.refund(payment=payment, amount=money, reason="r", actor="t")
+    return refund_calls.send(made.pk)
+
+
+def number(kind: GatewayKind, made: Refund) -> str:
+    """By what the simulator's control knows a refund: T-Bank has only its payment."""
+    return made.payment.gateway_id if kind is TBANK else made.gateway_id
+
+
+@pytest.mark.parametrize("code", ["6005", "I05043"])
+def test_a_refund_that_the_payers_bank_refuses_is_not_done(
+    counter: Till, kind: GatewayKind, code: str
+) -> None:
+    if kind is CLOUDPAYMENTS and not code.isdigit():
+        pytest.skip("Its words are numbers")
+    payment = paid(counter)
+    made = waiting(counter, kind, payment)
+    assert made.state == "pending"
+    assert look(made).state == "pending"
+    counter.gateway.settle(number(kind, made), code)
+    made = look(made)
+    # An account that is not there any more is paid by bank transfer; else staff decide.
+    by_bank = code == "I05043"
+    assert (made.state, made.route) == (("pending", "bank") if by_bank else ("failed", "gateway"))
+    assert made.decline_reason == code
+    assert counter.work(made)
+    payment.refresh_from_db()
+    assert payment.state == "succeeded"
+    if not by_bank:
+        agree(counter, kind)
+        again = refund_calls.send(refunds.refund(payment=payment, reason="r", actor="t").pk)
+        assert eventually(lambda: look(again).state == "succeeded")
+    agree(counter, kind)
+
+
+def test_refunds_of_one_payment_go_one_after_the_other(counter: Till, kind: GatewayKind) -> None:
+    payment = paid(counter)
+    first = waiting(counter, kind, payment, "100.00")
+    second = refunds.refund(payment=payment, amount=Money(Decimal("100.00")), reason="r", actor="t")
+    assert refund_calls.send(second.pk).state == "created"
+    assert look(second).state == "created"
+    assert planned(refund_calls.SWEEP, second.pk)
+    counter.gateway.settle(number(kind, first))
+    assert look(first).state == "succeeded"
+    assert look(second).state == "pending"
+    assert eventually(lambda: look(second).state == "succeeded")
+    agree(counter, kind)
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_refund_whose_answer_is_lost_goes_back_once(
+    counter: Till, kind: GatewayKind, committed: bool
+) -> None:
+    payment = paid(counter)
+    match = {"operation": kind.refund, "shop": counter.shop}
+    counter.gateway.fault("http_500", match=match, committed=committed)
+    made = refunds.refund(payment=payment, amount=Money(Decimal("100.00")), reason="r", actor="t")
+    assert refund_calls.send(made.pk).state == "unknown"
+    if kind is TBANK and not committed:
+        # By its key it is not known: asked for again it might go back twice, so that a person decides.
+        assert look(made).state == "unknown"
+        later(made, timedelta(hours=3))
+        assert refund_calls.sweep(made.pk).state == "unknown"
+        assert "Возврат не завершён" in counter.work(made)
+        assert counter.register()[1] == []
+        return
     assert eventually(lambda: look(made).state == "succeeded")
     agree(counter, kind)
 

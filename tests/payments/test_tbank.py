@@ -15,6 +15,7 @@ from apps.payments.tbank import TBank, sign
 from apps.sandbox.control import Control
 from tests.payments.conftest import Till, look
 from tests.payments.gateways import TBANK
+from tests.sandbox.conftest import eventually
 
 SPEC = json.loads((Path(__file__).parent / "data" / "tbank_openapi_1.80.json").read_text(encoding="utf-8"))
 """The methods used here, of the official description, without its texts.
@@ -73,7 +74,10 @@ def test_requests_and_answers_are_as_the_official_description_says(till: Till) -
     till.gateway.pay_sbp(sbp.confirmation_url)
     account = payments.settle(sbp.pk).method
     assert account is not None
-    assert payments.send(till.charge(account).pk).is_paid
+    by_sbp = payments.send(till.charge(account).pk)
+    assert by_sbp.is_paid
+    back = refund_calls.send(refunds.refund(payment=by_sbp, reason="r", actor="t").pk)
+    assert eventually(lambda: look(back).state == "succeeded")
     held = till.paid(card=TBANK.good, capture=False)
     payments.capture(held.pk)
     assert payments.settle(held.pk).is_paid

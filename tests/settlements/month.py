@@ -46,6 +46,12 @@ class Counter:
     inn: str
     lies: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    @property
+    def account(self) -> str:
+        """Onto which it pays out: its legal entity's."""
+        assert self.connection.legal_entity is not None
+        return self.connection.legal_entity.account
+
     def misreport(self, about: str, **lie: Any) -> None:
         self.control.misreport(about, **lie)
         self.lies[about] = lie
@@ -83,14 +89,12 @@ class Month:
     """The month as it goes on, and hands on it."""
 
     shop: Shop
-    operator: LegalEntity
-    account: str
     counters: dict[str, Counter]
     start: date
     days: int = 30
 
-    def open_counter(self, kind: GatewayKind, control: Control, number: int) -> None:
-        """A gateway of the operator's, for sandboxes."""
+    def open_counter(self, kind: GatewayKind, control: Control, number: int, entity: LegalEntity) -> None:
+        """A gateway of one of the operator's companies, for sandboxes."""
         name = f"{kind.name}-{self.shop.partner.slug}"
         control.add_shop(name, "secret")
         with in_public():
@@ -99,13 +103,18 @@ class Month:
                 connector=kind.path,
                 name=name,
                 config=kind.config(name, control),
-                legal_entity=self.operator,
+                legal_entity=entity,
                 is_test=True,
             )
             terms = gateway_terms.terms_of(connection)
             inn = f"77000000{number:02d}"
             GatewayTerms.objects.filter(pk=terms.pk).update(payer_inn=inn)
         self.counters[kind.name] = Counter(kind, control, connection, name, inn)
+
+    @property
+    def accounts(self) -> set[str]:
+        """Onto which these gateways pay out."""
+        return {one.account for one in self.counters.values()}
 
     @property
     def last(self) -> date:
@@ -193,8 +202,8 @@ class Month:
     # -- the books -----------------------------------------------------------------------------------
 
     def statement(self, *, short: dict[tuple[str, date], str], missing: set[tuple[str, date]]) -> None:
-        """The bank's file: each gateway's days paid out two days later, unless planted otherwise."""
-        came = []
+        """The banks' files: each gateway's days paid out two days later, unless planted otherwise."""
+        came = defaultdict(list)
         for name, one in self.counters.items():
             for number, (day, net) in enumerate(sorted(one.nets().items())):
                 if day + PAYOUT_AFTER > self.last or (name, day) in missing or net <= 0:
@@ -202,11 +211,13 @@ class Month:
                 amount = net - D(short.get((name, day), "0"))
                 purpose = f"Перечисление средств по реестру за {day:%d.%m.%Y}. НДС не облагается"
                 paid = day + PAYOUT_AFTER
-                came.append(Came(str(amount), purpose, f"{one.inn[-2:]}{number}", one.inn, name, paid))
-        with in_public():
-            content = written(*came, start=self.start, end=self.last, account=self.account)
-            loaded = statements.load(content, name="kl_to_1c.txt", actor="finance")
-        assert (loaded.unidentified, loaded.matched) == (0, 0)
+                told = Came(str(amount), purpose, f"{one.inn[-2:]}{number}", one.inn, name, paid)
+                came[one.account].append(told)
+        for account, documents in came.items():
+            with in_public():
+                content = written(*documents, start=self.start, end=self.last, account=account)
+                loaded = statements.load(content, name="kl_to_1c.txt", actor="finance")
+            assert (loaded.unidentified, loaded.matched) == (0, 0)
 
     def reconcile(self, only: Iterable[str] | None = None) -> set[tuple[str, str, str, str, str]]:
         """All days of all gateways, or of some: (gateway, day, kind, what, number) of each difference that stands."""

@@ -19,7 +19,7 @@ from apps.ledger.models import Transfer
 from apps.partners.models import LegalEntity
 from apps.payments.models import Payment, Refund
 from apps.payments.receipt_models import Receipt
-from apps.policies.fiscal import FiscalRule
+from apps.policies.fiscal import FiscalRule, ReceiptMaker
 from apps.sandbox.control import Control
 from apps.settlements.models import (
     BankLine,
@@ -29,28 +29,41 @@ from apps.settlements.models import (
     GatewayTerms,
 )
 from tests.orders.shop import Shop
-from tests.payments.gateways import GATEWAYS
+from tests.payments.gateways import GATEWAYS, YOOKASSA
 from tests.payments.test_receipts import rule
 from tests.settlements.month import Month, run
 
 __all__ = ["rule"]
 D = Decimal
+ITSELF = YOOKASSA
+"""Whose receipts the gateway makes."""
 
 
 @pytest.fixture
 def month(shop: Shop, operator: LegalEntity, rule: FiscalRule, request: Any) -> Iterator[Month]:
-    """Four gateways of the operator's at their simulators, receipts by ATOL."""
-    account = f"4070281040000{shop.partner.pk:07d}"
-    LegalEntity.objects.filter(pk=operator.pk).update(account=account)
+    """Four gateways at their simulators, receipts by ATOL; one's company has no register: the gateway makes them."""
+    LegalEntity.objects.filter(pk=operator.pk).update(account=f"4070281040000{shop.partner.pk:07d}")
     operator.refresh_from_db()
+    with in_public():
+        other = LegalEntity.objects.create(
+            name="ООО «Платформа. Сервис»", inn="7707083894", account=f"4070281050000{shop.partner.pk:07d}"
+        )
+        by_gateway = FiscalRule.objects.create(
+            legal_entity=other,
+            maker=ReceiptMaker.GATEWAY,
+            valid_from=rule.valid_from,
+            place=rule.place,
+            email=rule.email,
+        )
     # Its first evening is still to come, whatever the hour.
-    made = Month(shop, operator, account, {}, clock.today() + timedelta(days=1))
+    made = Month(shop, {}, clock.today() + timedelta(days=1))
     # Only these four: the shop's own, and those that other tests have left.
     others = Connection.objects.filter(kind="payment", is_test=True, is_enabled=True)
     names = list(others.exclude(partner=shop.partner).values_list("pk", flat=True))
     others.update(is_enabled=False)
     for number, kind in enumerate(GATEWAYS):
-        made.open_counter(kind, request.getfixturevalue(kind.name), number)
+        entity = other if kind is ITSELF else operator
+        made.open_counter(kind, request.getfixturevalue(kind.name), number, entity)
     yield made
     for one in made.counters.values():
         one.control.set_clock(None)
@@ -60,15 +73,16 @@ def month(shop: Shop, operator: LegalEntity, rule: FiscalRule, request: Any) -> 
         GatewayPayout.objects.filter(connection__in=mine).delete()
         GatewayDay.objects.filter(connection__in=mine).delete()
         GatewayTerms.objects.filter(connection__in=mine).delete()
-        BankLine.objects.filter(statement__account=account).delete()
-        BankStatement.objects.filter(account=account).delete()
+        BankLine.objects.filter(statement__account__in=made.accounts).delete()
+        BankStatement.objects.filter(account__in=made.accounts).delete()
+        by_gateway.delete()
         WorkItem.objects.filter(partner_id=None, kind__startswith="settlements.").delete()
         Connection.objects.filter(pk__in=mine).update(is_enabled=False)
         Connection.objects.filter(pk__in=names).update(is_enabled=True)
 
 
 def plant(month: Month) -> set[tuple[str, str, str, str, str]]:
-    """Twelve, each of its own kind or place; and what is to be said of each."""
+    """Thirteen, each of its own kind or place; and what is to be said of each."""
     yoo, tbank, cloud, robo = month.counters.values()
     foreign = month.foreign("yookassa", "777.00")
     hidden = month.of("tbank")[4]
@@ -94,10 +108,13 @@ def plant(month: Month) -> set[tuple[str, str, str, str, str]]:
     yoo.misreport(less_back.gateway_id, amount="40.00")
     unreceipted = month.of("robokassa")[0]
     Receipt.objects.filter(payment=unreceipted, cause="payment").delete()
+    # That the gateway makes them does not mean that there are any.
+    unmade = month.of("yookassa")[2]
+    Receipt.objects.filter(payment=unmade, cause="payment").delete()
     short, missing = _day(month.of("tbank")[2]), _day(month.of("cloudpayments")[3])
     month.statement(short={("tbank", short): "1.23"}, missing={("cloudpayments", missing)})
     number = BankLine.objects.get(
-        statement__account=month.account,
+        statement__account=tbank.account,
         counterparty__isnull=False,
         pk__in=[
             one.pk
@@ -117,6 +134,7 @@ def plant(month: Month) -> set[tuple[str, str, str, str, str]]:
         ("robokassa", str(_day(twice)), "duplicate", "payment", f"{twice.gateway_id} (2)"),
         ("yookassa", str(_day(less_back)), "amount", "refund", less_back.gateway_id),
         ("robokassa", str(_day(unreceipted)), "receipt", "payment", unreceipted.gateway_id),
+        ("yookassa", str(_day(unmade)), "receipt", "payment", unmade.gateway_id),
         ("tbank", str(short), "payout_amount", "payout", number),
         ("cloudpayments", str(missing), "payout_absent", "payout", str(missing)),
     }
@@ -152,7 +170,8 @@ def _agrees(month: Month, atol: Control, rule: FiscalRule) -> None:
     assert month.reconcile() == set()
     _receipts_equal_payments(month, atol, rule)
     paid = month.gateway_days().exclude(payout=None)
-    came = BankLine.objects.filter(statement__account=month.account).aggregate(total=Sum("amount"))["total"]
+    lines = BankLine.objects.filter(statement__account__in=month.accounts)
+    came = lines.aggregate(total=Sum("amount"))["total"]
     assert paid.count() >= 16
     assert _owed("bank", month) == came == sum(one.net.amount for one in paid)
     # What the gateways have not paid out yet, less the fee that their registers will tell, is all that is left.
@@ -166,7 +185,7 @@ def _agrees(month: Month, atol: Control, rule: FiscalRule) -> None:
 def _finds_what_is_planted(month: Month, atol: Control, rule: FiscalRule) -> None:
     assert not month.gateway_days().exists()
     planted = plant(month)
-    assert len(planted) == 12
+    assert len(planted) == 13
     assert month.reconcile() == planted
     # Found once more, by a file and by the API, it is still the same.
     with in_public():
@@ -175,22 +194,31 @@ def _finds_what_is_planted(month: Month, atol: Control, rule: FiscalRule) -> Non
             "yookassa", days=[date.fromisoformat(day) for name, day, *_ in planted if name == "yookassa"]
         )
     assert month.reconcile(only=()) == planted
-    assert month.differences().count() == 12
+    assert month.differences().count() == 13
     _receipts_equal_payments(month, atol, rule)
     assert month.waiting() == set(month.differences().values_list("day_id", flat=True))
 
 
 def _receipts_equal_payments(month: Month, atol: Control, rule: FiscalRule) -> None:
-    """What the cash register has, is what came and went back here."""
+    """What the cash register has, and the gateway that makes its own, is what came and went back here."""
     assert rule.test_connection is not None
-    rows = [
-        one for one in atol.register(shop=rule.test_connection.name)["receipts"] if one["status"] == "done"
-    ]
-    made = {
-        way: sum(D(str(one["receipt"]["total"])) for one in rows if one["operation"] == way)
-        for way in ("sell", "sell_refund")
+    itself = month.counters[ITSELF.name]
+    registered = {
+        "register": [
+            (one["operation"], D(str(one["receipt"]["total"])))
+            for one in atol.register(shop=rule.test_connection.name)["receipts"]
+            if one["status"] == "done"
+        ],
+        "itself": [
+            (one["operation"], D(str(one["total"])))
+            for one in itself.control.receipts(itself.shop)
+            if one["status"] == "done"
+        ],
     }
-    ours = [one for name in month.counters for one in month.of(name, state__in=["succeeded", "refunded"])]
-    back = Refund.objects.filter(payment__in=ours, state="succeeded")
-    assert made["sell"] == sum(one.amount for one in ours)
-    assert made["sell_refund"] == sum(one.amount for one in back)
+    names = {"register": [name for name in month.counters if name != ITSELF.name], "itself": [ITSELF.name]}
+    for who, rows in registered.items():
+        made = {way: sum(total for one, total in rows if one == way) for way in ("sell", "sell_refund")}
+        ours = [one for name in names[who] for one in month.of(name, state__in=["succeeded", "refunded"])]
+        back = Refund.objects.filter(payment__in=ours, state="succeeded")
+        assert made["sell"] == sum(one.amount for one in ours) > 0, who
+        assert made["sell_refund"] == sum(one.amount for one in back) > 0, who

@@ -15,7 +15,7 @@ from django.db.models import Sum
 from apps.connectors.models import Connection
 from apps.core import audit, clock, faults
 from apps.core.errors import Refused
-from apps.core.models import WorkItem
+from apps.core.models import Due, WorkItem
 from apps.core.tenancy import in_public
 from apps.ledger.models import Transfer
 from apps.partners.models import LegalEntity, Partner
@@ -433,6 +433,91 @@ def test_each_morning_yesterday_is_checked_of_gateways_that_served(desk: Desk) -
         morning.look(terms.pk)
         assert GatewayDay.objects.get(connection=desk.till.connection).day == yesterday
         Connection.objects.filter(pk=idle.pk).update(is_enabled=False)
+
+
+def in_the_past(payment: Payment, days: int) -> None:
+    moment = clock.wall() - timedelta(days=days)
+    Payment.objects.filter(pk=payment.pk).update(settled_at=moment, created_at=moment)
+
+
+def planned(desk: Desk) -> GatewayTerms | None:
+    """The terms of a gateway at which this morning's plan will look."""
+    with in_public():
+        Due.objects.filter(kind=morning.TASK).delete()
+        morning.plan()
+        terms = GatewayTerms.objects.filter(connection=desk.till.connection).first()
+        due = Due.objects.filter(kind=morning.TASK)
+        found = terms if terms and due.filter(object_id=terms.pk).exists() else None
+        due.delete()
+    return found
+
+
+def reasons(terms: GatewayTerms) -> list[str]:
+    rows = WorkItem.objects.filter(kind=uploading.KIND, object_id=terms.pk)
+    return list(rows.values_list("reason", flat=True))
+
+
+def test_days_of_a_gateway_that_was_switched_off_are_told_until_they_are_compared(desk: Desk) -> None:
+    mine = Connection.objects.filter(pk=desk.till.connection.pk)
+    in_the_past(pay(desk), 2)
+    desk.settles(payout_within_days=3)
+    with in_public():
+        old = GatewayDay.objects.create(
+            connection=desk.till.connection,
+            day=desk.today - timedelta(days=20),
+            payments=D("100.00"),
+            checked_at=clock.wall(),
+        )
+    mine.update(is_enabled=False)
+    terms = planned(desk)
+    assert terms is not None
+    asked = len(desk.till.gateway.log(shop=desk.till.shop))
+    with in_public():
+        morning.look(terms.pk)
+    assert len(desk.till.gateway.log(shop=desk.till.shop)) == asked
+    assert [f"{desk.today - timedelta(days=2):%d.%m.%Y}" in one for one in reasons(terms)] == [True]
+    # What its days before have not brought yet is missed all the same.
+    assert desk.told() == {("payout_absent", "payout", str(old.day))}
+    mine.update(is_enabled=True)
+    with in_public():
+        morning.look(terms.pk)
+        compared = set(GatewayDay.objects.values_list("day", flat=True))
+    assert {desk.today - timedelta(days=2), desk.today - timedelta(days=1)} < compared
+    assert reasons(terms) == []
+
+
+def test_a_gateway_switched_off_is_left_alone_once_nothing_of_it_is_open(desk: Desk) -> None:
+    mine = Connection.objects.filter(pk=desk.till.connection.pk)
+    in_the_past(pay(desk), 70)
+    mine.update(is_enabled=False)
+    # Nobody has ever compared it.
+    assert planned(desk) is not None
+    with in_public():
+        row = GatewayDay.objects.create(
+            connection=desk.till.connection, day=desk.today - timedelta(days=70), checked_at=clock.wall()
+        )
+    assert planned(desk) is not None
+    GatewayDay.objects.filter(pk=row.pk).update(
+        state=GatewayDay.State.CLOSED, closed_at=clock.wall(), closed_by="finance"
+    )
+    assert planned(desk) is None
+
+
+def test_the_file_of_a_gateway_that_was_switched_off_is_still_asked_for(
+    desk_for: Callable[[GatewayKind], Desk],
+) -> None:
+    desk = desk_for(TBANK)
+    payment = pay(desk)
+    in_the_past(payment, 5)
+    Connection.objects.filter(pk=desk.till.connection.pk).update(is_enabled=False)
+    terms = planned(desk)
+    assert terms is not None
+    for days in (5, 90):
+        # Once it is told, it does not end by growing old.
+        in_the_past(payment, days)
+        with in_public():
+            morning.look(terms.pk)
+        assert ["Нужен реестр" in one for one in reasons(terms)] == [True]
 
 
 def test_finance_works_with_payouts_in_the_console(

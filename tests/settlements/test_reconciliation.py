@@ -1,7 +1,7 @@
 """A gateway's day beside ours: each difference is found, no other, explained by a person, and then locked."""
 
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,9 +13,12 @@ from apps.core.errors import Refused
 from apps.core.models import WorkItem
 from apps.core.money import Money
 from apps.core.tenancy import in_public
-from apps.partners.models import Partner
-from apps.payments import refund_calls, refunds
+from apps.partners.models import LegalEntity, Partner
+from apps.payments import receipt_lines, refund_calls, refunds
 from apps.payments.models import Payment, Refund
+from apps.payments.receipt_lines import Sold
+from apps.payments.receipt_models import Receipt
+from apps.policies.fiscal import FiscalRule, ReceiptMaker
 from apps.settlements import reconciliation
 from apps.settlements.models import Difference, GatewayDay, GatewayTerms
 from tests.payments.conftest import Till
@@ -90,6 +93,36 @@ def test_every_kind_of_difference_is_found_and_no_other(counter: Till) -> None:
     assert row.matched == 2
     assert back.state == "succeeded"
     assert WorkItem.objects.filter(kind=reconciliation.KIND, object_id=row.pk, partner_id=None).exists()
+
+
+@pytest.mark.parametrize("gone", [None, "payment", "refund"])
+def test_receipts_that_the_gateway_makes_are_missed_too(
+    counter: Till, operator: LegalEntity, monkeypatch: pytest.MonkeyPatch, gone: str | None
+) -> None:
+    sold = [Sold("Антивирус на месяц", 1, D("399.00"), D("22"), is_ahead=True)]
+    monkeypatch.setattr(receipt_lines, "_composers", [lambda payment: sold])
+    with in_public():
+        FiscalRule.objects.filter(legal_entity=operator).delete()
+        rule = FiscalRule.objects.create(
+            legal_entity=operator,
+            maker=ReceiptMaker.GATEWAY,
+            valid_from=clock.today() - timedelta(days=1),
+            place="https://armor.example",
+            email="kassa@armor.example",
+        )
+    try:
+        payment = counter.paid()
+        back = given_back(counter, payment, "99.00")
+        assert set(Receipt.objects.values_list("cause", "way")) == {
+            ("payment", "inside"),
+            ("refund", "inside"),
+        }
+        Receipt.objects.filter(cause=gone).delete()
+        numbers = {"payment": payment.gateway_id, "refund": back.gateway_id}
+        assert told(check(counter)) == ({("receipt", gone, numbers[gone])} if gone else set())
+    finally:
+        with in_public():
+            rule.delete()
 
 
 def test_what_is_explained_stays_explained_and_the_day_may_be_closed(counter: Till) -> None:

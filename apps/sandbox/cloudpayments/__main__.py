@@ -208,8 +208,17 @@ class CloudPayments(Service):
         if decline := self.faults.take(["decline"], facts):
             raise Failed(decline.reason or "Возврат отклонён")
         amount = Decimal(str(body["Amount"])).quantize(Decimal("0.01"))
-        made = self.books.refund(terminal, str(body["TransactionId"]), amount, receipts.inside(body))
+        wait = self.faults.take(["pending"], facts)
+        made = self.books.refund(
+            terminal, str(body["TransactionId"]), amount, receipts.inside(body), wait=wait
+        )
         return {"Success": True, "Message": None, "Model": {"TransactionId": int(made["id"])}}
+
+    def get(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        found = self.books.transactions.get(str(body.get("TransactionId")))
+        if found is None or found["_shop"] != terminal:
+            raise Failed("Not found")
+        return {"Success": found["Status"] == "Completed", "Message": None, "Model": _model(found)}
 
     def list_day(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
         return listing.of_day(self._of(terminal), self.lies, body)
@@ -321,6 +330,7 @@ METHODS: dict[str, Method] = {
     "payments/qr/sbp/link": CloudPayments.sbp_link,
     "v2/payments/find": CloudPayments.find,
     "payments/refund": CloudPayments.refund,
+    "payments/get": CloudPayments.get,
     "kkt/receipt": CloudPayments.kkt_receipt,
     "kkt/receipt/status/get": CloudPayments.kkt_status,
     "kkt/receipt/get": CloudPayments.kkt_get,

@@ -17,6 +17,7 @@ from apps.sandbox.store import Doc, Store
 
 FEE = Decimal("0.039")
 SBP_LEAST = Decimal(10)
+SBP_REFUND_SECONDS = 0.3
 CONFIRM_WITHIN = timedelta(days=7)
 Happened = Callable[[str, Doc], None]
 
@@ -175,8 +176,16 @@ class Register:
         assert receipt is not None
         return receipts.issue(self.fiscal, paid, receipt, operation=operation, apart=True)
 
-    def refund(self, terminal: str, transaction_id: str, amount: Decimal, receipt: Doc | None = None) -> Doc:
-        """A transaction of its own, beside the one that paid."""
+    def refund(
+        self,
+        terminal: str,
+        transaction_id: str,
+        amount: Decimal,
+        receipt: Doc | None = None,
+        *,
+        wait: Fault | None = None,
+    ) -> Doc:
+        """A transaction of its own, beside the one that paid; through SBP it waits for the payer's bank."""
         paid = self.transactions.get(transaction_id)
         if paid is None or paid["_shop"] != terminal or paid["Status"] != "Completed" or paid["of"]:
             raise Failed("Транзакция не найдена")
@@ -185,14 +194,37 @@ class Register:
         if receipt is not None:
             receipts.check(receipt, amount)
         made = self._blank(terminal, str(amount), paid["Currency"], paid["InvoiceId"])
-        made |= {"of": transaction_id, "AccountId": paid["AccountId"], "Status": "Completed"}
+        made |= {
+            "of": transaction_id,
+            "AccountId": paid["AccountId"],
+            "Status": "Pending",
+            "_receipt": receipt,
+        }
+        made |= {"PaymentMethod": paid["PaymentMethod"]} if paid.get("PaymentMethod") else {}
         with self._store.transaction():
-            self._store.put("transactions", made["id"], made)
             back = str(Decimal(paid["refunded"]) + amount)
             self._store.put("transactions", transaction_id, {**paid, "refunded": back})
-            self._happened("Refund", {**made, "payment_id": transaction_id})
-            if receipt is not None:
-                receipts.issue(self.fiscal, {**paid, "id": made["id"]}, receipt, operation="sell_refund")
+            if wait is None and made.get("PaymentMethod") != "Sbp":
+                return self._refunded(made, 0)
+            seconds = wait.seconds if wait else SBP_REFUND_SECONDS
+            made["_settle_at"] = time.time() + seconds if seconds is not None else None
+            self._store.put("transactions", made["id"], made)
+        return made
+
+    def _refunded(self, made: Doc, code: int) -> Doc:
+        """It has gone back, or the payer's bank has not taken it."""
+        paid = dict(self.transactions[made["of"]])
+        made |= {"Status": "Declined" if code else "Completed", "ReasonCode": code}
+        with self._store.transaction():
+            self._store.put("transactions", made["id"], made)
+            if code:
+                back = str(Decimal(paid["refunded"]) - Decimal(made["amount"]))
+                self._store.put("transactions", paid["id"], {**paid, "refunded": back})
+                return made
+            self._happened("Refund", {**made, "payment_id": paid["id"]})
+            if made.get("_receipt"):
+                about = {**paid, "id": made["id"]}
+                receipts.issue(self.fiscal, about, made["_receipt"], operation="sell_refund")
         return made
 
     def of_invoice(self, terminal: str, invoice: str) -> Doc | None:
@@ -215,10 +247,13 @@ class Register:
                 self.void(doc["_shop"], doc["id"])
 
     def settle(self, transaction_id: str, code: int | None = None) -> None:
-        """Ends a charge that is under way."""
+        """Ends a charge or refund that is under way."""
         doc = dict(self.transactions[transaction_id])
         if "_settle_at" in doc:
             del doc["_settle_at"]
+            if doc["of"]:
+                self._refunded(doc, code or 0)
+                return
             planned, number = doc.pop("_code"), doc.pop("_number")
             self._decide(doc, planned if code is None else code, number=number)
 

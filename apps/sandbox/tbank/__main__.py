@@ -127,7 +127,7 @@ class TBank(Service):
                 "id": doc["request"] or doc["id"],
                 "payment_id": doc["payment_id"],
                 "amount": _roubles(doc["Amount"]),
-                "status": "succeeded",
+                "status": doc.get("status", "succeeded"),
                 "shop": doc["_shop"],
                 "at": doc["created_at"],
             }
@@ -245,6 +245,7 @@ class TBank(Service):
                 "Status": doc["Status"],
                 "Success": "true" if doc["ErrorCode"] == "0" else "false",
                 "ErrorCode": int(doc["ErrorCode"]),
+                **({"SbpPaymentId": f"A{doc['id']}"} if doc["_sbp"] and doc.get("paid_at") else {}),
             }
             for doc in found
         ]
@@ -258,6 +259,17 @@ class TBank(Service):
         if body.get("ExternalRequestId"):
             answer["ExternalRequestId"] = body["ExternalRequestId"]
         return {**answer, "PaymentId": int(payment["id"])}
+
+    def qr_state(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        """What became of the last refund of a payment through SBP."""
+        payment = self.books.payment(terminal, body["PaymentId"])
+        answer = {**_told(terminal), "Message": "OK", "Status": payment["Status"]}
+        answer["OrderId"] = payment["OrderId"]
+        if known := self.books.refunds.get(payment.get("_refund", "")):
+            answer["Amount"] = known["Amount"]
+        if code := payment.get("_refund_code"):
+            answer |= {"QrCancelCode": code, "QrCancelMessage": "Банк клиента не принял возврат"}
+        return answer
 
     def get_card_list(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Any:
         names = ("CardId", "Pan", "Status", "RebillId", "CardType", "ExpDate")
@@ -351,6 +363,7 @@ METHODS: dict[str, Method] = {
     "ChargeQr": TBank.charge_qr,
     "AddAccountQr": TBank.add_account_qr,
     "GetAddAccountQrState": TBank.account_state,
+    "GetQrState": TBank.qr_state,
     "AddCustomer": TBank.add_customer,
     "AddCard": TBank.add_card,
     "GetAddCardState": TBank.card_state,

@@ -60,7 +60,7 @@ class Cabinet:
         ]
         back = []
         for doc in refunds.values():
-            if doc["_shop"] == terminal:
+            if doc["_shop"] == terminal and doc.get("status") != "canceled":
                 told = {"Amount": -doc["Amount"], "kind": "Возврат", "when": doc["created_at"]}
                 back.append((doc["id"], {**payments[doc["payment_id"]], **told}))
         for doc in self._store.table("chargebacks").values():

@@ -153,7 +153,9 @@ class Register:
         payment = self.payment(terminal, body["PaymentId"])
         had = payment["Amount"] - payment["refunded"]
         request = str(body.get("ExternalRequestId") or "")
-        if request and (earlier := self.refunds.get(f"{payment['id']}/{request}")):
+        earlier = self.refunds.get(f"{payment['id']}/{request}") if request else None
+        # Of what was paid through SBP it does not look at it: asked for twice, it goes back twice.
+        if earlier and not payment["_sbp"]:
             return payment, had + earlier["Amount"]
         if payment["Status"] in OPEN:
             payment["Status"] = "CANCELED"
@@ -187,21 +189,38 @@ class Register:
         *,
         after: float | None = 0.0,
     ) -> None:
-        payment["refunded"] += amount
-        if after == 0.0:
-            payment["Status"] = _refunded(payment)
-        else:
-            # Through SBP the money goes back when the payer's bank has taken it.
-            payment["Status"] = "ASYNC_REFUNDING"
-            payment["_refund_at"] = time.time() + after if after is not None else None
         key = request or f"cabinet-{len(self.refunds)}"
+        if f"{payment['id']}/{key}" in self.refunds:
+            key = f"{key}-{len(self.refunds)}"
         refund = {"id": f"{payment['id']}/{key}", "payment_id": payment["id"], "Amount": amount}
         refund |= {"request": request, "_shop": payment["_shop"], "created_at": stamp(self._clock.now())}
+        refund |= {"status": "pending", "_receipt": receipt}
+        payment |= {"refunded": payment["refunded"] + amount, "_refund": refund["id"], "_refund_code": ""}
+        if after == 0.0:
+            self._gone_back(payment, refund)
+            return
+        # Through SBP the money goes back when the payer's bank has taken it.
+        payment["_before"], payment["Status"] = payment["Status"], "ASYNC_REFUNDING"
+        payment["_refund_at"] = time.time() + after if after is not None else None
         with self._store.transaction():
             self._store.put("refunds", refund["id"], refund)
             self._put(payment, tell=True)
-            if receipt:
-                receipts.issue(self.fiscal, payment, receipt, operation="sell_refund")
+
+    def _gone_back(self, payment: Doc, refund: Doc) -> None:
+        payment["Status"] = _refunded(payment)
+        with self._store.transaction():
+            self._store.put("refunds", refund["id"], {**refund, "status": "succeeded"})
+            self._put(payment, tell=True)
+            if refund["_receipt"]:
+                receipts.issue(self.fiscal, payment, refund["_receipt"], operation="sell_refund")
+
+    def _not_taken(self, payment: Doc, refund: Doc, code: str) -> None:
+        """The payer's bank has refused a refund: the payment is as it was before it."""
+        payment |= {"Status": payment["_before"], "_refund_code": code}
+        payment["refunded"] -= refund["Amount"]
+        with self._store.transaction():
+            self._store.put("refunds", refund["id"], {**refund, "status": "canceled"})
+            self._put(payment, tell=True)
 
     def finish(self, terminal: str, body: Doc) -> Doc:
         """The second stage: the money that was held is taken."""
@@ -253,11 +272,15 @@ class Register:
                 self._put({**payment, "Status": "DEADLINE_EXPIRED"}, tell=True)
 
     def settle(self, payment_id: str, error: str | None = None) -> None:
-        """Ends a charge that is under way."""
+        """Ends a charge or refund that is under way."""
         payment = dict(self.payments[payment_id])
         if payment["Status"] == "ASYNC_REFUNDING":
-            payment["Status"] = _refunded(payment)
-            self._put(payment, tell=True)
+            refund = self.refunds[payment["_refund"]]
+            if error:
+                self._not_taken(payment, refund, error)
+            else:
+                self._gone_back(payment, refund)
+            return
         if payment["Status"] in OPEN and "_settle_at" in payment:
             del payment["_settle_at"]
             self._decide(payment, error if error is not None else payment.pop("_error", ""))
