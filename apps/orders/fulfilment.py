@@ -12,13 +12,14 @@ from django.utils.translation import gettext_lazy as _
 
 from apps import journal
 from apps.catalog.models import StepKind
+from apps.connectors import masking
 from apps.connectors.base import ConnectorError
 from apps.connectors.models import Connection
 from apps.core import clock, events, faults, work
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.notifications import staff
-from apps.orders import history, inventory, letters, moves, steps, watching
+from apps.orders import history, inventory, letters, missing, moves, steps, watching
 from apps.orders.control import timing
 from apps.orders.models import (
     TO_DO_STATES,
@@ -118,13 +119,23 @@ def answered(
     elif answer.status == Status.PENDING:
         # The provider may be asked as often as its description says.
         wait = timedelta(seconds=answer.ask_again) if answer.ask_again else backoff(fulfilment)
-        later(fulfilment, _F.IN_PROGRESS, wait, "")
+        _wait_for(fulfilment, wait, answer.question)
     else:
         by_hand = _BY_HAND.get(fulfilment.action, _("Выдать вручную"))
         moves.call_staff(
             fulfilment, by_hand if answer.status == Status.MANUAL else _("Поставщик отозвал услугу")
         )
     return None
+
+
+def _wait_for(fulfilment: Fulfilment, wait: timedelta, question: str) -> None:
+    """Its provider has it. What that one asks stands with staff, who answer it there."""
+    asked = (
+        str(_("Поставщик спрашивает: {question}")).format(question=masking.text(question)) if question else ""
+    )
+    if asked and asked[:500] != fulfilment.error:
+        work.open(KIND, fulfilment.pk, f"{fulfilment.service.name}: {asked}")
+    later(fulfilment, _F.IN_PROGRESS, wait, asked)
 
 
 def _still_there() -> ConnectorError:
@@ -284,8 +295,7 @@ def need_information(fulfilment: Fulfilment, names: list[str]) -> None:
     was_asked = fulfilment.state == _F.INFORMATION_REQUIRED
     moves.call_staff(fulfilment, reason, state=_F.INFORMATION_REQUIRED)
     if not was_asked:
-        letters.information_required(fulfilment, names)
-        events.publish("orders.InformationRequired", fulfilment.service_id, fulfilment_id=fulfilment.pk)
+        missing.ask(fulfilment, names)
 
 
 def retry(fulfilment: Fulfilment, *, actor: str, reason: str = "") -> None:

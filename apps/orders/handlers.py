@@ -19,6 +19,7 @@ from apps.orders import (  # noqa: F401 - three register themselves
     former_phone,
     giving_back,
     leaving,
+    missing,
     moving,
     provisioning,
     scheduling,
@@ -34,6 +35,7 @@ from apps.orders.placing import START
 due.task(FULFIL)(provisioning.fulfil)
 due.task(steps.GIVE_BACK)(giving_back.give_back_failed)
 due.task(watching.WATCH)(watching.look)
+due.task(missing.REMIND)(missing.remind)
 due.task(START)(scheduling.start)
 due.task(bulk_orders.PLACE)(bulk_orders.place)
 due.task(scheduling.EXPIRE)(scheduling.expire)

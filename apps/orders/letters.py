@@ -118,9 +118,10 @@ def step(fulfilment: Fulfilment, task: Task, step: PlanStep) -> None:
     )
 
 
-def information_required(fulfilment: Fulfilment, names: Iterable[str]) -> None:
-    """«Нужны данные»: what is waited for, and where to tell it; once for each set of questions."""
+def information_required(fulfilment: Fulfilment, names: Iterable[str], *, reminder: int = 0) -> None:
+    """«Нужны данные»: what is waited for, and where to tell it; once for each set of questions and `reminder`."""
     customer, wanted = fulfilment.service.customer, ", ".join(names)
+    asked = hashlib.sha256(wanted.encode()).hexdigest()[:12]
     notifications.send(
         "information_required",
         to_email=customer.email,
@@ -131,6 +132,6 @@ def information_required(fulfilment: Fulfilment, names: Iterable[str]) -> None:
             "asked": wanted,
             "ask_url": current_partner().url(f"/cabinet/services/{fulfilment.service_id}/data/"),
         },
-        key=f"information_required:{fulfilment.pk}:{hashlib.sha256(wanted.encode()).hexdigest()[:12]}",
+        key=f"information_required:{fulfilment.pk}:{asked}{f':{reminder}' if reminder else ''}",
         language=customer.language,
     )

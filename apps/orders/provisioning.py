@@ -13,15 +13,14 @@ from django.db import transaction
 from django.db.models import prefetch_related_objects
 from django.utils.translation import gettext_lazy as _
 
-from apps.catalog.models import Product, ProductParameter, StepKind, TariffVersion
-from apps.catalog.parameters import AskedAt
+from apps.catalog.models import Product, StepKind, TariffVersion
 from apps.connectors import exchange
 from apps.connectors.base import ConnectorError
 from apps.connectors.lanes import Calls
 from apps.connectors.models import Connection
 from apps.core import bulk, clock, faults, gather, lanes
 from apps.orders import fulfilment as outcomes
-from apps.orders import history, moves, replacing, reserving, resting, steps
+from apps.orders import history, missing, moves, replacing, reserving, resting, steps
 from apps.orders.models import (
     Fulfilment,
     FulfilmentAction,
@@ -138,7 +137,7 @@ def _claim(fulfilment: Fulfilment, product: Product) -> Asked | None:
         outcomes.later(fulfilment, fulfilment.state, timedelta(0), "")
         return None
     is_undo = fulfilment.state == _F.COMPENSATING
-    if fulfilment.action == _A.PROVISION and not is_undo and (lacking := _lacking(fulfilment.service)):
+    if fulfilment.action == _A.PROVISION and not is_undo and (lacking := missing.of(fulfilment.service)):
         outcomes.need_information(fulfilment, lacking)
         return None
     if _is_elsewhere(task):
@@ -206,15 +205,6 @@ def _items_of(services: Sequence[Service]) -> dict[UUID | None, OrderItem]:
     wanted = bulk.these("uuid", {one.subscription_id for one in services})
     items = OrderItem.objects.filter(subscription__in=wanted, action=ItemAction.ADD)
     return {one.subscription_id: one for one in items}
-
-
-def _lacking(service: Service) -> list[str]:
-    """Names of what has to be known before it can be given out, and is not yet."""
-    rows = ProductParameter.objects.filter(
-        product=service.product_id, asked_at=AskedAt.FULFILMENT, is_required=True
-    )
-    asked = gather.once(("orders.parameters", service.product_id), lambda: list(rows))
-    return [str(one.name) for one in asked if one.code not in service.answers]
 
 
 def _is_overtaken(fulfilment: Fulfilment) -> bool:

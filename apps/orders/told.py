@@ -21,7 +21,7 @@ from apps.providers.base import Provisioned, Status
 _F = FulfilmentState
 _WAITS = (_F.IN_PROGRESS, _F.UNKNOWN, _F.RETRY)
 """Whose question may be asked sooner; what was never sent, and what staff hold, no message hurries."""
-_STATES = {"active": Status.ACTIVE, "canceled": Status.CANCELED}
+_STATES = {"active": Status.ACTIVE, "canceled": Status.CANCELED, "inquiring": Status.PENDING}
 _OF_NEW = frozenset({*_STATES, "failed"})
 _OF_TAKING_BACK = frozenset({"canceled"})
 _Word = Mapping[str, Any]
@@ -86,7 +86,8 @@ def _believe(fulfilment: Fulfilment, key: UUID, data: _Word) -> UUID | None:
         error = ConnectorError(data["message"], code=data["code"])
         outcomes.failed(fulfilment, error, is_repeated=False, task=task)
         return None
-    answer = Provisioned(_STATES[data["state"]], data["key"], data["url"], data["instructions"])
+    given = {name: data[name] for name in ("key", "url", "instructions", "question") if name in data}
+    answer = Provisioned(_STATES[data["state"]], **given)
     return outcomes.answered(fulfilment, answer, task=task, is_undo=is_undo)
 
 

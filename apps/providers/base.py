@@ -53,6 +53,8 @@ class Provisioned:
     """The provider's own number of it, to be remembered for connectors that say `remembers`."""
     ask_again: float = 0.0
     """Of a pending one: seconds after which to look again; 0: as usual."""
+    question: str = ""
+    """Of a pending one: what the provider wants to know before it goes on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,7 @@ def tried(version: DefinitionVersion) -> Iterator[Tried]:
             except (ConnectorError, Broken) as error:
                 yield Tried(operation, title, "", {}, str(error))
                 continue
-            given = read.state in {"active", "pending", "suspended", "canceled"}
+            given = read.state != "not_found"
             problem = "" if given else _("ответ понят как «такого запроса не было»")
             if operation == "provision" and read.state == "active":
                 problem = (

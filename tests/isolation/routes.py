@@ -676,6 +676,7 @@ DUE = {
     "orders.fulfil": "fulfilment",
     "orders.give_back": "fulfilment",
     "orders.watch": "fulfilment",
+    "orders.remind": "fulfilment",
     "orders.start": "order",
     "orders.bulk": "bulk_order",
     "orders.expire": "order",

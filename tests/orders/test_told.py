@@ -20,13 +20,14 @@ from apps.connectors import webhooks
 from apps.connectors.models import Connection, InboundMessage
 from apps.core import clock
 from apps.core.fields import Translated
-from apps.core.models import Due
+from apps.core.models import Due, WorkItem
 from apps.core.tenancy import in_partner, in_public
 from apps.orders import fulfilment, resting
 from apps.orders.models import Fulfilment, Order, Service
 from apps.orders.services import switch_off
 from apps.providers.models import Provider
 from apps.sandbox.control import Control
+from tests.conftest import eventually
 from tests.orders.shop import Shop
 from tests.orders.test_plans import CALL, GIVE, is_whole, states
 from tests.providers import declared
@@ -36,6 +37,8 @@ NO_STATUS = copy.deepcopy(declared.LATER)
 del NO_STATUS["operations"]["status"]
 NO_STATUS["operations"]["suspend"] = NO_STATUS["operations"]["extend"]
 NO_STATUS["answer"]["codes"]["retry"].append("503")
+NO_STATUS["answer"]["states"]["inquiring"] = ["needs_info"]
+NO_STATUS["answer"]["paths"]["question"] = "$.ask"
 
 
 @pytest.fixture
@@ -145,6 +148,47 @@ def test_closed_while_it_was_being_made_stands_with_staff(shop: Shop, own: Conne
     row = the("provision")
     assert (row.state, row.service.state) == ("needs_staff", "pending_active")
     assert "отозвал" in row.error
+
+
+def questions(row: Fulfilment) -> list[str]:
+    return list(
+        WorkItem.objects.filter(kind=fulfilment.KIND, object_id=row.pk).values_list("reason", flat=True)
+    )
+
+
+def test_what_a_provider_asks_stands_with_staff(shop: Shop, own: Connection) -> None:
+    row = bought(shop)
+    says(own, row.pk, "needs_info", ask="Какой регион?")
+    assert [one.endswith("Поставщик спрашивает: Какой регион?") for one in questions(row)] == [True]
+    assert the("provision").state == "in_progress"
+    WorkItem.objects.filter(object_id=row.pk).delete()
+    # Told again it is no other question.
+    says(own, row.pk, "needs_info", ask="Какой регион?", sent="later")
+    assert questions(row) == []
+    says(own, row.pk, "needs_info", ask="А город?")
+    assert len(questions(row)) == 1
+    says(own, row.pk, "ready", **KEY)
+    assert (the("provision").state, questions(row)) == ("done", [])
+
+
+def test_a_provider_that_is_asked_may_ask_too(shop: Shop, foreign: Control) -> None:
+    document = copy.deepcopy(declared.LATER)
+    document["answer"]["states"] |= {"pending": [], "inquiring": ["in_progress"]}
+    document["answer"]["paths"]["question"] = "$.plan"
+    foreign.fault("pending", seconds=1.0, match={"operation": "subscribe"})
+    made = declared.connect(declared.live(document), foreign, "async", is_test=True)
+    Provider.objects.filter(pk=shop.provider.pk).update(test_connection=made)
+    shop.provider.refresh_from_db()
+    with in_partner(shop.partner):
+        row = bought(shop)
+        assert [one.endswith("что именно, смотрите у поставщика") for one in questions(row)] == [True]
+
+        def is_done() -> bool:
+            shop.hurry()
+            return the("provision").state == "done"
+
+        eventually(is_done)
+        assert questions(row) == []
 
 
 def test_of_several_words_that_are_read_together_none_is_lost(shop: Shop, own: Connection) -> None:

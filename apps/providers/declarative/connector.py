@@ -29,6 +29,8 @@ from apps.providers.declarative.templates import Broken
 STATUSES = {
     "active": Status.ACTIVE,
     "pending": Status.PENDING,
+    # It waits for us: until it is answered it goes on being asked.
+    "inquiring": Status.PENDING,
     "canceled": Status.CANCELED,
     # It stands there and rests: the customer has it.
     "suspended": Status.ACTIVE,
@@ -185,7 +187,7 @@ class DeclarativeProvider(ProviderConnector):
         delivers = operation in {"provision", "status"} and read.state == "active"
         if delivers and not reading.deliverable(found, request.answer):
             raise ConnectorError(_("Поставщик не прислал ни ключа, ни ссылки"), unknown=True)
-        waits = read.state == "pending" and self.document.delivery != "at_once"
+        waits = read.state in {"pending", "inquiring"} and self.document.delivery != "at_once"
         return Provisioned(
             STATUSES[read.state],
             key=found.get("key", ""),
@@ -193,6 +195,7 @@ class DeclarativeProvider(ProviderConnector):
             instructions=found.get("instructions", ""),
             service_id=found.get("service_id", "")[:100],
             ask_again=float(self.document.poll_seconds) if waits else 0.0,
+            question=reading.question(read),
         )
 
     def _call(self, operation: str, own: Mapping[str, Any]) -> reading.Read:
@@ -366,12 +369,12 @@ def _content(callback: Callback, found: dict[str, str]) -> dict[str, Any]:
     """What a message says by itself. Raises ForgedMessage where its words are not described."""
     given = {name: found.get(name, "") for name in ("key", "url", "instructions")}
     try:
-        state = reading.judge("provision", callback.answer, 200, found).state
+        read = reading.judge("provision", callback.answer, 200, found)
     except ConnectorError as error:
         if error.unknown or error.retry:
             raise ForgedMessage(str(error)) from error
         return given | {"state": "failed", "message": str(error), "code": error.code}
-    return given | {"state": state}
+    return given | {"state": read.state, "question": reading.question(read)}
 
 
 def _of(request: ProvisionRequest) -> dict[str, Any]:

@@ -43,6 +43,7 @@ PATHS: dict[str, Any] = {
     "url": gettext_lazy("ссылка"),
     "instructions": gettext_lazy("как пользоваться"),
     "until": gettext_lazy("действует до"),
+    "question": gettext_lazy("вопрос поставщика"),
     "error": gettext_lazy("код ошибки"),
     "message": gettext_lazy("текст ошибки"),
 }
@@ -50,6 +51,7 @@ CALLBACK_PATHS = {**PATHS, "request_id": gettext_lazy("наш номер зап�
 STATES: dict[str, Any] = {
     "active": gettext_lazy("выдано"),
     "pending": gettext_lazy("ещё делается"),
+    "inquiring": gettext_lazy("поставщик спрашивает"),
     "suspended": gettext_lazy("приостановлено"),
     "canceled": gettext_lazy("отключено"),
     "failed": gettext_lazy("отказано"),

@@ -40,6 +40,7 @@ _ANSWERS: tuple[tuple[str, str], ...] = (
     ),
     (r"\b(url|link|href|page|deeplink)\b", "url"),
     (r"instruction|how to", "instructions"),
+    (r"\bquestion\b", "question"),
     (r"valid|expir|until|till|end date", "until"),
     (r"^(order |subscription |service |activation |job |license |request )?id$|^number$", "service_id"),
 )
@@ -48,6 +49,7 @@ _KEY_WITHIN = re.compile(r"\b(activation|licen[cs]e|serial|voucher|pin) (code|ke
 _STATES: tuple[tuple[str, str], ...] = (
     (r"not.?found|unknown", "not_found"),
     (r"^(in.?)?active$|activated|ready|done|success|issued|complet|^ok$|provisioned|delivered", "active"),
+    (r"inquir|question|clarif|info.?(need|requir|request)|need.?info", "inquiring"),
     (r"pending|process|progress|new|created|accepted|queue|wait|started|running", "pending"),
     (r"pause|suspend|frozen|hold|blocked", "suspended"),
     (r"cancel|terminat|closed|revoked|deleted|disabled|expired|stopped", "canceled"),

@@ -27,7 +27,7 @@ class Read:
     """What stands in an answer: raw texts by name, and the state that they come to."""
 
     state: str
-    """active, pending, suspended, canceled, or not_found."""
+    """active, pending, inquiring, suspended, canceled, or not_found."""
     found: dict[str, str]
 
 
@@ -70,6 +70,14 @@ def judge(operation: str, answer: Answer, status: int, found: dict[str, str], wr
     if wrong and answer.paths:
         raise _unclear(operation, _("Ответ не прочитать: %s") % wrong)
     return Read(_state(operation, answer, status, found), found)
+
+
+def question(read: Read) -> str:
+    """What the provider wants to know before it goes on; empty where it asks nothing."""
+    if read.state != "inquiring":
+        return ""
+    told = read.found.get("question") or read.found.get("message")
+    return (told or _("что именно, смотрите у поставщика"))[:500]
 
 
 def _meaning(answer: Answer, code: str) -> str:
