@@ -168,6 +168,7 @@ ACTIONS: dict[str, Any] = {
     "receipt.denied": _("Сотрудник не нашёл чек у шлюза"),
     "receipt.made-up": _("Пробит чек коррекции"),
     "receipt.replaced": _("Чек заменён новым"),
+    "receipt.sent": _("Чек выслан клиенту"),
     "request.moved": _("Обращение перешло в другое состояние"),
     "request.opened": _("Открыто обращение"),
     "role.given": _("Выдана роль"),

@@ -19,9 +19,10 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from apps.connectors.models import Connection
 from apps.core import console, links
 from apps.core.errors import Refused
+from apps.core.ids import uuid7
 from apps.core.money import Money
 from apps.journal import reading
-from apps.payments import correcting, receipt_routes, receipts_apart, registering
+from apps.payments import correcting, receipt_letters, receipt_routes, receipts_apart, registering
 from apps.payments.models import Payment
 from apps.payments.money_pages import EXCHANGE_ROLES, MoneyAdmin
 from apps.payments.receipt_models import Receipt, ReceiptState, ReceiptWay
@@ -88,6 +89,12 @@ class CorrectForm(WhyForm):
         )
 
 
+class LetterForm(forms.Form):
+    """The key makes a second click the same letter."""
+
+    key = forms.UUIDField(widget=forms.HiddenInput)
+
+
 class MakeUpReceipt:
     """The action of a payment that has no receipt."""
 
@@ -132,7 +139,7 @@ class ReceiptAdmin(MoneyAdmin):
     list_filter_submit = True
     list_select_related = ("payment",)
     search_fields = ("=gateway_id",)
-    actions_detail = ("replace", "correct", "ask_register", "deny")
+    actions_detail = ("replace", "correct", "send_to_customer", "ask_register", "deny")
     empty_hint = _("Чеки появляются с оплатами и возвратами, если у продавца есть правило чеков.")
     fields = (
         "shown_receipt",
@@ -216,13 +223,17 @@ class ReceiptAdmin(MoneyAdmin):
         wrong = row.correction.get("of")
         return links.linked(told, links.to("payments.Receipt", wrong)) if wrong else told
 
-    @action(description=_("Скорректировать"), url_path="correct", permissions=["money"])
+    def has_correction_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Money people, of a receipt that is registered."""
+        if not self.has_money_permission(request):
+            return False
+        row = Receipt.objects.filter(pk=object_id).first() if object_id else None
+        return object_id is None or (row is not None and correcting.can_correct(row))
+
+    @action(description=_("Скорректировать"), url_path="correct", permissions=["correction"])
     def correct(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         """What was registered wrong: undone by one receipt, said right by another."""
         row = get_object_or_404(Receipt, pk=object_id)
-        if not correcting.can_correct(row):
-            messages.error(request, _("Исправляют только пробитый чек, и один раз"))
-            return redirect("admin:payments_receipt_change", object_id)
         form = CorrectForm(row, request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
@@ -246,6 +257,35 @@ class ReceiptAdmin(MoneyAdmin):
         return console.form_page(
             self, request, form, title, notes=[one for one in notes if one], press=_("Скорректировать")
         )
+
+    def has_letter_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Whoever talks with customers, of a receipt that stands."""
+        if not request.rights.may("manager", "support", "finance"):
+            return False
+        row = Receipt.objects.filter(pk=object_id).first() if object_id else None
+        return object_id is None or (row is not None and receipt_letters.can_send(row))
+
+    @action(description=_("Выслать клиенту"), url_path="send", permissions=["letter"])
+    def send_to_customer(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        """The receipt's link and fiscal attributes, by our own letter."""
+        row = get_object_or_404(Receipt, pk=object_id)
+        form = LetterForm(request.POST or None, initial={"key": uuid7()})
+        if request.method == "POST" and form.is_valid():
+            key, actor = form.cleaned_data["key"], request.user.get_username()
+            try:
+                sent = receipt_letters.send(row.pk, actor=actor, key=key)
+            except Refused as refusal:
+                messages.error(request, str(refusal.message))
+            else:
+                messages.success(request, _("Чек уйдёт клиенту: %s") % sent.to)
+            return redirect("admin:payments_receipt_change", object_id)
+        customer, title = row.payment.customer, _("Выслать чек клиенту")
+        notes = [
+            _("Кому: %s") % (customer.email or customer.phone or "—"),
+            _("В письме: %s, признаки чека и ссылка на него, если её дал оператор фискальных данных.")
+            % row.money,
+        ]
+        return console.form_page(self, request, form, title, notes=notes, press=_("Выслать"))
 
     @action(description=_("Пробить заново"), url_path="replace", permissions=["money"])
     def replace(self, request: HttpRequest, object_id: UUID) -> HttpResponse:

@@ -401,6 +401,7 @@ PARTNER_ACTIONS = {
     "payments/payment/<path:object_id>/make-up/",
     "payments/receipt/<path:object_id>/replace/",
     "payments/receipt/<path:object_id>/correct/",
+    "payments/receipt/<path:object_id>/send/",
     "payments/receipt/<path:object_id>/ask/",
     "payments/receipt/<path:object_id>/deny/",
     "billing/customeraccount/<path:object_id>/pay-out/",

@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from django.db import connections
 
+from apps.accounts.models import Customer
 from apps.core import clock, faults
 from apps.core.errors import Refused
+from apps.core.ids import uuid7
 from apps.core.models import WorkItem
 from apps.core.money import Money
 from apps.core.tenancy import in_partner
 from apps.journal.models import Entry
-from apps.payments import correcting, receipts, receipts_apart, refunds, registering
+from apps.notifications.models import Message
+from apps.payments import correcting, receipt_letters, receipts, receipts_apart, refunds, registering
 from apps.payments.correcting import Right
 from apps.payments.models import Payment
 from apps.payments.receipt_models import Receipt
@@ -253,7 +256,7 @@ def test_staff_correct_by_a_page_that_says_the_sum(shop: Shop, registered: Any, 
     same = client.post(page, {**said, "rate_0": "22", "reason": "Проверка"}).content.decode()
     assert "В чеке ничего не меняется" in same
     assert client.post(page, {**said, "reason": "Ставка 10 %"}).status_code == 302
-    client.post(page, {**said, "reason": "Ещё раз"})
+    assert client.post(page, {**said, "reason": "Ещё раз"}).status_code == 403
     settled(shop)
     assert len(registered()) == 3
     entry = Entry.objects.get(action="receipt.corrected")
@@ -276,6 +279,46 @@ def test_staff_make_a_receipt_for_money_that_had_none(shop: Shop, rule: FiscalRu
     settled(shop)
     assert Receipt.objects.get().state == "registered"
     assert clean(shop) == []
+
+
+def test_a_customer_gets_the_receipt_again_by_a_button(shop: Shop, registered: Any, staff: Any) -> None:
+    wrong = wrong_one(shop)
+    page, key = f"/admin/payments/receipt/{wrong.pk}", uuid7()
+    client = staff(shop.partner, "support")
+    assert "Выслать клиенту" in client.get(f"{page}/change/").content.decode()
+    assert wrong.payment.customer.email in client.get(f"{page}/send/").content.decode()
+    for _twice in range(2):
+        assert client.post(f"{page}/send/", {"key": str(key)}).status_code == 302
+    [letter] = Message.objects.filter(type="fiscal_receipt")
+    assert (letter.to, letter.channel) == (wrong.payment.customer.email, "email")
+    for told in (
+        wrong.fiscal["fn"],
+        wrong.fiscal["document"],
+        wrong.fiscal["attribute"],
+        wrong.fiscal["url"],
+    ):
+        assert told in letter.text
+        assert told in letter.html
+    assert "Приход" in letter.text
+    assert Entry.objects.filter(action="receipt.sent", object_id=str(wrong.pk)).count() == 1
+    # In the customer's language; and what is corrected is not sent any more.
+    Customer.objects.filter(pk=wrong.payment.customer_id).update(language="en")
+    english = receipt_letters.send(wrong.pk, actor="t", key=uuid7())
+    assert ("Fiscal receipt of" in english.subject, "Kind: Sale" in english.text) == (True, True)
+    corrected(wrong)
+    with pytest.raises(Refused, match="ничем не заменён"):
+        receipt_letters.send(wrong.pk, actor="t", key=uuid7())
+    assert client.get(f"{page}/send/").status_code == 403
+
+
+def test_without_an_address_there_is_nowhere_to_send(shop: Shop, registered: Any) -> None:
+    made = wrong_one(shop)
+    phone = Customer.objects.filter(pk=made.payment.customer_id)
+    phone.update(email="", phone="+79161234567")
+    assert "ФПД" in receipt_letters.send(made.pk, actor="t", key=uuid7()).text
+    phone.update(phone="", external_id="AB-1")
+    with pytest.raises(Refused, match="ни почты, ни телефона"):
+        receipt_letters.send(made.pk, actor="t", key=uuid7())
 
 
 CORRUPTIONS = [
