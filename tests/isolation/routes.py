@@ -346,6 +346,7 @@ PUBLIC: dict[str, Route] = {
     },
     "provider/api/v1/keys/": Route("/provider/api/v1/keys/", own=401, method="post", data={}),
     "provider/api/v1/usage/": Route("/provider/api/v1/usage/", own=401, method="post", data={}),
+    "provider/api/v1/services/": Route("/provider/api/v1/services/", own=401),
     "provider/": Route("/provider/", own=302),
     "provider/sign-in/": Route("/provider/sign-in/"),
     "provider/sign-out/": Route("/provider/sign-out/", own=302, method="post", data={}),

@@ -5,9 +5,11 @@ from rest_framework.routers import SimpleRouter
 
 from apps.providers.portal.api import KeysView, RequestsViewSet, UsageView
 from apps.providers.portal.entitlement_api import EntitlementView
+from apps.providers.portal.list_api import ServiceListsViewSet
 
 router = SimpleRouter(use_regex_path=False)
 router.register("requests", RequestsViewSet, basename="provider-request")
+router.register("services", ServiceListsViewSet, basename="provider-service-list")
 
 urlpatterns = [
     path("", include(router.urls)),
