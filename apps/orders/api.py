@@ -337,6 +337,7 @@ class OrdersViewSet(Drafts, mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
             customer=customer,
             items=[wanted(one) for one in data.get("items") or [data]],
             how=how_of(key, data),
+            scheduled_at=data.get("scheduled_at"),
             channel_id=key.channel_id,
             channel_code=key.channel_code,
             actor=actor_of(request),

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +26,7 @@ from apps.core import bulk, clock, due, gather
 from apps.core.errors import Refused
 from apps.core.ids import uuid7
 from apps.core.tenancy import current_partner
-from apps.orders import placing_many, rules
+from apps.orders import placing_many, rules, scheduling
 from apps.orders.bulk_models import BulkOrder, BulkRow, BulkRowState, BulkState
 from apps.orders.placing import LIMIT, Wanted, place_order
 
@@ -267,7 +267,7 @@ def _place_rows(rows: Sequence[BulkRow]) -> None:
             person=row.person,
             wanted=Wanted(row.offer_id, row.quantity, answers=json.loads(row.answers_text or "{}")),
             request_key=f"bulk:{row.pk}",
-            scheduled_at=_moment(row.scheduled_date),
+            scheduled_at=_begins(row),
         )
         for row in rows
         if row.offer_id is not None
@@ -301,7 +301,7 @@ def place_row(row_id: UUID) -> None:
                 answers=json.loads(row.answers_text or "{}"),
                 actor=row.bulk.actor,
                 request_key=f"bulk:{row.pk}",
-                scheduled_at=_moment(row.scheduled_date),
+                scheduled_at=_begins(row),
             )
             row.state, row.person, row.answers_text = BulkRowState.PLACED, {}, ""
             row.save()
@@ -311,8 +311,8 @@ def place_row(row_id: UUID) -> None:
         )
 
 
-def _moment(day: date | None) -> datetime | None:
-    return datetime.combine(day, time(8), tzinfo=clock.zone()) if day else None
+def _begins(row: BulkRow) -> datetime | None:
+    return scheduling.morning(row.scheduled_date) if row.scheduled_date else None
 
 
 def forget_old() -> None:

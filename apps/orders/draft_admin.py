@@ -1,32 +1,37 @@
 """Console: «Новый заказ» for a customer on the phone: put together, seen with its total, placed and paid by a link."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
+    UnfoldAdminSingleDateWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
 
 from apps.accounts import customers
 from apps.accounts.models import Customer
-from apps.catalog import parameters, regions
+from apps.catalog import halts, parameters, regions
+from apps.catalog.halts import Halt
 from apps.catalog.models import Offer, Product
-from apps.core import console
+from apps.core import clock, console
 from apps.core.errors import Refused
 from apps.core.tenancy import current_partner
-from apps.orders import drafting, letters
+from apps.orders import drafting, letters, scheduling
 from apps.orders.models import Order, OrderState
 from apps.orders.placing import Wanted
 from apps.orders.rules import Declared
@@ -35,11 +40,20 @@ ROWS = 5
 """Products that one draft of the console holds."""
 
 
-class OfferField(forms.ModelChoiceField):
-    """What the partner sells, with its price."""
+def _label(offer: Offer, halt: Halt | None) -> str:
+    """What the partner sells, with its price, and why not just now or when it comes."""
+    named = f"{offer.tariff.product}, {offer.tariff.name} · {offer.money}"
+    return f"{named} · {_told(halt)}" if halt else named
 
-    def label_from_instance(self, offer: Offer) -> str:
-        return f"{offer.tariff.product}, {offer.tariff.name} · {offer.money}"
+
+def _told(halt: Halt) -> str:
+    """What buyers are told, with what it means: a text of staff's own may not say it."""
+    if not halt.message:
+        return halt.words
+    if halt.is_closed:
+        return gettext("Временно не продаётся: «{words}»").format(words=halt.words)
+    promised = replace(halt, message="").words
+    return f"{promised}: «{halt.words}»"
 
 
 class DraftForm(forms.Form):
@@ -62,14 +76,21 @@ class DraftForm(forms.Form):
         self.questions: list[str] = []
         self.customer = draft.customer if draft else customer
         self.chosen: list[Product] = []
+        self.halted: dict[str, str] = {}
+        self.scheduled_at = draft.scheduled_at if draft else None
         if self.customer is not None:
             del self.fields["contact"], self.fields["name"]
-        offers = Offer.objects.listed(current_partner().pk).prefetch_related("tariff__product__parameters")
+        offers = Offer.objects.listed(current_partner().pk)
+        # Read once for all rows.
+        self.offers = {one.pk: one for one in offers}
+        self.halts = halts.explain(self.offers.values())
+        labels = [(one.pk, _label(one, self.halts.get(one.pk))) for one in self.offers.values()]
         for number in range(1, ROWS + 1):
             label = _("Продукт") if number == 1 else _("Ещё продукт")
-            self.fields[f"offer_{number}"] = OfferField(
+            self.fields[f"offer_{number}"] = field = forms.ModelChoiceField(
                 offers, label=label, required=number == 1, widget=UnfoldAdminSelectWidget
             )
+            field.choices = [("", "---------"), *labels]
             self.fields[f"quantity_{number}"] = forms.IntegerField(
                 label=_("Количество"),
                 required=False,
@@ -78,7 +99,7 @@ class DraftForm(forms.Form):
                 initial=1,
                 widget=UnfoldAdminIntegerFieldWidget,
             )
-            for one in self._asked(offers, number):
+            for one in self._asked(number):
                 self._ask(
                     f"answer_{number}_{one.code}",
                     forms.CharField(
@@ -89,6 +110,12 @@ class DraftForm(forms.Form):
                     ),
                 )
         self._ask_who()
+        self.fields["scheduled_date"] = forms.DateField(
+            label=_("Исполнить не раньше"),
+            required=False,
+            help_text=_("Пусто: сразу. Ссылка на оплату уйдёт клиенту утром этого дня"),
+            widget=UnfoldAdminSingleDateWidget,
+        )
         self.fields["promo_code"] = forms.CharField(
             label=_("Промокод"), required=False, max_length=60, widget=UnfoldAdminTextInputWidget
         )
@@ -114,14 +141,16 @@ class DraftForm(forms.Form):
         self.fields[name] = field
         self.questions.append(name)
 
-    def _asked(self, offers: Any, number: int) -> list[Any]:
+    def _asked(self, number: int) -> list[Any]:
         """The questions of what is chosen in a row."""
         name = f"offer_{number}"
         chosen = str((self.data.get(name) if self.is_bound else self.initial.get(name)) or "")
-        offer = offers.filter(pk=chosen).first() if chosen.isdecimal() and len(chosen) < 18 else None
+        offer = self.offers.get(int(chosen)) if chosen.isdecimal() and len(chosen) < 18 else None
         if offer is None:
             return []
         self.chosen.append(offer.tariff.product)
+        if offer.pk in self.halts:
+            self.halted[str(offer.tariff.product)] = _told(self.halts[offer.pk])
         return list(offer.questions())
 
     def _ask_who(self) -> None:
@@ -167,6 +196,23 @@ class DraftForm(forms.Form):
             found.append(Wanted(offer.pk, given.get(f"quantity_{number}") or 1, answers=answers))
         return found
 
+    def begins(self) -> datetime | None:
+        """When the order is to be sold, None for at once; call it when the form is valid."""
+        day = self.cleaned_data["scheduled_date"]
+        if day is None:
+            return None
+        if self.scheduled_at is not None and clock.local(self.scheduled_at).date() == day:
+            # The hour that a partner's system has asked for.
+            return self.scheduled_at
+        return scheduling.morning(day)
+
+    def notes(self) -> list[str]:
+        """What is to be known of what was chosen."""
+        found = [f"{product}: {told}" for product, told in self.halted.items()]
+        if self.new:
+            found.insert(0, gettext("Выбранное кое-что спрашивает: заполните и сохраните ещё раз."))
+        return found
+
     def who(self) -> Customer:
         """The customer, registered where nobody has the contact yet. Raises Refused as `customers.register`."""
         if self.customer is not None:
@@ -181,6 +227,8 @@ def _initial(draft: Order | None, customer: Customer | None) -> dict[str, Any]:
     if draft is None:
         return found
     found["promo_code"] = draft.asked.get("promo_code", "")
+    if draft.scheduled_at is not None:
+        found["scheduled_date"] = clock.local(draft.scheduled_at).date()
     for one in draft.items.all():
         found[f"offer_{one.position}"] = one.offer_id
         found[f"quantity_{one.position}"] = one.quantity
@@ -222,18 +270,30 @@ class Drafts:
             if request.method == "POST":
                 placed = drafting.place(order, actor=_who(request))
                 sent = placed.invoice is not None and letters.is_to_be_paid(placed.invoice)
-                done = _("Заказ оформлен, ссылка на оплату отправлена") if sent else _("Заказ оформлен")
+                if placed.scheduled_at is not None:
+                    done: Any = _("Заказ принят: исполним {at}").format(at=_day_of(placed))
+                elif sent:
+                    done = _("Заказ оформлен, ссылка на оплату отправлена")
+                else:
+                    done = _("Заказ оформлен")
                 messages.success(request, done)
                 return page
             total = drafting.total(order)
         except Refused as refusal:
             messages.error(request, str(refusal.message))
             return page
-        notes = [f"{one.position}. {one.name} × {one.quantity}: {one.money}" for one in order.items.all()]
-        notes.append(str(_("К оплате сейчас: {total}").format(total=total)))
+        notes = _lines(order)
         to = order.customer.email or order.customer.phone
+        if order.scheduled_at is None:
+            notes.extend(_late(order))
+            notes.append(str(_("К оплате сейчас: {total}").format(total=total)))
+            link = _("Ссылка на оплату уйдёт: {to}")
+        else:
+            notes.append(str(_("Исполним: {at}").format(at=_day_of(order))))
+            notes.append(str(_("К оплате в этот день: {total}").format(total=total)))
+            link = _("Ссылка на оплату уйдёт в этот день: {to}")
         if total.amount and to:
-            notes.append(str(_("Ссылка на оплату уйдёт: {to}").format(to=to)))
+            notes.append(str(link.format(to=to)))
         title = _("Оформить заказ")
         return console.form_page(self, request, forms.Form(), title, notes=notes, press=_("Оформить"))
 
@@ -248,7 +308,7 @@ class Drafts:
             else:
                 messages.success(request, _("Черновик удалён"))
             return redirect(reverse("admin:orders_order_changelist"))
-        notes = [f"{one.position}. {one.name} × {one.quantity}: {one.money}" for one in order.items.all()]
+        notes = _lines(order)
         notes.append(str(_("В списке заказов его не будет, след останется в журнале.")))
         title = _("Удалить черновик")
         return console.form_page(self, request, forms.Form(), title, notes=notes, press=_("Удалить"))
@@ -261,12 +321,17 @@ class Drafts:
         form = DraftForm(request.POST or None, draft=draft, customer=known)
         if request.method == "POST" and form.is_valid():
             asked = {"promo_code": form.cleaned_data["promo_code"].strip(), "declared": form.declared()}
-            items, who = form.items(), _who(request)
+            items, who, at = form.items(), _who(request), form.begins()
             try:
                 if draft is None:
                     how = replace(drafting.BY_LINK, **asked)
-                    made = drafting.save(customer=form.who(), items=items, how=how, actor=who)
+                    # What is refused registers nobody.
+                    with transaction.atomic():
+                        made = drafting.save(
+                            customer=form.who(), items=items, how=how, scheduled_at=at, actor=who
+                        )
                 else:
+                    asked["scheduled_at"] = at
                     made = drafting.change(draft, items=items, asked=asked, actor=who)
             except Refused as refusal:
                 form.add_error(None, str(refusal.message))
@@ -274,9 +339,8 @@ class Drafts:
                 messages.success(request, _("Черновик сохранён: проверьте сумму и оформите"))
                 return redirect(reverse("admin:orders_order_change", args=[made.pk]))
         about = str(form.customer) if form.customer is not None else ""
-        notes = [str(_("Выбранное кое-что спрашивает: заполните и сохраните ещё раз."))] if form.new else []
         press = _("Сохранить черновик")
-        return console.form_page(self, request, form, title, about=about, notes=notes, press=press)
+        return console.form_page(self, request, form, title, about=about, notes=form.notes(), press=press)
 
 
 @action(description=_("Новый заказ"), url_path="new-order", permissions=["view"])
@@ -286,6 +350,23 @@ def order_for_customer(self: Any, request: Any, object_id: UUID) -> HttpResponse
         raise PermissionDenied
     person = get_object_or_404(Customer, pk=object_id)
     return redirect(f"{reverse('admin:orders_order_add')}?customer={person.pk}")
+
+
+def _lines(order: Order) -> list[str]:
+    return [f"{one.position}. {one.name} × {one.quantity}: {one.money}" for one in order.items.all()]
+
+
+def _late(order: Order) -> list[str]:
+    """What of it is delivered late just now, and by when."""
+    chosen = Offer.objects.listed(current_partner().pk).filter(pk__in=order.items.values("offer"))
+    offers = {one.pk: one for one in chosen}
+    return [
+        f"{offers[key].tariff.product}: {_told(halt)}" for key, halt in halts.explain(offers.values()).items()
+    ]
+
+
+def _day_of(order: Order) -> str:
+    return f"{clock.local(order.scheduled_at):%d.%m.%Y %H:%M}" if order.scheduled_at else ""
 
 
 def _uuid(text: str) -> UUID | None:

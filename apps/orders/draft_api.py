@@ -47,6 +47,8 @@ class Drafts:
         asked = {name: data[name] for name in _HOW if name in data}
         if "declared" in data:
             asked["declared"] = Declared(**data["declared"])
+        if "scheduled_at" in data:
+            asked["scheduled_at"] = data["scheduled_at"]
         drafting.change(
             order,
             items=_items(order, data),
@@ -68,7 +70,8 @@ class Drafts:
         summary=_("Оформить черновик"),
         description=_(
             "С этого момента это обычный заказ: счёт, резерв, событие orders.OrderPlaced и страница оплаты в "
-            "payment.confirmation_url. Цена с тех пор изменилась: 409 price_changed, сначала измените черновик."
+            "payment.confirmation_url. Цена с тех пор изменилась: 409 price_changed, сначала измените черновик. "
+            "Со scheduled_at заказ принимается сейчас, а счёт и оплата будут в его день; дата прошла: 400 bad_date."
         ),
         request=None,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps import journal
 from apps.accounts.models import Customer
+from apps.catalog.models.offers import Payer
 from apps.core import clock, due
 from apps.core.errors import Refused
 from apps.core.money import Money
@@ -30,18 +32,20 @@ def save(
     actor: str,
     draft: Order | None = None,
     how: How = BY_LINK,
+    scheduled_at: datetime | None = None,
     channel_id: UUID | None = None,
     channel_code: str = "",
 ) -> Order:
     """A new draft, or another content of `draft`, at today's prices. Nothing is billed, reserved or told.
 
-    It is called off after `scheduling.DRAFT_DAYS`, counted from the last change. Raises Refused as `place_order`, and
-    `not_a_draft`.
+    With `scheduled_at` it is placed for that moment. It is called off after `scheduling.DRAFT_DAYS`, counted from the
+    last change. Raises Refused as `place_order`, and `not_a_draft`.
     """
     with transaction.atomic():
         order = _locked(draft) if draft else _new(customer, actor, channel_id, channel_code)
         if not 1 <= len(items) <= quoting.MOST:
             raise Refused("too_many_items", _("Позиций в заказе: от 1 до %d") % quoting.MOST, status=400)
+        order.scheduled_at = placing.to_come(scheduled_at) if scheduled_at else None
         quoted = [
             quoting.quote(
                 order, one, position=number, sold=how.sold, customer=order.customer, declared=how.declared
@@ -65,11 +69,15 @@ def save(
 def change(
     draft: Order, *, items: Sequence[Wanted] | None = None, asked: Mapping[str, Any], actor: str
 ) -> Order:
-    """`save` of a draft in which only these items, and these of `How`, are others."""
+    """`save` of a draft in which only these items, and these of `How` (and `scheduled_at`), are others."""
     kept = list(draft.items.all())
-    how = replace(scheduling.how_of(draft, kept), **asked)
+    others = dict(asked)
+    at = others.pop("scheduled_at", draft.scheduled_at)
+    how = replace(scheduling.how_of(draft, kept), **others)
     same = [Wanted(one.offer_id, one.quantity, answers=one.answers) for one in kept]
-    return save(customer=draft.customer, items=items or same, actor=actor, draft=draft, how=how)
+    return save(
+        customer=draft.customer, items=items or same, actor=actor, draft=draft, how=how, scheduled_at=at
+    )
 
 
 def drop(draft: Order, *, actor: str) -> None:
@@ -88,12 +96,15 @@ def drop(draft: Order, *, actor: str) -> None:
 
 
 def total(draft: Order) -> Money:
-    """What it would cost if it were placed now, promo code and trial reckoned: placed, and taken back.
+    """What it would cost if it were sold now, promo code and trial reckoned: sold, and taken back.
 
     Raises Refused as `place`.
     """
     with transaction.atomic():
-        order = _sold(draft, actor="")
+        order = _opened(draft, actor="")
+        if order.scheduled_at is not None:
+            placing.to_come(order.scheduled_at)
+        scheduling.sell(order)
         found = order.money
         transaction.set_rollback(True)
     return found
@@ -103,19 +114,21 @@ def place(draft: Order, *, actor: str, to_page: bool = False) -> Order:
     """Sells a draft: the customer gets a link to pay by; what costs nothing is begun at once.
 
     With `to_page` they are at a page that they come back to after paying, where the draft says which: the payment
-    begins, and no link is sent.
+    begins, and no link is sent. One for a later day is accepted now, sold then, and the link is sent then.
 
     Raises Refused as `place_order`, `not_a_draft`, `price_changed` where a price is another than in the draft, and
     `no_contact` where there is nobody to send the link to.
     """
     with transaction.atomic():
-        order = _sold(draft, actor=actor, to_page=to_page)
+        order = _opened(draft, actor=actor, to_page=to_page)
+        if order.scheduled_at is None:
+            scheduling.sell(order)
+        else:
+            scheduling.accept(order)
         due.cancel(scheduling.EXPIRE, order.pk)
         if order.invoice is not None:
             order.invoice.refresh_from_db()
-        by_link = order.asked["by_link"]
-        waits = by_link and order.invoice is not None and letters.is_to_be_paid(order.invoice)
-        if waits and letters.order_to_pay(order) is None:
+        if order.asked.get("by_link") and not _has_link_sent(order):
             raise Refused("no_contact", _("Ссылку некуда отправить: у клиента нет ни почты, ни телефона"))
         journal.record(
             "order.draft-placed", placing.KIND, order.pk, actor=actor, data={"number": order.number}
@@ -123,12 +136,21 @@ def place(draft: Order, *, actor: str, to_page: bool = False) -> Order:
     return order
 
 
-def _sold(draft: Order, *, actor: str, to_page: bool = False) -> Order:
+def _has_link_sent(order: Order) -> bool:
+    """False where there is nobody to send it to, now or on its day."""
+    if order.invoice is not None:
+        return not letters.is_to_be_paid(order.invoice) or letters.order_to_pay(order) is not None
+    if order.customer.email or order.customer.phone or not order.total:
+        return True
+    return not any(one.offer.payer == Payer.CHARGE for one in order.items.select_related("offer"))
+
+
+def _opened(draft: Order, *, actor: str, to_page: bool = False) -> Order:
+    """A locked draft, about to be placed."""
     order = _locked(draft)
     has_page = to_page and bool(order.asked.get("return_url"))
     order.asked = {**order.asked, "by_link": not has_page}
     order.actor, order.created_at = actor or order.actor, clock.now()
-    scheduling.sell(order)
     return order
 
 

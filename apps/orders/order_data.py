@@ -108,10 +108,8 @@ class NewOrder(serializers.Serializer[Any]):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("offer" in attrs) == bool(attrs.get("items")):
             raise serializers.ValidationError({"offer": _("Нужно одно из двух: offer или items")})
-        if attrs["draft"] and (attrs.get("scheduled_at") or attrs.get("subscription")):
-            raise serializers.ValidationError(
-                {"draft": _("Черновик не бывает дополнением или заказом на дату")}
-            )
+        if attrs["draft"] and attrs.get("subscription"):
+            raise serializers.ValidationError({"draft": _("Черновик не бывает дополнением")})
         return attrs
 
     def validate_return_url(self, value: str) -> str:
@@ -130,6 +128,9 @@ class DraftChange(serializers.Serializer[Any]):
     trial = serializers.BooleanField(required=False, allow_null=True)
     instrument = serializers.CharField(required=False, allow_blank=True, max_length=20)
     return_url = serializers.CharField(required=False, max_length=1800)
+    scheduled_at = serializers.DateTimeField(
+        required=False, allow_null=True, help_text=_("Исполнить не раньше; null: сразу")
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "items" in attrs and attrs.keys() & {"offer", "quantity", "answers"}:

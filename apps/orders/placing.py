@@ -106,7 +106,7 @@ def place_order(
             if scheduled_at is None:
                 place(order, wanted, how)
             else:
-                _check_known(customer)
+                check_known(customer)
                 accept(order, wanted, how)
     except IntegrityError:
         # A double click: the other one was first.
@@ -143,7 +143,7 @@ def _let_others_use_the_connection() -> None:
 
 def place(order: Order, wanted: Sequence[Wanted], how: How, *, keys: Sequence[UUID] = ()) -> None:
     """Sells an order that is new, or a locked one that waited for this (its items have `keys`), in a transaction."""
-    _check_known(order.customer)
+    check_known(order.customer)
     quoted, parent = prepare(order, wanted, how, keys=keys)
     sell(order, quoted, how, parent)
 
@@ -205,18 +205,29 @@ def _sold(version_id: int) -> None:
     gather.once(("orders.sold", version_id), lambda: TariffVersion(pk=version_id).mark_sold(clock.wall()))
 
 
-def accept(order: Order, wanted: Sequence[Wanted], how: How) -> None:
-    """An order for later, whose customer is locked: checked and numbered now, sold when its moment comes."""
-    if order.scheduled_at is None or order.scheduled_at <= clock.now():
-        raise Refused("bad_date", _("Дата исполнения уже прошла"), status=400)
+def accept(order: Order, wanted: Sequence[Wanted], how: How, *, keys: Sequence[UUID] = ()) -> None:
+    """An order for later, new or a locked draft (its items have `keys`), whose customer is locked by the caller.
+
+    Checked and numbered now, sold when its moment comes.
+    """
+    scheduled_at = to_come(order.scheduled_at)
     if how.parent is not None:
         raise Refused("paid_apart", _("Дополнение к подписке заказывают сразу"))
     items = [_quoted(order, one, how, position).item for position, one in enumerate(wanted, start=1)]
+    for item, key in zip(items, keys, strict=bool(keys)):
+        item.pk = key
     keep(order, items, how)
     _written(order, items, OrderState.PENDING)
-    due.schedule(START, order.pk, order.scheduled_at)
+    due.schedule(START, order.pk, scheduled_at)
     events.publish("orders.OrderPlaced", order.pk, customer_id=order.customer_id, channel_id=order.channel_id)
     number(order)
+
+
+def to_come(moment: datetime | None) -> datetime:
+    """The moment of an order for later. Raises Refused `bad_date` where it is past."""
+    if moment is None or moment <= clock.now():
+        raise Refused("bad_date", _("Дата исполнения уже прошла"), status=400)
+    return moment
 
 
 def keep(order: Order, items: Sequence[OrderItem], how: How) -> None:
@@ -388,7 +399,7 @@ def number(order: Order) -> None:
     )
 
 
-def _check_known(customer: Customer) -> None:
+def check_known(customer: Customer) -> None:
     """Locked, as erasure locks it: what is ordered before that is cancelled by it, and nothing is ordered after."""
     if Customer.objects.select_for_update(no_key=True).get(pk=customer.pk).erased_at:
         raise Refused("customer_erased", _("Данные этого клиента стёрты"))

@@ -1,6 +1,6 @@
 """What becomes of an order when its moment comes: a scheduled one is sold, a forgotten draft is called off."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -53,6 +53,19 @@ def sell(order: Order) -> None:
     items = list(order.items.all())
     wanted = [Wanted(one.offer_id, one.quantity, one.price, one.answers) for one in items]
     placing.place(order, wanted, how_of(order, items), keys=[one.pk for one in items])
+
+
+def accept(order: Order) -> None:
+    """Takes a locked draft whose day is to come, as `placing.accept`. Raises Refused, as `place_order`."""
+    placing.check_known(order.customer)
+    items = list(order.items.all())
+    wanted = [Wanted(one.offer_id, one.quantity, one.price, one.answers) for one in items]
+    placing.accept(order, wanted, how_of(order, items), keys=[one.pk for one in items])
+
+
+def morning(day: date) -> datetime:
+    """When what is ordered for a day begins: at eight, in the partner's zone."""
+    return datetime.combine(day, time(8), tzinfo=clock.zone())
 
 
 def how_of(order: Order, items: list[OrderItem]) -> How:

@@ -1,14 +1,16 @@
 """A partner's system keeps an order as a draft; staff are asked what a product's rules ask of a customer."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 
 from apps.billing.models import Invoice, InvoicePayment, Subscription
-from apps.core import audit
+from apps.core import audit, clock
 from apps.core.errors import Refused
+from apps.core.ids import uuid7
 from apps.core.models import Due, Event
 from apps.journal.models import Entry
 from apps.notifications.models import Message
@@ -127,9 +129,47 @@ def test_the_price_of_a_draft_is_seen_again(shop: Shop, api: Client) -> None:
 
 
 def test_what_a_draft_cannot_be(shop: Shop, api: Client) -> None:
-    later = body(shop.offer(), draft=True, scheduled_at="2199-01-01T00:00:00Z")
-    assert api.post("/api/v1/orders/", later, **JSON).status_code == 400
+    offer = shop.offer()
+    added = body(offer, draft=True, subscription=str(uuid7()))
+    past = body(offer, draft=True, scheduled_at="2020-01-01T00:00:00Z")
+    refused = [api.post("/api/v1/orders/", one, **JSON) for one in (added, past)]
+    assert [(one.status_code, one.json()["title"]) for one in refused] == [
+        (400, "invalid"),
+        (400, "bad_date"),
+    ]
     assert not Order.objects.exists()
+
+
+def test_a_draft_for_a_later_day(shop: Shop, api: Client) -> None:
+    offer, day = shop.offer(price="100.00"), clock.now() + timedelta(days=3)
+    asked = {"draft": True, "scheduled_at": day.isoformat(), "customer": {"email": "anna@example.ru"}}
+    made = api.post("/api/v1/orders/", body(offer, **asked), **JSON)
+    assert (made.status_code, made.json()["state"]) == (201, "draft"), made.content
+    order, here = Order.objects.get(), f"/api/v1/orders/{made.json()['id']}/"
+    # What is not sent stays, the day as well; null is at once.
+    assert api.patch(here, {"quantity": 2}, **JSON).json()["scheduled_at"] == made.json()["scheduled_at"]
+    assert api.patch(here, {"scheduled_at": None}, **JSON).json()["scheduled_at"] is None
+    other = day + timedelta(days=1)
+    assert api.patch(here, {"scheduled_at": other.isoformat()}, **JSON).status_code == 200
+    assert api.patch(here, {"scheduled_at": "2020-01-01T00:00:00Z"}, **JSON).status_code == 400
+    keys = list(order.items.values_list("pk", flat=True))
+    confirmed = api.post(f"{here}confirm/", **JSON)
+    said = confirmed.json()
+    assert (said["state"], said["invoice"], said["payment"]) == ("pending", None, None), confirmed.content
+    assert (said["total"], bool(said["number"])) == ("200.00", True)
+    assert list(order.items.values_list("pk", flat=True)) == keys
+    assert (placed(order), Invoice.objects.count()) == (1, 0)
+    assert clean(shop)
+    shop.until(clock.local(day).date())
+    order.refresh_from_db()
+    assert (order.state, order.invoice) == (OrderState.PENDING, None)
+    shop.until(clock.local(other).date())
+    order.refresh_from_db()
+    assert order.invoice is not None
+    assert (placed(order), Message.objects.filter(type="order_to_pay").count()) == (1, 1)
+    shop.pay(order)
+    assert (order.state, order.invoice.total) == (OrderState.COMPLETED, 200)
+    assert clean(shop)
 
 
 def test_placed_by_staff_its_customer_gets_a_link(shop: Shop, api: Client) -> None:
