@@ -52,6 +52,8 @@ ELSEWHERE = {
     "callcenters.allotted-not-learnt",
     "billing.ask-claimed-not-sent",
     "billing.asked-not-recorded",
+    "billing.refund-claimed-not-sent",
+    "billing.refund-asked-not-recorded",
     "billing.batch-not-committed",
     "billing.batch-moved",
     "billing.batch-undone-not-committed",

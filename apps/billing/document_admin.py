@@ -37,6 +37,7 @@ from apps.billing import (
 from apps.billing.document_api import pdf_answer
 from apps.billing.mailing_admin import MailingPages
 from apps.billing.models import CreditNote, CreditNoteLine, CreditReason, Invoice
+from apps.billing.outside_refund_admin import GivingBack, RefundsOfOutside
 from apps.billing.paperwork import (
     ChargeRequest,
     CollectionReport,
@@ -210,6 +211,7 @@ class DocumentInline(console.ReadOnlyInline):
 class MoneyInline(console.ReadOnlyInline):
     model, tab = OutsidePayment, True
     fields = ("source", "reference", "paid_date", "amount", "to_balance", "actor")
+    show_change_link = True
 
 
 class RequestInline(console.ReadOnlyInline):
@@ -278,7 +280,7 @@ class DocumentAdmin(PrintedAdmin):
 
 
 @console.register(OutsidePayment, sites=(console.partner_site,))
-class OutsidePaymentAdmin(console.ReadOnlyAdmin):
+class OutsidePaymentAdmin(GivingBack, console.ReadOnlyAdmin):
     """«Поступления»: entered on the page of an invoice, or told by the partner."""
 
     empty_hint = _("Деньги мимо шлюза вносят на странице счёта: «Оплата поступила».")
@@ -296,6 +298,8 @@ class OutsidePaymentAdmin(console.ReadOnlyAdmin):
     list_select_related = ("customer", "invoice")
     search_fields = ("reference", "invoice__number", "customer__name", "customer__company__inn")
     exclude = ("key",)
+    actions_detail = ("give_back",)
+    inlines = (RefundsOfOutside,)
 
     @display(description=_("сумма"), ordering="amount")
     def shown_amount(self, row: OutsidePayment) -> str:

@@ -8,6 +8,8 @@ from apps.billing import (
     mailing,
     partner_invoices,
     receipt_lines,  # noqa: F401 - registers itself
+    requests,
+    returning,
 )
 from apps.connectors import webhooks
 from apps.connectors.base import Kind
@@ -33,12 +35,14 @@ def ask_partner(event: Event) -> None:
 
 @webhooks.receiver(Kind.PARTNER)
 def answered(told: webhooks.Told) -> None:
-    """A partner says that it has charged, or not: signed as it is, its service is asked."""
-    wanted = {reference.object_id for reference, _received in told}
-    due.schedule_many(asking_partner.SEND, [(key, clock.wall(), None) for key in wanted])
+    """A partner says what became of a charge or a refund: signed as it is, its service is asked."""
+    wanted = {(reference.kind, reference.object_id) for reference, _received in told}
+    for kind, task in ((requests.KIND, asking_partner.SEND), (returning.KIND, returning.SEND)):
+        due.schedule_many(task, [(key, clock.wall(), None) for found, key in wanted if found == kind])
 
 
 due.task(asking_partner.SEND)(asking_partner.step)
+due.task(returning.SEND)(returning.step)
 due.task(mailing.LETTER)(mailing.letter_due)
 attachments.register(mailing.SOURCE, mailing.make)
 due.task(documents.ACT)(documents.act_due)

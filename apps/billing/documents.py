@@ -94,22 +94,26 @@ def refunded(refund_id: UUID) -> None:
         found = Invoice.objects.filter(payments__payment=refund.payment_id, payments__failed=False).first()
         if found is None or refund.payment.purpose == Purpose.BINDING:
             return
-        invoice = invoices.locked(found.pk)
-        if not invoice.total or not invoice.number:
-            return
-        parts = _spread(refund.amount, invoice)
-        lines = [
-            _line(line, part.amount, None)
-            for line, part in zip(invoice.lines.all(), parts, strict=True)
-            if part.amount
-        ]
-        _issue(
-            DocumentKind.REFUND,
-            invoice,
-            lines,
-            key=f"refund:{refund.pk}",
-            details=_("Возвращено {day}").format(day=f"{clock.today():%d.%m.%Y}"),
-        )
+        given_back(invoices.locked(found.pk), refund.amount, key=f"refund:{refund.pk}")
+
+
+def given_back(invoice: Invoice, amount: Decimal, *, key: str) -> None:
+    """A receipt of money of an invoice that went back to the customer, once per key."""
+    if not invoice.total or not invoice.number:
+        return
+    parts = _spread(amount, invoice)
+    lines = [
+        _line(line, part.amount, None)
+        for line, part in zip(invoice.lines.all(), parts, strict=True)
+        if part.amount
+    ]
+    _issue(
+        DocumentKind.REFUND,
+        invoice,
+        lines,
+        key=key,
+        details=_("Возвращено {day}").format(day=f"{clock.today():%d.%m.%Y}"),
+    )
 
 
 def plan_act(invoice: Invoice, *, after: date | None = None) -> None:

@@ -595,6 +595,7 @@ import apps.billing.arrangements  # noqa: E402 - more models of this app
 import apps.billing.dunning_models  # noqa: E402 - and more
 import apps.billing.mass.models  # noqa: E402
 import apps.billing.moving.models  # noqa: E402
+import apps.billing.outside_refund_models  # noqa: E402
 import apps.billing.paperwork  # noqa: E402
 import apps.billing.payout_models  # noqa: E402
 import apps.billing.promotion_models  # noqa: E402, F401

@@ -1,4 +1,4 @@
-"""What has come for an invoice past our gateway, and what the ledger says of it."""
+"""What has come for an invoice past our gateway and what of it goes back, and what the ledger says of it."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -8,12 +8,13 @@ from django.db.models import Sum
 
 from apps.billing import balances
 from apps.billing.models import Invoice, InvoicePurpose, InvoiceState
+from apps.billing.outside_refund_models import OutsideRefund
 from apps.billing.paperwork import OutsidePayment
 from apps.core import clock
 from apps.core.money import Money
 from apps.ledger.ledger import Account, Owner, Posting, Sale, post
 
-KIND = "outside_payment"
+KIND, REFUND = "outside_payment", "outside_refund"
 ZERO = Decimal("0.00")
 
 
@@ -68,3 +69,16 @@ def release(invoice: Invoice) -> None:
         )
         post(KIND, made.pk, [moved], occurred_at=clock.now(), business_date=clock.today())
         balances.add(invoice.customer_id, Money(made.amount, made.currency))
+
+
+def post_refund(made: OutsideRefund, name: str) -> None:
+    """What becomes of money that goes back: `owed` to the customer, `refunded`, or `returned` onto the balance."""
+    base = replace(_base(made.outside, made.outside.invoice), kind=Sale.REFUND, name=name, amount=made.amount)
+    held = Account.BANK if base.owner == Owner.OPERATOR else Account.PARTNER_PAYABLE
+    debit, credit = {
+        "owed": (Account.ADVANCES, Account.RECEIVABLE),
+        "refunded": (Account.RECEIVABLE, held),
+        "returned": (Account.RECEIVABLE, Account.ADVANCES),
+    }[name]
+    moved = [replace(base, debit=debit, credit=credit)]
+    post(REFUND, made.pk, moved, occurred_at=clock.now(), business_date=clock.today())

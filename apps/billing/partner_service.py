@@ -1,7 +1,7 @@
-"""A partner that charges its own clients when our server asks: signed requests out, an answer at once or later.
+"""A partner that charges its own clients, and gives back, when we ask: signed requests out, an answer at once or later.
 
 The protocol is ours (docs/integrator.md). Every request and every message back is signed the same way, over its time
-and its bytes; a charge is known by its id, and asked for again it is the same one.
+and its bytes; a charge or a refund is known by its id, and asked for again it is the same one.
 """
 
 import hashlib
@@ -34,15 +34,16 @@ from apps.core.tenancy import current_partner
 SIGNATURE = "X-Armor-Signature"
 TOLERANCE_SECONDS = 300
 """How old a message back may be: an older one is a replay."""
-CHARGED, REFUSED, PENDING = "charged", "refused", "pending"
-STATUSES = {CHARGED, REFUSED, PENDING}
+CHARGED, REFUNDED, REFUSED, PENDING = "charged", "refunded", "refused", "pending"
 
 
 @dataclass(frozen=True)
 class Settings:
     """The partner's service."""
 
-    url: str = setting(_("адрес сервиса"), help_text=_("Без косой черты на конце; к нему добавится /charges"))
+    url: str = setting(
+        _("адрес сервиса"), help_text=_("Без косой черты на конце; к нему добавится /charges или /refunds")
+    )
     secret: str = setting(_("ключ подписи"), secret=True)
     at_checkout: str = setting(
         _("название при оформлении"),
@@ -66,8 +67,22 @@ class ChargeOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefundOrder:
+    """What the partner is to give back to its client of a charge. Built from frozen columns only."""
+
+    key: UUID
+    reference: int
+    """Number of our GatewayReference: it comes back in messages."""
+    charge: UUID
+    """The charge that it is of, in full or in part: its key."""
+    amount: Money
+    customer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeAnswer:
-    """What the partner says of a charge."""
+    """What the partner says of a charge or of a refund."""
 
     status: str
     reference: str = ""
@@ -101,12 +116,29 @@ class PartnerService(Connector):
             "customer": order.customer,
             "description": order.description,
         }
-        return self._read(self._call("POST", "/charges", body), order, writing=True)
+        return self._read(self._call("POST", "/charges", body), order.key, CHARGED, writing=True)
 
     def fetch(self, reference: ChargeOrder, /) -> ChargeAnswer | None:
         """What became of a charge; None where the partner never heard of it."""
         answer = self._call("GET", f"/charges/{reference.key}")
-        return None if answer.status_code == 404 else self._read(answer, reference, writing=False)
+        return self._told(answer, reference.key, CHARGED)
+
+    def refund(self, order: RefundOrder) -> ChargeAnswer:
+        """Asks for money back. The same key again is the same refund. Raises ConnectorError."""
+        body = {
+            "id": str(order.key),
+            "reference": order.reference,
+            "charge": str(order.charge),
+            "amount": f"{order.amount.amount:.2f}",
+            "currency": order.amount.currency,
+            "customer": order.customer,
+            "reason": order.reason,
+        }
+        return self._read(self._call("POST", "/refunds", body), order.key, REFUNDED, writing=True)
+
+    def fetch_refund(self, order: RefundOrder) -> ChargeAnswer | None:
+        """What became of a refund; None where the partner never heard of it."""
+        return self._told(self._call("GET", f"/refunds/{order.key}"), order.key, REFUNDED)
 
     def receive(self, message: Inbound) -> Received:
         now = message.received_at.timestamp() if message.received_at else time.time()
@@ -115,9 +147,9 @@ class PartnerService(Connector):
             raise ForgedMessage(str(_("Подпись не сходится или устарела")))
         try:
             said = json.loads(message.body)
-            return Received(reference=int(said["reference"]), type="charge")
+            return Received(reference=int(said["reference"]), type="answer")
         except (ValueError, KeyError, TypeError, OverflowError) as error:
-            raise ForgedMessage(str(_("Это не ответ о списании"))) from error
+            raise ForgedMessage(str(_("Это не ответ о списании или возврате"))) from error
 
     def _call(self, method: str, path: str, body: Any = None) -> httpx.Response:
         content = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
@@ -132,14 +164,17 @@ class PartnerService(Connector):
             headers=headers,
         )
 
-    def _read(self, answer: httpx.Response, order: ChargeOrder, *, writing: bool) -> ChargeAnswer:
+    def _told(self, answer: httpx.Response, key: UUID, done: str) -> ChargeAnswer | None:
+        return None if answer.status_code == 404 else self._read(answer, key, done, writing=False)
+
+    def _read(self, answer: httpx.Response, key: UUID, done: str, *, writing: bool) -> ChargeAnswer:
         try:
             said = answer.json()
             status = said["status"]
             if (
                 answer.status_code not in {200, 201, 202}
-                or status not in STATUSES
-                or said["id"] != str(order.key)
+                or status not in {done, REFUSED, PENDING}
+                or said["id"] != str(key)
             ):
                 raise ValueError(status)
             return ChargeAnswer(

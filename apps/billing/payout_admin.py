@@ -13,8 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from apps.billing import payouts
+from apps.billing import outside_refunds, payouts
 from apps.billing.accounts_of import CustomerAccount
+from apps.billing.paperwork import OutsidePayment
 from apps.core import console
 from apps.core.errors import Refused
 from apps.core.forms import MoneyField
@@ -55,18 +56,26 @@ def notes_of(seen: payouts.Look) -> list[str]:
     """What stands on the balance, by which payments it goes back, and what cannot."""
     notes = [str(_("На балансе %s.")) % seen.on_balance]
     for way in seen.ways:
-        told = {
-            "sum": Money(way.amount, way.payment.currency),
-            "day": f"{way.payment.created_at:%d.%m.%Y}",
-            "payment": way.payment.money,
-        }
-        notes.append(str(_("%(sum)s вернутся по платежу от %(day)s на %(payment)s.")) % told)
+        notes.append(_told(way))
     if not seen.ways:
-        notes.append(str(_("Через платёжный шлюз вернуть нечего.")))
+        notes.append(str(_("Вернуть тем же путём нечего.")))
     if seen.rest.amount and seen.on_balance.amount:
-        rest = _("%s пришли не через шлюз: их возвращают переводом, или они пойдут в следующие счета.")
+        rest = _("%s тем же путём не вернуть: они пойдут в следующие счета.")
         notes.append(str(rest) % seen.rest)
     return notes
+
+
+def _told(way: payouts.Way) -> str:
+    if isinstance(way.payment, OutsidePayment):
+        told = {
+            "sum": way.money,
+            "day": f"{way.payment.paid_date:%d.%m.%Y}",
+            "payment": way.payment.total,
+            "way": outside_refunds.ways_of(way.payment)[0].label,
+        }
+        return str(_("%(sum)s вернутся по поступлению от %(day)s на %(payment)s: %(way)s.")) % told
+    told = {"sum": way.money, "day": f"{way.payment.created_at:%d.%m.%Y}", "payment": way.payment.money}
+    return str(_("%(sum)s вернутся по платежу от %(day)s на %(payment)s.")) % told
 
 
 def _paid_out(request: Any, customer: CustomerAccount, seen: payouts.Look, form: PayoutForm) -> bool:
@@ -82,5 +91,5 @@ def _paid_out(request: Any, customer: CustomerAccount, seen: payouts.Look, form:
     except Refused as refusal:
         form.add_error("amount", str(refusal.message))
         return False
-    messages.success(request, _("Деньги сняты с баланса, возврат отправлен в банк"))
+    messages.success(request, _("Деньги сняты с баланса и возвращаются клиенту"))
     return True

@@ -26,6 +26,7 @@ BALANCE = {
 PAYOUT = {
     "id": "01938e2a-7c41-7e10-9d55-1a2b3c4d5e6f",
     "payment": "01938e2a-7b12-7aa0-8d21-3a5f7c9e1b04",
+    "outside_payment": None,
     "amount": "100.00",
     "currency": "RUB",
     "reason": "По просьбе клиента",
@@ -35,14 +36,12 @@ ASKED = {"key": "refund-417", "amount": "100.00", "reason": PAYOUT["reason"]}
 
 
 class BalanceSerializer(serializers.Serializer[Any]):
-    """What the next invoices use up, and how much of it can go back through gateways."""
+    """What the next invoices use up, and how much of it can go back as it came."""
 
     customer = serializers.UUIDField()
     amount = serializers.DecimalField(14, 2)
     currency = serializers.CharField()
-    refundable = serializers.DecimalField(
-        14, 2, help_text=_("Можно вернуть платежами; остальное пришло не через шлюз")
-    )
+    refundable = serializers.DecimalField(14, 2, help_text=_("Можно вернуть тем же путём, каким пришло"))
 
 
 class PayoutRequest(serializers.Serializer[Any]):
@@ -59,7 +58,10 @@ class PayoutSerializer(serializers.Serializer[Any]):
     """A part that goes back by one payment; `id` is its refund's as well."""
 
     id = serializers.UUIDField()
-    payment = serializers.UUIDField(source="payment_id")
+    payment = serializers.UUIDField(source="payment_id", default=None, help_text=_("Каким платежом"))
+    outside_payment = serializers.UUIDField(
+        source="outside_id", default=None, help_text=_("Или каким поступлением мимо шлюза")
+    )
     amount = serializers.DecimalField(14, 2)
     currency = serializers.CharField()
     reason = serializers.CharField()

@@ -1,5 +1,9 @@
-"""A balance sent back in money: by the payments that it came with, the newest first, as far as each still has it."""
+"""A balance sent back in money: as it came, the newest first, as far as each payment still has it.
 
+What came by a gateway goes back by its payment, what came past it by an `OutsideRefund`.
+"""
+
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,13 +15,14 @@ from django.utils.translation import gettext_lazy as _
 
 from apps import journal
 from apps.accounts import customers
-from apps.billing import balances, crediting, postings
+from apps.billing import balances, crediting, outside_refunds, postings
 from apps.billing.models import (
     CreditNote,
     Invoice,
     InvoicePayment,
     InvoiceState,
 )
+from apps.billing.outside_refund_models import OutsideRefund, OutsideRefundState
 from apps.billing.paperwork import OutsidePayment
 from apps.billing.payout_models import BalancePayout
 from apps.core import clock, work
@@ -29,12 +34,21 @@ from apps.payments.models import Payment, Refund, RefundState
 ZERO = Decimal("0.00")
 
 
+Sent = BalancePayout | OutsideRefund
+"""A part of a balance that goes back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """So much of the balance can go back by this payment."""
 
-    payment: Payment
+    payment: Payment | OutsidePayment
     amount: Decimal
+
+    @property
+    def money(self) -> Money:
+        """The amount with its currency."""
+        return Money(self.amount, self.payment.currency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +60,12 @@ class Look:
 
     @property
     def possible(self) -> Money:
-        """All that can go back through gateways."""
+        """All that can go back as it came."""
         return Money(sum((way.amount for way in self.ways), ZERO), self.on_balance.currency)
 
     @property
     def rest(self) -> Money:
-        """What came otherwise, as by bank transfer: no gateway can send it back."""
+        """What came in a way that none goes back by, as a partner's own collecting."""
         return self.on_balance - self.possible
 
 
@@ -63,7 +77,7 @@ def look(customer_id: UUID) -> Look:
 
 def pay_out(
     *, customer_id: UUID, amount: Money | None = None, reason: str, actor: str, key: str
-) -> list[BalancePayout]:
+) -> list[Sent]:
     """Sends `amount` of a balance back (all that can go, without it), by one refund or more.
 
     It leaves the balance at once; what a gateway refuses comes back onto it. With the same `key` it is the same
@@ -71,7 +85,7 @@ def pay_out(
     """
     with transaction.atomic():
         on_balance = balances.lock(customer_id, amount.currency if amount else "RUB")
-        if earlier := list(BalancePayout.objects.filter(key=key).order_by("pk")):
+        if earlier := _earlier(key):
             return _same(earlier, customer_id, amount)
         _lock_payments(customer_id)
         seen = look(customer_id)
@@ -90,7 +104,15 @@ def pay_out(
     return made
 
 
-def _same(earlier: list[BalancePayout], customer_id: UUID, amount: Money | None) -> list[BalancePayout]:
+def _earlier(key: str) -> list[Sent]:
+    found: list[Sent] = [
+        *BalancePayout.objects.filter(key=key),
+        *OutsideRefund.objects.filter(key=key, of_balance=True),
+    ]
+    return sorted(found, key=lambda one: one.pk)
+
+
+def _same(earlier: list[Sent], customer_id: UUID, amount: Money | None) -> list[Sent]:
     total = Money(sum((one.amount for one in earlier), ZERO), earlier[0].currency)
     if earlier[0].customer_id != customer_id or amount not in {None, total}:
         raise Refused("key_reused", _("С этим ключом возвращена другая сумма с баланса"), status=422)
@@ -100,9 +122,7 @@ def _same(earlier: list[BalancePayout], customer_id: UUID, amount: Money | None)
 def _too_much(seen: Look) -> Refused:
     text = str(_("С баланса можно вернуть не больше %s")) % seen.possible
     if seen.rest.amount:
-        rest = _(
-            "%s пришли не через платёжный шлюз: их возвращают переводом, или они пойдут в следующие счета"
-        )
+        rest = _("%s тем же путём не вернуть: они пойдут в следующие счета")
         text = f"{text}. {str(rest) % seen.rest}"
     return Refused(
         "payout_too_much",
@@ -112,7 +132,9 @@ def _too_much(seen: Look) -> Refused:
     )
 
 
-def _send(way: Way, customer_id: UUID, reason: str, actor: str, key: str) -> BalancePayout:
+def _send(way: Way, customer_id: UUID, reason: str, actor: str, key: str) -> Sent:
+    if isinstance(way.payment, OutsidePayment):
+        return outside_refunds.of_balance(way.payment, way.money, reason=reason, actor=actor, key=key)
     made = BalancePayout.objects.create(
         payment=way.payment,
         customer_id=customer_id,
@@ -155,7 +177,7 @@ def _ways(customer_id: UUID, on_balance: Decimal) -> list[Way]:
     return ways
 
 
-Source = tuple[UUID, Decimal, Payment | None]
+Source = tuple[UUID, Decimal, Payment | OutsidePayment | None]
 """The key of the document that brought it (keys are in the order of time), how much, and by which payment."""
 
 
@@ -173,13 +195,36 @@ def _sources(customer_id: UUID) -> Iterable[Source]:
 
 
 def _past_gateway(customer_id: UUID, credited: dict[UUID, UUID]) -> Iterable[Source]:
+    came: dict[UUID, list[OutsidePayment]] = defaultdict(list)
     for made in OutsidePayment.objects.select_related("invoice").filter(customer_id=customer_id):
-        is_void = made.invoice.state == InvoiceState.VOID
-        yield made.pk, made.to_balance + (made.amount if is_void else ZERO), None
-    for invoice_id, note in credited.items():
-        came = OutsidePayment.objects.filter(invoice=invoice_id).aggregate(total=Sum("amount"))["total"]
-        noted = CreditNote.objects.filter(invoice=invoice_id).aggregate(total=Sum("to_balance"))["total"]
-        yield note, min(came or ZERO, noted or ZERO), None
+        came[made.invoice_id].append(made)
+    notes = CreditNote.objects.filter(invoice__in=list(credited)).values_list("invoice")
+    noted = dict(notes.annotate(total=Sum("to_balance")).order_by())
+    gone = OutsideRefund.objects.select_related("outside").filter(customer_id=customer_id)
+    gone = gone.exclude(state=OutsideRefundState.FAILED)
+    for invoice_id, payments_of_it in came.items():
+        back = [one for one in gone if one.outside.invoice_id == invoice_id]
+        yield from _of_invoice(payments_of_it, back, noted.get(invoice_id) or ZERO, credited.get(invoice_id))
+
+
+def _of_invoice(
+    came: list[OutsidePayment], back: list[OutsideRefund], noted: Decimal, note: UUID | None
+) -> Iterable[Source]:
+    """What of an invoice's outside payments stands on the balance: none gives back more than it brought."""
+    is_void = came[0].invoice.state == InvoiceState.VOID
+    own = sum((one.to_balance + (one.amount if is_void else ZERO) for one in came), ZERO)
+    noted = min(noted, sum((one.amount for one in came), ZERO))
+    # What is only asked for has not left the invoice yet, and no balance.
+    left = own + noted - sum((one.amount for one in back if one.of_balance or one.note_id), ZERO)
+    by_note = min(noted, max(left, ZERO))
+    for made in came:
+        rest = made.total.amount - sum((one.amount for one in back if one.outside_id == made.pk), ZERO)
+        way = made if outside_refunds.ways_of(made) else None
+        for key, most in ((note, by_note), (made.pk, made.to_balance + (made.amount if is_void else ZERO))):
+            if key is not None and (part := min(most, rest, left)) > 0:
+                yield key, part, way
+                rest, left = rest - part, left - part
+                by_note -= part if key == note else ZERO
 
 
 def _lock_payments(customer_id: UUID) -> None:

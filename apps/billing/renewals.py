@@ -289,8 +289,12 @@ def refunded(refund_id: UUID) -> None:
 def _take_back(link: InvoicePayment, subscription: Subscription | None, invoice: Invoice) -> None:
     was_paid = invoice.state == InvoiceState.PAID
     invoices.take_back(invoice, link.payment.refunds.filter(state=RefundState.SUCCEEDED))
-    if subscription is None or not was_paid or invoice.state != InvoiceState.REFUNDED:
-        return
+    if subscription is not None and was_paid and invoice.state == InvoiceState.REFUNDED:
+        end_unpaid(subscription, invoice)
+
+
+def end_unpaid(subscription: Subscription, invoice: Invoice) -> None:
+    """All of a locked invoice went back: its locked subscription, and those sold with it, end where it was for now."""
     sold_with = together.led_by(subscription) if invoice.purpose == InvoicePurpose.NEW else []
     for one in [subscription, *sold_with]:
         if one.is_live and _pays_for_now(invoice, one):

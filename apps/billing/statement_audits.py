@@ -32,6 +32,7 @@ WITH document AS (
     SELECT id, customer_id FROM billing_invoice
     UNION ALL SELECT id, customer_id FROM billing_creditnote
     UNION ALL SELECT id, customer_id FROM billing_outsidepayment
+    UNION ALL SELECT id, customer_id FROM billing_outsiderefund
     UNION ALL SELECT id, customer_id FROM payments_payment
     UNION ALL SELECT r.id, p.customer_id FROM payments_refund r JOIN payments_payment p ON p.id = r.payment_id
     WHERE NOT EXISTS (SELECT FROM billing_creditnote n WHERE n.id = r.id)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from apps.accounts.models import Customer
 from apps.billing.models import CreditNote, Invoice, InvoicePayment
+from apps.billing.outside_refund_models import OutsideRefund
 from apps.billing.paperwork import OutsidePayment
 from apps.core.money import Money
 from apps.core.sheets import Sheet
@@ -137,6 +138,7 @@ def _titled(what: str, name: str) -> str:
         "payment": _("Оплата: %s"),
         "outside_payment": _("Поступление: %s"),
         "refund": _("Деньги возвращены: %s"),
+        "outside_refund": _("Деньги возвращены: %s"),
         "credit": _("Возврат по счёту: %s"),
         "credit_note": _("Корректировка %s"),
     }
@@ -164,6 +166,9 @@ def _documents(customer: Customer) -> dict[UUID, tuple[str, str]]:
     outside = OutsidePayment.objects.filter(invoice__customer=customer)
     for key, reference in outside.values_list("pk", "reference"):
         found[key] = "billing.OutsidePayment", reference
+    back = OutsideRefund.objects.filter(customer=customer)
+    for key, number in back.values_list("pk", "outside__invoice__number"):
+        found[key] = "billing.OutsideRefund", number
     return found
 
 

@@ -57,6 +57,7 @@ KINDS = {
     "payments.receipt_sweep": _("Вопрос о чеке"),
     "payments.receipt_close": _("Зачёт предоплаты"),
     "billing.charge_ask": _("Запрос партнёру о списании"),
+    "billing.refund_ask": _("Запрос партнёру о возврате"),
     "settlements.match": _("Разбор выписки"),
     "settlements.provider_day": _("Сверка с поставщиком"),
     "settlements.morning": _("Утренняя сверка со шлюзами"),

@@ -24,6 +24,7 @@ DOCUMENTS = {
     "credit": (_("Корректировка счёта"), "payments.Refund"),
     "credit_note": (_("Корректировка счёта"), "billing.CreditNote"),
     "outside_payment": (_("Поступление"), "billing.OutsidePayment"),
+    "outside_refund": (_("Возврат поступления"), "billing.OutsideRefund"),
     "payout": (_("Возврат с баланса"), "payments.Refund"),
     "gateway_payout": (_("Выплата шлюза"), "settlements.GatewayPayout"),
 }

@@ -232,6 +232,24 @@ EVENTS: tuple[Happening, ...] = (
             Rule("refund", "refunded", _A.RECEIVABLE, _A.CLEARING, _("через шлюз платформы")),
             Rule("refund", "refunded", _A.RECEIVABLE, _A.PARTNER_PAYABLE, _("через шлюз партнёра")),
             Rule("refund", "refunded", _A.RECEIVABLE, _A.BANK, _("переводом по реквизитам клиента")),
+            Rule(
+                "outside_refund",
+                "owed",
+                _A.ADVANCES,
+                _A.RECEIVABLE,
+                _("пришедшее мимо шлюза снято с баланса, в пути"),
+            ),
+            Rule(
+                "outside_refund", "refunded", _A.RECEIVABLE, _A.BANK, _("пришедшее мимо шлюза ушло клиенту")
+            ),
+            Rule(
+                "outside_refund",
+                "refunded",
+                _A.RECEIVABLE,
+                _A.PARTNER_PAYABLE,
+                _("вернул партнёр: деньги у него"),
+            ),
+            Rule("outside_refund", "returned", _A.RECEIVABLE, _A.ADVANCES, _("не ушло: снова на балансе")),
         ),
     ),
     Happening(

@@ -63,7 +63,7 @@ def refund(
             above=authority.above(actor, wanted),
             reason_code=reason_code[:40],
             demanded_on=demanded_on,
-            due_date=_due(reason_code, demanded_on),
+            due_date=due_on(reason_code, demanded_on),
             route=route,
         )
         details = {"refund": str(made.pk), "amount": str(made.amount)}
@@ -71,7 +71,7 @@ def refund(
     return made
 
 
-def _due(reason_code: str, demanded_on: date | None) -> date | None:
+def due_on(reason_code: str, demanded_on: date | None) -> date | None:
     reason = refunding.reason_of(reason_code) if reason_code and demanded_on else None
     if reason is None or reason.term_days is None or demanded_on is None:
         return None

@@ -160,6 +160,7 @@ PARTNER: list[tuple[Any, list[tuple[Any, str, str]]]] = [
             (_("Корректировки счетов"), "billing.CreditNote", "edit_document"),
             (_("Акты и квитанции"), "billing.Document", "description"),
             (_("Поступления"), "billing.OutsidePayment", "account_balance"),
+            (_("Возвраты поступлений"), "billing.OutsideRefund", "assignment_return"),
             (_("Запросы на списание"), "billing.ChargeRequest", "phone_forwarded"),
             (_("Отчёты партнёра о сборах"), "billing.CollectionReport", "upload_file"),
             (_("Взаиморасчёты с клиентами"), "billing.CustomerAccount", "balance"),

@@ -150,7 +150,7 @@ def _measured(document: str, debit: str, credit: str, amount: Decimal) -> Iterab
         and credit in (_A.RECEIVABLE, _A.ADVANCES)
     ):
         yield "paid", amount
-    elif document == "refund" and credit in HELD:
+    elif document in {"refund", "outside_refund"} and credit in HELD:
         yield "refunded", amount
     elif (debit, credit) == (_A.PARTNER_SHARE, _A.PARTNER_PAYABLE):
         yield "share", amount

@@ -296,7 +296,7 @@ def test_money_by_bank_does_not_go_back_through_a_gateway(shop: Shop) -> None:
     )
     refusal = refused(lambda: sent(customer.pk, "80.00"))
     assert refusal.code == "payout_too_much"
-    assert "не через платёжный шлюз" in str(refusal.message)
+    assert "тем же путём не вернуть" in str(refusal.message)
     assert faults_of(shop) == []
 
 

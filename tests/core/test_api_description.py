@@ -28,7 +28,8 @@ NOT_API_FILES = {
     # A customer agrees, and answers, on a page.
     "billing/price_changes.py", "orders/asking.py",
     # Second persons, cases, payment orders and reconciliation are the console's.
-    "payments/authority.py", "payments/disputes.py", "payments/bank_payouts.py", "payments/refund_admin.py",
+    "billing/outside_refunds.py", "payments/authority.py", "payments/disputes.py", "payments/bank_payouts.py",
+    "payments/refund_admin.py",
     # Plans, stops, files of orders, deeds, tasks, keys and a provider's own answers are of consoles too.
     "catalog/plans.py", "catalog/stops.py", "orders/bulk_orders.py", "orders/control/deeds.py", "orders/tasks.py",
     "orders/key_pages.py", "orders/replacing.py", "providers/definitions.py", "providers/trying.py",

@@ -20,7 +20,8 @@ from apps.billing.dunning_models import Dunning, ParkedBill
 from apps.billing.mass.models import MassAction
 from apps.billing.models import Subscription
 from apps.billing.moving.models import BaseBatch, BaseImport, ShadowRun
-from apps.billing.paperwork import ChargeRequest, Document
+from apps.billing.outside_refund_models import OutsideRefund
+from apps.billing.paperwork import ChargeRequest, Document, OutsidePayment
 from apps.billing.promotion_models import LeavingAnswer, Promotion, RetentionOffer
 from apps.callcenters import lists, requests
 from apps.callcenters.incoming import KIND
@@ -76,7 +77,7 @@ class House:
     tables: list[Any] = field(
         default_factory=lambda: [
             *(Order, Subscription, Payment, PaymentMethod, Service, Message, Storefront),
-            *(Refund, Dispute, BankPayout),
+            *(Refund, Dispute, BankPayout, OutsideRefund),
         ]
     )
 
@@ -387,11 +388,24 @@ def _documents(shop: Shop, marker: str) -> dict[str, Any]:
     offer.payer = "partner_charges"
     offer.save()
     shop.order(offer, customer=company)
+    back = OutsideRefund.objects.create(
+        outside=OutsidePayment.objects.order_by("pk").first(),
+        customer=company,
+        amount=1,
+        way="partner",
+        state="requested",
+        reason=f"Возврат {marker}",
+        above="лимит",
+        created_at=clock.now(),
+        key="one",
+    )
+    work.open("billing.OutsideRefund", back.pk, f"Возврат {marker}")
     return {
         "note": note.pk,
         "document": Document.objects.order_by("pk").first().pk,
         "request": ChargeRequest.objects.get().pk,
         "report": report.pk,
+        "outside_refund": back.pk,
     }
 
 

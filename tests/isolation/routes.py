@@ -406,6 +406,8 @@ PARTNER_ACTIONS = {
     "payments/receipt/<path:object_id>/ask/",
     "payments/receipt/<path:object_id>/deny/",
     "billing/customeraccount/<path:object_id>/pay-out/",
+    "billing/outsidepayment/<path:object_id>/give-back/",
+    *(f"billing/outsiderefund/<path:object_id>/{one}/" for one in ("approve", "decline", "ask")),
     "payments/paymentmethod/<path:object_id>/refuse/",
     "billing/subscription/<path:object_id>/cancel/",
     "billing/subscription/<path:object_id>/resume/",
@@ -716,6 +718,7 @@ DUE = {
     "payments.receipt_sweep": "receipt",
     "payments.receipt_close": "payment",
     "billing.charge_ask": "request",
+    "billing.refund_ask": "outside_refund",
     # Of a bank's file, which is about invoices of anybody.
     "settlements.match": "",
     # A gateway's yesterday: of all partners that it serves.

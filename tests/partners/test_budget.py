@@ -10,10 +10,10 @@ from django.db import connection
 from django.db.models import ForeignKey, Model, OneToOneField
 
 # Tables and indexes of each app in a partner's schema. Thousands of partners pay for each of them: whoever needs
-# more raises the number here, and says below what an automatic index is for. In all, 98 tables and 271 indexes.
+# more raises the number here, and says below what an automatic index is for. In all, 99 tables and 274 indexes.
 BUDGET = {
     "accounts": (4, 10),
-    "billing": (32, 85),
+    "billing": (33, 88),
     "callcenters": (4, 9),
     "channels": (3, 6),
     "django_migrations": (1, 1),
@@ -23,7 +23,7 @@ BUDGET = {
     "payments": (7, 18),
     "storefronts": (2, 3),
 }
-TABLES, INDEXES = 98, 271
+TABLES, INDEXES = 99, 274
 
 # Foreign keys whose automatic index is wanted, and the query that wants it.
 WANTED = {
@@ -33,6 +33,7 @@ WANTED = {
     "billing.Document.customer": "the cabinet's acts and receipts",
     "billing.Document.invoice": "what was acted of an invoice, before more is",
     "billing.OutsidePayment.invoice": "what came for an invoice, before more does",
+    "billing.OutsideRefund.outside": "what went back of an outside payment, before more does",
     "billing.BalancePayout.customer": "what was sent back of a customer's balance",
     "billing.BaseRow.batch": "the rows of a batch, when it is moved and when it is undone",
     "billing.BaseRow.customer": "what waits of an erased customer",
