@@ -1,4 +1,7 @@
-"""Runs the benches on a database of their own, prints a table and writes var/bench.json. ONLY=name runs one."""
+"""Runs the benches on a database of their own, prints a table and writes var/bench.json. ONLY=name runs one.
+
+Each is shown with what it is held to (`bench.limits`); the exit code is 1 where a limit is not kept.
+"""
 
 import json
 import os
@@ -6,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from bench import limits
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ("seconds", "per_second", "floor_seconds", "ratio", "peak_mib")
@@ -54,6 +59,9 @@ def main() -> None:
     out.parent.mkdir(exist_ok=True)
     kept = json.loads(out.read_text()) if out.exists() and os.environ.get("ONLY") else {}
     out.write_text(json.dumps({**kept, **results}, indent=2) + "\n")
+    if wrong := limits.exceeded(results):
+        print("Not kept:", *wrong, sep="\n  ", flush=True)
+        raise SystemExit(1)
 
 
 def run(only: str) -> dict[str, dict[str, float]]:
@@ -67,6 +75,9 @@ def run(only: str) -> dict[str, dict[str, float]]:
         if only in ("", name):
             results[name] = case()
             print(f"{name:24}" + "".join(f"{results[name][column]:>15.3f}" for column in COLUMNS), flush=True)
+            for limit in limits.LIMITS.get(name, ()):
+                kept = limit.holds(results[name][limit.figure])
+                print(f"  {limit!s:22}{'kept' if kept else 'NOT KEPT':>15}", flush=True)
             for more in [key for key in results[name] if key not in COLUMNS]:
                 print(f"  {more:22}{results[name][more]:>15.3f}", flush=True)
     return results

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from apps.billing.models import Invoice, InvoicePayment, PriceConsent
 from apps.core.money import Money
+from apps.core.tenancy import current_partner
 from apps.notifications.models import Message, State
 from apps.payments import evidence
 from apps.payments.evidence import Fact, Section
@@ -75,7 +76,9 @@ def _message(one: Message) -> Fact:
         f"{_('Состояние')}: {State(one.state).label}"
         + (f", {one.settled_at:%d.%m.%Y %H:%M}" if one.settled_at else ""),
     ]
-    return Fact(one.sent_at or one.created_at, one.subject or str(one), details)
+    # A sandbox's messages leave by the wall clock, and its charges come by its own.
+    at = one.created_at if current_partner().is_sandbox else one.sent_at or one.created_at
+    return Fact(at, one.subject or str(one), details)
 
 
 def _contact(to: str) -> str:

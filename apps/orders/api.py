@@ -295,6 +295,7 @@ class OrdersViewSet(Drafts, mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
                 trial=data["trial"],
                 instrument=data["instrument"],
                 scheduled_at=data.get("scheduled_at"),
+                consent=data.get("consent"),
             )
         open_payment_page(order)
         order = self.get_queryset().get(pk=order.pk)
@@ -340,6 +341,7 @@ class OrdersViewSet(Drafts, mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
             scheduled_at=data.get("scheduled_at"),
             channel_id=key.channel_id,
             channel_code=key.channel_code,
+            consent=data.get("consent"),
             actor=actor_of(request),
         )
         return _answer(self.get_queryset().get(pk=made.pk))
@@ -408,7 +410,16 @@ def _parent(key: UUID | None) -> Subscription | None:
 
 def _is_plain(data: dict[str, Any]) -> bool:
     """Whether no more is asked for than a product for somebody, now."""
-    more = ("items", "subscription", "declared", "promo_code", "instrument", "scheduled_at", "draft")
+    more = (
+        "items",
+        "subscription",
+        "declared",
+        "consent",
+        "promo_code",
+        "instrument",
+        "scheduled_at",
+        "draft",
+    )
     return not (
         any(data.get(name) for name in more) or "company" in data["customer"] or data["trial"] is not None
     )

@@ -53,6 +53,7 @@ class Drafts:
             order,
             items=_items(order, data),
             asked={**asked, "sold": key.listed()},
+            consent=data.get("consent"),
             actor=actor_of(request),
         )
         return _answer(self, order)

@@ -35,6 +35,7 @@ def save(
     scheduled_at: datetime | None = None,
     channel_id: UUID | None = None,
     channel_code: str = "",
+    consent: Mapping[str, Any] | None = None,
 ) -> Order:
     """A new draft, or another content of `draft`, at today's prices. Nothing is billed, reserved or told.
 
@@ -53,6 +54,8 @@ def save(
             for number, one in enumerate(items, start=1)
         ]
         placing.keep(order, [one.item for one in quoted], how)
+        if consent is not None:
+            order.consent = dict(consent)
         is_new = order._state.adding
         order.save(force_insert=is_new)
         order.items.all().delete()
@@ -67,7 +70,12 @@ def save(
 
 
 def change(
-    draft: Order, *, items: Sequence[Wanted] | None = None, asked: Mapping[str, Any], actor: str
+    draft: Order,
+    *,
+    items: Sequence[Wanted] | None = None,
+    asked: Mapping[str, Any],
+    consent: Mapping[str, Any] | None = None,
+    actor: str,
 ) -> Order:
     """`save` of a draft in which only these items, and these of `How` (and `scheduled_at`), are others."""
     kept = list(draft.items.all())
@@ -76,7 +84,13 @@ def change(
     how = replace(scheduling.how_of(draft, kept), **others)
     same = [Wanted(one.offer_id, one.quantity, answers=one.answers) for one in kept]
     return save(
-        customer=draft.customer, items=items or same, actor=actor, draft=draft, how=how, scheduled_at=at
+        customer=draft.customer,
+        items=items or same,
+        actor=actor,
+        draft=draft,
+        how=how,
+        scheduled_at=at,
+        consent=consent,
     )
 
 

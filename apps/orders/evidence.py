@@ -1,16 +1,22 @@
-"""What proves that what was paid for was delivered: the order, each attempt, what the customer has and since when."""
+"""What proves that what was paid for was delivered: the order, each attempt, what the customer has, and its use."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from uuid import UUID
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from apps.billing.models import InvoiceLine, InvoicePayment
+from apps.core import clock
 from apps.core.money import Money
+from apps.core.tenancy import current_partner
 from apps.orders.models import Fulfilment, FulfilmentState, Order, OrderItem, Service
 from apps.payments import evidence
 from apps.payments.evidence import Fact, Section
 from apps.payments.models import Payment
+from apps.providers.portal.models import UsageRow
 
 
 @evidence.source
@@ -23,7 +29,7 @@ def of_orders(payment: Payment) -> Iterable[Section]:
     subscriptions = set(lines.values_list("subscription_id", flat=True))
     begun = OrderItem.objects.filter(subscription__in=subscriptions).values("order")
     orders = Order.objects.filter(Q(invoice=link.invoice_id) | Q(pk__in=begun)).prefetch_related("items")
-    services = Service.objects.filter(subscription__in=subscriptions).order_by("pk")
+    services = list(Service.objects.filter(subscription__in=subscriptions).order_by("pk"))
     made = Fulfilment.objects.filter(service__in=services).select_related("service").order_by("pk")
     yield Section(
         40,
@@ -31,7 +37,9 @@ def of_orders(payment: Payment) -> Iterable[Section]:
         [*map(_ordered, orders.order_by("pk")), *map(_delivered, made)],
         _("Заказа с этим платежом нет."),
     )
-    yield Section(50, _("Пользование услугой"), list(map(_used, services)), _("Услуг по этому платежу нет."))
+    used = _usage(services)
+    facts = [_used(one, used[one.pk]) for one in services]
+    yield Section(50, _("Пользование услугой"), facts, _("Услуг по этому платежу нет."))
 
 
 def _ordered(order: Order) -> Fact:
@@ -63,7 +71,28 @@ def _given(service: Service) -> list[str]:
     return found
 
 
-def _used(service: Service) -> Fact:
+def _usage(services: Sequence[Service]) -> dict[UUID, list[str]]:
+    """How much of each was used, month by month, by its provider's word; what is doubted here proves nothing."""
+    rows = UsageRow.objects.filter(
+        service_id__in=[one.pk for one in services], partner_id=current_partner().pk, quantity__gt=0, doubt=""
+    )
+    told = _("Потребление за {month}: {quantity} — по данным поставщика от {day}")
+    found: dict[UUID, list[str]] = defaultdict(list)
+    for row in rows.select_related("file").order_by("month", "unit"):
+        line = told.format(
+            month=f"{row.month:%m.%Y}",
+            quantity=f"{_plain(row.quantity)} {row.unit}".strip(),
+            day=f"{clock.local(row.file.loaded_at):%d.%m.%Y}",
+        )
+        found[row.service_id].append(line)
+    return found
+
+
+def _plain(quantity: Decimal) -> str:
+    return f"{quantity.normalize():f}".replace(".", ",")
+
+
+def _used(service: Service, usage: Sequence[str]) -> Fact:
     details = [f"{_('Состояние')}: {service.get_state_display()}"]
     if service.activated_at:
         details.append(_("Подключена, доступ открыт"))
@@ -71,5 +100,5 @@ def _used(service: Service) -> Fact:
         details.append(_("Оплачена до {day}").format(day=f"{service.active_until:%d.%m.%Y}"))
     if service.off_at:
         details.append(_("Отключена {day}").format(day=f"{service.off_at:%d.%m.%Y}"))
-    details.append(_("О входах и загрузках поставщик платформе не сообщает."))
+    details += usage or [_("О входах и загрузках поставщик платформе не сообщает.")]
     return Fact(service.activated_at, service.name, details)

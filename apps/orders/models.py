@@ -80,6 +80,8 @@ class Order(UUIDModel):
     request_key = models.CharField(_("ключ запроса"), max_length=100, blank=True)
     actor = models.CharField(_("кто оформил"), max_length=100, blank=True)
     created_at = models.DateTimeField(_("создан"))
+    # What the buyer agreed to where it was sold, by the word of who sold it: {text, at, ip, channel}.
+    consent = models.JSONField(_("согласие"), default=dict, db_default={}, blank=True, editable=False)
     # What a draft or a scheduled order will be sold by: promo code, instrument, where the customer returns to.
     asked = models.JSONField(_("пожелания"), default=dict, db_default={}, blank=True, editable=False)
     # Nothing is billed or done before.

@@ -1,13 +1,17 @@
 """API: what is said of an order when it is placed, kept as a draft or changed."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from apps.accounts.api import CompanySerializer
+from apps.core import clock
 from apps.orders.placing import LIMIT, Wanted
 
+LATER = timedelta(minutes=5)
+"""By how much a partner's clock may go before ours."""
 ORDER = {
     "offer": 17,
     "customer": {"external_id": "client-1042", "phone": "+79161234567", "email": "anna@example.ru"},
@@ -34,6 +38,25 @@ class DeclaredData(serializers.Serializer[Any]):
     region = serializers.CharField(
         required=False, allow_blank=True, max_length=3, help_text=_("Код региона: 77")
     )
+
+
+class ConsentData(serializers.Serializer[Any]):
+    """What the buyer agreed to where you sold it: the bank asks for it when a payment is disputed."""
+
+    text = serializers.CharField(max_length=4000, help_text=_("Текст согласия слово в слово"))
+    at = serializers.DateTimeField(help_text=_("Когда дано"))
+    ip = serializers.IPAddressField(required=False, help_text=_("IP-адрес покупателя"))
+    channel = serializers.CharField(
+        required=False, allow_blank=True, max_length=200, help_text=_("Где дано: сайт, приложение, звонок")
+    )
+
+    def validate_at(self, value: datetime) -> datetime:
+        if value > clock.now() + LATER:
+            raise serializers.ValidationError(_("Этот момент ещё не наступил"))
+        return value
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        return {**attrs, "at": attrs["at"].isoformat()}
 
 
 class NewItem(serializers.Serializer[Any]):
@@ -68,6 +91,7 @@ class NewOrder(serializers.Serializer[Any]):
     )
 
     declared = DeclaredData(required=False, help_text=_("Для товаров с возрастом или регионами"))
+    consent = ConsentData(required=False, help_text=_("Согласие покупателя: хранится с заказом"))
     answers = serializers.DictField(
         required=False, help_text=_("Ответы на questions предложения: код и значение")
     )
@@ -124,6 +148,7 @@ class DraftChange(serializers.Serializer[Any]):
     quantity = serializers.IntegerField(required=False, min_value=1, max_value=LIMIT)
     answers = serializers.DictField(required=False)
     declared = DeclaredData(required=False)
+    consent = ConsentData(required=False)
     promo_code = serializers.CharField(required=False, allow_blank=True, max_length=60)
     trial = serializers.BooleanField(required=False, allow_null=True)
     instrument = serializers.CharField(required=False, allow_blank=True, max_length=20)

@@ -68,6 +68,7 @@ def place_order(
     trial: bool | None = None,
     instrument: str = "",
     scheduled_at: datetime | None = None,
+    consent: Mapping[str, Any] | None = None,
 ) -> Order:
     """Takes an order and starts its payment; `order.payment()` has the page to send the customer to, once sent.
 
@@ -77,7 +78,8 @@ def place_order(
     that is not everything. `expected_price` is what the customer saw for one piece. `trial` False buys without the
     tariff's trial. In `return_url`, `{order}` becomes the order's id. `instrument` is how the customer has chosen to
     pay, one of `paying.instruments`; without it the gateway's page offers all it has. With `scheduled_at` nothing is
-    billed before that moment. A second call with the same `request_key` gives the first order.
+    billed before that moment. `consent` is what the buyer agreed to where it was sold (`order_data.ConsentData`),
+    kept as proof. A second call with the same `request_key` gives the first order.
 
     Raises Refused: `offer_closed`, `offer_stopped`, `sold_out`, `sales_stopped`, `bad_quantity`, `too_many_items`,
     `price_changed`, `request_key_reused`, `no_connection`, `customer_erased`, `bad_answers`, `trial_used`,
@@ -100,6 +102,7 @@ def place_order(
         actor=actor,
         created_at=clock.now(),
         scheduled_at=scheduled_at,
+        consent=dict(consent or {}),
     )
     try:
         with transaction.atomic():

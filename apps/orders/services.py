@@ -228,6 +228,13 @@ def customer_erased(customer_id: UUID) -> None:
     # Papers and words about them too: only that there were some stays.
     notes = TaskNote.objects.filter(fulfilment__service__customer_id=customer_id)
     notes.update(text="", content=None, file_name="", file_type="", sha256="")
+    # A consent stays as proof, without the address it came from.
+    given = Order.objects.select_for_update(no_key=True).filter(
+        customer_id=customer_id, consent__has_key="ip"
+    )
+    for order in given.order_by("pk"):
+        del order.consent["ip"]
+        order.save(update_fields=["consent"])
 
 
 def _cancel(order: Order, reason: Any) -> None:

@@ -29,6 +29,9 @@ MOVES: dict[str, tuple[Any, bool, tuple[str, ...]]] = {
     "clawback": (gettext_lazy("Удержано при возвратах клиентам"), False, (_A.PARTNER_SHARE,)),
     "collected": (gettext_lazy("Принято партнёром от клиентов"), False, (_A.RECEIVABLE, _A.ADVANCES)),
     "returned": (gettext_lazy("Возвращено партнёром клиентам"), True, (_A.RECEIVABLE, _A.ADVANCES)),
+    # A chargeback at a gateway of the partner's own: the bank has taken what it had collected, or given it again.
+    "disputed": (gettext_lazy("Списано у партнёра по спорам"), True, (_A.DISPUTE,)),
+    "won": (gettext_lazy("Возвращено партнёру по спорам"), False, (_A.DISPUTE,)),
     "received": (gettext_lazy("Получено от партнёра"), True, (_A.BANK, _A.CLEARING)),
     "paid_out": (gettext_lazy("Выплачено партнёру"), False, (_A.BANK, _A.CLEARING)),
 }

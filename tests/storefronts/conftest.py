@@ -35,11 +35,11 @@ class Browser(Client):
 
 
 @pytest.fixture
-def client_for() -> Callable[[Partner], Browser]:
+def client_for() -> Callable[..., Browser]:
     """A browser on a partner's host."""
 
-    def make(partner: Partner) -> Browser:
-        return Browser(SERVER_NAME=partner.host, raise_request_exception=False)
+    def make(partner: Partner, **headers: str) -> Browser:
+        return Browser(SERVER_NAME=partner.host, raise_request_exception=False, headers=headers)
 
     return make
 
