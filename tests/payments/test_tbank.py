@@ -1,9 +1,9 @@
 """What is T-Bank's own: its signature, its official description, orders that are found again."""
 
 import json
-from pathlib import Path
 from typing import Any
 
+import httpx
 import jsonschema
 import pytest
 
@@ -15,13 +15,7 @@ from apps.payments.tbank import TBank, sign
 from apps.sandbox.control import Control
 from tests.payments.conftest import Till, look
 from tests.payments.gateways import TBANK
-from tests.sandbox.conftest import eventually
-
-SPEC = json.loads((Path(__file__).parent / "data" / "tbank_openapi_1.80.json").read_text(encoding="utf-8"))
-"""The methods used here, of the official description, without its texts.
-
-Its `DATA` is one of three shapes that all admit any object, so that it would never be exactly one: any of them here.
-"""
+from tests.payments.tbank_description import validate, validate_call
 
 NOTICES = {"LINKACCOUNT": "NotificationQr", "ADDCARD": "NotificationAddCard"}
 
@@ -61,8 +55,36 @@ def test_the_published_signatures() -> None:
     assert sign({**notice, "Token": "x", "Data": {"a": 1}}, "Dfsfh56dgKl") == expected
 
 
-def validate(schema: dict[str, Any], value: Any) -> None:
-    jsonschema.validate(value, {**schema, "components": SPEC["components"]})
+USED = {
+    "Init",
+    "Charge",
+    "CheckOrder",
+    "Cancel",
+    "Confirm",
+    "GetCardList",
+    "GetQr",
+    "ChargeQr",
+    "GetQrState",
+    "AddAccountQr",
+    "GetAddAccountQrState",
+    "AddCustomer",
+    "AddCard",
+    "GetAddCardState",
+}
+"""All that the connector calls, but for receipts (`test_tbank_receipts`)."""
+PAGES = {"confirm_payment", "confirm_link", "confirm_binding"}
+
+
+def validated(till: Till) -> list[dict[str, Any]]:
+    """Calls and notifications of a terminal, each held against the description; gives the calls."""
+    calls = [one for one in till.gateway.log(shop=till.shop) if one["operation"] not in PAGES]
+    for call in calls:
+        assert call["status"] == 200
+        validate_call(f"/v2/{call['operation']}", call["body"], call["answer"])
+    for hook in till.gateway.webhooks():
+        if hook["shop"] == till.shop:
+            validate(NOTICES.get(hook["event"], "NotificationPayment"), hook["body"])
+    return calls
 
 
 def test_requests_and_answers_are_as_the_official_description_says(till: Till) -> None:
@@ -74,10 +96,12 @@ def test_requests_and_answers_are_as_the_official_description_says(till: Till) -
     till.gateway.pay_sbp(sbp.confirmation_url)
     account = payments.settle(sbp.pk).method
     assert account is not None
-    by_sbp = payments.send(till.charge(account).pk)
-    assert by_sbp.is_paid
-    back = refund_calls.send(refunds.refund(payment=by_sbp, reason="r", actor="t").pk)
-    assert eventually(lambda: look(back).state == "succeeded")
+    charge = payments.send(till.charge(account).pk)
+    assert charge.is_paid
+    back = refunds.refund(payment=charge, reason="r", actor="t")
+    till.gateway.fault("pending", match={"operation": "Cancel", "shop": till.shop})
+    refund_calls.send(back.pk)
+    assert look(back).state in {"pending", "succeeded"}
     held = till.paid(card=TBANK.good, capture=False)
     payments.capture(held.pk)
     assert payments.settle(held.pk).is_paid
@@ -94,21 +118,54 @@ def test_requests_and_answers_are_as_the_official_description_says(till: Till) -
         assert payments.settle(bound.pk).is_paid
     with in_public():
         till.connection.open().check()
-    calls = till.gateway.log(shop=till.shop)
-    pages = {"confirm_payment", "confirm_link", "confirm_binding"}
-    called = {one["operation"] for one in calls} - pages
-    assert called == {path.rpartition("/")[2] for path in SPEC["paths"]} - {"GetState"}
+    assert {one["operation"] for one in validated(till)} == USED
+
+
+def test_refusals_are_as_the_official_description_says(till: Till) -> None:
+    assert payments.send(till.charge(till.method(TBANK.poor_later)).pk).state == "failed"
+    assert till.paid(card=TBANK.poor).state == "failed"
+    sbp = till.pending(instrument="sbp")
+    till.gateway.pay_sbp(sbp.confirmation_url)
+    account = payments.settle(sbp.pk).method
+    assert account is not None
+    for operation in ("ChargeQr", "Cancel"):
+        till.gateway.fault("decline", match={"operation": operation, "shop": till.shop}, reason="99")
+    assert payments.send(till.charge(account).pk).state == "failed"
+    made = refunds.refund(payment=till.paid(), reason="r", actor="t")
+    refund_calls.send(made.pk)
+    assert look(made).state == "failed"
+    # An order that never came there, and a password that is wrong.
+    till.gateway.fault("http_500", match={"operation": "Init", "shop": till.shop})
+    lost = payments.send(till.start().pk)
+    look(lost)
+    till.connection.config = {**till.connection.config, "password": "wrong"}
+    with pytest.raises(ConnectorError):
+        till.connection.open().check()
+    calls = [one for one in till.gateway.log(shop=till.shop) if one["operation"] not in PAGES]
+    calls = [one for one in calls if one["status"] == 200]
+    refused = {
+        (one["operation"], one["answer"]["ErrorCode"])
+        for one in calls
+        if isinstance(one["answer"], dict) and not one["answer"]["Success"]
+    }
+    assert {name for name, _code in refused} >= {"Charge", "ChargeQr", "Cancel", "CheckOrder"}
     for call in calls:
-        if call["operation"] in pages:
-            continue
-        about = SPEC["paths"][f"/v2/{call['operation']}"]["post"]
-        validate(about["requestBody"]["content"]["application/json"]["schema"], call["body"])
-        if call["status"] == 200 and (isinstance(call["answer"], list) or call["answer"]["Success"]):
-            validate(about["responses"]["200"]["content"]["application/json"]["schema"], call["answer"])
-    for hook in till.gateway.webhooks():
-        if hook["shop"] == till.shop:
-            name = NOTICES.get(hook["event"], "NotificationPayment")
-            validate({"$ref": f"#/components/schemas/{name}"}, hook["body"])
+        validate_call(f"/v2/{call['operation']}", call["body"], call["answer"])
+    # A refusal that is not as described would be seen.
+    charge = next(one for one in calls if one["operation"] == "Charge" and not one["answer"]["Success"])
+    for broken in ({"ErrorCode": 116}, {"Success": "false"}, {"Status": None}):
+        with pytest.raises(jsonschema.ValidationError):
+            validate_call("/v2/Charge", charge["body"], {**charge["answer"], **broken})
+
+
+def test_the_simulator_tells_the_state_of_a_payment_as_described(till: Till) -> None:
+    """The connector asks by order, not by payment: GetState is for other clients."""
+    for payment in (till.paid(), till.paid(card=TBANK.poor)):
+        body = {"TerminalKey": till.shop, "PaymentId": payment.gateway_id}
+        body["Token"] = sign(body, "secret")
+        answer = httpx.post(f"{till.gateway.base_url}/v2/GetState", json=body).json()
+        validate_call("/v2/GetState", body, answer)
+        assert answer["Status"] == ("CONFIRMED" if payment.is_paid else "REJECTED")
 
 
 def test_a_notification_is_believed_to_be_ours_only_when_signed(till: Till) -> None:

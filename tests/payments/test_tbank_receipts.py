@@ -1,9 +1,6 @@
 """Receipts to T-Bank, and what it tells of them, are as its official description says."""
 
-import json
-from copy import deepcopy
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -18,27 +15,27 @@ from apps.policies.fiscal import FiscalRule, ReceiptMethod
 from apps.sandbox.control import Control
 from tests.payments.conftest import Till
 from tests.payments.gateways import TBANK
+from tests.payments.tbank_description import validate
 from tests.payments.test_gateway_receipts import AGENT, Books, give_back, sold
 
 __all__ = ["sold"]
-DATA = Path(__file__).parent / "data"
-SPEC = json.loads((DATA / "tbank_openapi_1.80.json").read_text(encoding="utf-8"))["components"]["schemas"]
-SPEC |= json.loads((DATA / "tbank_openapi_receipts.json").read_text(encoding="utf-8"))["components"][
-    "schemas"
-]
-for name in ("Items_FFD_105", "Items_FFD_12"):
-    # The description is older than the rate: what it will be called is a setting of the connection.
-    SPEC[name]["properties"]["Tax"]["enum"] += ["vat22", "vat122"]
+SHAPES = {"1.05": "Receipt_FFD_105", "1.2": "Receipt_FFD_12"}
 
 
-def validate(name: str, value: Any) -> None:
-    components = {"components": {"schemas": SPEC}}
-    jsonschema.validate(value, {**deepcopy(SPEC[name]), **components})
+@pytest.fixture(params=SHAPES)
+def ffd(request: pytest.FixtureRequest) -> str:
+    """The fiscal format that the terminal's register keeps."""
+    return str(request.param)
 
 
 @pytest.fixture
-def books(partner: Partner, till_for: Any, tbank: Control, operator: LegalEntity, sold: list[Any]) -> Any:
+def books(
+    partner: Partner, till_for: Any, tbank: Control, operator: LegalEntity, sold: list[Any], ffd: str
+) -> Any:
     till: Till = till_for(partner, kind=TBANK, control=tbank)
+    till.connection.config = {**till.connection.config, "ffd": ffd}
+    with in_public():
+        till.connection.save(update_fields=["config"])
     with in_public():
         FiscalRule.objects.filter(legal_entity=operator).delete()
         rule = FiscalRule.objects.create(
@@ -60,7 +57,7 @@ def calls(books: Books, operation: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_receipts_and_notifications_of_them_are_as_described(books: Books, sold: list[Any]) -> None:
+def test_receipts_and_notifications_of_them_are_as_described(books: Books, sold: list[Any], ffd: str) -> None:
     sold[0] = receipt_lines.Sold(
         sold[0].name, 3, sold[0].amount, sold[0].vat_rate, agent=AGENT, is_ahead=True
     )
@@ -72,12 +69,20 @@ def test_receipts_and_notifications_of_them_are_as_described(books: Books, sold:
     registering.send(closing.pk)
     books.settled()
     for body in calls(books, "Init"):
-        validate("Receipt_FFD_105", body["Receipt"])
+        validate(SHAPES[ffd], body["Receipt"])
+        assert body["Receipt"].get("FfdVersion", "1.05") == ffd
         assert sum(item["Amount"] for item in body["Receipt"]["Items"]) == body["Amount"]
     for body in calls(books, "Cancel"):
         validate("Cancel", body)
+        validate(SHAPES[ffd], body["Receipt"])
     for body in calls(books, "SendClosingReceipt"):
         validate("SendClosingReceipt", body)
+        validate(SHAPES[ffd], body["Receipt"])
+    # The newer format asks for more: what lacks it would be seen.
+    lacking = {key: value for key, value in body["Receipt"].items() if key != "FfdVersion"}
+    lacking["Items"] = [{**item, "MeasurementUnit": None} for item in lacking["Items"]]
+    with pytest.raises(jsonschema.ValidationError):
+        validate("Receipt_FFD_12", lacking)
     told = [one["body"] for one in books.till.gateway.webhooks() if one["shop"] == books.till.shop]
     about = [one for one in told if one["Status"] == "RECEIPT"]
     assert len(about) == 4

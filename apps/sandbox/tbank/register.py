@@ -167,9 +167,9 @@ class Register:
             self._put(payment, tell=True)
             return payment, had
         if payment["Status"] not in PAID or not 0 < amount <= had:
-            raise Failed("8" if payment["Status"] not in PAID else "251", **_shown(payment))
+            raise Failed("8" if payment["Status"] not in PAID else "251", **_unmoved(payment, had))
         if decline := faults.get("decline"):
-            raise Failed(decline.reason or "99", **_shown(payment))
+            raise Failed(decline.reason or "99", **_unmoved(payment, had))
         receipt = body.get("Receipt")
         if receipt is not None:
             receipts.check(receipt, amount, _wrong_receipt)
@@ -336,6 +336,11 @@ def _wrong_receipt(field: str) -> Failed:
 
 def _refunded(payment: Doc) -> str:
     return "REFUNDED" if payment["refunded"] == payment["Amount"] else "PARTIAL_REFUNDED"
+
+
+def _unmoved(payment: Doc, had: int) -> Doc:
+    """A payment of which nothing went back, as Cancel tells it."""
+    return {**_shown(payment), "PaymentId": int(payment["id"]), "OriginalAmount": had, "NewAmount": had}
 
 
 def _shown(payment: Doc) -> Doc:
