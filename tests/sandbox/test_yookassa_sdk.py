@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from yookassa import Configuration, Payment, PaymentMethod, Refund, Settings
+from yookassa import Configuration, Payment, PaymentMethod, Receipt, Refund, Settings
 from yookassa.domain.exceptions import (
     BadRequestError,
     InternalServerError,
@@ -232,3 +232,66 @@ def test_sbp_behind_a_qr_is_saved_and_taken_back_at_the_bank(yookassa: Control) 
     yookassa.revoke_method(method.id)
     refused = Payment.create(charge(method.id))
     assert (refused.status, refused.cancellation_details.reason) == ("canceled", "permission_revoked")
+
+
+LINE = {
+    "description": "Антивирус",
+    "quantity": "1.00",
+    "amount": {"value": "299.00", "currency": "RUB"},
+    "vat_code": 11,
+    "payment_mode": "full_payment",
+    "payment_subject": "service",
+}
+
+
+def receipt_of(payment_id: str, **fields: Any) -> dict[str, Any]:
+    settled = {"type": "cashless", "amount": {"value": "299.00", "currency": "RUB"}}
+    body = {"type": "payment", "payment_id": payment_id, "customer": {"email": "anna@example.com"}}
+    body |= {"items": [LINE], "settlements": [settled], "tax_system_code": 2, "send": True}
+    return body | fields
+
+
+def test_receipts_apart_from_money(yookassa: Control) -> None:
+    """Made, found again by their key and number, listed by their payment and by their refund; refused when wrong."""
+    payment, other = Payment.create(charge(saved_method(yookassa))), Payment.create(order())
+    made = Receipt.create(receipt_of(payment.id), "receipt-1")
+    assert (made.type, made.payment_id) == ("payment", payment.id)
+    assert Receipt.create(receipt_of(payment.id), "receipt-1").id == made.id
+    found = Receipt.find_one(made.id)
+    assert (found.status, found.id) == ("succeeded", made.id)
+    assert found.fiscal_document_number
+    assert found.fiscal_storage_number
+    assert found.fiscal_attribute
+    [item] = found.items
+    assert (item.description, str(item.amount.value), item.vat_code) == ("Антивирус", "299.00", 11)
+    assert [(one.type, str(one.amount.value)) for one in found.settlements] == [("cashless", "299.00")]
+
+    refund = Refund.create({"payment_id": payment.id, "amount": {"value": "299.00", "currency": "RUB"}})
+    asked = receipt_of(payment.id, type="refund", refund_id=refund.id)
+    del asked["payment_id"]
+    back = Receipt.create(asked, "receipt-2")
+    assert (back.type, back.refund_id) == ("refund", refund.id)
+    assert [one.id for one in Receipt.list({"refund_id": refund.id}).items] == [back.id]
+    assert made.id in [one.id for one in Receipt.list({"payment_id": payment.id}).items]
+    assert Receipt.list({"payment_id": other.id}).items == []
+
+    # Of money that has not come, and a list longer than a page.
+    with pytest.raises(BadRequestError):
+        Receipt.create(receipt_of(other.id), "receipt-3")
+    with pytest.raises(NotFoundError):
+        Receipt.find_one("rt-2da5c87d-0384-50e8-a7f3-8d5646dd9e10")
+    for number in range(3):
+        Receipt.create(receipt_of(payment.id), f"more-{number}")
+    first = Receipt.list({"payment_id": payment.id, "limit": 2})
+    second = Receipt.list({"payment_id": payment.id, "limit": 2, "cursor": first.next_cursor})
+    numbers = [one.id for one in first.items + second.items]
+    assert len(set(numbers)) == len(numbers) == 4
+
+
+def test_a_receipt_that_the_register_refuses_or_keeps(yookassa: Control) -> None:
+    payment = Payment.create(charge(saved_method(yookassa)))
+    for kind, status in (("refuse_receipt", "canceled"), ("wait_receipt", "pending")):
+        yookassa.fault(kind, match={"payment": payment.id})
+        made = Receipt.create(receipt_of(payment.id), f"{kind}-{payment.id}")
+        found = Receipt.find_one(made.id)
+        assert (found.status, found.fiscal_document_number) == (status, None)

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -181,14 +181,15 @@ class Api:
 
     async def list_receipts(self, request: web.Request) -> web.StreamResponse:
         def act(shop: str) -> Doc:
-            rows = [receipts.public(doc) for doc in reversed(self._register.fiscal.of(shop))]
-            wanted = {
-                name: request.query[name] for name in ("payment_id", "refund_id") if name in request.query
-            }
-            if not wanted:
+            names = [name for name in ("payment_id", "refund_id") if name in request.query]
+            if not names:
                 raise rules.wrong("Required parameter is missing", "payment_id")
-            found = [row for row in rows if all(row.get(name) == value for name, value in wanted.items())]
-            return {"type": "list", "items": found}
+
+            def is_wanted(shown: Doc) -> bool:
+                return all(shown.get(name) == request.query[name] for name in names)
+
+            rows = [doc for doc in self._register.fiscal.of(shop) if is_wanted(receipts.public(doc))]
+            return _paged(rows, request.query, receipts.public)
 
         return await self._read(request, "list_receipts", None, act)
 
@@ -209,21 +210,11 @@ class Api:
 
     async def _list(self, request: web.Request, operation: str, table: Any) -> web.StreamResponse:
         def act(shop: str) -> Doc:
-            limit = request.query.get("limit", "10")
-            if not limit.isdigit() or not 1 <= int(limit) <= 100:
-                raise rules.wrong("Limit must be from 1 to 100", "limit")
             rows = [doc for doc in table.values() if doc["_shop"] == shop and _wanted(doc, request.query)]
             if "status" in request.query:
                 # Asked for what succeeded, it is a register, and may be told to lie.
                 rows = self._service.lies.told(((doc["id"], doc) for doc in rows), _lying)
-            rows.sort(key=_place, reverse=True)
-            if cursor := request.query.get("cursor"):
-                place = _read_cursor(cursor)
-                rows = [doc for doc in rows if _place(doc) < place]
-            found: Doc = {"type": "list", "items": [public(doc) for doc in rows[: int(limit)]]}
-            if len(rows) > int(limit):
-                found["next_cursor"] = _write_cursor(rows[int(limit) - 1])
-            return found
+            return _paged(rows, request.query, public)
 
         return await self._read(request, operation, None, act)
 
@@ -305,8 +296,24 @@ def _lying(doc: Doc, lie: Doc) -> Doc:
     return doc
 
 
+def _paged(rows: list[Doc], query: Mapping[str, str], shown: Callable[[Doc], Doc]) -> Doc:
+    """A page of them, newest first, from where the cursor says."""
+    limit = query.get("limit", "10")
+    if not limit.isdigit() or not 1 <= int(limit) <= 100:
+        raise rules.wrong("Limit must be from 1 to 100", "limit")
+    rows = sorted(rows, key=_place, reverse=True)
+    if cursor := query.get("cursor"):
+        place = _read_cursor(cursor)
+        rows = [doc for doc in rows if _place(doc) < place]
+    found: Doc = {"type": "list", "items": [shown(doc) for doc in rows[: int(limit)]]}
+    if len(rows) > int(limit):
+        found["next_cursor"] = _write_cursor(rows[int(limit) - 1])
+    return found
+
+
 def _place(doc: Doc) -> tuple[str, int]:
-    return doc["created_at"], doc["_seq"]
+    # Receipts are numbered by their register.
+    return doc["created_at"], doc["_seq"] if "_seq" in doc else doc["number"]
 
 
 def _write_cursor(doc: Doc) -> str:
