@@ -61,6 +61,7 @@ ELSEWHERE = {
     "billing.mass-row-done",
     "orders.deed-row-not-committed",
     "orders.deed-row-done",
+    "settlements.asked-not-recorded",
     "billing.dunning-not-committed",
     "billing.dunning-stepped",
     "settlements.register-read-not-kept",

@@ -60,6 +60,8 @@ KINDS = {
     "billing.refund_ask": _("Запрос партнёру о возврате"),
     "settlements.match": _("Разбор выписки"),
     "settlements.provider_day": _("Сверка с поставщиком"),
+    "settlements.ask_provider": _("Вопрос поставщику об услуге"),
+    "settlements.provider_answered": _("Поставщик ответил обо всех услугах дня"),
     "settlements.morning": _("Утренняя сверка со шлюзами"),
     "connectors.inbound": _("Разбор уведомления"),
     "connectors.partitions": _("Новый месяц журнала"),

@@ -4,8 +4,9 @@ from uuid import UUID
 
 from celery import shared_task
 
-from apps.core import due
+from apps.core import due, lanes
 from apps.settlements import (  # noqa: F401 - one registers itself
+    asking,
     morning,
     on_board,
     provider_days,
@@ -29,6 +30,11 @@ def look(object_id: UUID) -> None:
 def look_at_provider(object_id: UUID) -> None:
     """Checks yesterday of a provider, and what of it was left open."""
     provider_days.look(object_id)
+
+
+due.task(asking.ASK)(asking.put)
+due.task(asking.ANSWERED)(provider_days.go_on)
+lanes.steps(asking.ASK, asking.Questions())
 
 
 @shared_task(name="settlements.morning")

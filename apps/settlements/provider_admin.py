@@ -22,7 +22,6 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from apps.connectors.base import ConnectorError
 from apps.core import console, links
 from apps.core.errors import Refused
 from apps.core.money import Money
@@ -188,14 +187,15 @@ class ProviderDayAdmin(CheckedDayAdmin):
                     actor=actor,
                     is_test=is_test,
                 )
-            return provider_days.check(provider, day, is_test=is_test, actor=actor)
+            row = provider_days.check(provider, day, is_test=is_test, actor=actor)
+            if row.asked < row.to_ask:
+                messages.info(request, _("Спрашиваем поставщика о каждой услуге: итог появится здесь"))
+            return row
         except Refused as refused:
             if form is not None:
                 form.add_error("file" if refused.code == "bad_file" else "day", str(refused.message))
             else:
                 messages.error(request, str(refused.message))
-        except ConnectorError as error:
-            messages.error(request, _("Поставщик не ответил: %s") % error)
         return None
 
     def check_row(self, request: HttpRequest, row: Any) -> ProviderDay | None:

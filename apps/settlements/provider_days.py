@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal
@@ -29,18 +29,14 @@ from apps.settlements.provider_models import ProviderDay, ProviderDifference, Pr
 
 KIND = ProviderDay.KIND
 TASK = "settlements.provider_day"
-PAGE = 300
-"""Services that a provider without a list is asked about at once, one by one; the others in later pages."""
-PAUSE = timedelta(minutes=5)
-"""Between two pages: a day's worth of services does not stand in the way of today's orders."""
 OVERDUE = timedelta(days=3)
 """After which staff are told that a day is not reconciled."""
 _K = ProviderDifferenceKind
 
 
 def check(provider: Provider, day: date, *, is_test: bool = False, actor: str = "") -> ProviderDay:
-    """Compares a day anew; decisions about what still differs stay, and a day by the provider's word in which nothing
-    is left to decide is closed. Raises Refused `day_closed`, ConnectorError."""
+    """Compares a day anew, or has its provider asked first; decisions about what still differs stay, and a day by the
+    provider's word in which nothing is left to decide is closed. Raises Refused `day_closed`."""
     known = ProviderDay.objects.filter(provider=provider, day=day, is_test=is_test)
     if known.filter(state=ProviderDay.State.CLOSED).exists():
         raise Refused("day_closed", _("Этот день закрыт"))
@@ -51,7 +47,7 @@ def check(provider: Provider, day: date, *, is_test: bool = False, actor: str = 
     source = Source.OWN
     if told is not None:
         source, costs = Source.FILE, dict(told.lines.values_list("named", "cost"))
-    elif (asked := asking.ask(provider, day, ours, is_test=is_test, most=PAGE)) is not None:
+    elif (asked := asking.ask(provider, day, ours, is_test=is_test)) is not None:
         source, costs = Source.ASKED, asked.on
         if asked.left:
             return _asked_in_part(provider, day, asked, is_test)
@@ -73,13 +69,12 @@ def check(provider: Provider, day: date, *, is_test: bool = False, actor: str = 
 
 
 def _asked_in_part(provider: Provider, day: date, asked: asking.Asked, is_test: bool) -> ProviderDay:
-    """The next page is asked later; until the last one nothing is compared."""
+    """It is being asked; until its last answer nothing is compared."""
     with transaction.atomic():
         row = _locked(provider, day, is_test)
         row.source, row.checked_at = Source.ASKED, clock.wall()
         row.asked, row.to_ask = asked.count, asked.count + asked.left
         row.save()
-        due.schedule(TASK, UUID(int=provider.pk), clock.wall() + PAUSE, wall=True)
     return row
 
 
@@ -116,19 +111,14 @@ def plan() -> int:
 
 
 def look(provider_number: UUID) -> None:
-    """Due work: yesterday of a provider, and its days that nobody has closed. Raises ConnectorError."""
+    """Due work: yesterday of a provider, and its days that nobody has closed."""
     provider = Provider.objects.get(pk=provider_number.int)
     yesterday = clock.wall().date() - timedelta(days=1)
     open_days = ProviderDay.objects.filter(provider=provider, is_test=False, state=ProviderDay.State.OPEN)
     days = {
         yesterday,
-        *open_days.filter(day__gte=yesterday - timedelta(days=10)).values_list("day", flat=True),
+        *open_days.filter(day__gte=yesterday - timedelta(days=asking.BACK - 1)).values_list("day", flat=True),
     }
-    unasked = ProviderDay.objects.filter(
-        provider=provider, is_test=True, state=ProviderDay.State.OPEN, asked__lt=F("to_ask")
-    )
-    for day in sorted(unasked.values_list("day", flat=True)):
-        check(provider, day, is_test=True)
     for day in sorted(days):
         is_closed = ProviderDay.objects.filter(
             provider=provider, day=day, is_test=False, state=ProviderDay.State.CLOSED
@@ -138,6 +128,13 @@ def look(provider_number: UUID) -> None:
     left = ProviderDifference.objects.filter(day=OuterRef("pk"), explained_at=None)
     for row in open_days.filter(~Exists(left), day__lt=yesterday - OVERDUE):
         work.open_for(None, KIND, row.pk, str(_("День не сверен с поставщиком: %s")) % row)
+
+
+def go_on(day_id: UUID) -> None:
+    """Due work: all that was asked of a provider about a day is answered."""
+    row = ProviderDay.objects.select_related("provider").get(pk=day_id)
+    if row.state == ProviderDay.State.OPEN:
+        check(row.provider, row.day, is_test=row.is_test)
 
 
 def _locked(provider: Provider, day: date, is_test: bool) -> ProviderDay:
@@ -158,6 +155,8 @@ def _close_if_done(row: ProviderDay, actor: str) -> None:
 
 def _end(row: ProviderDay, actor: str) -> None:
     differences.end(row, actor=actor)
+    # What was not answered need not be.
+    row.answers.all().delete()
     journal.record("provider-day.closed", KIND, row.pk, actor=actor, data={"day": str(row.day)})
 
 

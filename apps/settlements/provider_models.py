@@ -33,7 +33,7 @@ class ProviderDay(CheckedDay):
     file = models.CharField(_("файл"), max_length=200, blank=True)
     charged = models.PositiveIntegerField(_("оплачено услуг"), default=0)
     provisioned = models.PositiveIntegerField(_("подключено услуг"), default=0)
-    # Of a provider that is asked about each: how many were, page by page, and of how many.
+    # Of a provider that is asked about each: how many it has answered for, and of how many.
     asked = models.PositiveIntegerField(_("спрошено услуг"), default=0)
     to_ask = models.PositiveIntegerField(_("из них всего"), default=0)
 
@@ -55,13 +55,17 @@ class ProviderDay(CheckedDay):
 
 
 class ProviderAnswer(models.Model):
-    """What a provider said of one service, while its day is being asked about page by page."""
+    """What a provider is asked about one service for a day, and what it said."""
 
     day = models.ForeignKey(
         ProviderDay, models.CASCADE, related_name="answers", db_index=False, verbose_name=_("день поставщика")
     )
     request_id = models.UUIDField(_("услуга"))
-    is_on = models.BooleanField(_("подключена"))
+    partner_id = models.BigIntegerField(_("партнёр"), null=True)
+    service_id = models.UUIDField(_("номер услуги"), null=True)
+    is_answered = models.BooleanField(_("отвечено"), default=False, db_default=False)
+    # None: it cannot be asked that.
+    is_on = models.BooleanField(_("подключена"), null=True)
 
     class Meta:
         app_label = "settlements"

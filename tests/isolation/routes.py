@@ -725,6 +725,8 @@ DUE = {
     "settlements.morning": "",
     # A provider's yesterday: of all partners that sell its products.
     "settlements.provider_day": "",
+    "settlements.ask_provider": "",
+    "settlements.provider_answered": "",
     # The platform's own, about its own objects: of no partner.
     "connectors.inbound": "",
     "connectors.partitions": "",

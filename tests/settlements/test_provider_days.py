@@ -1,6 +1,7 @@
 """A provider's day beside ours: charged and not provisioned, provisioned and not charged, decided and closed."""
 
 import copy
+import threading
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
@@ -12,7 +13,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 
 from apps.billing import subscriptions
-from apps.core import audit, clock
+from apps.connectors import breaker
+from apps.connectors import lanes as lane_limits
+from apps.connectors.models import Connection
+from apps.core import audit, clock, faults
 from apps.core.errors import Refused
 from apps.core.models import Due, WorkItem
 from apps.core.tenancy import in_public
@@ -24,6 +28,7 @@ from apps.settlements import asking, provider_days
 from apps.settlements.models import ProviderDay, ProviderDifference
 from tests.orders.fixtures import shop
 from tests.orders.shop import Shop
+from tests.orders.test_lanes import run as run_lane
 from tests.planted import execute, found
 from tests.providers import declared
 
@@ -35,7 +40,7 @@ def _plans_nothing_for_others() -> Iterator[None]:
     """A morning's plan is of every provider of every test."""
     yield
     with in_public():
-        Due.objects.filter(kind=provider_days.TASK).delete()
+        Due.objects.filter(kind__in=[provider_days.TASK, asking.ASK, asking.ANSWERED]).delete()
 
 
 def listed(shop: Shop, day: date, *rows: str) -> None:
@@ -49,7 +54,19 @@ def listed(shop: Shop, day: date, *rows: str) -> None:
 def checked(shop: Shop, day: date) -> tuple[ProviderDay, dict[str, Any]]:
     with in_public():
         row = provider_days.check(shop.provider, day, is_test=True, actor="finance")
+        if row.answers.exists():
+            row = answered(row)
         return row, {str(one.named): one for one in row.differences.all()}
+
+
+def answered(row: ProviderDay) -> ProviderDay:
+    """Its provider has answered all that it was asked."""
+    for one in row.answers.filter(is_answered=False):
+        asking.put(UUID(int=one.pk))
+    assert Due.objects.filter(kind=asking.ANSWERED, object_id=row.pk).exists()
+    provider_days.go_on(row.pk)
+    row.refresh_from_db()
+    return row
 
 
 def test_the_providers_list_is_held_against_what_was_charged(shop: Shop) -> None:
@@ -104,28 +121,131 @@ def test_a_provider_without_a_list_is_asked_about_each(shop: Shop, provider_sim:
     assert good.pk != lost.pk
 
 
-def test_more_than_a_page_is_asked_about_in_pages(
+def questions(provider_sim: Control) -> int:
+    return len([one for one in provider_sim.log() if one["operation"] == "get_activation"])
+
+
+def begun(shop: Shop, count: int) -> ProviderDay:
+    """A day that is planned to be asked about, of so many services; nothing has left."""
+    offer = shop.offer()
+    for _n in range(count):
+        shop.buy(offer)
+    with in_public():
+        return provider_days.check(shop.provider, clock.today(), is_test=True)
+
+
+def lane_of(shop: Shop, **fields: Any) -> int:
+    """The provider's connection, of which `fields` are changed."""
+    line = shop.provider.test_connection
+    assert line is not None
+    Connection.objects.filter(pk=line.pk).update(**fields)
+    lane_limits._kept.clear()
+    return line.pk
+
+
+def test_questions_do_not_stand_in_the_way_of_orders(shop: Shop, provider_sim: Control) -> None:
+    lane_of(shop, in_flight=2)
+    shop.provider.refresh_from_db()
+    provider_sim.clear_log()
+    row = begun(shop, 5)
+    assert (row.source, row.state, row.asked, row.to_ask, questions(provider_sim)) == (
+        "asked",
+        "open",
+        0,
+        5,
+        0,
+    )
+    # Asked for once more meanwhile: the same questions.
+    with in_public():
+        provider_days.check(shop.provider, row.day, is_test=True)
+    rows = Due.objects.filter(kind=asking.ASK, object_id__in=[UUID(int=one.pk) for one in row.answers.all()])
+    moments = list(rows.order_by("due_at", "pk").values_list("due_at", flat=True))
+    assert [(one - moments[0]).total_seconds() for one in moments] == [0, 0, 0, 1, 2]
+    assert set(rows.values_list("lane", flat=True)) == {lane_of(shop)}
+    with in_public():
+        row = answered(row)
+    assert (row.asked, row.to_ask, row.matched, row.answers.count()) == (5, 5, 5, 0)
+    assert questions(provider_sim) == 5
+
+
+def test_no_more_are_asked_at_a_time_than_the_connection_takes(
     shop: Shop, provider_sim: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provider_days, "PAGE", 2)
-    offer, day = shop.offer(), clock.today()
-    services = [shop.service(shop.buy(offer)) for _n in range(5)]
-    lost = services[-1]
-    Service.objects.filter(pk=lost.pk).update(request_id=lost.pk)
-    provider_sim.clear_log()
-    for asked_now in (2, 4):
-        row, told = checked(shop, day)
-        assert (row.source, row.state, row.asked, row.to_ask, told) == ("asked", "open", asked_now, 5, {})
-        assert row.answers.count() == asked_now
-        # The next page is planned, and asked by itself.
-        assert Due.objects.get(kind=provider_days.TASK, object_id=UUID(int=shop.provider.pk)).due_at
+    monkeypatch.setattr(asking, "PACE", timedelta())
+    lane = lane_of(shop, in_flight=2)
+    row = begun(shop, 6)
+    running, most, real, lock = 0, 0, asking.call, threading.Lock()
+
+    def counted(question: asking.Question) -> bool | None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        try:
+            return real(question)
+        finally:
+            with lock:
+                running -= 1
+
+    monkeypatch.setattr(asking, "call", counted)
+    provider_sim.fault("delay", times=6, seconds=0.3, match={"operation": "get_activation"})
+    run_lane(lane)
+    assert most == 2
     with in_public():
-        provider_days.look(UUID(int=shop.provider.pk))
-        row = ProviderDay.objects.get(provider=shop.provider, day=day, is_test=True)
-    assert (row.asked, row.to_ask, row.matched, row.answers.count()) == (5, 5, 4, 0)
-    assert [one.service_id for one in row.differences.all()] == [lost.pk]
-    assert len([one for one in provider_sim.log() if one["operation"] == "get_activation"]) == 5
-    Service.objects.filter(pk=lost.pk).update(request_id=lost.request_id)
+        provider_days.go_on(row.pk)
+        row.refresh_from_db()
+    assert (row.matched, row.state) == (6, "closed")
+
+
+def test_nobody_is_asked_while_the_breaker_is_open(
+    shop: Shop, provider_sim: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "PACE", timedelta())
+    row = begun(shop, 3)
+    provider_sim.clear_log()
+    far = clock.wall() + timedelta(hours=1)
+    lane = lane_of(shop, opened_at=clock.wall(), next_try_at=far)
+    breaker.forget()
+    run_lane(lane, seconds=1)
+    assert (questions(provider_sim), row.answers.filter(is_answered=True).count()) == (0, 0)
+    # Asked by itself, and not in a lane, it goes by it too, and is put off.
+    [one, *_others] = row.answers.all()
+    with in_public():
+        asking.put(UUID(int=one.pk))
+    assert questions(provider_sim) == 0
+    assert Due.objects.get(kind=asking.ASK, object_id=UUID(int=one.pk)).due_at > clock.wall() + timedelta(
+        minutes=4
+    )
+    lane_of(shop, opened_at=None, next_try_at=None)
+    breaker.forget()
+    with in_public():
+        row = answered(row)
+    assert (questions(provider_sim), row.matched) == (3, 3)
+
+
+def test_what_it_does_not_answer_is_asked_again_and_compared_then(shop: Shop, provider_sim: Control) -> None:
+    row = begun(shop, 2)
+    provider_sim.fault("http_503", times=1, match={"operation": "get_activation"})
+    with in_public():
+        for one in row.answers.all():
+            asking.put(UUID(int=one.pk))
+        row.refresh_from_db()
+        assert (row.answers.filter(is_answered=True).count(), row.asked, row.to_ask) == (1, 1, 2)
+        assert not Due.objects.filter(kind=asking.ANSWERED, object_id=row.pk).exists()
+        row = answered(row)
+    assert (row.matched, row.state) == (2, "closed")
+
+
+def test_a_crash_after_an_answer_asks_again(shop: Shop, provider_sim: Control) -> None:
+    row = begun(shop, 1)
+    [one] = row.answers.all()
+    with in_public():
+        with faults.crash_at("settlements.asked-not-recorded"), pytest.raises(faults.Crash):
+            asking.put(UUID(int=one.pk))
+        assert not row.answers.filter(is_answered=True).exists()
+        row = answered(row)
+    assert (row.matched, row.state) == (1, "closed")
+    assert list(audit.run([shop.partner.pk])) == []
 
 
 @pytest.mark.parametrize("protocol", ["rest", "xml"])
