@@ -127,7 +127,7 @@ def record(
 ) -> None:
     """Keeps an exchange, which is masked already, for the test of the version: the last of each operation.
 
-    Raises Refused.
+    What was tested on another one is to be tested again. Raises Refused.
     """
     line = {
         "operation": operation,
@@ -141,7 +141,8 @@ def record(
         version = _lock(version)
         others = [one for one in version.exchange if one.get("operation") != operation]
         version.exchange = [*others, line]
-        version.save(update_fields=["exchange"])
+        version.state, version.tested_at = _State.DRAFT, None
+        version.save(update_fields=["exchange", "state", "tested_at"])
 
 
 # -- tested, live, retired -------------------------------------------------------------------------------
@@ -185,7 +186,11 @@ def tried(version: DefinitionVersion) -> Iterator[Tried]:
 
 
 def verify(version: DefinitionVersion, *, actor: str = "") -> list[Tried]:
-    """Tries the version on its recorded exchange; where all holds it is tested. Raises Refused: `closed`, `unsound`."""
+    """Tries the version on its recorded exchange; where all holds it is tested.
+
+    Raises Refused: `closed`, `unsound`, `not_tried`, `changed_meanwhile` (somebody wrote it while it was being read).
+    """
+    version = DefinitionVersion.objects.select_related("definition").get(pk=version.pk)
     try:
         told = list(tried(version))
     except Unsound as error:
@@ -193,13 +198,26 @@ def verify(version: DefinitionVersion, *, actor: str = "") -> list[Tried]:
     if not any(one.operation == "provision" and one.state for one in told):
         raise Refused("not_tried", _("Нет записанного обмена «Подключить»: попробуйте его"), status=400)
     with transaction.atomic():
-        version = _lock(version)
+        was, version = version, _lock(version)
+        if not _is_same(was, version):
+            raise Refused("changed_meanwhile", _("Черновик изменили, пока он проверялся: проверьте ещё раз"))
         holds = not any(one.problem for one in told)
         version.state = _State.TESTED if holds else _State.DRAFT
         version.tested_at = clock.now() if holds else None
         version.save(update_fields=["state", "tested_at"])
     _journal("tested" if holds else "test-failed", version, actor)
     return told
+
+
+def _is_same(one: DefinitionVersion, other: DefinitionVersion) -> bool:
+    """Whether what was tried on one holds of the other."""
+    return (one.document, one.exchange) == (other.document, other.exchange)
+
+
+def untried(version: DefinitionVersion) -> list[str]:
+    """Described operations of which no exchange was ever recorded."""
+    described = version.document.get("operations") or {}
+    return [name for name in OPERATIONS if name in described and not version.of(name)]
 
 
 def publish(version: DefinitionVersion, *, actor: str = "") -> DefinitionVersion:

@@ -242,6 +242,9 @@ def warnings(version: DefinitionVersion) -> list[str]:
         told.append(_("Продление не описано: продлевать будут сотрудники"))
     if "cancel" not in found.operations:
         told.append(_("Отключение не описано: отключать будут сотрудники"))
+    if names := definitions.untried(version):
+        titles = ", ".join(f"«{documents.OPERATIONS[name]}»" for name in names)
+        told.append(_("Ни разу не опробовано: %s. Ошибку в описании покажет первый заказ") % titles)
     if found.delivery == "callback" and status is None:
         told.append(_("Запроса состояния нет: потерянное уведомление никто не восполнит"))
     return told
