@@ -358,7 +358,7 @@ class RowInline(console.ReadOnlyInline):
 
     @display(description=_("сверка"), label=ROW_COLOURS)
     def shown_state(self, row: CollectionRow) -> tuple[str, Any]:
-        return row.state, row.get_state_display()
+        return console.Label(row.state, row.get_state_display())
 
 
 @console.register(CollectionReport, sites=(console.partner_site,))

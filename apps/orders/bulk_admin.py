@@ -6,6 +6,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Case, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.html import format_html
@@ -26,11 +27,11 @@ class FileForm(forms.Form):
 
 
 class RowsOfBulk(console.Belongings):
-    """What became of each row; the bad ones say why."""
+    """What became of each row; the bad ones say why, and come first."""
 
     model = BulkRow
     fields = ("line", "shown_offer", "quantity", "scheduled_date", "state", "reason", "shown_order")
-    ordering = ("line",)
+    ordering: Any = (Case(When(state=BulkRow.State.REFUSED, then=0), default=1), "line")
     show_change_link = False
     verbose_name_plural = _("Строки")
 
@@ -80,7 +81,7 @@ class BulkOrderAdmin(console.ReadOnlyAdmin):
 
     @display(description=_("состояние"), label={"looked": "warning", "going": "info", "done": "success"})
     def shown_state(self, row: BulkOrder) -> tuple[str, Any]:
-        return row.state, row.get_state_display()
+        return console.Label(row.state, row.get_state_display())
 
     @display(description=_("оформлено"))
     def shown_progress(self, row: BulkOrder) -> Any:

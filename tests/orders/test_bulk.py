@@ -1,7 +1,7 @@
 """Orders from a file: every bad row is named, every good one is placed once, whoever dies on the way."""
 
 import io
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import openpyxl
@@ -12,7 +12,7 @@ from apps.core import audit, clock, faults, gather
 from apps.core.errors import Refused
 from apps.core.models import Due
 from apps.journal.models import Entry
-from apps.orders import bulk_orders, placing
+from apps.orders import bulk_orders, placing, scheduling
 from apps.orders.bulk_models import BulkOrder, BulkRow
 from apps.orders.models import Order
 from tests.accounts.at_once import at_once
@@ -143,6 +143,43 @@ def test_killed_between_two_rows_it_goes_on(shop: Shop, monkeypatch: pytest.Monk
     bulk_orders.place(made.pk)
     made.refresh_from_db()
     assert (made.state, made.placed, Order.objects.count()) == ("done", 5, 5)
+
+
+def table(*rows: tuple[Any, ...]) -> bytes:
+    """The same as a spreadsheet: cells of their own kinds."""
+    sheet, kept = openpyxl.Workbook(), io.BytesIO()
+    sheet.active.append(HEADINGS.split(";"))
+    for row in rows:
+        sheet.active.append(row)
+    sheet.save(kept)
+    return kept.getvalue()
+
+
+def test_a_spreadsheet_is_read_as_a_file_of_lines(shop: Shop) -> None:
+    code, day = reported(shop), clock.today() + timedelta(days=2)
+    at = datetime(day.year, day.month, day.day)
+    made = bulk_orders.look(
+        name="Заказы.xlsx",
+        content=table(
+            # Numbers that are numbers, a day that is a date, a row left empty between.
+            (1042, 79161234567, None, "Анна", code, 2, None, None),
+            (None,) * 8,
+            ("A-2", None, "boris@example.ru", "Борис", code, None, at, None),
+            ("A-3", None, None, None, "НЕТ", 1, None, None),
+        ),
+    )
+    assert (made.rows, made.refused) == (3, 1)
+    [bad] = made.lines.filter(state="refused")
+    assert (bad.line, "тариф не продаётся: НЕТ" in bad.reason) == (5, True)
+    bulk_orders.start(made)
+    shop.hurry()
+    made.refresh_from_db()
+    assert (made.state, made.placed, made.refused) == ("done", 2, 1)
+    now = Order.objects.get(customer__external_id="1042")
+    assert (now.item.quantity, now.customer.phone, now.customer.name) == (2, "+79161234567", "Анна")
+    later = Order.objects.get(customer__external_id="A-2")
+    assert (later.state, later.scheduled_at) == ("pending", scheduling.morning(day))
+    assert list(audit.run([shop.partner.pk])) == []
 
 
 def test_what_is_no_file_of_orders_is_refused(shop: Shop) -> None:

@@ -1,7 +1,11 @@
 """A provider's own access: it sees and decides what is asked of it, sends keys and usage, and nothing of another's."""
 
+import io
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
+import openpyxl
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -182,6 +186,29 @@ def test_usage_is_checked_row_by_row_and_taken_once(shop: Shop, supplier: Provid
     ) == (1, 2)
     sent = SimpleUploadedFile("usage.xlsx", b"no book")
     assert api.post(API + "usage/", {"file": sent}).json()["type"].endswith("#bad_file")
+
+
+def test_a_table_of_usage_is_read_as_a_file_of_lines(shop: Shop, supplier: Provider) -> None:
+    subscription = shop.buy(shop.offer())
+    requests.approve(ProviderRequest.objects.get(provider=supplier), key="K-1", actor="test")
+    shop.deliver()
+    service = shop.service(subscription)
+    sheet, kept = openpyxl.Workbook(), io.BytesIO()
+    # As a spreadsheet has them: a number that is one, a month that it took for a date.
+    for row in (
+        ("Услуга", "Месяц", "Количество"),
+        (str(service.pk), datetime(2026, 11, 15), 5.5),
+        (str(service.request_id), "11.2026", 6),
+        ("what", "2026-11", 5),
+    ):
+        sheet.active.append(row)
+    sheet.save(kept)
+    sent = SimpleUploadedFile("usage.xlsx", kept.getvalue())
+    answer = system_of(supplier).post(API + "usage/", {"file": sent})
+    told = answer.json()
+    assert (told["rows"], [line for line, _why in told["errors"]]) == (1, [3, 4]), told
+    taken = UsageRow.objects.get(service_id=service.pk)
+    assert (taken.quantity, f"{taken.month:%Y-%m}") == (Decimal("5.5"), "2026-11")
 
 
 def test_its_people_work_in_its_console(shop: Shop, supplier: Provider) -> None:
