@@ -11,6 +11,7 @@ from apps.billing import (
     invoices,
     notices,
     pauses,
+    paying,  # noqa: F401 - registers itself
     payouts,
     price_changes,
     promos,

@@ -1,7 +1,9 @@
 """Who pays for a subscription and by when: frozen at its sale, from the offer and from who the customer is."""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
@@ -42,7 +44,12 @@ def instruments(offer: Offer, money: Money, *, binds: bool = False, is_addon: bo
         return []
     version_id = offer.tariff.current_id
     holds = offer.hold_first and not binds and not is_addon
-    found = _at_gateways(money, offer.tariff.product_id, version_id, binds=binds, holds=holds)
+    sold: dict[str, Any] = {
+        "product_id": offer.tariff.product_id,
+        "tariff_version_id": version_id,
+        "offer_id": offer.pk,
+    }
+    found = _at_gateways(money, sold, binds=binds, holds=holds)
     # An add-on is paid as its subscription is.
     if not is_addon and partner_service.at_checkout():
         found.append(PARTNER)
@@ -54,9 +61,12 @@ def instruments_of(invoice: Invoice) -> list[str]:
     if invoice.collection != Collection.CHARGE:
         return []
     line = invoice.lines.all()[0]
-    return _at_gateways(
-        invoice.due_money, line.product_id, line.tariff_version_id, holds=invoice.is_held_first
-    )
+    sold: dict[str, Any] = {
+        "product_id": line.product_id,
+        "tariff_version_id": line.tariff_version_id,
+        "subscription_id": invoice.subscription_id,
+    }
+    return _at_gateways(invoice.due_money, sold, holds=invoice.is_held_first)
 
 
 def instruments_to_save(subscription: Subscription) -> list[str]:
@@ -64,25 +74,25 @@ def instruments_to_save(subscription: Subscription) -> list[str]:
     if subscription.collection != Collection.CHARGE:
         return []
     money = Money(Decimal("1.00"), subscription.currency)
-    return _at_gateways(money, subscription.product_id, subscription.tariff_version_id, binds=True)
+    sold: dict[str, Any] = {
+        "product_id": subscription.product_id,
+        "tariff_version_id": subscription.tariff_version_id,
+        "offer_id": subscription.offer_id,
+    }
+    return _at_gateways(money, sold, binds=True)
 
 
 def _at_gateways(
-    money: Money,
-    product_id: int | None,
-    tariff_version_id: int | None,
-    *,
-    binds: bool = False,
-    holds: bool = False,
+    money: Money, sold: Mapping[str, Any], *, binds: bool = False, holds: bool = False
 ) -> list[str]:
-    asked = routing.Asked(
-        partner=current_partner(),
-        money=money,
-        product_id=product_id,
-        tariff_version_id=tariff_version_id,
-        two_stage=holds,
-    )
+    asked = routing.Asked(partner=current_partner(), money=money, two_stage=holds, **sold)
     return routing.instruments(asked, binds=binds)
+
+
+@routing.offer_teller
+def offer_of(subscription_id: UUID) -> int | None:
+    """By which offer a subscription is sold."""
+    return Subscription.objects.filter(pk=subscription_id).values_list("offer_id", flat=True).first()
 
 
 def collection(

@@ -90,6 +90,7 @@ def start(
             money=amount,
             product_id=product_id,
             tariff_version_id=tariff_version_id,
+            subscription_id=subscription_id,
             instrument=instrument,
             two_stage=not capture,
         )

@@ -4,7 +4,7 @@ Only what has certainly not been sent moves. A charge by a saved method stays wh
 """
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from apps.payments.models import Payment, PaymentState
 from apps.policies.routes import PaymentRoute, RouteShare
 
 _ANY = UUID(int=0)
+_tellers: list[Callable[[UUID], int | None]] = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,9 @@ class Asked:
     tariff_id: int | None = None
     tariff_version_id: int | None = None
     """Tells the tariff, where that is not given."""
+    offer_id: int | None = None
+    subscription_id: UUID | None = None
+    """Tells the offer, where that is not given (`offer_teller`)."""
     instrument: str = ""
     """How the customer pays; empty: as the gateway's page lets them."""
     two_stage: bool = False
@@ -79,6 +83,8 @@ def choose(asked: Asked, key: UUID, *, avoid: Collection[int] = ()) -> Choice:
     routes = list(PaymentRoute.objects.for_partner(asked.partner))
     if any(route.tariff_id for route in routes):
         asked = replace(asked, tariff_id=asked.tariff_id or _tariff_of(asked.tariff_version_id))
+    if any(route.offer_id for route in routes):
+        asked = replace(asked, offer_id=asked.offer_id or _offer_of(asked.subscription_id))
     for route in routes:
         if unmet := _unmet(route, asked):
             passed.append((route, unmet))
@@ -119,11 +125,27 @@ def _tariff_of(tariff_version_id: int | None) -> int | None:
     return TariffVersion.objects.values_list("tariff_id", flat=True).filter(pk=tariff_version_id).first()
 
 
+def offer_teller(function: Callable[[UUID], int | None]) -> Callable[[UUID], int | None]:
+    """Registers who tells by which offer a subscription is sold: an app above, which this one does not know.
+
+    It is asked only where a rule names an offer.
+    """
+    if function not in _tellers:
+        _tellers.append(function)
+    return function
+
+
+def _offer_of(subscription_id: UUID | None) -> int | None:
+    told = (tell(subscription_id) for tell in _tellers) if subscription_id else ()
+    return next((one for one in told if one), None)
+
+
 def _unmet(route: PaymentRoute, asked: Asked) -> str:
     return route.why_not(
         partner_id=asked.partner.pk,
         product_id=asked.product_id,
         tariff_id=asked.tariff_id,
+        offer_id=asked.offer_id,
         instrument=asked.instrument,
         amount=asked.money.amount,
         currency=asked.money.currency,
@@ -206,6 +228,7 @@ def asked_of(payment: Payment) -> Asked:
         money=payment.money,
         product_id=payment.product_id,
         tariff_version_id=payment.tariff_version_id,
+        subscription_id=payment.subscription_id,
         instrument=payment.instrument,
         two_stage=payment.is_two_stage,
     )

@@ -7,10 +7,10 @@ from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 from apps import journal
-from apps.catalog.models import Product, Tariff
+from apps.catalog.models import Offer, Product, Tariff
 from apps.core import console
 from apps.core.errors import Refused
 from apps.core.forms import MoneyField
@@ -66,6 +66,7 @@ class RouteForm(forms.ModelForm):
             "partner",
             "product_id",
             "tariff_id",
+            "offer_id",
             "instrument",
             "currency",
             "amount_from",
@@ -75,6 +76,17 @@ class RouteForm(forms.ModelForm):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         _fill(self)
+
+    def clean(self) -> dict[str, Any]:
+        """An offer there is, of the partner where one is named."""
+        given: dict[str, Any] = super().clean() or {}
+        if given.get("offer_id"):
+            offer = Offer.objects.filter(pk=given["offer_id"]).first()
+            if offer is None:
+                self.add_error("offer_id", _("Такого предложения нет"))
+            elif given.get("partner") and offer.partner_id != given["partner"].pk:
+                self.add_error("offer_id", _("Это предложение другого партнёра"))
+        return given
 
 
 class Shares(BaseInlineFormSet):
@@ -105,6 +117,9 @@ class TryForm(forms.Form):
     )
     product_id = _choice(_("Продукт"), ANY)
     tariff_id = _choice(_("Тариф"), ANY)
+    offer_id = forms.IntegerField(
+        label=_("Номер предложения"), required=False, min_value=1, widget=UnfoldAdminIntegerFieldWidget
+    )
     instrument = _choice(_("Чем платят"), INSTRUMENTS[0][1], INSTRUMENTS[1:], str)
     amount = MoneyField(label=_("Сумма, ₽"))
 
@@ -141,12 +156,19 @@ class PaymentRouteAdmin(console.ConsoleAdmin):
             route.partner,
             product,
             tariff,
+            self._offer(route),
             dict(INSTRUMENTS).get(route.instrument, route.instrument) if route.instrument else "",
             route.currency,
             _("от %s") % Money(route.amount_from) if route.amount_from is not None else "",
             _("до %s") % Money(route.amount_to) if route.amount_to is not None else "",
         ]
         return " · ".join(str(one) for one in told if one) or str(_("все"))
+
+    def _offer(self, route: PaymentRoute) -> str:
+        found = Offer.objects.select_related("tariff__product").filter(pk=route.offer_id or 0).first()
+        if found is None:
+            return ""
+        return " ".join(filter(None, (f"№ {found.pk}", str(found), found.channel_code)))
 
     @display(description=_("куда"))
     def goes_to(self, route: PaymentRoute) -> str:
@@ -184,6 +206,7 @@ def _explain(given: dict[str, Any]) -> list[str]:
         money=Money(given["amount"]),
         product_id=given["product_id"],
         tariff_id=given["tariff_id"],
+        offer_id=given["offer_id"],
         instrument=given["instrument"],
     )
     try:

@@ -45,6 +45,13 @@ class PaymentRoute(models.Model):
     # The catalogue stands above: numbers without a constraint.
     product_id = models.BigIntegerField(_("продукт"), null=True, blank=True)
     tariff_id = models.BigIntegerField(_("тариф"), null=True, blank=True)
+    # One tariff may be several offers of a partner: one for each channel.
+    offer_id = models.BigIntegerField(
+        _("предложение"),
+        null=True,
+        blank=True,
+        help_text=_("Номер предложения партнёру: тариф в одном канале или во всех"),
+    )
     instrument = models.CharField(_("чем платят"), max_length=20, blank=True, default="")
     currency = models.CharField(_("валюта"), max_length=3, blank=True, default="")
     amount_from = amount_field(_("сумма от"), null=True, blank=True)
@@ -73,6 +80,7 @@ class PaymentRoute(models.Model):
         partner_id: int,
         product_id: int | None,
         tariff_id: int | None,
+        offer_id: int | None,
         instrument: str,
         amount: Decimal,
         currency: str,
@@ -82,6 +90,7 @@ class PaymentRoute(models.Model):
             _("партнёр"): self.partner_id in {None, partner_id},
             _("продукт"): self.product_id in {None, product_id},
             _("тариф"): self.tariff_id in {None, tariff_id},
+            _("предложение"): self.offer_id in {None, offer_id},
             _("чем платят"): self.instrument in {"", instrument},
             _("валюта"): self.currency in {"", currency},
             _("сумма"): (self.amount_from is None or self.amount_from <= amount)

@@ -5,14 +5,18 @@ from decimal import Decimal
 import pytest
 from django.db import transaction
 
-from apps.billing import invoices
+from apps.billing import invoices, paying
 from apps.billing.models import InvoiceState, SubscriptionState
+from apps.catalog.models import Offer
+from apps.connectors.models import Connection
 from apps.core import audit, search
 from apps.core.errors import Refused
+from apps.core.tenancy import in_public
 from apps.ledger.models import Transfer
 from apps.notifications.models import Message
 from apps.orders.models import Order, OrderState, ServiceState
 from apps.payments import payments
+from apps.policies.routes import PaymentRoute
 from tests.orders.shop import Shop
 
 
@@ -88,3 +92,27 @@ def test_a_declined_card_may_be_followed_by_a_good_one(shop: Shop) -> None:
     payments.send(second.pk)
     shop.pay(order)
     assert (order.state, len(shop.charges())) == (OrderState.COMPLETED, 1)
+
+
+def test_two_offers_of_one_tariff_are_paid_at_the_gateways_of_their_rules(shop: Shop) -> None:
+    web = shop.offer()
+    in_app = Offer.objects.create(partner=shop.partner, tariff=web.tariff, channel_code="app")
+    usual = Connection.objects.get(partner=shop.partner, kind="payment")
+    second = Connection.objects.create(
+        kind="payment",
+        connector=usual.connector,
+        name="второй магазин",
+        config=usual.config,
+        partner=shop.partner,
+        legal_entity=usual.legal_entity,
+        is_test=True,
+    )
+    with in_public():
+        rule = PaymentRoute.objects.create(partner=shop.partner, position=1, offer_id=in_app.pk)
+        rule.shares.create(connection=second, percent=100)
+    found = [shop.order(one, channel_code=one.channel_code).payment() for one in (web, in_app)]
+    assert [one and one.connection_id for one in found] == [usual.pk, second.pk]
+    assert paying.offer_of(found[1].subscription_id) == in_app.pk  # type: ignore[union-attr, arg-type]
+    assert list(audit.run([shop.partner.pk])) == []
+    with in_public():
+        rule.delete()

@@ -99,6 +99,8 @@ def test_shares_hold_over_many_payments_and_one_payment_comes_to_the_same(till: 
         ({"product_id": 7}, {"product_id": 7}, {"product_id": 8}),
         ({"product_id": 7}, {"product_id": 7}, {}),
         ({"tariff_id": 5}, {"tariff_id": 5}, {"tariff_id": 6}),
+        ({"offer_id": 3}, {"offer_id": 3}, {"offer_id": 4}),
+        ({"offer_id": 3}, {"offer_id": 3}, {}),
         ({"instrument": "sbp"}, {"instrument": "sbp"}, {"instrument": "bank_card"}),
         ({"currency": "RUB"}, {}, {"money": Money(Decimal("5.00"), "USD")}),
         ({"amount_from": "399.00"}, {}, {"money": Money(Decimal("398.99"))}),

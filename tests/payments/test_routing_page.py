@@ -45,6 +45,8 @@ def test_routes_are_set_and_tried(staff: Any, till: Till, till_for: Callable[...
             ([], "хотя бы одно"),
         ):
             assert told in staff.post(add, form(till, *shares)).content.decode()
+        unknown = staff.post(add, form(till, (own, 100), offer_id=10**9))
+        assert "Такого предложения нет" in unknown.content.decode()
         answer = staff.post(add, form(till, (own, 100)))
         assert answer.status_code == 302, answer.context["errors"]
         made = PaymentRoute.objects.get(partner=till.partner)
