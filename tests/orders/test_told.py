@@ -21,16 +21,22 @@ from apps.connectors.models import Connection, InboundMessage
 from apps.core import clock
 from apps.core.fields import Translated
 from apps.core.models import Due, WorkItem
+from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner, in_public
-from apps.orders import fulfilment, resting
+from apps.notifications.models import Message
+from apps.orders import fulfilment, history, resting
 from apps.orders.models import Fulfilment, Order, Service
 from apps.orders.services import switch_off
+from apps.providers import definitions
 from apps.providers.models import Provider
 from apps.sandbox.control import Control
 from tests.conftest import eventually
 from tests.orders.shop import Shop
 from tests.orders.test_plans import CALL, GIVE, is_whole, states
 from tests.providers import declared
+from tests.test_browser_walk import site
+
+__all__ = ["site"]
 
 NO_STATUS = copy.deepcopy(declared.LATER)
 """An asynchronous provider that tells, and cannot be asked; while it is closed to us it has done nothing."""
@@ -275,3 +281,81 @@ def test_a_step_that_another_provider_refuses_stands_with_staff(shop: Shop, line
     says(line, task.pk, "declined", fault="no_such_person")
     row = the("provision")
     assert (row.state, "no_such_person" in row.error) == ("needs_staff", True)
+
+
+ACTIVATIONS: dict[str, Any] = {
+    "format": 1,
+    "base_url": "https://provider.example",
+    "auth": {"type": "bearer"},
+    "operations": {
+        "provision": {
+            "method": "POST",
+            "path": "/v1/activations",
+            "body_kind": "json",
+            "body": {
+                "request_id": "{{ request_id }}",
+                "sku": "{{ sku }}",
+                "customer_ref": "{{ customer_ref }}",
+                "period_end": "{{ period_end }}",
+            },
+            "repeat_safe": True,
+        },
+    },
+    "answer": {
+        "paths": {"status": "$.status", "service_id": "$.id", "key": "$.key", "url": "$.url"},
+        "states": {"active": ["active"], "pending": ["pending"], "failed": ["failed"]},
+    },
+    "delivery": "callback",
+    "callback": {
+        "verify": "hmac",
+        "header": "X-Signature",
+        "answer": {"paths": {"request_id": "$.request_id"}},
+    },
+}
+"""Our simulated provider, as staff would describe it: signed by the account's token, and asked nothing."""
+
+
+def test_a_provider_that_tells_all_twice_delivers_once(shop: Shop, provider_sim: Control, site: str) -> None:
+    account = shop.partner.slug
+    with in_public():
+        config = {"definition": declared.live(ACTIVATIONS).definition.code, "base_url": provider_sim.base_url}
+        made = Connection.objects.create(
+            kind="provider",
+            connector=definitions.CONNECTOR,
+            name=f"Дважды {account}",
+            is_test=True,
+            config={**config, "secret": account, "callback_secret": account},
+        )
+    Provider.objects.filter(pk=shop.provider.pk).update(test_connection=made)
+    shop.provider.refresh_from_db()
+    provider_sim.mode(account, "duplicating", callback_url=f"{site}/hooks/{made.pk}/")
+    # Its answer is lost: but for its messages nobody here knows that it is done.
+    provider_sim.fault("drop_answer", match={"operation": "activate", "account": account})
+    with in_partner(shop.partner):
+        shop.buy(shop.offer())
+        row = the("provision")
+        # Its next attempt is not what delivers it.
+        Due.objects.filter(kind=fulfilment.FULFIL, object_id=row.pk).update(
+            due_at=clock.wall() + timedelta(days=1)
+        )
+
+        def heard() -> bool:
+            with in_public():
+                run_once(lanes=False)
+            return the("provision").state == "done"
+
+        eventually(heard)
+        eventually(lambda: [one["status"] for one in provider_sim.told(account)].count(200) == 2)
+        with in_public():
+            message = InboundMessage.objects.get(connection=made)
+            assert (message.state, message.copies >= 1) == ("done", True)
+            # Read again, it gives out nothing again.
+            webhooks.process(message.pk)
+        shop.hurry()
+        row = the("provision")
+        assert [one.became for one in history.of(row)].count("done") == 1
+        assert Message.objects.filter(type="key_delivered").count() == 1
+        assert (Service.objects.get().state, Order.objects.get().state) == ("active", "completed")
+        [theirs] = [one for one in provider_sim.register()["activations"] if one["request_id"] == str(row.pk)]
+        assert (theirs["key"], row.attempts) == (row.service.key, 1)
+        is_whole(shop)

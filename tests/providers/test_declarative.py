@@ -15,6 +15,7 @@ from apps.journal.models import Exchange
 from apps.partners.models import Partner
 from apps.providers import remembering
 from apps.providers.base import Provisioned, ProvisionRequest, Status
+from apps.providers.declarative import connector
 from apps.providers.models import ProviderCall
 from apps.sandbox.control import Control
 from tests.conftest import eventually
@@ -159,6 +160,25 @@ def test_it_rests_and_goes_on(line: Line, foreign: Control, protocol: str) -> No
     line.do("resume", request, pause_id=uuid4())
     assert made(foreign, protocol, request)[0]["state"] == "active"
     assert "отвечает" in line.connection.open().check()
+
+
+@pytest.mark.parametrize("protocol", ["async"])
+def test_a_token_that_is_taken_back_is_fetched_anew_and_the_work_is_done_once(
+    line: Line, foreign: Control, protocol: str
+) -> None:
+    line.do("provision", asked())
+    [place] = [one for one in connector._tokens if one[0] == line.connection.pk]
+    until, taken_back = connector._tokens[place]
+    stale = f"{taken_back}-no-more"
+    connector._tokens[place] = until, stale
+    request = asked()
+    foreign.clear_log()
+    assert line.do("provision", request).status == Status.PENDING
+    answered = [one["status"] for one in foreign.log(operation="subscribe")]
+    assert answered == [401, 202]
+    assert connector._tokens[place][1] not in {stale, taken_back}
+    assert len(made(foreign, protocol, request)) == 1
+    assert settled(line, request).key
 
 
 @pytest.mark.parametrize("protocol", ["xml"])
