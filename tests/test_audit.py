@@ -282,6 +282,10 @@ CORRUPTIONS: list[tuple[str, str | Callable[[], Any]]] = [
     ("billing.findable", unfindable("billing.Invoice")),
     ("orders.paid-is-fulfilled", "DELETE FROM orders_fulfilment WHERE action = 'provision'"),
     ("orders.open-is-planned", unplanned("orders.fulfil")),
+    (
+        "orders.scheduled-is-planned",
+        "UPDATE orders_order SET scheduled_at = now(), invoice_id = NULL WHERE state = 'pending'",
+    ),
     ("orders.paid-item-settled", "UPDATE orders_orderitem SET state = 'in_progress' WHERE state = 'failed'"),
     (
         "orders.paid-item-settled",

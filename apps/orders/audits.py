@@ -29,7 +29,7 @@ from apps.orders.models import (
     Service,
     ServiceState,
 )
-from apps.orders.placing import KIND
+from apps.orders.placing import KIND, START
 from apps.orders.task_models import CURRENT, TaskNote
 from apps.providers.models import OpenRequest
 from apps.providers.portal.models import Entitlement
@@ -117,6 +117,23 @@ def open_is_planned() -> Iterator[str]:
             is_seen = row.pk in (queued if row.state in _WITH_STAFF else planned | spoken_for)
         if not is_seen:
             yield f"Fulfilment {row.pk} is {row.state}, and nobody will do it"
+
+
+_FOR_LATER = {
+    "kind": OrderKind.NEW,
+    "state": OrderState.PENDING,
+    "invoice__isnull": True,
+    "scheduled_at__isnull": False,
+}
+
+
+@audit.rule("orders.scheduled-is-planned", of=(audit.some(Order, **_FOR_LATER),))
+def scheduled_is_planned() -> Iterator[str]:
+    """An order that was accepted for a later day is sold then, or tried again: it is forgotten by nobody."""
+    # One statement: between two of them a worker may sell it, and take its plan away.
+    plans = Due.objects.filter(partner_id=current_partner_id(), kind=START, object_id=OuterRef("pk"))
+    for order in Order.objects.filter(~Exists(plans), **_FOR_LATER):
+        yield f"Order {order.number} waits for its day, and nobody will sell it"
 
 
 @audit.rule("orders.open-is-on-the-board")
