@@ -85,6 +85,8 @@ class RefundRequest:
     """What the payment was paid with, as far as it is known here."""
     is_only: bool = False
     """Whether no other refund of the payment was ever asked for: what is told of the payment is then of this one."""
+    has_landed: bool = False
+    """Whether it was sent so long ago that it is there, or never came there."""
     receipt: "ReceiptRequest | None" = None
     """Its fiscal receipt, where the gateway is to make it."""
 
@@ -126,6 +128,8 @@ class GatewayRefund:
     reason: str = ""
 
 
+NEVER_RECEIVED = "never_received"
+"""Why a refund failed of which its gateway knows nothing, long after it was sent."""
 CARD_CLOSED = frozenset(
     {
         "card_closed",

@@ -14,7 +14,7 @@ from apps.connectors.models import Connection
 from apps.core import clock, due, faults, lanes, work
 from apps.core.money import Money
 from apps.payments import gateway_receipts, receipts, timing
-from apps.payments.gateway import Gateway, GatewayRefund, Instrument, RefundRequest
+from apps.payments.gateway import NEVER_RECEIVED, Gateway, GatewayRefund, Instrument, RefundRequest
 from apps.payments.lane_steps import Sending
 from apps.payments.models import Refund, RefundRoute, RefundState
 from apps.payments.refund_recording import DISPUTED, SWEEP, fail, judge, locked, look, overdrawn
@@ -147,6 +147,7 @@ def _asked(made: Refund, *, is_sending: bool) -> Asked:
         description=made.reason,
         instrument=made.payment.instrument,
         is_only=getattr(made, "is_only", False),
+        has_landed=not is_sending and timing.surely_landed(made),
         receipt=gateway_receipts.of_refund(made),
     )
     repeats = not is_sending and timing.key_is_kept(made, _class(connection))
@@ -219,7 +220,7 @@ def _conclude_asking(made: Refund, asked: Asked, answer: Answer) -> None:
         raise answer
     is_told = answer is None and timing.surely_landed(made) and _class(asked.connection).lists_refunds
     if is_told and made.is_open and not made.gateway_id:
-        fail(made, "never_received")
+        fail(made, NEVER_RECEIVED)
     elif not is_told and made.state == RefundState.SENDING:
         made.move(RefundState.UNKNOWN)
         made.save(update_fields=["state"])

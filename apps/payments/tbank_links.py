@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.connectors.base import ConnectorError
 from apps.payments.gateway import (
+    NEVER_RECEIVED,
     GatewayPayment,
     GatewayRefund,
     Instrument,
@@ -15,7 +16,7 @@ from apps.payments.gateway import (
     RefundRequest,
     Status,
 )
-from apps.payments.tbank_words import GIVEN_BACK, GOES_BACK, kopecks
+from apps.payments.tbank_words import GIVEN_BACK, GOES_BACK, TAKEN, kopecks
 
 Call = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 Seen = Callable[[PaymentRequest, Mapping[str, Any]], GatewayPayment]
@@ -60,14 +61,17 @@ class Sbp:
         answer = _done(self._call("GetQrState", {"PaymentId": request.payment_gateway_id}))
         status, code = str(answer.get("Status") or ""), str(answer.get("QrCancelCode") or "")
         amount = answer.get("Amount")
-        if amount is not None and int(amount) != kopecks(request.amount):
-            return None
-        if status in GOES_BACK:
+        is_it = amount is None or int(amount) == kopecks(request.amount)
+        if status == TAKEN and request.is_only and request.has_landed:
+            # Nothing went back of the payment, and nothing is on its way.
+            reason = code or ("canceled" if request.gateway_id else NEVER_RECEIVED)
+            return refunded(request, Status.CANCELED, reason=reason[:60])
+        if is_it and status in GOES_BACK:
             return refunded(request, Status.PENDING)
-        if code:
+        if is_it and code:
             # Refused by the payer's bank: the payment is again what it was.
             return refunded(request, Status.CANCELED, reason=code[:60])
-        return refunded(request, Status.SUCCEEDED) if status in GIVEN_BACK else None
+        return refunded(request, Status.SUCCEEDED) if is_it and status in GIVEN_BACK else None
 
 
 def refunded(request: RefundRequest, status: Status, *, reason: str = "") -> GatewayRefund:
