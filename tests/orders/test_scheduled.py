@@ -1,6 +1,6 @@
 """Orders for a later day: whose product is not sold on that day they wait, and whoever cannot be served is told why."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,12 +10,15 @@ from django.db.models import Q
 
 from apps.billing.models import Invoice, Subscription
 from apps.catalog.models import Offer, SalesStop
+from apps.connectors.models import Connection
 from apps.core import audit, clock, faults
 from apps.core.models import Due, Event
+from apps.core.tenancy import in_partner
 from apps.notifications.models import Message
 from apps.orders import cancelling, history, scheduling
 from apps.orders.models import Order, OrderState
 from apps.orders.placing import START
+from apps.partners.models import Partner
 from apps.providers import keys
 from apps.providers.models import KeyPool
 from tests.billing.test_promotions import promotion
@@ -165,6 +168,43 @@ def test_keys_that_are_gone_are_waited_for(shop: Shop) -> None:
     order.refresh_from_db()
     shop.pay(order)
     assert order.state == OrderState.COMPLETED
+    assert is_clean(shop)
+
+
+@pytest.mark.parametrize(
+    ("switch", "told"),
+    [
+        (
+            lambda shop, on: Partner.objects.filter(pk=shop.partner.pk).update(
+                status="testing" if on else "stopped"
+            ),
+            "Продажи сейчас остановлены",
+        ),
+        (
+            lambda shop, on: Connection.objects.filter(partner=shop.partner, kind="payment").update(
+                is_enabled=on
+            ),
+            "не настроено подключение",
+        ),
+    ],
+    ids=["the partner's sales are stopped", "its gateway is switched off"],
+)
+def test_what_says_nothing_of_the_order_is_waited_out(
+    shop: Shop, switch: Callable[[Shop, bool], object], told: str
+) -> None:
+    order = later(shop, shop.offer(price="149.00"))
+    switch(shop, False)
+    with in_partner(Partner.objects.get(pk=shop.partner.pk)):
+        day_comes(shop, order)
+    assert (order.state, order.invoice, Invoice.objects.count()) == (OrderState.PENDING, None, 0)
+    [reason] = waits_for(order)
+    assert told in reason
+    switch(shop, True)
+    with in_partner(Partner.objects.get(pk=shop.partner.pk)):
+        shop.hurry()
+        order.refresh_from_db()
+        shop.pay(order)
+    assert (order.state, len(shop.charges())) == (OrderState.COMPLETED, 1)
     assert is_clean(shop)
 
 
