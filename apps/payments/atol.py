@@ -33,8 +33,8 @@ ELECTRONIC, PREPAID = 1, 2
 KNOWN, NOT_READY, EXPIRED_TOKEN = 33, 34, {10, 11, 13}
 """Error codes: this external_id is there already; still at work; the token is over."""
 AGENTS = {"agent": "another", "commissioner": "commission_agent", "attorney": "attorney"}
-NO_INN = "0000000000"
-"""For a supplier that has none [1226]."""
+NO_INN = "0" * 12
+"""For a supplier that has none [1226]: a field of twelve signs."""
 _tokens: dict[tuple[int, str], str] = {}
 _lock = threading.Lock()
 

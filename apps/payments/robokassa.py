@@ -241,7 +241,8 @@ class Robokassa(RobokassaReceipts, Gateway):
         return GatewayPayment(
             gateway_id=found["number"],
             status=status,
-            amount=Money(amount, request.amount.currency),
+            # It names no currency where none was asked for: its sums are in roubles.
+            amount=Money(amount),
             reference=found["number"],
             key=str(request.key),
             partner_id=str(request.partner_id),

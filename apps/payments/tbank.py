@@ -329,7 +329,8 @@ class TBank(TBankReceipts, Gateway):
         seen = GatewayPayment(
             gateway_id=payment_id,
             status=status_of(status),
-            amount=Money(amount.quantize(Decimal("0.01")), request.amount.currency),
+            # It names no currency: whatever we have asked for, its kopecks are of roubles.
+            amount=Money(amount.quantize(Decimal("0.01"))),
             reference=str(found["OrderId"]),
             key=str(request.key) if is_ours else "",
             partner_id=str(request.partner_id) if is_ours else "",

@@ -55,6 +55,46 @@ def agree(till: Till, kind: GatewayKind) -> None:
     assert back == sorted(Refund.objects.filter(state="succeeded").values_list("amount", flat=True))
 
 
+@pytest.mark.parametrize(
+    ("name", "ours", "told"),
+    [("amount", Decimal("1.00"), "сумма: 1.00 ≠ 399.00"), ("currency", "USD", "валюта: USD ≠ RUB")],
+)
+def test_another_sum_or_currency_settles_nothing(
+    counter: Till, kind: GatewayKind, name: str, ours: Any, told: str
+) -> None:
+    """T-Bank and Robokassa name no currency: theirs is the rouble, so that ours, if another, is noticed."""
+    payment = counter.pending()
+    mine = Payment.objects.filter(pk=payment.pk)
+    was = getattr(payment, name)
+    mine.update(**{name: ours})
+    counter.gateway.pay(payment.confirmation_url, card=kind.good)
+    payment = payments.settle(payment.pk)
+    assert (payment.state, payment.is_paid, counter.events(payment)) == ("unknown", False, [])
+    assert told in counter.work(payment)
+    mine.update(**{name: was})
+    assert look(payment).is_paid
+    assert counter.work(payment) == ""
+    agree(counter, kind)
+
+
+def test_a_payment_of_another_reference_settles_nothing(counter: Till, kind: GatewayKind) -> None:
+    paid, waiting = counter.paid(), counter.pending()
+    known = Payment.objects.filter(pk=waiting.pk)
+    known.update(gateway_id=paid.gateway_id)
+    counter.gateway.pay(waiting.confirmation_url, card=kind.good)
+    if kind.name == "cloudpayments":
+        # Asked by our reference alone, it keeps the number of its order: a wrong one of ours misleads nobody.
+        assert payments.settle(waiting.pk).is_paid
+        known.update(gateway_id=waiting.gateway_id)
+    else:
+        assert payments.settle(waiting.pk).state == "unknown"
+        assert "У шлюза другой платёж" in counter.work(waiting)
+        assert counter.events(waiting) == []
+        known.update(gateway_id=waiting.gateway_id)
+        assert look(waiting).is_paid
+    agree(counter, kind)
+
+
 def test_bought_saved_renewed_and_given_back(counter: Till, kind: GatewayKind) -> None:
     first = counter.paid(card=kind.three_ds)
     assert (first.state, first.is_paid) == ("succeeded", True)

@@ -16,13 +16,20 @@ from apps.connectors.models import Connection
 from apps.core.money import Money
 from apps.core.tenancy import in_public
 from apps.journal.models import Exchange
-from apps.partners.models import Partner
+from apps.partners.models import LegalEntity, Partner
 from apps.payments import payments, refund_calls, refunds
+from apps.payments.atol import _tokens
 from apps.payments.models import Payment, PaymentMethod
+from apps.policies.fiscal import FiscalRule
 from apps.sandbox.control import Control
+from tests.billing.test_partner_service import bought, service
+from tests.orders.shop import Shop
 from tests.payments.conftest import Till, look
 from tests.payments.gateways import GATEWAYS, GatewayKind
 from tests.payments.test_gateways import arrive
+from tests.payments.test_receipts import rule, settled
+
+__all__ = ["rule", "service"]
 
 SECRET, WRONG = "planted-live-Qm7Zx-w0rd", "planted-stale-Kp3Vt-w0rd"
 
@@ -47,6 +54,8 @@ class Parrot(BaseHTTPRequestHandler):
             "ErrorCode": "9",
             "type": "error",
             "echo": {"of": [told]},
+            "error": {"text": told, "code": 32},
+            "reason": told,
         }
         content = json.dumps(answer).encode()
         self.send_response(200 if "/Init" in self.path or "/payments/" in self.path[:10] else 400)
@@ -143,10 +152,11 @@ def test_no_row_and_no_line_of_the_log_holds_a_secret(
     refund_calls.send(part.pk)
     assert look(part).state == "succeeded"
     assert counter.paid(card=kind.poor).state == "failed"
+    account = account_of(counter)
     for hook in counter.gateway.webhooks(payment_id=paid.gateway_id):
         assert arrive(counter, hook, kind) == 200
     deliver()
-    refuse_all(counter, method, renewal, parrot)
+    refuse_all(counter, account or method, renewal, parrot)
 
     assert Exchange.objects.filter(connection_id=counter.connection.pk).count() > 6
     rows = everything()
@@ -162,6 +172,19 @@ def test_no_row_and_no_line_of_the_log_holds_a_secret(
     assert PaymentMethod.objects.get(pk=method.pk).token == method.token
 
 
+def account_of(till: Till) -> PaymentMethod | None:
+    """An account that is linked by a payment through SBP and charged by its token, where the gateway has that."""
+    if "sbp" not in till.connection.connector_class.instruments:
+        return None
+    paid = till.pending(instrument="sbp")
+    till.gateway.pay_sbp(paid.confirmation_url)
+    account = payments.settle(paid.pk).method
+    if account is not None:
+        charge = payments.send(till.charge(account).pk)
+        assert payments.settle(charge.pk).is_paid
+    return account
+
+
 def refuse_all(till: Till, method: PaymentMethod, renewal: Payment, parrot: str) -> None:
     """The gateway takes no key of ours; then one that repeats in its refusal all that it was sent."""
     change(till, SECRET, WRONG)
@@ -174,6 +197,74 @@ def refuse_all(till: Till, method: PaymentMethod, renewal: Payment, parrot: str)
     refund_calls.send(made.pk)
     with pytest.raises(Exception, match=r"."):
         till.connection.open().check()
+
+
+def held(words: set[str], logged: pytest.LogCaptureFixture) -> list[str]:
+    """Which of these stand in a row, or in a line of the log."""
+    rows = everything()
+    told = [*logged.messages, logged.text]
+    return [
+        word for word in words if any(word in row for _table, row in rows) or any(word in one for one in told)
+    ]
+
+
+def coded(pairs: dict[str, str]) -> set[str]:
+    """Secrets by the names that go with them, and as they go in a header."""
+    both = {f"{name}:{word}" for word, name in pairs.items()}
+    return set(pairs) | {base64.b64encode(one.encode()).decode().rstrip("=") for one in both | set(pairs)}
+
+
+def swapped(made: Connection, **config: str) -> None:
+    made.config = {**made.config, **config}
+    with in_public():
+        made.save(update_fields=["config"])
+
+
+def test_the_cash_registers_password_and_token_are_nowhere(
+    shop: Shop,
+    rule: FiscalRule,
+    atol: Control,
+    operator: LegalEntity,
+    logged: pytest.LogCaptureFixture,
+    parrot: str,
+) -> None:
+    register = rule.test_connection
+    assert register is not None
+    with in_public():
+        atol.add_register(register.name, inn=operator.inn, password=SECRET)
+    swapped(register, password=SECRET)
+    shop.buy(shop.offer())
+    settled(shop)
+    account = (register.pk, f"{register.name}:{SECRET}")
+    told = {_tokens[account]}
+    # A token that is over, a password that is wrong, and a register that repeats all that it was told.
+    _tokens[account] = stale = "planted-token-Rw5"
+    shop.buy(shop.offer(), customer=shop.customer())
+    told |= {stale, _tokens[account]}
+    assert len(told) == 3
+    for config in ({"password": WRONG}, {"base_url": parrot}):
+        swapped(register, **config)
+        shop.buy(shop.offer(), customer=shop.customer())
+    assert Exchange.objects.filter(connection_id=register.pk).count() > 3
+    pairs = dict.fromkeys([SECRET, WRONG], register.name) | dict.fromkeys(told, "Token")
+    assert held(coded(pairs), logged) == []
+    # It is all there for those who can decrypt it.
+    assert WRONG in str(Connection.objects.get(pk=register.pk).config)
+
+
+def test_the_secret_of_a_partners_own_service_is_nowhere(
+    shop: Shop, service: Connection, partner_sim: Control, logged: pytest.LogCaptureFixture, parrot: str
+) -> None:
+    partner_sim.add_shop(shop.partner.slug, SECRET)
+    swapped(service, secret=SECRET)
+    _subscription, made = bought(shop)
+    assert made.state == "charged"
+    for config in ({"secret": WRONG}, {"url": parrot}):
+        swapped(service, **config)
+        bought(shop)
+    assert Exchange.objects.filter(connection_id=service.pk).count() > 2
+    assert held(coded(dict.fromkeys([SECRET, WRONG], "secret")), logged) == []
+    assert WRONG in str(Connection.objects.get(pk=service.pk).config)
 
 
 def tokens(kind: GatewayKind) -> set[str]:

@@ -144,30 +144,6 @@ def test_two_workers_and_a_double_click_charge_once(till: Till) -> None:
     agreed(till)
 
 
-def test_gateway_with_another_amount_settles_nothing(till: Till) -> None:
-    payment = till.pending()
-    Payment.objects.filter(pk=payment.pk).update(amount=Decimal("1.00"))
-    till.gateway.pay(payment.confirmation_url)
-    payment = payments.settle(payment.pk)
-    assert (payment.state, till.events(payment)) == ("unknown", [])
-    assert "сумма: 1.00 ≠ 399.00" in till.work(payment)
-    Payment.objects.filter(pk=payment.pk).update(amount=PRICE.amount)
-    assert look(payment).is_paid
-    assert till.work(payment) == ""
-    agreed(till)
-
-
-def test_payment_of_another_reference_settles_nothing(till: Till) -> None:
-    paid, waiting = till.paid(), till.pending()
-    Payment.objects.filter(pk=waiting.pk).update(gateway_id=paid.gateway_id)
-    assert payments.settle(waiting.pk).state == "unknown"
-    assert "номер" in till.work(waiting)
-    Payment.objects.filter(pk=waiting.pk).update(gateway_id=waiting.gateway_id)
-    till.gateway.pay(waiting.confirmation_url)
-    assert look(waiting).is_paid
-    agreed(till)
-
-
 def test_partners_own_connection_keeps_the_money_out_of_the_operators_clearing(
     partner: Partner, till_for: Callable[..., Till]
 ) -> None:

@@ -192,12 +192,14 @@ def test_a_prepayment_is_settled_when_its_month_is_over(
     assert clean(shop) == []
 
 
-def test_what_is_sold_for_a_provider_says_so(shop: Shop, registered: Any) -> None:
+@pytest.mark.parametrize(("inn", "told"), [("7736050003", "7736050003"), ("", "000000000000")])
+def test_what_is_sold_for_a_provider_says_so(shop: Shop, registered: Any, inn: str, told: str) -> None:
+    """A supplier without an INN, as one from abroad, has twelve zeros."""
     offer = shop.offer(price="500.00")
     with in_public():
         provider = offer.tariff.product.provider
         type(provider).objects.filter(pk=provider.pk).update(
-            legal_name="ООО «Доктор»", inn="7736050003", phone="+74951234567"
+            legal_name="ООО «Доктор»", inn=inn, phone="+74951234567"
         )
         ProviderTerms.objects.create(
             provider=provider,
@@ -212,7 +214,7 @@ def test_what_is_sold_for_a_provider_says_so(shop: Shop, registered: Any) -> Non
     [row] = registered()
     [item] = row["receipt"]["items"]
     assert item["agent_info"] == {"type": "another"}
-    assert item["supplier_info"] == {"name": "ООО «Доктор»", "inn": "7736050003", "phones": ["+74951234567"]}
+    assert item["supplier_info"] == {"name": "ООО «Доктор»", "inn": told, "phones": ["+74951234567"]}
 
 
 @pytest.mark.parametrize("fault", ["drop_answer", "http_500", "http_503", "http_429"])

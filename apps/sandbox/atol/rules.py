@@ -108,7 +108,10 @@ def _item(item: Doc) -> str:
         return "vat"
     if agent := item.get("agent_info"):
         supplier = item.get("supplier_info") or {}
-        if agent.get("type") not in AGENTS or not re.fullmatch(r"\d{10}|\d{12}", str(supplier.get("inn"))):
+        # Ten digits are a company's, and it has one: «none» is twelve zeros.
+        inn = str(supplier.get("inn"))
+        is_known = re.fullmatch(r"\d{10}|\d{12}", inn) and inn != "0" * 10
+        if agent.get("type") not in AGENTS or not is_known:
             return "agent_info, supplier_info"
     return ""
 
