@@ -51,6 +51,7 @@ ACTIONS: dict[str, Any] = {
     "board.asked": _("Пульт исполнения: начато действие"),
     "board.confirmed": _("Пульт исполнения: действие подтверждено"),
     "board.dropped": _("Пульт исполнения: действие остановлено"),
+    "fulfilment.sent-again": _("Выданное отправлено ещё раз"),
     "fulfilment.refunded": _("Возвращены деньги за неисполненное"),
     "connection.breaker-closed": _("Закрыт предохранитель подключения"),
     "connection.changed": _("Изменено подключение"),

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -31,11 +31,12 @@ from apps.orders import (
     fulfilment,
     history,
     key_pages,
-    sending_again,
     states,
     task_admin,
 )
 from apps.orders.control import admin as control_admin
+from apps.orders.control import deed_pages
+from apps.orders.control.deeds import DeedKind
 from apps.orders.models import Fulfilment, Order, OrderItem, OrderKind, OrderState, Service
 
 ORDER_COLOURS = {
@@ -379,6 +380,17 @@ class ServiceAdmin(HistoryAdmin):
     exclude = ("answers_text",)
     view_roles = ("manager", "support")
     actions_detail = ()
+    actions = ("replace_chosen", "send_chosen_again")
+
+    @admin.action(description=_("Заменить ключ"), permissions=["support"])
+    def replace_chosen(self, request: HttpRequest, queryset: Any) -> HttpResponse:
+        """A batch of keys does not work."""
+        return deed_pages.ask_of_services(self, request, DeedKind.REPLACE, queryset, "replace_chosen")
+
+    @admin.action(description=_("Отправить ещё раз"), permissions=["support"])
+    def send_chosen_again(self, request: HttpRequest, queryset: Any) -> HttpResponse:
+        """Their letters were lost."""
+        return deed_pages.ask_of_services(self, request, DeedKind.RESEND, queryset, "send_chosen_again")
 
     def has_support_permission(self, request: Any, object_id: Any = None) -> bool:
         """Who may act for a customer."""
@@ -396,7 +408,7 @@ class ServiceAdmin(HistoryAdmin):
 
 
 console.act_on(Fulfilment, key_pages.reply_to_provider)
-console.act_on(Service, key_pages.replace_service_key, sending_again.send_service_again)
+console.act_on(Service, key_pages.replace_service_key, key_pages.send_service_again)
 
 
 class OrdersOfCustomer(channel_pages.Named, console.Belongings):

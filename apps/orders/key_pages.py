@@ -1,7 +1,7 @@
-"""Pages of staff at a service and its fulfilment: another key in place of a broken one, an answer to its provider."""
+"""Pages of staff at a service and its fulfilment: another key, the same one sent again, an answer to its provider."""
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django import forms
 from django.contrib import messages
@@ -12,12 +12,15 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from apps.core import console, work
+from apps.accounts import recycled
+from apps.core import console, links, work
 from apps.core.errors import Refused
 from apps.orders import fulfilment
 from apps.orders.deciding import question_of
 from apps.orders.models import Fulfilment, Service
 from apps.orders.replacing import replace_key
+from apps.orders.sending_again import send_again
+from apps.policies.models import Channel
 from apps.providers.portal import requests
 from apps.providers.portal.models import DefectReason
 
@@ -94,3 +97,42 @@ def reply_to_provider(self: Any, request: HttpRequest, object_id: UUID) -> HttpR
     return console.form_page(
         self, request, form if asked else forms.Form(), _("Ответить поставщику"), notes=notes
     )
+
+
+class AgainForm(forms.Form):
+    """By which of the customer's channels; a second press of one page sends nothing more."""
+
+    channel = forms.ChoiceField(label=_("Куда"), widget=UnfoldAdminSelectWidget)
+    press = forms.UUIDField(widget=forms.HiddenInput)
+
+    def __init__(self, service: Service, data: Any = None) -> None:
+        super().__init__(data, initial={"press": uuid4()})
+        customer = service.customer
+        # Whose number it is by now, nobody knows.
+        phone = "" if recycled.is_stale(customer) else customer.phone
+        known = ((Channel.SMS, phone), (Channel.EMAIL, customer.email))
+        channel: Any = self.fields["channel"]
+        channel.choices = [(one.value, f"{one.label}: {to}") for one, to in known if to]
+
+
+@action(description=_("Отправить ещё раз"), url_path="send-again", permissions=["support"])
+def send_service_again(self: Any, request: Any, object_id: UUID) -> HttpResponse:
+    """The customer did not get it."""
+    service = get_object_or_404(Service.objects.select_related("customer"), pk=object_id)
+    form = AgainForm(service, request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        given = form.cleaned_data
+        try:
+            send_again(
+                service,
+                channel=given["channel"],
+                key=str(given["press"]),
+                actor=request.user.get_username(),
+            )
+        except Refused as refusal:
+            messages.error(request, str(refusal.message))
+        else:
+            messages.success(request, _("Отправлено"))
+        return redirect(links.to("orders.Service", service.pk))
+    notes = [str(_("Отправим ключ, ссылку или инструкцию так же, как при выдаче."))]
+    return console.form_page(self, request, form, _("Отправить ещё раз"), notes=notes, press=_("Отправить"))

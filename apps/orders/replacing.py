@@ -37,10 +37,12 @@ def replace_key(
     broken: str | None = None,
     actor: str,
     may_exceed: bool = False,
+    shown: UUID | None = None,
 ) -> Fulfilment:
     """Plans a new key in place of the one that does not work; while one is on its way, gives that one.
 
-    `broken` is the key that is meant, where the caller has seen it: another one is not touched. Raises Refused:
+    `broken` is the key that is meant, where the caller has seen it: another one is not touched; `shown`, an id that was
+    made when somebody chose the service (`ids.uuid7`): a key that is newer is not touched either. Raises Refused:
     `no_key`, `service_off`, `other_key`, `too_many_replacements`, `bad_reason`.
     """
     if reason not in DefectReason.values:
@@ -50,6 +52,8 @@ def replace_key(
         open_one = service.replacements and _open(service)
         if open_one:
             return open_one
+        if shown and service.replacements and _replaced_since(service, shown):
+            raise _other_key()
         _check(service, broken, may_exceed=may_exceed)
         made = fulfilment.add(service, _A.REPLACE, period_end=service.active_until)
         _claim(service, made, reason, comment, actor)
@@ -85,13 +89,21 @@ def _open(service: Service) -> Fulfilment | None:
     return service.fulfilments.filter(action=_A.REPLACE).exclude(state__in=_OVER).first()
 
 
+def _replaced_since(service: Service, shown: UUID) -> bool:
+    return service.fulfilments.filter(action=_A.REPLACE, pk__gt=shown).exists()
+
+
+def _other_key() -> Refused:
+    return Refused("other_key", _("Этот ключ уже заменён"))
+
+
 def _check(service: Service, broken: str | None, *, may_exceed: bool) -> None:
     if service.state not in {ServiceState.ACTIVE, ServiceState.SUSPENDED} or service.customer.erased_at:
         raise Refused("service_off", _("Эта услуга не действует: заменять нечего"))
     if not service.key:
         raise Refused("no_key", _("У этой услуги нет ключа"))
     if broken is not None and broken.strip() != service.key.strip():
-        raise Refused("other_key", _("Этот ключ уже заменён"))
+        raise _other_key()
     if service.replacements >= LIMIT and not may_exceed:
         raise Refused(
             "too_many_replacements",

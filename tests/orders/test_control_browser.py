@@ -16,7 +16,7 @@ from apps.core.tasks import run_once
 from apps.core.tenancy import in_partner, in_public
 from apps.orders import fulfilment
 from apps.orders.control import mass, timing
-from apps.orders.models import Fulfilment
+from apps.orders.models import Fulfilment, Service
 from apps.providers.models import DeliveryTime, OpenRequest, RequestDeed
 from apps.sandbox.control import Control
 from apps.settlements.models import ProviderDay, ProviderDifference
@@ -146,3 +146,36 @@ def test_what_hangs_is_seen_and_retried(
     keep(page, "way-phone")
     page.goto(board)
     keep(page, "board-after")
+
+
+def test_a_batch_of_keys_is_replaced_from_the_list_of_services(page: Any, site: str, shop: Shop) -> None:
+    offer = named(shop.offer(delivery="key", keys=6, price="1290.00"), "Антивирус «Щит» на 3 устройства")
+    services = [shop.service(shop.buy(offer)) for _one in range(3)]
+    enter(page, site)
+    page.goto(f"{site}/p/{shop.partner.slug}/admin/orders/service/")
+    page.locator("#action-toggle").check()
+    page.locator("select[name=action]").select_option("replace_chosen")
+    keep(page, "keys-list")
+    page.get_by_role("button", name="Выполнить").click()
+    expect(page.get_by_text("Прочтёт и поставщик")).to_be_visible()
+    for name, size, dark in (
+        ("phone", (390, 844), False),
+        ("phone-dark", (390, 844), True),
+        ("desktop-dark", (1440, 900), True),
+        ("desktop", (1440, 900), False),
+    ):
+        darken(page, dark)
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        keep(page, f"keys-ask-{name}")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.locator("[name=reason]").fill("Партия не активируется")
+    page.locator("form button.is-main").dblclick()
+    page.wait_for_url("**/requestdeed/**")
+    deeds = RequestDeed.objects.filter(partner_id=shop.partner.pk, kind="replace")
+    with in_partner(shop.partner):
+        mass.work(deeds.get().pk)
+        shop.deliver()
+        assert {one.replacements for one in Service.objects.all()} == {1}
+        assert not {one.key for one in Service.objects.all()} & {"", *(one.key for one in services)}
+    expect(page.locator("[data-rows]")).to_contain_text("новый ключ придёт клиенту сам", timeout=60_000)
+    keep(page, "keys-done")

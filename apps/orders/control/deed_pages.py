@@ -1,10 +1,12 @@
 """Console: a deed of the board is asked for, agreed to, and watched while it is done."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -13,20 +15,25 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.catalog.models import Product
-from apps.core import console, links, mass
+from apps.core import clock, console, ids, links, mass
 from apps.core.errors import Refused
 from apps.core.mass import MassRowState, MassState
 from apps.core.money import Money
 from apps.orders.control import board
 from apps.orders.control import mass as board_mass
 from apps.orders.control.deeds import DEEDS, DeedKind
+from apps.orders.models import Service
 from apps.partners.models import Partner
+from apps.policies.models import Channel
 from apps.providers.models import OpenRequest, RequestDeed, RequestDeedRow
+from apps.providers.portal.models import DefectReason
 
 PAGE = 100
+SKEW = timedelta(minutes=1)
+"""By how much the clocks of two servers may differ."""
 SHOWN = 10
 """Rows named before anybody agrees."""
 ROW_COLOURS = {"new": "info", "counted": "info", "done": "success", "refused": "danger"}
@@ -50,6 +57,31 @@ class WhyForm(forms.Form):
     )
 
 
+class ReplaceForm(WhyForm):
+    """What is wrong with the keys: their providers are told that."""
+
+    defect = forms.ChoiceField(
+        label=_("Что с ключами"), choices=DefectReason.choices, widget=UnfoldAdminSelectWidget
+    )
+    field_order = ("defect", "reason")
+
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data)
+        self.fields["reason"].help_text = _(
+            "Прочтёт и поставщик, вместе с ключом; увидят в пути каждого заказа и в журнале действий"
+        )
+
+
+class ResendForm(WhyForm):
+    """By which way it goes this time."""
+
+    channel = forms.ChoiceField(label=_("Куда"), choices=Channel.choices, widget=UnfoldAdminSelectWidget)
+    field_order = ("channel", "reason")
+
+
+FORMS: dict[str, type[WhyForm]] = {DeedKind.REPLACE: ReplaceForm, DeedKind.RESEND: ResendForm}
+
+
 def offered(request: Any) -> list[dict[str, Any]]:
     """The deeds that this member of staff may do."""
     return [
@@ -65,10 +97,15 @@ def ask(model_admin: Any, request: Any, asked: board.Filter) -> HttpResponse:
     if kind not in DEEDS or not request.rights.may(*DEEDS[kind].roles):
         raise PermissionDenied
     deed, rows = DEEDS[kind], _chosen(request, asked)
-    form = WhyForm(request.POST if "reason" in request.POST else None)
+    form = _form(request, kind)
     if form.is_bound and form.is_valid():
         try:
-            return _begin(request, kind, rows, form.cleaned_data["reason"])
+            actor, given = request.user.get_username(), dict(form.cleaned_data)
+            reason = given.pop("reason")
+            made = board_mass.create(
+                kind=kind, rows=rows, params=given, reason=reason, actor=actor, press=_press(request)
+            )
+            return _begin(request, made)
         except Refused as refused:
             form.add_error(None, str(refused.message))
     count = rows.count()
@@ -84,7 +121,10 @@ def ask(model_admin: Any, request: Any, asked: board.Filter) -> HttpResponse:
         "rows": board.shown(rows[:SHOWN]),
         "more": max(0, count - SHOWN),
         "here": request.tenant,
-        "kept": [(name, value) for name in kept for value in request.POST.getlist(name)],
+        "kept": [
+            *((name, value) for name in kept for value in request.POST.getlist(name)),
+            ("press", _press(request)),
+        ],
         "back": links.list_of(OpenRequest),
     }
     return TemplateResponse(request, "orders/deed_ask.html", context)
@@ -102,11 +142,70 @@ def _chosen(request: Any, asked: board.Filter) -> QuerySet[OpenRequest]:
     )
 
 
-def _begin(request: Any, kind: str, rows: QuerySet[OpenRequest], reason: str) -> HttpResponseRedirect:
+def ask_of_services(
+    model_admin: Any, request: Any, kind: str, services: QuerySet[Service], named: str
+) -> HttpResponse:
+    """The same for services of the current partner that were chosen in their list, by the action `named`."""
+    deed, form = DEEDS[kind], _form(request, kind)
+    if not request.rights.may(*deed.roles):
+        raise PermissionDenied
+    if form.is_bound and form.is_valid():
+        try:
+            actor, given = request.user.get_username(), dict(form.cleaned_data)
+            reason = given.pop("reason")
+            made = board_mass.of_services(
+                kind=kind,
+                services=services,
+                params=given,
+                reason=reason,
+                actor=actor,
+                press=_press(request),
+            )
+            return _begin(request, made)
+        except Refused as refused:
+            form.add_error(None, str(refused.message))
+    count = services.count()
+    chosen = [(ACTION_CHECKBOX_NAME, one) for one in request.POST.getlist(ACTION_CHECKBOX_NAME)]
+    across = [("select_across", one) for one in request.POST.getlist("select_across")[:1]]
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": DeedKind(kind).label,
+        "opts": model_admin.opts,
+        "form": form,
+        "deed": deed,
+        "count": count,
+        "services": [(one.name, one.get_state_display()) for one in services[:SHOWN]],
+        "more": max(0, count - SHOWN),
+        "here": request.tenant,
+        "kept": [("action", named), *across, *chosen, ("press", _press(request))],
+        "back": request.get_full_path(),
+    }
+    return TemplateResponse(request, "orders/deed_ask.html", context)
+
+
+def _form(request: Any, kind: str) -> WhyForm:
+    return FORMS.get(kind, WhyForm)(request.POST if "reason" in request.POST else None)
+
+
+def _press(request: Any) -> UUID:
+    """The id of the page on which it was chosen, made when it was first shown: one press of it is one deed."""
+    try:
+        press = UUID(request.POST.get("press", ""))
+    except ValueError:
+        return ids.uuid7()
+    # A later moment than now would let a key be replaced that was put in its place meanwhile.
+    is_ours = press.version == 7 and press < ids.floor(clock.wall() + SKEW)
+    return press if is_ours else ids.uuid7()
+
+
+def _begin(request: Any, made: RequestDeed) -> HttpResponseRedirect:
     actor = request.user.get_username()
-    made = board_mass.create(kind=kind, rows=rows, params={}, reason=reason, actor=actor)
-    if not DEEDS[kind].is_costly:
-        board_mass.confirm(made.pk, actor=actor)
+    if not DEEDS[made.kind].is_costly:
+        try:
+            board_mass.confirm(made.pk, actor=actor)
+        except Refused:
+            # The other click of a double one was first.
+            return redirect("admin:providers_requestdeed_change", made.pk)
         if made.size == 1:
             # Whoever asks for one waits for it.
             board_mass.work(made.pk)

@@ -13,7 +13,9 @@ from apps import journal
 from apps.billing.mass import deeds as of_subscriptions
 from apps.core.errors import Refused
 from apps.orders import fulfilment as outcomes
+from apps.orders import replacing
 from apps.orders.models import OPEN_STATES, TO_DO_STATES, Fulfilment, FulfilmentAction
+from apps.orders.sending_again import send_again
 from apps.partners.models import StaffRole
 from apps.providers.models import RequestDeed
 
@@ -26,6 +28,8 @@ class DeedKind(models.TextChoices):
     RESUME = "resume", gettext_lazy("Продолжить")
     SKIP = "skip", gettext_lazy("Пропустить шаг")
     ESCALATE = "escalate", gettext_lazy("Передать старшему")
+    REPLACE = "replace", gettext_lazy("Заменить ключ")
+    RESEND = "resend", gettext_lazy("Отправить ещё раз")
     REFUND = "refund", gettext_lazy("Вернуть деньги")
 
 
@@ -71,6 +75,30 @@ def _skip(one: Fulfilment, deed: RequestDeed) -> str:
 def _escalate(one: Fulfilment, deed: RequestDeed) -> str:
     outcomes.escalate(one, to=StaffRole.Role.MANAGER.value, comment=deed.reason, actor=deed.asked_by)
     return _("передано, письмо отправлено")
+
+
+def _replace(one: Fulfilment, deed: RequestDeed) -> str:
+    service = one.service
+    if one.action in outcomes.NEW and one.pk != service.request_id:
+        raise Refused("other_key", _("Этот ключ уже заменён"))
+    # The deed has the id of the page on which it was chosen: a key that somebody else has replaced since, or an earlier
+    # row of this same service, is not replaced again.
+    replacing.replace_key(
+        service,
+        reason=str(deed.params.get("defect", "")),
+        comment=deed.reason,
+        actor=deed.asked_by,
+        shown=deed.pk,
+    )
+    return _("новый ключ придёт клиенту сам")
+
+
+def _resend(one: Fulfilment, deed: RequestDeed) -> str:
+    # Of one deed a customer gets one message about a service, however many of its rows were chosen.
+    channel = str(deed.params.get("channel", ""))
+    sent = send_again(one.service, channel=channel, key=f"deed-{deed.pk}", actor=deed.asked_by)
+    _note(one, "fulfilment.sent-again", deed)
+    return _("отправлено: {channel}").format(channel=sent.get_channel_display())
 
 
 def _sum_back(one: Fulfilment) -> Decimal:
@@ -140,6 +168,27 @@ DEEDS: dict[str, Deed] = {
         SUPPORT,
         _escalate,
         icon="escalator_warning",
+    ),
+    DeedKind.REPLACE: Deed(
+        gettext_lazy(
+            "Прежние ключи больше никому не выдадут и предъявят поставщику, новые придут клиентам сами. Где ключа ещё "
+            "нет, его меняли уже три раза или заменили без вас, ничего не изменится: у строки будет написано почему."
+        ),
+        gettext_lazy("Заменим ключи за"),
+        SUPPORT,
+        _replace,
+        icon="key",
+    ),
+    DeedKind.RESEND: Deed(
+        gettext_lazy(
+            "Отправим клиентам ключ, ссылку или инструкцию ещё раз, другим путём. Кому ещё ничего не выдано, чьего "
+            "контакта мы не знаем или чей телефон давно не подтверждён, не получит ничего: у строки будет написано "
+            "почему."
+        ),
+        gettext_lazy("Отправим о купленном на"),
+        SUPPORT,
+        _resend,
+        icon="forward_to_inbox",
     ),
     DeedKind.REFUND: Deed(
         gettext_lazy(

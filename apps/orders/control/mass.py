@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -18,7 +19,7 @@ from apps.core.ids import uuid7
 from apps.core.mass import MassRowState, MassState, Summary
 from apps.core.tenancy import current_partner_id, in_partner
 from apps.orders.control.deeds import DEEDS
-from apps.orders.models import Fulfilment
+from apps.orders.models import Fulfilment, Service
 from apps.providers.models import OpenRequest, RequestDeed, RequestDeedRow
 
 KIND = "providers.RequestDeed"
@@ -30,29 +31,86 @@ FAULT_POINTS = ("orders.deed-row-not-committed", "orders.deed-row-done")
 
 
 def create(
-    *, kind: str, rows: QuerySet[OpenRequest], params: Mapping[str, Any], reason: str, actor: str
+    *,
+    kind: str,
+    rows: QuerySet[OpenRequest],
+    params: Mapping[str, Any],
+    reason: str,
+    actor: str,
+    press: UUID | None = None,
 ) -> RequestDeed:
     """Fixes the list. What costs money is counted in the background first; nothing is done before `confirm`.
 
-    Raises Refused: `bad_kind`, `nothing_chosen`, `too_many`, `no_reason`.
+    `press`: the id (`ids.uuid7`) of the page on which it was chosen; pressed twice, it is one deed. Raises Refused:
+    `bad_kind`, `nothing_chosen`, `too_many`, `no_reason`, `other_deed`.
     """
     if kind not in DEEDS:
         raise Refused("bad_kind", _("Такого действия нет"), status=400)
     if not reason.strip():
         raise Refused("no_reason", _("Напишите, почему: это увидят в истории заказов"), status=400)
+    if known := _begun(press, kind, actor):
+        return known
+    return _made(kind, _chosen(rows, once=DEEDS[kind].is_costly), params, reason, actor, press)
+
+
+def of_services(
+    *,
+    kind: str,
+    services: QuerySet[Service],
+    params: Mapping[str, Any],
+    reason: str,
+    actor: str,
+    press: UUID | None = None,
+) -> RequestDeed:
+    """As `create`, for what customers of the current partner have: a whole batch of keys does not work.
+
+    Raises Refused: `nothing_chosen`, `too_many`, `no_reason`, `other_deed`.
+    """
+    if not reason.strip():
+        raise Refused("no_reason", _("Напишите, почему: это увидят в истории заказов"), status=400)
+    if known := _begun(press, kind, actor):
+        return known
+    # The request that gave a service what it has is the fulfilment that did.
+    columns = ("request_id", "name", "product_id")
+    found = [
+        (current_partner_id(), request_id, name[:40], product_id, Decimal("0.00"))
+        for request_id, name, product_id in services.order_by("pk").values_list(*columns)[: MOST + 1]
+    ]
+    return _made(kind, _few(found), params, reason, actor, press)
+
+
+def _begun(press: UUID | None, kind: str, actor: str) -> RequestDeed | None:
+    """What this press has begun already: its rows may be gone from the board by now."""
+    found = RequestDeed.objects.filter(pk=press).first() if press else None
+    if found and (found.kind, found.asked_by, found.partner_id) != (kind, actor[:150], current_partner_id()):
+        raise Refused("other_deed", _("Откройте эту страницу заново: с неё уже начато другое действие"))
+    return found
+
+
+def _made(
+    kind: str,
+    found: list[tuple[Any, ...]],
+    params: Mapping[str, Any],
+    reason: str,
+    actor: str,
+    press: UUID | None,
+) -> RequestDeed:
     is_costly = DEEDS[kind].is_costly
     with transaction.atomic():
-        found = _chosen(rows, once=is_costly)
-        deed = RequestDeed.objects.create(
-            partner_id=current_partner_id(),
-            kind=kind,
-            params=dict(params),
-            reason=reason.strip()[:200],
-            state=MassState.COUNTING if is_costly else MassState.READY,
-            size=len(found),
-            asked_by=actor[:150],
-            created_at=clock.now(),
-        )
+        given: dict[str, Any] = {
+            "partner_id": current_partner_id(),
+            "kind": kind,
+            "params": dict(params),
+            "reason": reason.strip()[:200],
+            "state": MassState.COUNTING if is_costly else MassState.READY,
+            "size": len(found),
+            "asked_by": actor[:150],
+            "created_at": clock.now(),
+        }
+        deed, is_new = RequestDeed.objects.get_or_create(pk=press or uuid7(), defaults=given)
+        if not is_new:
+            # Both clicks of a double one are under way.
+            return _begun(press, kind, actor) or deed
         state = (MassRowState.NEW if is_costly else MassRowState.COUNTED).value
         bulk.copy(
             RequestDeedRow,
@@ -78,6 +136,10 @@ def _chosen(rows: QuerySet[OpenRequest], *, once: bool) -> list[tuple[Any, ...]]
         seen.add((row[0], paid))
         if not (again and once):
             found.append((*row, Decimal("0.00") if again else amount))
+    return _few(found)
+
+
+def _few(found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     if not found:
         raise Refused("nothing_chosen", _("Ничего не выбрано: возможно, всё уже исполнено"), status=400)
     if len(found) > MOST:
