@@ -204,6 +204,10 @@ MASS_ACTION_ROWS = env.number("ARMOR_MASS_ACTION_ROWS", 100)
 MASS_ACTION_SUM = env.number("ARMOR_MASS_ACTION_SUM", 50_000)
 # For so long an order whose day has come waits for a product that is not sold for a while.
 SCHEDULED_ORDER_DAYS = env.number("ARMOR_SCHEDULED_ORDER_DAYS", 3)
+# After so many minutes those on duty are told of what waits for a person.
+STAFF_WAIT_MINUTES = env.number("ARMOR_STAFF_WAIT_MINUTES", 60)
+# A shift that nobody has ended is over by itself: letters go to everybody again.
+SHIFT_HOURS = env.number("ARMOR_SHIFT_HOURS", 12)
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
 REST_FRAMEWORK = {

@@ -10,6 +10,7 @@ from apps.core import ids, links
 from apps.core.tenancy import current_partner
 from apps.notifications.models import Message
 from apps.notifications.outbox import send
+from apps.partners import duty
 from apps.partners.models import Partner, StaffRole
 
 
@@ -26,8 +27,9 @@ def alert(
 ) -> list[Message]:
     """Writes to each member of staff with one of `roles` (or an administrator), in the caller's transaction.
 
-    To the current partner's own staff; where it has none of them, or `is_platforms`, to the operator's. `page` is a
-    path in the partner's console, then in the platform's. The same `key` again writes to nobody twice. Who has no
+    To the current partner's own staff; where it has none of them, or `is_platforms`, to the operator's: of them to
+    those on duty (`partners.duty`), where one of these roles is, else to all. `page` is a path in the partner's
+    console, then in the platform's. The same `key` again writes to nobody twice. Who has no
     e-mail is passed over.
     """
     partner = current_partner()
@@ -45,7 +47,7 @@ def alert(
             },
             key=_key(key, user),
         )
-        for user in (_able(None, roles) if is_platforms else _on_duty(roles))
+        for user in (_to_be_told(None, list(roles)) if is_platforms else _on_duty(roles))
     ]
     return [one for one in told if one is not None]
 
@@ -74,7 +76,11 @@ def having_own(partners: Iterable[Partner], *, roles: Iterable[str]) -> set[int]
 
 def _on_duty(roles: Iterable[str]) -> list[User]:
     roles = list(roles)
-    return _able(current_partner(), roles) or _able(None, roles)
+    return _to_be_told(current_partner(), roles) or _to_be_told(None, roles)
+
+
+def _to_be_told(partner: Partner | None, roles: list[str]) -> list[User]:
+    return duty.of_roles(_able(partner, roles), partner, roles)
 
 
 def _able(partner: Partner | None, roles: Iterable[str]) -> list[User]:

@@ -21,7 +21,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from apps import journal
 from apps.core import clock, console, links
 from apps.core.errors import Refused
-from apps.partners import books, schemas
+from apps.partners import books, duty, duty_page, schemas
 from apps.partners.forms import CloseForm, NewPartnerForm, OwnStaffForm, PartnerForm, ReopenForm
 from apps.partners.models import ContractTerms, Domain, LegalEntity, Partner, StaffRole, words
 from apps.partners.services import create_partner
@@ -264,6 +264,14 @@ class RoleAdmin(console.ConsoleAdmin):
     def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
         return bool(request.rights.may()) and (obj is None or self._mine(request).filter(pk=obj.pk).exists())
 
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(self.duty)
+        return [path("duty/", page, name="partners_staffrole_duty"), *super().get_urls()]
+
+    def duty(self, request: Any) -> HttpResponse:
+        """«Кто на смене»: everybody by one button of their own, others by an administrator."""
+        return duty_page.answer(self, request)
+
     def _mine(self, request: Any) -> QuerySet[StaffRole]:
         return StaffRole.objects.filter(partner=request.tenant) if request.tenant else StaffRole.objects.all()
 
@@ -277,6 +285,8 @@ class RoleAdmin(console.ConsoleAdmin):
     def delete_model(self, request: HttpRequest, obj: StaffRole) -> None:
         self._note("role.taken", request, obj)
         super().delete_model(request, obj)
+        if not StaffRole.objects.filter(user=obj.user, partner=obj.partner).exists():
+            duty.end(obj.user, obj.partner, actor=request.user.get_username())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[StaffRole]) -> None:
         for role in queryset:

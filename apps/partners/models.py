@@ -215,6 +215,24 @@ class StaffRole(models.Model):
         return f"{self.user}: {self.get_role_display()}"
 
 
+class Shift(models.Model):
+    """Somebody of a partner's staff, or (without one) of the platform's, is on duty since then (wall clock)."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    partner = models.ForeignKey(Partner, models.PROTECT, null=True, related_name="+")
+    since = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "partner"], name="partners_shift_once", nulls_distinct=False
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.since:%d.%m.%Y %H:%M}"
+
+
 class MigrationScript(models.Model):
     """The SQL of one migration of partner apps, recorded on the template and replayed in each partner."""
 

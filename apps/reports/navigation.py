@@ -20,6 +20,7 @@ OPERATOR: list[tuple[Any, list[tuple[Any, str, str]]]] = [
         [
             (_("Сводка"), "page:index", "dashboard"),
             (_("Моя работа"), "core.WorkItem", "inbox"),
+            (_("Кто на смене"), "page:partners_staffrole_duty", "support_agent"),
             (_("Поиск"), "reports.Search", "search"),
         ],
     ),
@@ -126,6 +127,7 @@ PARTNER: list[tuple[Any, list[tuple[Any, str, str]]]] = [
         [
             (_("Сегодня"), "page:index", "today"),
             (_("Моя работа"), "core.WorkItem", "inbox"),
+            (_("Кто на смене"), "page:partners_staffrole_duty", "support_agent"),
         ],
     ),
     (

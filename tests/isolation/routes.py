@@ -479,6 +479,7 @@ PARTNER_ACTIONS = {
 """Pages of one object in a partner's console, beside those that every model has."""
 
 PARTNER_PAGES: dict[str, Route] = {
+    "partners/staffrole/duty/": Route("/admin/partners/staffrole/duty/", STAFF),
     # What it is about is posted to it: test_control.py.
     "providers/openrequest/act/": Route("/admin/providers/openrequest/act/", STAFF, own=302),
     "billing/retentionoffer/report/": Route("/admin/billing/retentionoffer/report/", STAFF, tells=True),
@@ -494,6 +495,7 @@ OPERATOR_ACTIONS: dict[str, Route] = {
     ),
     "core/workitem/<path:object_id>/take/": Route("/admin/core/workitem/{workitem}/take/", own=302),
     "core/workitem/<path:object_id>/give-back/": Route("/admin/core/workitem/{workitem}/give-back/", own=302),
+    "partners/staffrole/duty/": Route("/admin/partners/staffrole/duty/"),
     "partners/partner/migrations/": Route("/admin/partners/partner/migrations/"),
     "auth/user/<id>/password/": Route("/admin/auth/user/{user}/password/"),
     "connectors/connection/<path:object_id>/check/": Route(

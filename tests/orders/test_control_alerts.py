@@ -5,10 +5,11 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import QuerySet
-from django.test import Client
+from django.test import Client, override_settings
 
 from apps.accounts import customers
 from apps.connectors.models import Connection
@@ -117,10 +118,24 @@ def test_a_partner_that_fails_holds_back_nobody_else(shop: Shop, provider_sim: C
 def test_what_people_have_is_told_of_later(shop: Shop) -> None:
     on_duty(shop.partner)
     shop.buy(shop.offer(delivery="manual"))
-    stand(shop, alerting.STANDS * 2)
+    wait = timedelta(minutes=settings.STAFF_WAIT_MINUTES)
+    assert wait > alerting.STANDS
+    stand(shop, wait - timedelta(minutes=1))
     look()
     assert not mine(shop).exists()
-    stand(shop, alerting.WITH_STAFF + timedelta(minutes=1))
+    stand(shop, wait + timedelta(minutes=1))
+    look()
+    assert "ждут сотрудника" in mine(shop).get().text
+
+
+@override_settings(STAFF_WAIT_MINUTES=15)
+def test_how_long_a_person_may_take_is_a_setting(shop: Shop) -> None:
+    on_duty(shop.partner)
+    shop.buy(shop.offer(delivery="manual"))
+    stand(shop, timedelta(minutes=14))
+    look()
+    assert not mine(shop).exists()
+    stand(shop, timedelta(minutes=16))
     look()
     assert "ждут сотрудника" in mine(shop).get().text
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -27,8 +28,6 @@ STANDS = timedelta(minutes=30)
 """After which what no person holds back is told of."""
 DOWN = timedelta(minutes=5)
 """The same of a provider that is known not to answer."""
-WITH_STAFF = timedelta(hours=4)
-"""The same of what waits for a person."""
 AGAIN = timedelta(hours=1)
 """The same cause is told of no sooner."""
 ON_DUTY = (StaffRole.Role.MANAGER.value, StaffRole.Role.SUPPORT.value)
@@ -75,7 +74,7 @@ def _causes(now: datetime) -> list[Cause]:
     given: dict[str, Any] = {
         "held_back": list(_HELD_BACK),
         "staff": _F.NEEDS_STAFF,
-        "with_staff": now - WITH_STAFF,
+        "with_staff": now - timedelta(minutes=settings.STAFF_WAIT_MINUTES),
         "stands": now - STANDS,
         "down": now - DOWN,
     }

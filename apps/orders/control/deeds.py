@@ -163,7 +163,9 @@ DEEDS: dict[str, Deed] = {
         icon="skip_next",
     ),
     DeedKind.ESCALATE: Deed(
-        gettext_lazy("Встанет в очередь менеджеров с вашими словами, каждому уйдёт письмо."),
+        gettext_lazy(
+            "Встанет в очередь менеджеров с вашими словами, тем из них, кто на смене, уйдёт письмо."
+        ),
         gettext_lazy("Передадим на"),
         SUPPORT,
         _escalate,
