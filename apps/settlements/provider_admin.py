@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateFilter
@@ -27,7 +28,7 @@ from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.providers.models import Provider
 from apps.providers.portal import listing
-from apps.settlements import provider_days
+from apps.settlements import provider_days, provider_named
 from apps.settlements.admin import OPERATOR
 from apps.settlements.checked_day_admin import CheckedDayAdmin, decision
 from apps.settlements.provider_models import ProviderDay, ProviderDifference
@@ -68,11 +69,18 @@ class DifferenceInline(console.ReadOnlyInline):
     fields = ("kind", "shown_service", "partner", "shown_amount", "decision")
     readonly_fields = ("shown_service", "shown_amount", "decision")
 
+    def get_formset(self, request: Any, obj: Any = None, **kwargs: Any) -> Any:
+        # An inline lives for one request: all services of the day are named at once.
+        self.known = provider_named.of_day(obj) if obj is not None else {}
+        return super().get_formset(request, obj, **kwargs)
+
     @display(description=_("услуга"))
     def shown_service(self, row: ProviderDifference) -> SafeString | str:
-        if row.partner is None or row.service_id is None:
+        known = self.known.get(row.service_id) if row.service_id else None
+        if known is None or row.partner is None or row.service_id is None:
             return str(row.named)
-        return links.linked(row.named, links.to("orders.Service", row.service_id, slug=row.partner.slug))
+        url = links.to("orders.Service", row.service_id, slug=row.partner.slug)
+        return format_html("{}<br><small>{}</small>", links.linked(known, url), row.named)
 
     @display(description=_("сумма"))
     def shown_amount(self, row: ProviderDifference) -> str:
@@ -217,5 +225,6 @@ class ProviderDayAdmin(CheckedDayAdmin):
             except Refused as refused:
                 messages.error(request, str(refused.message))
             return redirect("admin:settlements_providerday_change", one.day_id)
-        notes = [str(one), str(one.money)]
+        known = provider_named.of_day(one.day, only=one).get(one.service_id) if one.service_id else None
+        notes = [str(one), *([known] if known else []), str(one.money)]
         return console.form_page(self, request, form, _("Решить расхождение"), notes=notes)

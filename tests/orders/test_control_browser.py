@@ -106,6 +106,9 @@ def test_what_hangs_is_seen_and_retried(
         darken(page, dark)
         page.set_viewport_size({"width": size[0], "height": size[1]})
         keep(page, f"board-{name}")
+        late = page.locator(".cr-lanes").get_by_text("55 с").bounding_box()
+        assert late is not None
+        assert 0 <= late["x"] <= size[0] - late["width"]
     darken(page, False)
     page.set_viewport_size({"width": 1440, "height": 900})
 

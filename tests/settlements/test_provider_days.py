@@ -20,7 +20,7 @@ from apps.core import audit, clock, faults
 from apps.core.errors import Refused
 from apps.core.models import Due, WorkItem
 from apps.core.tenancy import in_public
-from apps.orders.models import Service
+from apps.orders.models import Order, Service
 from apps.providers import remembering
 from apps.providers.portal import listing
 from apps.sandbox.control import Control
@@ -312,6 +312,8 @@ def test_a_live_day_does_not_look_at_a_sandbox(shop: Shop) -> None:
 
 def test_staff_load_a_list_and_decide_in_the_console(shop: Shop, staff_client: Callable[..., Any]) -> None:
     service = shop.service(shop.buy(shop.offer()))
+    # The product's name, and the number that its customer knows.
+    called = f"{service.name}, {Order.objects.get().number}"
     day = clock.today()
     client = staff_client(role="finance")
     with in_public():
@@ -321,9 +323,12 @@ def test_staff_load_a_list_and_decide_in_the_console(shop: Shop, staff_client: C
         assert answer.status_code == 302, answer.content.decode()[:500]
         page = client.get(answer["Location"]).content.decode()
         assert str(service.request_id) in page
+        assert called in page
         assert "149" in page
         one = ProviderDifference.objects.get(kind="not_provisioned", service_id=service.pk)
-        decided = client.post(f"/admin/settlements/providerday/decide/{one.pk}/", {"note": "Выяснено"})
+        address = f"/admin/settlements/providerday/decide/{one.pk}/"
+        assert called in client.get(address).content.decode()
+        decided = client.post(address, {"note": "Выяснено"})
         assert decided.status_code == 302
         one.refresh_from_db()
         assert one.note == "Выяснено"
