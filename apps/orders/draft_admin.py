@@ -56,6 +56,12 @@ def _told(halt: Halt) -> str:
     return f"{promised}: «{halt.words}»"
 
 
+class Quantity(forms.IntegerField):
+    """Beside its product, not under it."""
+
+    is_beside = True
+
+
 class DraftForm(forms.Form):
     """Who, what, how many; and what the chosen products ask, once they are chosen."""
 
@@ -91,7 +97,7 @@ class DraftForm(forms.Form):
                 offers, label=label, required=number == 1, widget=UnfoldAdminSelectWidget
             )
             field.choices = [("", "---------"), *labels]
-            self.fields[f"quantity_{number}"] = forms.IntegerField(
+            self.fields[f"quantity_{number}"] = Quantity(
                 label=_("Количество"),
                 required=False,
                 min_value=1,

@@ -1,5 +1,6 @@
 """Console: fiscal receipts: what was refused is made anew, what is wrong is corrected, what has none gets one."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -45,6 +46,7 @@ METHODS = {one.value: one.label for one in ReceiptMethod}
 RATES = ("22", "20", "10", "7", "5", "0")
 """VAT in percent that a line may have; `NO_VAT` beside them."""
 NO_VAT = "none"
+BY_GATEWAY = frozenset(ReceiptWay) - {ReceiptWay.OWN}
 
 
 class WhyForm(forms.Form):
@@ -93,6 +95,13 @@ class LetterForm(forms.Form):
     """The key makes a second click the same letter."""
 
     key = forms.UUIDField(widget=forms.HiddenInput)
+
+
+def _is(request: Any, object_id: Any, states: Iterable[str], ways: Iterable[str] = ReceiptWay) -> bool:
+    """Whether a button is of use to the receipt. What was pressed is answered by the action, with its reason."""
+    if object_id is None or request.method == "POST":
+        return True
+    return Receipt.objects.filter(pk=object_id, state__in=states, way__in=ways).exists()
 
 
 class MakeUpReceipt:
@@ -287,7 +296,20 @@ class ReceiptAdmin(MoneyAdmin):
         ]
         return console.form_page(self, request, form, title, notes=notes, press=_("Выслать"))
 
-    @action(description=_("Пробить заново"), url_path="replace", permissions=["money"])
+    def has_replacement_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Money people, of a receipt that was not registered."""
+        return self.has_money_permission(request) and _is(request, object_id, {ReceiptState.FAILED})
+
+    def has_denial_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Money people, of a receipt that its gateway is silent about."""
+        may = self.has_money_permission(request)
+        return may and _is(request, object_id, registering.SILENT, BY_GATEWAY)
+
+    def has_question_permission(self, request: Any, object_id: Any = None) -> bool:
+        """Whoever may look, of a receipt that is at its register."""
+        return self.has_view_permission(request) and _is(request, object_id, registering.AT_REGISTER)
+
+    @action(description=_("Пробить заново"), url_path="replace", permissions=["replacement"])
     def replace(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         row = get_object_or_404(Receipt, pk=object_id)
         if request.method != "POST":
@@ -302,14 +324,14 @@ class ReceiptAdmin(MoneyAdmin):
         messages.success(request, _("Новый чек в очереди"))
         return redirect("admin:payments_receipt_change", made.pk)
 
-    @action(description=_("Спросить кассу"), url_path="ask", permissions=["view"])
+    @action(description=_("Спросить кассу"), url_path="ask", permissions=["question"])
     def ask_register(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         """Only reads there, and so is safe for everybody who may look."""
         row = registering.settle(get_object_or_404(Receipt, pk=object_id).pk)
         messages.info(request, _("Состояние чека: %s") % row.get_state_display())
         return redirect("admin:payments_receipt_change", object_id)
 
-    @action(description=_("У шлюза чека нет"), url_path="deny", permissions=["money"])
+    @action(description=_("У шлюза чека нет"), url_path="deny", permissions=["denial"])
     def deny(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         """Where the gateway tells nothing: a person has looked there, and the receipt is made anew."""
         row = get_object_or_404(Receipt, pk=object_id)

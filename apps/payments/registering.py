@@ -39,6 +39,10 @@ FAULT_POINTS = (
     "payments.receipt-fetched-not-recorded",
 )
 """Every commit and call boundary here: a crash at any of them loses and doubles nothing."""
+SILENT = frozenset({ReceiptState.SENT, ReceiptState.UNKNOWN})
+"""Handed over, and not told of yet."""
+AT_REGISTER = SILENT | {ReceiptState.SENDING}
+"""What the register may know more of than we do."""
 Answer = RegisteredReceipt | Exception
 """What the register shows, or what came instead."""
 LATE = timedelta(minutes=30)
@@ -252,7 +256,7 @@ def deny(receipt_id: UUID, *, actor: str) -> Receipt:
     """
     with transaction.atomic():
         made = Receipt.locked(receipt_id)
-        if made.way == ReceiptWay.OWN or made.state not in {ReceiptState.SENT, ReceiptState.UNKNOWN}:
+        if made.way == ReceiptWay.OWN or made.state not in SILENT:
             raise Refused("receipt_fine", _("Непробитым отмечают чек, о котором шлюз молчит"))
         journal.record("receipt.denied", KIND, made.pk, actor=actor, data={})
         _fail(made, str(_("Сотрудник не нашёл чек в кабинете шлюза")))

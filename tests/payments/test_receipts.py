@@ -298,6 +298,11 @@ def test_what_the_register_refuses_waits_for_staff_and_is_made_anew(
     assert len(registered()) == 1
     with pytest.raises(Refused):
         receipts_apart.replace(failed.pk, actor="t")
+    shown = client.get(f"/admin/payments/receipt/{failed.replaced_by.pk}/change/").content.decode()
+    assert "Скорректировать" in shown
+    assert not any(one in shown for one in ("Пробить заново", "Спросить кассу", "У шлюза чека нет"))
+    told = client.post(f"/admin/payments/receipt/{failed.pk}/replace/", follow=True)
+    assert "Заменяют только непробитый чек" in told.content.decode()
     assert clean(shop) == []
 
 
