@@ -23,7 +23,8 @@ from apps.core.forms import MoneyField
 from apps.core.ids import uuid7
 from apps.core.money import Money
 from apps.journal import reading
-from apps.payments import timing
+from apps.payments import bank_payouts, timing
+from apps.payments.bank_payout_models import BankPayout
 from apps.payments.money_pages import EXCHANGE_ROLES, MONEY_ROLES, MoneyAdmin, days_left
 from apps.payments.refund_admin import ApproveForm, DeclineForm
 from apps.payments.refund_pages import ReasonForm
@@ -108,6 +109,9 @@ def _given_back(request: Any, row: OutsidePayment, form: GiveBackForm) -> Outsid
         return None
     if made.state == OutsideRefundState.REQUESTED:
         messages.warning(request, _("Возврат выше лимита: его должен подтвердить второй сотрудник"))
+    elif made.way == OutsideWay.BANK:
+        told = _("Возврат записан: укажите реквизиты получателя в «Выплатах по реквизитам»")
+        messages.success(request, told)
     else:
         messages.success(request, _("Возврат записан, деньги возвращаются клиенту"))
     return made
@@ -133,13 +137,24 @@ class OutsideRefundAdmin(MoneyAdmin):
         ("actor", "created_at"),
         "above",
         ("decided_by", "decided_at", "comment"),
-        ("reference", "decline_reason", "settled_at"),
+        ("reference", "settled_at"),
+        "shown_why",
+        "payout",
     )
-    readonly_fields = ("shown_state", "shown_amount", "about", "shown_note", "term", "conversation")
+    readonly_fields = (
+        "shown_state",
+        "shown_amount",
+        "about",
+        "shown_note",
+        "term",
+        "shown_why",
+        "payout",
+        "conversation",
+    )
 
     def get_fieldsets(self, request: Any, obj: Any = None) -> Any:
         found = list(super().get_fieldsets(request, obj))
-        if request.rights.may(*EXCHANGE_ROLES):
+        if obj is not None and obj.way == OutsideWay.PARTNER and request.rights.may(*EXCHANGE_ROLES):
             found.append((_("Обмен с партнёром"), {"fields": ["conversation"]}))
         return found
 
@@ -157,6 +172,20 @@ class OutsideRefundAdmin(MoneyAdmin):
         if row.note is None:
             return str(_("не нужна: деньги были на балансе")) if row.of_balance else "—"
         return links.linked(row.note, links.to("billing.CreditNote", row.note.pk))
+
+    @display(description=_("почему не исполнен"))
+    def shown_why(self, row: OutsideRefund) -> str:
+        # Else it is the partner's own word.
+        ours = {
+            outside_refunds.DECLINED: _("второй сотрудник отказал"),
+            bank_payouts.CANCELLED: _("выплату отменили"),
+        }
+        return str(ours.get(row.decline_reason, row.decline_reason)) or "—"
+
+    @display(description=_("выплата по реквизитам"))
+    def payout(self, row: OutsideRefund) -> SafeString | str:
+        found = BankPayout.objects.filter(pk=row.pk).first()
+        return links.linked(found, links.to("payments.BankPayout", found.pk)) if found else "—"
 
     @display(description=_("вернуть до"), ordering="due_date")
     def term(self, row: OutsideRefund) -> SafeString | str:

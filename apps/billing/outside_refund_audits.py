@@ -9,6 +9,7 @@ from apps.billing.outside_refund_models import OutsideRefund
 from apps.core import audit
 from apps.core.tenancy import current_partner_id
 from apps.ledger.models import Transfer
+from apps.payments.bank_payout_models import BankPayout
 
 # What left the balance is owed, until it is with the customer or on the balance again. What was only asked for, or
 # declined, stands nowhere. A note is of the very invoice, and of no other sum.
@@ -38,6 +39,14 @@ SELECT o.id, 'came, and more goes back', o.amount + o.to_balance, sum(r.amount)
 FROM billing_outsidepayment o JOIN billing_outsiderefund r ON r.outside_id = o.id AND r.state <> 'failed'
 GROUP BY o.id HAVING sum(r.amount) > o.amount + o.to_balance
 UNION ALL
+SELECT COALESCE(r.id, p.id), 'its payment order is ' || COALESCE(p.state, 'not there'), r.amount, p.amount
+FROM (SELECT * FROM billing_outsiderefund
+    WHERE way = 'bank' AND (state IN ('waiting', 'succeeded') OR decline_reason = 'payout_cancelled')) AS r
+FULL JOIN (SELECT * FROM payments_bankpayout WHERE refund_id IS NULL) AS p USING (id)
+WHERE (r.amount, r.currency, r.customer_id) IS DISTINCT FROM (p.amount, p.currency, p.customer_id)
+    OR (r.state = 'succeeded') IS DISTINCT FROM (p.state = 'paid')
+    OR (r.state = 'failed') IS DISTINCT FROM (p.state = 'cancelled')
+UNION ALL
 SELECT r.id, 'is of a credit note of another sum', r.amount, n.total
 FROM refund r LEFT JOIN billing_creditnote n ON n.id = r.note_id AND n.invoice_id = r.invoice_id
 WHERE (r.note_id IS NOT NULL OR NOT r.of_balance AND r.state IN ('waiting', 'succeeded'))
@@ -45,7 +54,10 @@ WHERE (r.note_id IS NOT NULL OR NOT r.of_balance AND r.state IN ('waiting', 'suc
 """
 
 
-@audit.rule("billing.outside-refunds", of=(OutsideRefund, audit.some(Transfer, document_kind=REFUND)))
+@audit.rule(
+    "billing.outside-refunds",
+    of=(OutsideRefund, audit.some(Transfer, document_kind=REFUND), audit.some(BankPayout, refund=None)),
+)
 def outside_refunds() -> Iterator[str]:
     """What goes back past our gateway is no more than came so, and stands in the ledger as far as it has come."""
     for key, what, wanted, held in _select(_OUTSIDE):
@@ -62,6 +74,11 @@ WHERE r.way = 'partner' AND r.state = 'waiting'
     AND NOT EXISTS (SELECT FROM core_workitem w
         WHERE w.partner_id = %(partner)s AND w.kind = 'billing.OutsideRefund' AND w.object_id = r.id)
 UNION ALL
+SELECT r.id, 'goes by bank, its order is ' || p.state || ', and nobody knows'
+FROM billing_outsiderefund r JOIN payments_bankpayout p ON p.id = r.id
+WHERE r.state = 'waiting' AND p.state IN ('waiting', 'ready') AND NOT EXISTS (SELECT FROM core_workitem w
+    WHERE w.partner_id = %(partner)s AND w.kind = 'billing.OutsideRefund' AND w.object_id = r.id)
+UNION ALL
 SELECT r.id, 'waits for a second person, and nobody knows'
 FROM billing_outsiderefund r
 WHERE r.state = 'requested' AND NOT EXISTS (SELECT FROM core_workitem w
@@ -75,7 +92,7 @@ WHERE r.above <> '' AND r.state IN ('waiting', 'succeeded') AND (r.decided_by = 
 
 @audit.rule("billing.outside-refunds-followed", of=(OutsideRefund,))
 def followed() -> Iterator[str]:
-    """A refund past our gateway is asked about until it ends; above a limit a second person agreed."""
+    """A refund past our gateway is asked about or before staff until it ends; above a limit a second agreed."""
     for key, what in _select(_FORGOTTEN):
         yield f"Outside refund {key} {what}"
 

@@ -89,7 +89,7 @@ class OutsideRefund(Moving):
         "connectors.GatewayReference", null=True, blank=True, verbose_name=_("номер для сервиса")
     )
     asked_at = models.DateTimeField(_("отправлен"), null=True, blank=True)
-    reference = models.CharField(_("номер возврата у партнёра"), max_length=60, blank=True)
+    reference = models.CharField(_("номер возврата"), max_length=60, blank=True)
     decline_reason = models.CharField(_("почему не исполнен"), max_length=60, blank=True)
     created_at = models.DateTimeField(_("создан"))
     settled_at = models.DateTimeField(_("завершён"), null=True, blank=True)

@@ -1,7 +1,7 @@
 """Money that came past our gateway given back: never more than came, above a limit with a second person's word.
 
 What it had paid for is credited, and the money leaves the balance, in one transaction; it is on its way then, by the
-partner (`returning`) or by a payment order, and stands on the balance again where it could not go.
+partner (`returning`) or by a payment order (`bank_payouts`), and stands on the balance again where it could not go.
 """
 
 from datetime import date
@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Sum
+from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal
@@ -27,12 +28,12 @@ from apps.billing import (
 )
 from apps.billing.models import CreditReason, Invoice, InvoiceState, Subscription
 from apps.billing.outside_refund_models import OutsideRefund, OutsideRefundState, OutsideWay
-from apps.billing.paperwork import ChargeRequest, MoneySource, OutsidePayment
+from apps.billing.paperwork import ChargeRequest, OutsidePayment
 from apps.connectors.models import GatewayReference
 from apps.core import clock, due, work
 from apps.core.errors import Refused
 from apps.core.money import Money
-from apps.payments import authority, refunds, timing
+from apps.payments import authority, bank_payouts, payout_owner, refunds, timing
 
 KIND = "billing.OutsideRefund"
 SEND = "billing.refund_ask"
@@ -43,10 +44,10 @@ _S = OutsideRefundState
 
 
 def ways_of(outside: OutsidePayment) -> list[OutsideWay]:
-    """By which ways it can go back, the usual one first; none where the partner has collected it by its own means."""
-    if outside.source == MoneySource.PARTNER_CHARGE and charge_of(outside) is not None:
-        return [OutsideWay.PARTNER]
-    return []
+    """By which ways it can go back, the usual one first: what a partner's service has charged goes by that service."""
+    if charge_of(outside) is not None:
+        return [OutsideWay.PARTNER, OutsideWay.BANK]
+    return [OutsideWay.BANK]
 
 
 def charge_of(outside: OutsidePayment) -> ChargeRequest | None:
@@ -64,7 +65,7 @@ def refundable(outside: OutsidePayment, *, besides: UUID | None = None) -> Decim
     has gone from there, is not counted: that goes back as a balance does.
     """
     invoice = outside.invoice
-    if invoice.state != InvoiceState.PAID or not ways_of(outside):
+    if invoice.state != InvoiceState.PAID:
         return ZERO
     mine = OutsideRefund.objects.exclude(state=_S.FAILED)
     if besides is not None:
@@ -118,9 +119,11 @@ def give_back(
     return made
 
 
-def of_balance(outside: OutsidePayment, amount: Money, *, reason: str, actor: str, key: str) -> OutsideRefund:
-    """So much, which the caller has taken off the locked balance, goes back as it had come."""
-    made = _write(outside, amount, way="", reason=reason, actor=actor, key=key, of_balance=True)
+def of_balance(
+    outside: OutsidePayment, amount: Money, *, way: str = "", reason: str, actor: str, key: str
+) -> OutsideRefund:
+    """So much, which the caller has taken off the locked balance, goes back as it had come, or by `way`."""
+    made = _write(outside, amount, way=way, reason=reason, actor=actor, key=key, of_balance=True)
     money_in.post_refund(made, "owed")
     if made.state == _S.WAITING:
         _send(made)
@@ -128,7 +131,7 @@ def of_balance(outside: OutsidePayment, amount: Money, *, reason: str, actor: st
 
 
 def _same(earlier: OutsideRefund, amount: Money | None) -> OutsideRefund:
-    if amount not in {None, earlier.money}:
+    if earlier.of_balance or amount not in {None, earlier.money}:
         raise Refused("key_reused", _("С этим ключом возвращена другая сумма"), status=422)
     return earlier
 
@@ -142,7 +145,7 @@ def _write(
     outside: OutsidePayment, amount: Money, *, way: str, reason: str, actor: str, key: str, **more: Any
 ) -> OutsideRefund:
     ways = ways_of(outside)
-    if not ways or way not in {"", *ways}:
+    if way not in {"", *ways}:
         raise Refused("no_way", _("Этим путём такие деньги не возвращают"))
     above = authority.above(actor, amount)
     made = OutsideRefund.objects.create(
@@ -188,6 +191,9 @@ def _begin(made: OutsideRefund, subscription: Subscription | None) -> None:
 
 
 def _send(made: OutsideRefund) -> None:
+    if made.way == OutsideWay.BANK:
+        _order(made)
+        return
     charge = charge_of(made.outside)
     if charge is None or charge.connection is None:
         raise ValueError("What no service has charged, no service gives back")
@@ -195,6 +201,45 @@ def _send(made: OutsideRefund) -> None:
     made.reference_number = GatewayReference.allot(charge.connection, KIND, made.pk)
     made.save(update_fields=["connection", "reference_number"])
     due.schedule(SEND, made.pk, clock.wall(), wall=True)
+
+
+def _order(made: OutsideRefund) -> None:
+    outside = made.outside
+    # Banks read Russian, whoever of the staff speaks what.
+    with translation.override("ru"):
+        told = _("Возврат по обращению клиента, платёж от {day} № {number}. НДС не облагается").format(
+            day=f"{outside.paid_date:%d.%m.%Y}", number=outside.reference
+        )
+    bank_payouts.order_outside(
+        made.pk,
+        customer=made.customer,
+        legal_entity_id=outside.legal_entity_id,
+        amount=made.money,
+        purpose=told,
+        reason=made.reason,
+        due_date=made.due_date,
+    )
+
+
+class Orders:
+    """Payment orders of outside refunds: carried out as those of gateways' refunds are."""
+
+    work = KIND
+
+    def lock(self, object_id: UUID) -> None:
+        _locked(object_id)
+
+    def paid(self, object_id: UUID, *, actor: str, number: int | None) -> None:
+        succeed(object_id, actor=actor, reference=str(number or ""))
+
+    def cancelled(self, object_id: UUID, *, actor: str, reason: str) -> None:
+        made = _locked(object_id)
+        _must_wait(made)
+        _end(made, reason)
+        _note("outside-refund.failed", made, actor, reason=reason)
+
+
+payout_owner.register(Orders())
 
 
 # -- a second person ----------------------------------------------------------------------------------

@@ -11,10 +11,11 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from apps.billing import outside_refunds, payouts
 from apps.billing.accounts_of import CustomerAccount
+from apps.billing.outside_refund_models import OutsideWay
 from apps.billing.paperwork import OutsidePayment
 from apps.core import console
 from apps.core.errors import Refused
@@ -28,7 +29,23 @@ class PayoutForm(forms.Form):
 
     amount = MoneyField(label=_("Сумма"))
     reason = forms.CharField(label=_("Причина"), max_length=200, widget=UnfoldAdminTextInputWidget)
+    is_by_bank = forms.BooleanField(
+        label=_("Переводом по реквизитам, а не через партнёра"),
+        help_text=_("Если партнёр отказал или вернуть сам не может."),
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+    )
     key = forms.UUIDField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, seen: payouts.Look, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if not any(_is_by_partner(way) for way in seen.ways):
+            del self.fields["is_by_bank"]
+
+
+def _is_by_partner(way: payouts.Way) -> bool:
+    payment = way.payment
+    return isinstance(payment, OutsidePayment) and OutsideWay.PARTNER in outside_refunds.ways_of(payment)
 
 
 class PayoutPages:
@@ -44,7 +61,8 @@ class PayoutPages:
             raise PermissionDenied
         customer = get_object_or_404(CustomerAccount, pk=object_id)
         seen = payouts.look(customer.pk)
-        form = PayoutForm(request.POST or None, initial={"amount": seen.possible.amount, "key": uuid7()})
+        initial = {"amount": seen.possible.amount, "key": uuid7()}
+        form = PayoutForm(request.POST or None, initial=initial, seen=seen)
         if request.method == "POST" and form.is_valid() and _paid_out(request, customer, seen, form):
             return redirect(reverse("admin:billing_customeraccount_change", args=[customer.pk]))
         title = _("Вернуть с баланса: %s") % customer
@@ -87,6 +105,7 @@ def _paid_out(request: Any, customer: CustomerAccount, seen: payouts.Look, form:
             reason=given["reason"],
             actor=request.user.get_username(),
             key=f"console:{given['key']}",
+            is_by_bank=given.get("is_by_bank", False),
         )
     except Refused as refusal:
         form.add_error("amount", str(refusal.message))

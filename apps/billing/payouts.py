@@ -22,7 +22,7 @@ from apps.billing.models import (
     InvoicePayment,
     InvoiceState,
 )
-from apps.billing.outside_refund_models import OutsideRefund, OutsideRefundState
+from apps.billing.outside_refund_models import OutsideRefund, OutsideRefundState, OutsideWay
 from apps.billing.paperwork import OutsidePayment
 from apps.billing.payout_models import BalancePayout
 from apps.core import clock, work
@@ -65,7 +65,7 @@ class Look:
 
     @property
     def rest(self) -> Money:
-        """What came in a way that none goes back by, as a partner's own collecting."""
+        """What no payment is known to have brought, or has brought and given back already."""
         return self.on_balance - self.possible
 
 
@@ -76,12 +76,19 @@ def look(customer_id: UUID) -> Look:
 
 
 def pay_out(
-    *, customer_id: UUID, amount: Money | None = None, reason: str, actor: str, key: str
+    *,
+    customer_id: UUID,
+    amount: Money | None = None,
+    reason: str,
+    actor: str,
+    key: str,
+    is_by_bank: bool = False,
 ) -> list[Sent]:
     """Sends `amount` of a balance back (all that can go, without it), by one refund or more.
 
-    It leaves the balance at once; what a gateway refuses comes back onto it. With the same `key` it is the same
-    payout. Raises Refused: `payout_too_much` (with `possible` and `on_balance`), `key_reused` for another sum.
+    It leaves the balance at once; what a gateway refuses comes back onto it. `is_by_bank`: what came past the
+    gateways goes by bank, also where a partner's service has charged it. With the same `key` it is the same payout.
+    Raises Refused: `payout_too_much` (with `possible` and `on_balance`), `key_reused` for another sum.
     """
     with transaction.atomic():
         on_balance = balances.lock(customer_id, amount.currency if amount else "RUB")
@@ -93,7 +100,9 @@ def pay_out(
         if wanted.currency != seen.on_balance.currency or not 0 < wanted.amount <= seen.possible.amount:
             raise _too_much(seen)
         balances.take(customer_id, wanted)
-        made = [_send(way, customer_id, reason, actor, key) for way in _up_to(wanted.amount, seen.ways)]
+        past = OutsideWay.BANK.value if is_by_bank else ""
+        parts = _up_to(wanted.amount, seen.ways)
+        made = [_send(way, customer_id, reason, actor, key, past=past) for way in parts]
         data = {
             "amount": str(wanted.amount),
             "was": str(on_balance),
@@ -132,9 +141,11 @@ def _too_much(seen: Look) -> Refused:
     )
 
 
-def _send(way: Way, customer_id: UUID, reason: str, actor: str, key: str) -> Sent:
+def _send(way: Way, customer_id: UUID, reason: str, actor: str, key: str, *, past: str) -> Sent:
     if isinstance(way.payment, OutsidePayment):
-        return outside_refunds.of_balance(way.payment, way.money, reason=reason, actor=actor, key=key)
+        return outside_refunds.of_balance(
+            way.payment, way.money, way=past, reason=reason, actor=actor, key=key
+        )
     made = BalancePayout.objects.create(
         payment=way.payment,
         customer_id=customer_id,
@@ -167,17 +178,20 @@ def _invoice_of(payment: Payment) -> Invoice:
 
 
 def _ways(customer_id: UUID, on_balance: Decimal) -> list[Way]:
-    """What is on the balance came last: what came first was spent first."""
-    left, ways = on_balance, []
+    """What is on the balance came last: what came first was spent first. A payment that has brought it twice,
+    above its invoice and by a note, is one way: it goes back by one refund.
+    """
+    left, ways = on_balance, dict[UUID, Way]()
     for _key, came, payment in sorted(_sources(customer_id), key=lambda one: one[0], reverse=True):
         part = min(came, left)
         left -= part
-        if payment is not None and part > 0:
-            ways.append(Way(payment, part))
-    return ways
+        if part > 0:
+            earlier = ways.get(payment.pk)
+            ways[payment.pk] = Way(payment, part + (earlier.amount if earlier else ZERO))
+    return list(ways.values())
 
 
-Source = tuple[UUID, Decimal, Payment | OutsidePayment | None]
+Source = tuple[UUID, Decimal, Payment | OutsidePayment]
 """The key of the document that brought it (keys are in the order of time), how much, and by which payment."""
 
 
@@ -219,10 +233,9 @@ def _of_invoice(
     by_note = min(noted, max(left, ZERO))
     for made in came:
         rest = made.total.amount - sum((one.amount for one in back if one.outside_id == made.pk), ZERO)
-        way = made if outside_refunds.ways_of(made) else None
         for key, most in ((note, by_note), (made.pk, made.to_balance + (made.amount if is_void else ZERO))):
             if key is not None and (part := min(most, rest, left)) > 0:
-                yield key, part, way
+                yield key, part, made
                 rest, left = rest - part, left - part
                 by_note -= part if key == note else ZERO
 

@@ -1,9 +1,13 @@
 """Money that goes back by a payment order, because no gateway can send it: the order, and to whom."""
 
+from datetime import date
+from uuid import UUID
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from apps.accounts.models import Customer
 from apps.core.fields import EncryptedJSONField, PublicReference
 from apps.core.money import Money, amount_field, currency_field
 from apps.payments.models import Moving, Refund
@@ -32,12 +36,30 @@ PAYOUT_MOVES: dict[str, frozenset[str]] = {
 
 
 class BankPayout(Moving):
-    """The payment order of one refund."""
+    """The payment order of one refund: of a gateway's payment, or of what came past the gateways.
+
+    The latter is the app's above (`payout_owner`), has no `refund` here, and gives the order its own id.
+    """
 
     State = PayoutState
     MOVES = PAYOUT_MOVES
 
-    refund = models.OneToOneField(Refund, models.PROTECT, related_name="payout", verbose_name=_("возврат"))
+    refund = models.OneToOneField(
+        Refund, models.PROTECT, null=True, blank=True, related_name="payout", verbose_name=_("возврат")
+    )
+    # What the app above says of what came past the gateways.
+    customer = models.ForeignKey(
+        "accounts.Customer",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("клиент"),
+    )
+    reason = models.CharField(_("причина"), max_length=200, blank=True, default="", db_default="")
+    purpose = models.CharField(_("назначение платежа"), max_length=210, blank=True, default="", db_default="")
+    due_date = models.DateField(_("вернуть до"), null=True, blank=True)
     legal_entity = PublicReference("partners.LegalEntity", null=True, verbose_name=_("кто платит"))
     amount = amount_field(_("сумма"))
     currency = currency_field()
@@ -68,6 +90,10 @@ class BankPayout(Moving):
         constraints = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="payments_payout_amount"),
             models.CheckConstraint(
+                condition=Q(refund=None) ^ Q(customer=None),
+                name="payments_payout_of_one",
+            ),
+            models.CheckConstraint(
                 condition=~Q(state=PayoutState.PAID) | Q(paid_at__isnull=False), name="payments_payout_paid"
             ),
         ]
@@ -79,6 +105,30 @@ class BankPayout(Moving):
     def money(self) -> Money:
         """The amount with its currency."""
         return Money(self.amount, self.currency)
+
+    @property
+    def of(self) -> UUID:
+        """The refund that it carries out, of whichever kind."""
+        found: UUID = self.refund_id or self.pk
+        return found
+
+    @property
+    def payee(self) -> Customer:
+        """Whose money it is."""
+        found = self.refund.payment.customer if self.refund is not None else self.customer
+        if found is None:
+            raise ValueError(f"Payout {self.pk} is of nobody")
+        return found
+
+    @property
+    def why(self) -> str:
+        """Why money goes back."""
+        return self.refund.reason if self.refund is not None else self.reason
+
+    @property
+    def term(self) -> date | None:
+        """The last day for it; None: there is none."""
+        return self.refund.due_date if self.refund is not None else self.due_date
 
     @property
     def masked(self) -> str:

@@ -7,28 +7,66 @@ made only when the statement shows the very order, or a second person says so.
 import hashlib
 import secrets
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import F, Max
+from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal
+from apps.accounts.models import Customer
 from apps.core import clock, faults, search, work
 from apps.core.errors import Refused
+from apps.core.money import Money
 from apps.core.tenancy import current_partner
 from apps.partners.models import LegalEntity
-from apps.payments import bank_details, refund_recording, timing
+from apps.payments import bank_details, payout_owner, refund_recording, timing
 from apps.payments.bank_payout_models import BankPayout, PayoutState
-from apps.payments.payment_orders import Order, Payer, file
+from apps.payments.payment_orders import PURPOSE_LENGTH, Order, Payer, file
 from apps.policies import numbering
 
 KIND, WORK = "payments.BankPayout", "payments.refund"
+CANCELLED = "payout_cancelled"
+"""Why a refund failed whose payment order staff took back."""
 FAULT_POINTS = ("payments.payout-exported", "payments.payout-paid")
 """Boundaries before the commits of `export` and `paid`: a crash there leaves nothing done."""
 LINK_DAYS = 14
+CUSTOMER = "customer"
+"""Who gave the details where the customer did, by the link."""
+
+
+def order_outside(
+    refund_id: UUID,
+    *,
+    customer: Customer,
+    legal_entity_id: int | None,
+    amount: Money,
+    purpose: str,
+    reason: str,
+    due_date: date | None,
+) -> BankPayout:
+    """The payment order of money that came past the gateways, in its owner's transaction: details are asked for.
+
+    It has the id of what it is of, so that there is one. Raises IntegrityError for a second.
+    """
+    made = BankPayout(
+        id=refund_id,
+        customer=customer,
+        legal_entity_id=legal_entity_id,
+        amount=amount.amount,
+        currency=amount.currency,
+        purpose=purpose[:PURPOSE_LENGTH],
+        reason=reason[:200],
+        due_date=due_date,
+        created_at=clock.now(),
+    )
+    made.save(force_insert=True)
+    told = str(_("Нужны реквизиты, чтобы вернуть %s переводом")) % made.money
+    work.open(_kind(made), refund_id, told, deadline_at=timing.deadline(due_date))
+    return made
 
 
 def set_details(payout_id: UUID, given: Mapping[str, Any], *, actor: str) -> BankPayout:
@@ -44,7 +82,7 @@ def set_details(payout_id: UUID, given: Mapping[str, Any], *, actor: str) -> Ban
             payout.move(PayoutState.READY)
         payout.save()
         told = str(_("Выгрузите платёжное поручение на %s")) % payout.money
-        work.open(WORK, payout.refund_id, told, deadline_at=timing.deadline(payout.refund.due_date))
+        work.open(_kind(payout), payout.of, told, deadline_at=timing.deadline(payout.term))
         _note("payout.details", payout, actor, to=payout.masked)
     return payout
 
@@ -79,7 +117,7 @@ def export(payout_ids: Iterable[UUID], *, actor: str) -> bytes:
     numbers. Raises Refused: `payout_not_ready`, `payouts_of_many` payers, `no_account` of the payer.
     """
     with transaction.atomic():
-        payouts = [_locked(key) for key in sorted(payout_ids)]
+        payouts = [_locked(key) for key in _in_order(payout_ids)]
         if not payouts or any(one.state not in {PayoutState.READY, PayoutState.EXPORTED} for one in payouts):
             raise Refused("payout_not_ready", _("Выгружают то, у чего есть реквизиты и что ещё не выплачено"))
         payer = _payer(payouts)
@@ -111,7 +149,7 @@ def _leave(payout: BankPayout, payer: Payer, actor: str) -> None:
     search.index(
         KIND, payout.pk, [key_of(payer.account, payout.number, payout.amount, payout.details["account"])]
     )
-    work.close(WORK, payout.refund_id)
+    work.close(_kind(payout), payout.of)
     _note("payout.exported", payout, actor, number=str(payout.number))
 
 
@@ -134,13 +172,24 @@ def key_of(payer_account: str, number: int | str, amount: Any, account: str) -> 
 def _order(payout: BankPayout) -> Order:
     if payout.number is None or payout.order_date is None:
         raise ValueError(f"Payout {payout.pk} was not exported")
-    payment = payout.refund.payment
-    told = _("Возврат по обращению клиента, платёж от {day} № {number}. НДС не облагается").format(
-        day=f"{clock.local(payment.settled_at or payment.created_at):%d.%m.%Y}", number=payment.gateway_id
-    )
     return Order(
-        number=payout.number, day=payout.order_date, amount=payout.amount, to=payout.details, purpose=told
+        number=payout.number,
+        day=payout.order_date,
+        amount=payout.amount,
+        to=payout.details,
+        purpose=_purpose(payout),
     )
+
+
+def _purpose(payout: BankPayout) -> str:
+    if payout.refund is None:
+        return payout.purpose
+    payment = payout.refund.payment
+    # Banks read Russian, whoever of the staff speaks what.
+    with translation.override("ru"):
+        return _("Возврат по обращению клиента, платёж от {day} № {number}. НДС не облагается").format(
+            day=f"{clock.local(payment.settled_at or payment.created_at):%d.%m.%Y}", number=payment.gateway_id
+        )
 
 
 def paid(payout_id: UUID, *, actor: str, bank_line: UUID | None = None) -> BankPayout:
@@ -161,7 +210,10 @@ def paid(payout_id: UUID, *, actor: str, bank_line: UUID | None = None) -> BankP
         payout.move(PayoutState.PAID)
         payout.paid_at, payout.paid_by, payout.bank_line = clock.now(), actor[:150], bank_line
         payout.save()
-        refund_recording.succeed(payout.refund)
+        if payout.refund is not None:
+            refund_recording.succeed(payout.refund)
+        else:
+            payout_owner.owner().paid(payout.of, actor=actor, number=payout.number)
         _note("payout.paid", payout, actor, bank_line=str(bank_line or ""))
         faults.at("payments.payout-paid")
     return payout
@@ -177,7 +229,7 @@ def returned(payout_id: UUID, *, actor: str, reason: str) -> BankPayout:
         payout.save(update_fields=["state"])
         search.forget(KIND, payout.pk)
         told = str(_("Банк не исполнил выплату, нужны другие реквизиты: %s")) % reason
-        work.open(WORK, payout.refund_id, told, deadline_at=timing.deadline(payout.refund.due_date))
+        work.open(_kind(payout), payout.of, told, deadline_at=timing.deadline(payout.term))
         _note("payout.returned", payout, actor, reason=reason)
     return payout
 
@@ -192,21 +244,38 @@ def cancel(payout_id: UUID, *, actor: str, reason: str) -> BankPayout:
             )
         payout.move(PayoutState.CANCELLED)
         payout.save(update_fields=["state"])
-        refund_recording.end(payout.refund, "payout_cancelled")
-        work.close(WORK, payout.refund_id)
+        if payout.refund is not None:
+            refund_recording.end(payout.refund, CANCELLED)
+        else:
+            payout_owner.owner().cancelled(payout.of, actor=actor, reason=CANCELLED)
+        work.close(_kind(payout), payout.of)
         _note("payout.cancelled", payout, actor, reason=reason)
     return payout
+
+
+def _in_order(payout_ids: Iterable[UUID]) -> list[UUID]:
+    """Balances are locked before payments, and in the order of their customers, as everywhere."""
+    rows = BankPayout.objects.filter(pk__in=list(payout_ids))
+    return list(rows.order_by(F("customer_id").asc(nulls_last=True), "pk").values_list("pk", flat=True))
 
 
 def _locked(payout_id: UUID) -> BankPayout:
     """The payment and the refund first, as everywhere."""
     refund_id = BankPayout.objects.values_list("refund_id", flat=True).get(pk=payout_id)
+    if refund_id is None:
+        payout_owner.owner().lock(payout_id)
+        return BankPayout.locked(payout_id)
     [refund] = refund_recording.locked([refund_id])
     payout = BankPayout.locked(payout_id)
     payout.refund = refund
     return payout
 
 
+def _kind(payout: BankPayout) -> str:
+    """Under which its refund stands in the staff's queue."""
+    return WORK if payout.refund_id else payout_owner.owner().work
+
+
 def _note(action: str, payout: BankPayout, actor: str, **more: str) -> None:
-    data = {"amount": str(payout.amount), "refund": str(payout.refund_id), **more}
+    data = {"amount": str(payout.amount), "refund": str(payout.of), **more}
     journal.record(action, KIND, payout.pk, actor=actor, data=data)

@@ -55,7 +55,7 @@ class BankPayoutAdmin(MoneyAdmin):
     view_roles = ("finance",)
     list_display = ("day", "customer", "shown_amount", "shown_state", "term", "order")
     list_filter = ("state", "created_at")
-    list_select_related = ("refund__payment__customer",)
+    list_select_related = ("refund__payment__customer", "customer")
     actions = ("export",)
     actions_detail = ("details", "link", "export_one", "paid", "returned", "cancel")
     empty_hint = _(
@@ -66,14 +66,14 @@ class BankPayoutAdmin(MoneyAdmin):
         ("shown_amount", "legal_entity"),
         "about",
         "to",
-        ("details_by", "details_at"),
+        ("given_by", "details_at"),
         ("number", "order_date"),
         ("exported_by", "exported_at"),
         ("paid_by", "paid_at"),
         "line",
         "created_at",
     )
-    readonly_fields = ("shown_state", "term", "shown_amount", "about", "to", "line")
+    readonly_fields = ("shown_state", "term", "shown_amount", "about", "to", "given_by", "line")
 
     @display(description=_("создана"), ordering="id")
     def day(self, row: BankPayout) -> str:
@@ -85,19 +85,20 @@ class BankPayoutAdmin(MoneyAdmin):
 
     @display(description=_("клиент"))
     def customer(self, row: BankPayout) -> str:
-        return str(row.refund.payment.customer)
+        return str(row.payee)
 
     @display(description=_("вернуть до"))
     def term(self, row: BankPayout) -> SafeString | str:
         if row.state in {PayoutState.PAID, PayoutState.CANCELLED}:
             return "—"
-        return days_left(timing.deadline(row.refund.due_date))
+        return days_left(timing.deadline(row.term))
 
     @display(description=_("возврат"))
     def about(self, row: BankPayout) -> SafeString | str:
-        payment = row.refund.payment
-        told = f"{payment.customer} · {payment} · {row.refund.reason}"
-        return links.linked(told, links.to("payments.Refund", row.refund_id))
+        if row.refund is None:
+            return links.linked(f"{row.payee} · {row.why}", links.to("billing.OutsideRefund", row.of))
+        told = f"{row.payee} · {row.refund.payment} · {row.why}"
+        return links.linked(told, links.to("payments.Refund", row.of))
 
     @display(description=_("кому"))
     def to(self, row: BankPayout) -> str:
@@ -107,6 +108,12 @@ class BankPayoutAdmin(MoneyAdmin):
         told = [found["name"], f"{_('счёт')} {found['account']}", f"{_('БИК')} {found['bik']}", found["bank"]]
         told.append(f"{_('ИНН')} {found['inn']}" if found["inn"] else "")
         return ", ".join(part for part in told if part)
+
+    @display(description=_("кто указал реквизиты"))
+    def given_by(self, row: BankPayout) -> str:
+        if row.details_by == bank_payouts.CUSTOMER:
+            return str(_("клиент по ссылке"))
+        return row.details_by or "—"
 
     @display(description=_("строка выписки"))
     def line(self, row: BankPayout) -> SafeString | str:
@@ -129,7 +136,7 @@ class BankPayoutAdmin(MoneyAdmin):
                 messages.success(request, _("Реквизиты записаны: выгрузите поручение"))
                 return redirect("admin:payments_bankpayout_change", row.pk)
         title = _("Реквизиты для возврата %s") % row.money
-        return console.form_page(self, request, form, title, notes=[str(row.refund.payment.customer)])
+        return console.form_page(self, request, form, title, notes=[str(row.payee)])
 
     @action(description=_("Ссылка клиенту"), url_path="link", permissions=["money"])
     def link(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
@@ -218,7 +225,7 @@ class BankPayoutAdmin(MoneyAdmin):
     def _row(self, request: HttpRequest, object_id: UUID) -> BankPayout:
         if not self.has_money_permission(request):
             raise PermissionDenied
-        rows = BankPayout.objects.select_related("refund__payment__customer")
+        rows = BankPayout.objects.select_related("refund__payment__customer", "customer")
         return get_object_or_404(rows, pk=object_id)
 
     def _done(self, request: HttpRequest, row: BankPayout, act: Any, done: Any) -> HttpResponse:

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import Client
 
-from apps.billing import answers, credits, outside_refunds, payouts, returning
+from apps.billing import credits, outside_refunds, payouts, returning
 from apps.billing.models import (
     CreditNote,
     CreditReason,
@@ -464,9 +464,3 @@ def test_the_auditor_finds_money_that_goes_back_wrongly(
     shop.deliver()
     missed = [pair for pair in CORRUPTIONS if not found(pair[0], lambda pair=pair: execute(pair[1]))]
     assert missed == []
-
-
-def test_what_was_polled_for_has_no_service_to_go_back_by(shop: Shop) -> None:
-    _subscription, made = bought(shop)
-    answers.charged(made.pk, amount=Money(made.amount), paid_date=clock.today(), reference="p-1", actor="api")
-    assert refused(lambda: give(OutsidePayment.objects.get())).code == "refund_too_much"

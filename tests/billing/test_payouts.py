@@ -21,6 +21,7 @@ from apps.core.money import Money
 from apps.journal.models import Entry
 from apps.ledger.models import Transfer
 from apps.payments import payments, refund_lists, refunds
+from apps.payments.bank_payout_models import BankPayout
 from apps.payments.models import Payment, Refund
 from tests.billing.test_by_bank import bank, company, order_of
 from tests.billing.test_lifecycle import another, faults_of, in_thirds, on_balance
@@ -59,7 +60,7 @@ def paused(shop: Shop, price: str = "149.00") -> tuple[Subscription, Payment, De
     return subscription, paid_by(shop, subscription), on_balance(subscription)
 
 
-def sent(customer_id: Any, amount: str | None = None, key: str = "one") -> list[BalancePayout]:
+def sent(customer_id: Any, amount: str | None = None, key: str = "one") -> list[Any]:
     money = Money(Decimal(amount)) if amount else None
     return payouts.pay_out(customer_id=customer_id, amount=money, reason="по просьбе", actor="anna", key=key)
 
@@ -286,17 +287,20 @@ def test_money_by_bank_does_not_go_back_through_a_gateway(shop: Shop) -> None:
     customer = company(shop)
     invoice = order_of(shop, customer).invoice
     assert invoice is not None
-    bank(invoice, "1300.00", keep_rest=True)
+    came = bank(invoice, "1300.00", keep_rest=True)
     shop.deliver()
     seen = payouts.look(customer.pk)
     assert (seen.on_balance, seen.possible, seen.rest) == (
         Money(Decimal("80.00")),
-        Money(Decimal("0.00")),
         Money(Decimal("80.00")),
+        Money(Decimal("0.00")),
     )
-    refusal = refused(lambda: sent(customer.pk, "80.00"))
-    assert refusal.code == "payout_too_much"
-    assert "тем же путём не вернуть" in str(refusal.message)
+    assert [one.payment for one in seen.ways] == [came]
+    assert refused(lambda: sent(customer.pk, "80.01")).code == "payout_too_much"
+    [made] = sent(customer.pk, "80.00")
+    shop.deliver()
+    assert (made.pk, made.way) == (BankPayout.objects.get().pk, "bank")
+    assert Refund.objects.count() == 0
     assert faults_of(shop) == []
 
 
@@ -419,7 +423,7 @@ def test_a_company_that_leaves_on_its_first_day_needs_no_act(shop: Shop) -> None
     shop.deliver()
     shop.until(end + timedelta(days=1))
     assert not Due.objects.filter(partner_id=shop.partner.pk, kind="billing.act").exists()
-    assert payouts.look(invoice.customer_id).rest == invoice.money
+    assert payouts.look(invoice.customer_id).possible == invoice.money
     assert faults_of(shop) == []
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.db import connection
 from django.test import Client
@@ -36,10 +37,11 @@ class Browser(Client):
 
 @pytest.fixture
 def client_for() -> Callable[..., Browser]:
-    """A browser on a partner's host."""
+    """A browser on a partner's host, or on the public one."""
 
-    def make(partner: Partner, **headers: str) -> Browser:
-        return Browser(SERVER_NAME=partner.host, raise_request_exception=False, headers=headers)
+    def make(partner: Partner | None, **headers: str) -> Browser:
+        host = partner.host if partner else "localhost"
+        return Browser(SERVER_NAME=host, raise_request_exception=False, headers=headers)
 
     return make
 
@@ -119,3 +121,26 @@ def site() -> Iterator[Callable[[Partner], str]]:
     assert not server.error, server.error
     yield lambda partner: f"http://{partner.host}:{server.port}"
     server.terminate()
+
+
+@pytest.fixture
+def desk(chromium: Any, staff_client: Callable[..., Client]) -> Iterator[Callable[..., Any]]:
+    """desk(address, at=, role=, of=): a page of the console at an address, with a member of staff signed in."""
+    opened = []
+
+    def open_at(address: str, at: Partner | None, *, role: str, of: Partner | None = None) -> Any:
+        staff = staff_client(at, role=role, of=of)
+        session = staff.session
+        # A session is of one host, port included.
+        session["host"] = address.removeprefix("http://")
+        session.save()
+        context = chromium.new_context(locale="ru-RU")
+        opened.append(context)
+        context.set_default_timeout(60_000)
+        name = settings.SESSION_COOKIE_NAME
+        context.add_cookies([{"name": name, "value": session.session_key, "url": address}])
+        return context.new_page()
+
+    yield open_at
+    for context in opened:
+        context.close()

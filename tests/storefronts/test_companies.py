@@ -6,16 +6,17 @@ import pytest
 
 from apps.accounts import customers
 from apps.accounts.models import Company, Customer
-from apps.billing import outside
-from apps.billing.models import Collection, Invoice, InvoiceState, SubscriptionState
-from apps.billing.paperwork import Document, DocumentKind, MoneySource
+from apps.billing.models import Collection, InvoiceState, SubscriptionState
+from apps.billing.paperwork import Document, DocumentKind, OutsidePayment
 from apps.catalog.models.offers import Payer
 from apps.core import clock, due
 from apps.core.models import Due
 from apps.core.tenancy import in_public
 from apps.orders.models import Order
-from apps.partners.models import Partner
+from apps.partners.models import LegalEntity, Partner
+from apps.settlements.models import Allocation, BankLine, BankStatement
 from apps.storefronts.models import Checkout
+from tests.settlements.statement_file import Came, written
 
 INN, WRONG_INN = "7704217370", "7704217371"
 ROMASHKA = {
@@ -27,16 +28,29 @@ ROMASHKA = {
 }
 
 
-def paid_by_bank(invoice: Invoice) -> None:
-    outside.receive(
-        invoice_id=invoice.pk,
-        source=MoneySource.BANK,
-        amount=invoice.due_money,
-        paid_date=clock.today(),
-        reference="П/п № 7",
-        key=str(invoice.pk),
-        actor="finance",
-    )
+@pytest.fixture
+def account(shop):
+    """The seller's account, of this test alone; what was loaded goes before its partner does."""
+    number = f"4070281055{shop.partner.pk:010d}"
+    entity = LegalEntity.objects.filter(pk=shop.partner.legal_entity_id)
+    before = entity.get().account
+    entity.update(account=number)
+    yield number
+    with in_public():
+        mine = BankLine.objects.filter(statement__account=number)
+        Allocation.objects.filter(line__in=mine).delete()
+        mine.delete()
+        BankStatement.objects.filter(account=number).delete()
+        entity.update(account=before)
+
+
+def load_statement(page, address, content):
+    """Finance loads the bank's file on the console's page."""
+    page.goto(f"{address}/admin/settlements/bankstatement/add/")
+    file = {"name": "kl_to_1c.txt", "mimeType": "text/plain", "buffer": content}
+    page.locator("[type=file]").set_input_files(file)
+    page.get_by_role("button", name="Загрузить").click()
+    page.get_by_text("отнесено на счета: 1").first.wait_for()
 
 
 def on_the_day_of(row: Due, partner: Partner) -> None:
@@ -50,7 +64,9 @@ def on_the_day_of(row: Due, partner: Partner) -> None:
 
 
 @pytest.mark.browser
-def test_a_company_orders_on_a_phone_pays_by_bank_and_gets_its_act(shop, gateway, site, chromium, deliver):
+def test_a_company_orders_on_a_phone_pays_by_bank_and_gets_its_act(
+    shop, gateway, account, site, chromium, desk, deliver
+):
     complaints = []
     phone = chromium.new_context(viewport={"width": 390, "height": 844}, locale="ru-RU", has_touch=True)
     phone.set_default_timeout(60_000)
@@ -84,8 +100,19 @@ def test_a_company_orders_on_a_phone_pays_by_bank_and_gets_its_act(shop, gateway
     assert (company.inn, company.documents_email) == (INN, "buh@romashka.example")
     assert [one["purpose"] for one in Checkout.objects.get().consents] == ["invoice", "terms"]
 
-    paid_by_bank(order.invoice)
+    came = Came(
+        f"{order.invoice.due_money.amount}",
+        f"Оплата по счету № {order.invoice.number}. В т.ч. НДС 22%",
+        number="7",
+        inn=INN,
+        name="ООО Ромашка",
+    )
+    content = written(came, start=clock.today(), account=account)
+    public = site(shop.partner).replace(shop.partner.host, "localhost")
+    load_statement(desk(public, None, role="finance"), public, content)
     deliver()
+    paid = OutsidePayment.objects.get()
+    assert (paid.invoice_id, paid.total, paid.reference) == (order.invoice_id, order.invoice.due_money, "7")
     page.reload()
     assert page.get_by_test_id("key").inner_text() == f"SHIELD-M{shop.number}-0"
     order.item.subscription.refresh_from_db()

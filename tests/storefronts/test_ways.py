@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from apps.billing.models import Subscription
+from apps.billing.outside_refund_models import OutsideRefund
+from apps.billing.paperwork import OutsidePayment
 from apps.connectors.models import Connection
 from apps.core.tenancy import in_public
 from apps.orders.models import Order
@@ -20,14 +22,16 @@ CARD, SBP, PARTNER = "сохранённой карты", "через СБП с�
 
 
 @pytest.fixture
-def phone_bill(shop):
-    """The partner's own service, which customers may choose."""
+def phone_bill(shop, partner_sim):
+    """The partner's own service at its simulator, which customers may choose."""
+    partner_sim.add_shop(shop.partner.slug, "s")
+    address = f"{partner_sim.base_url}/{shop.partner.slug}"
     with in_public():
         return Connection.objects.create(
             kind="partner",
             connector="apps.billing.partner_service.PartnerService",
             name="Биллинг партнёра",
-            config={"url": "http://127.0.0.1:9", "secret": "s", "at_checkout": "Счёт телефона"},
+            config={"url": address, "secret": "s", "at_checkout": "Счёт телефона"},
             partner=shop.partner,
             legal_entity=shop.partner.legal_entity,
         )
@@ -195,3 +199,66 @@ def test_chosen_on_a_phone(shop, gateway, phone_bill, site, chromium, deliver):
     assert Subscription.objects.get().method.instrument == "sbp"
     assert complaints == []
     context.close()
+
+
+def charged_by_phone(page, address, offer, email):
+    """At the checkout, on a phone, up to the page that waits for the partner."""
+    page.goto(f"{address}/checkout/{offer.pk}/")
+    page.get_by_label("Почта").fill(email)
+    page.get_by_label(re.compile("Счёт телефона")).first.check()
+    page.get_by_label(re.compile(PARTNER)).check()
+    page.get_by_label(re.compile("Принимаю условия")).check()
+    page.locator("main form button.button").last.click()
+    page.wait_for_url("**/thanks/**")
+    page.get_by_role("heading", name=re.compile("Ждём")).wait_for()
+
+
+@pytest.mark.browser
+def test_charged_refused_and_given_back_by_the_partner(
+    shop, gateway, phone_bill, partner_sim, site, chromium, desk, deliver
+):
+    """Bought on a phone by the phone bill; refused; given back in part and in full from the console."""
+    address, complaints, mine = site(shop.partner), [], {"shop": shop.partner.slug}
+
+    def theirs(table, status):
+        rows = partner_sim.register(**mine)[table]
+        return sorted(row["amount"] for row in rows if row["status"] == status)
+
+    phone = chromium.new_context(viewport={"width": 390, "height": 844}, locale="ru-RU", has_touch=True)
+    phone.set_default_timeout(SECONDS)
+    page = phone.new_page()
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    charged_by_phone(page, address, shop.offer, "anna@example.com")
+    deliver()
+    assert page.get_by_test_id("key").inner_text() == f"SHIELD-M{shop.number}-0"
+    assert (theirs("charges", "charged"), Payment.objects.count()) == (["149.00"], 0)
+
+    partner_sim.fault("refuse", match={**mine, "operation": "charge"}, reason="no_funds")
+    phone.clear_cookies()
+    charged_by_phone(page, address, shop.offer, "boris@example.com")
+    deliver()
+    page.get_by_role("heading", name=re.compile("Оплата не прошла|Заказ отменён")).wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert theirs("charges", "charged") == ["149.00"]
+    phone.close()
+
+    page = desk(address, shop.partner, role="finance", of=shop.partner)
+    for amount in ("49,00", "100,00"):
+        page.goto(f"{address}/admin/billing/outsidepayment/")
+        page.locator("#result_list tbody th a, #result_list tbody a").first.click()
+        page.get_by_role("link", name="Вернуть", exact=True).click()
+        page.locator("[name=amount]").fill(amount)
+        page.locator("[name=reason_code]").select_option("goodwill")
+        page.get_by_role("button", name="Вернуть").click()
+        page.get_by_text("деньги возвращаются клиенту").first.wait_for()
+        deliver()
+        page.reload()
+        page.get_by_text("Возвращён").first.wait_for()
+    assert theirs("refunds", "refunded") == ["100.00", "49.00"]
+    assert sorted(OutsideRefund.objects.values_list("state", flat=True)) == ["succeeded", "succeeded"]
+    page.goto(f"{address}/admin/billing/outsidepayment/{OutsidePayment.objects.get().pk}/change/")
+    page.get_by_role("heading").first.wait_for()
+    assert page.get_by_role("link", name="Вернуть", exact=True).count() == 0
+    bought = Order.objects.get(customer__email="anna@example.com", kind="new")
+    assert bought.item.subscription.state == "cancelled"
+    assert complaints == []

@@ -1,4 +1,4 @@
-"""Where a customer whose card is closed says to which account the money is to go: a link that works once."""
+"""Where a customer says to which account money is to go that goes back by bank: a link that works once."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from apps.storefronts.pages import page, show
 class DetailsForm(AccessibleForm):
     """The account, as the customer's bank shows it."""
 
-    name = forms.CharField(label=_("Фамилия, имя и отчество получателя"), max_length=160)
+    name = forms.CharField(label=_("Получатель: фамилия, имя и отчество или организация"), max_length=160)
     account = forms.CharField(label=_("Счёт получателя, 20 цифр"), max_length=30)
     bik = forms.CharField(label=_("БИК банка, 9 цифр"), max_length=12)
     bank = forms.CharField(label=_("Название банка"), max_length=120, required=False)
@@ -39,7 +39,7 @@ def payout(request: Any, token: str) -> HttpResponse:
 
 def _taken(payout_id: Any, form: DetailsForm) -> bool:
     try:
-        bank_payouts.set_details(payout_id, form.cleaned_data, actor="customer")
+        bank_payouts.set_details(payout_id, form.cleaned_data, actor=bank_payouts.CUSTOMER)
     except ValidationError as wrong:
         form.add_error(None, wrong)
     except Refused as refusal:
