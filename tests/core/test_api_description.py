@@ -45,6 +45,8 @@ NOT_API_CODES = {
     "receipt_no_way",
     "not_asked",
     "item_closed",
+    "no_role",
+    "other_deed",
 }
 
 
