@@ -67,6 +67,9 @@ class Slots:
     def wanted(self) -> int:
         """How many more to claim: the slots, and as many again so that none waits for the database."""
         slots = self.limits.in_flight
+        if not slots:
+            # Shut for a while: it would only be put back, and claimed again at once.
+            return 0
         ahead = max(slots, int(self._pace * AHEAD_SECONDS))
         missing = slots + ahead - self.running - len(self.ready)
         return missing if missing * 2 >= ahead and self.unrecorded < 2 * MOST + 2 * slots else 0

@@ -154,6 +154,29 @@ def test_a_limit_per_second_holds(
     assert len(line.answers) == 21
 
 
+def test_nothing_is_claimed_for_a_lane_that_is_shut(
+    partner: Partner, line: Line, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy one claims seconds ahead: shut, it would claim and put back without end, and slow all others."""
+    is_shut, stop = threading.Event(), threading.Event()
+    monkeypatch.setattr(lanes, "_limits", [lambda lane: lanes.Limits(0 if is_shut.is_set() else 5)])
+    line.seconds[number] = 0.05
+    plan(line, number, 700)
+    thread = beside(partner, [number], stop=stop)
+    try:
+        eventually(lambda: len(line.answers) > 250, seconds=30)
+        is_shut.set()
+        waiting = models.Due.objects.filter(lane=number, lease=None)
+        eventually(lambda: waiting.count() == models.Due.objects.filter(lane=number).count())
+        left = waiting.count()
+        time.sleep(0.7)
+        assert waiting.count() == left > 100
+    finally:
+        stop.set()
+        is_shut.clear()
+        thread.join()
+
+
 def test_a_lane_that_hangs_slows_no_other(partner: Partner, line: Line, number: int) -> None:
     slow, quick = number, number + 1
     plan(line, slow, 10)
