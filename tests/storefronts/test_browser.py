@@ -42,9 +42,12 @@ def test_buys_on_a_phone_and_cancels_in_the_cabinet(shop, gateway, site, chromiu
     desktop.set_default_timeout(SECONDS)
     page = desktop.new_page()
     page.goto(f"{address}/cabinet/")
+    # The page asks for it by itself; what is typed before that is nowhere.
+    page.locator("input:focus").wait_for()
     page.keyboard.type("anna@example.com")
     page.keyboard.press("Enter")
     page.wait_for_url("**/cabinet/code/")
+    page.locator("input:focus").wait_for()
     page.keyboard.type(
         re.search(r"\b\d{6}\b", Message.objects.filter(type="signin_code").latest("id").text)[0]
     )
