@@ -11,7 +11,6 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Sum
-from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from apps import journal
@@ -205,17 +204,14 @@ def _send(made: OutsideRefund) -> None:
 
 def _order(made: OutsideRefund) -> None:
     outside = made.outside
-    # Banks read Russian, whoever of the staff speaks what.
-    with translation.override("ru"):
-        told = _("Возврат по обращению клиента, платёж от {day} № {number}. НДС не облагается").format(
-            day=f"{outside.paid_date:%d.%m.%Y}", number=outside.reference
-        )
+    # As much VAT as its credit note has taken back; what stood on the balance was for nothing yet.
+    vat = made.note.vat if made.note else ZERO
     bank_payouts.order_outside(
         made.pk,
         customer=made.customer,
         legal_entity_id=outside.legal_entity_id,
         amount=made.money,
-        purpose=told,
+        purpose=bank_payouts.purpose(outside.paid_date, outside.reference, vat),
         reason=made.reason,
         due_date=made.due_date,
     )

@@ -8,6 +8,7 @@ import hashlib
 import secrets
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.core.tenancy import current_partner
 from apps.partners.models import LegalEntity
-from apps.payments import bank_details, payout_owner, refund_recording, timing
+from apps.payments import bank_details, payout_owner, receipt_lines, refund_recording, timing
 from apps.payments.bank_payout_models import BankPayout, PayoutState
 from apps.payments.payment_orders import PURPOSE_LENGTH, Order, Payer, file
 from apps.policies import numbering
@@ -182,13 +183,21 @@ def _order(payout: BankPayout) -> Order:
 
 
 def _purpose(payout: BankPayout) -> str:
-    if payout.refund is None:
+    refund = payout.refund
+    if refund is None:
         return payout.purpose
-    payment = payout.refund.payment
+    payment = refund.payment
+    day = clock.local(payment.settled_at or payment.created_at).date()
+    return purpose(day, payment.gateway_id, receipt_lines.vat_of(payment, refund.money))
+
+
+def purpose(day: date, number: str, vat: Decimal) -> str:
+    """What the payment order of a refund is for: which payment's, and how much VAT is in it, which banks ask for."""
     # Banks read Russian, whoever of the staff speaks what.
     with translation.override("ru"):
-        return _("Возврат по обращению клиента, платёж от {day} № {number}. НДС не облагается").format(
-            day=f"{clock.local(payment.settled_at or payment.created_at):%d.%m.%Y}", number=payment.gateway_id
+        tax = _("В том числе НДС {sum} руб.").format(sum=vat) if vat else _("НДС не облагается")
+        return _("Возврат по обращению клиента, платёж от {day} № {number}. {vat}").format(
+            day=f"{day:%d.%m.%Y}", number=number, vat=tax
         )
 
 

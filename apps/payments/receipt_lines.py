@@ -68,6 +68,12 @@ def written(lines: Sequence[Sold], total: Money, method: Method) -> list[dict[st
     return scaled(rows, total)
 
 
+def vat_of(payment: Payment, part: Money) -> Decimal:
+    """How much VAT there is in a part of what was paid, over all lines."""
+    lines = scaled(written(sold(payment), payment.money, Method.FULL_PAYMENT), part)
+    return sum((Decimal(line["vat"]) for line in lines), Decimal("0.00"))
+
+
 def scaled(lines: Sequence[dict[str, Any]], total: Money) -> list[dict[str, Any]]:
     """The lines in proportion to their amounts, adding up to `total`; a line of nothing is left out.
 

@@ -121,7 +121,8 @@ def test_in_part_from_the_page_to_the_line_of_the_statement(
     payout, orders = exported(made)
     assert not WorkItem.objects.filter(partner_id=shop.partner.pk, object_id=made.pk).exists()
     text = orders.decode("cp1251")
-    assert f"платёж от {outside.paid_date:%d.%m.%Y} № {outside.reference}" in text
+    # 220 × 22 / 122, as its credit note has it.
+    assert f"платёж от {outside.paid_date:%d.%m.%Y} № {outside.reference}. В том числе НДС 39.67 руб." in text
     shown = finance.get(f"/admin/payments/bankpayout/{payout.pk}/change/").content.decode()
     assert str(made.customer) in shown
     listed = finance.get("/admin/payments/bankpayout/").content.decode()
@@ -181,6 +182,7 @@ def test_what_was_paid_above_the_invoice_goes_back_from_the_balance(shop: Shop, 
     assert rest.amount == Decimal("1220.00")
     for one in OutsideRefund.objects.all():
         _payout, orders = exported(one)
+        assert ("НДС не облагается" in orders.decode("cp1251")) is one.of_balance
         loaded(shop, statement(payer, orders))
     assert set(OutsideRefund.objects.values_list("state", flat=True)) == {"succeeded"}
     assert (balance(shop, "receivable"), balance(shop, "advances")) == (0, 0)
@@ -344,7 +346,7 @@ def test_what_the_partner_refused_goes_from_the_balance_by_bank(
     assert clean(shop)
 
 
-def test_a_file_locks_balances_before_payments(shop: Shop, payer: LegalEntity) -> None:
+def test_a_file_locks_balances_before_payments_and_says_the_vat(shop: Shop, payer: LegalEntity) -> None:
     """As a payout from a balance does: the other way round the two would wait for each other."""
     payment = shop.buy(shop.offer(price="149.00")).order_items.get().order.payment()
     assert payment is not None
@@ -356,7 +358,10 @@ def test_a_file_locks_balances_before_payments(shop: Shop, payer: LegalEntity) -
     for key in keys:
         bank_payouts.set_details(key, TO, actor="olga")
     with CaptureQueriesContext(connection) as seen:
-        bank_payouts.export(keys, actor="olga")
+        orders = bank_payouts.export(keys, actor="olga").decode("cp1251")
     locks = [one["sql"] for one in seen.captured_queries if "FOR NO KEY UPDATE" in one["sql"]]
     tables = [one.split(' FROM "', 1)[1].split('"', 1)[0] for one in locks]
     assert tables.index("billing_customerbalance") < tables.index("payments_payment")
+    # 149 × 22 / 122 of the card's payment, 220 × 22 / 122 of the transfer.
+    assert f"№ {payment.gateway_id}. В том числе НДС 26.87 руб." in orders
+    assert f"№ {outside.reference}. В том числе НДС 39.67 руб." in orders
