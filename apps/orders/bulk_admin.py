@@ -59,6 +59,8 @@ class BulkOrderAdmin(console.ReadOnlyAdmin):
     fields = ("name", "shown_state", "shown_progress", "refused", "actor", "created_at", "done_at")
     readonly_fields = ("shown_state", "shown_progress")
     actions_detail = ("start", "again")
+    # While its orders are placed the page renews itself.
+    change_form_before_template = "orders/bulk_top.html"
     empty_hint = _(
         "Загрузите файл: в строке клиент и тариф. Сначала покажем ошибки, заказы оформятся по кнопке."
     )

@@ -65,8 +65,9 @@ def test_orders_from_a_spreadsheet(page: Any, site: str, shop: Shop) -> None:
         expect(page.get_by_text("Оформляется", exact=True)).to_be_visible()
         with in_partner(shop.partner):
             shop.hurry()
-        page.reload()
-        expect(body).to_contain_text("2 / 5")
+        # The page renews itself, until it is done.
+        expect(body).to_contain_text("2 / 5", timeout=30_000)
+        expect(page.locator("meta[http-equiv=refresh]")).to_have_count(0)
         # Nothing is to be placed any more; what met the stop may be tried again.
         expect(page.get_by_role("link", name="Оформить", exact=True)).to_have_count(0)
         look(page, "bulk-done")
@@ -78,8 +79,7 @@ def test_orders_from_a_spreadsheet(page: Any, site: str, shop: Shop) -> None:
         page.get_by_role("button", name="Повторить").click()
         with in_partner(shop.partner):
             shop.hurry()
-        page.reload()
-        expect(body).to_contain_text("3 / 5")
+        expect(body).to_contain_text("3 / 5", timeout=30_000)
         expect(page.get_by_role("link", name="Повторить строки с ошибкой")).to_have_count(0)
         with in_partner(shop.partner):
             made.refresh_from_db()
