@@ -140,6 +140,7 @@ ACTIONS: dict[str, Any] = {
     "partner.created": _("Создан партнёр"),
     "partner.offered": _("Партнёру открыты тарифы"),
     "payments.method_refused": _("Отказ от автосписаний"),
+    "payments.method_unbound": _("Способ отвязан у шлюза"),
     "payments.capture": _("Решено списать удержанное"),
     "payments.moved": _("Платёж передан другому шлюзу"),
     "outside-refund.approved": _("Возврат поступления подтверждён"),

@@ -199,7 +199,7 @@ class PaymentMethodAdmin(MoneyAdmin):
     list_select_related = ("customer",)
     search_fields = ("customer__phone", "customer__email", "customer__name")
     actions_detail = ("refuse",)
-    exclude = ("token", "connection")
+    exclude = ("token", "connection", "unbinding_since")
 
     def has_refuse_permission(self, request: Any, object_id: Any = None) -> bool:
         """Whoever talks with customers."""

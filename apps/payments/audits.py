@@ -15,6 +15,7 @@ from apps.core.tenancy import current_partner
 from apps.journal.models import Entry
 from apps.ledger.ledger import Account
 from apps.ledger.models import Transfer
+from apps.payments import unbinding
 from apps.payments.methods import HIDDEN
 from apps.payments.models import (
     CONSENT_REVOKED,
@@ -144,6 +145,18 @@ def refused_method_rests() -> Iterator[str]:
         yield f"Payment {payment.pk} came after method {payment.method_id} was refused, and was kept"
     for payment in charges.filter(created_at__gt=F("method__refused_at")).exclude(gateway_id=""):
         yield f"Payment {payment.pk} was made after method {payment.method_id} had been refused"
+
+
+@audit.rule("payments.refused-is-unbound", of=(audit.some(PaymentMethod, unbinding_since__isnull=False),))
+def refused_is_unbound() -> Iterator[str]:
+    """A gateway that can forget a method was told that its customer has taken it back, or will be."""
+    planned = Due.objects.filter(
+        partner_id=current_partner().pk, kind=unbinding.UNBIND, object_id=OuterRef("pk")
+    )
+    for method in PaymentMethod.objects.filter(
+        ~Exists(planned), unbinding_since__isnull=False, unbound_at=None
+    ):
+        yield f"Method {method.pk} was refused, its gateway does not know and nobody will tell it"
 
 
 @audit.rule("payments.no-claim-after-refusal", of=(_REFUSED,))

@@ -186,6 +186,8 @@ class Gateway(Connector):
     """What a customer may be sent to pay with."""
     holds: ClassVar[frozenset[str]] = frozenset()
     """Instruments whose money can be held first and taken later."""
+    unbinds: ClassVar[frozenset[str]] = frozenset()
+    """Instruments whose saved methods it forgets when it is asked to (`unbind`)."""
     key_kept: ClassVar[timedelta] = timedelta(hours=23)
     """For which a request may be sent again under its key."""
     lists_refunds: ClassVar[bool] = True
@@ -229,6 +231,10 @@ class Gateway(Connector):
     def bind(self, request: PaymentRequest) -> GatewayPayment:
         """Saves a method on the gateway's page without a payment: what is seen has no amount."""
         raise ConnectorError(str(_("Этот шлюз не сохраняет способ без платежа")), code="not_supported")
+
+    def unbind(self, key: UUID) -> None:
+        """Forgets the method that the payment of this key has saved. The same, however often it is asked."""
+        raise ConnectorError(str(_("Этот шлюз не отвязывает способы")), code="not_supported")
 
     def capture(self, request: PaymentRequest, amount: Money) -> GatewayPayment:
         """Takes money that is held, all or a part of it; the rest is let go. Once, however often it is asked."""

@@ -21,11 +21,13 @@ from apps.payments import (
     refunds,
     registering,
     timing,
+    unbinding,
 )
 from apps.payments.calling import PaymentCalls
 from apps.payments.refund_calls import RefundCalls
 from apps.payments.refund_lists import ListCalls
 from apps.payments.registering import ReceiptCalls
+from apps.payments.unbinding import UnbindCalls
 
 lanes.steps(payments.SEND, PaymentCalls(sends=True))
 lanes.steps("payments.settle", PaymentCalls(asks=True))
@@ -33,6 +35,7 @@ lanes.steps(payments.SWEEP, PaymentCalls(sends=True, asks=True))
 lanes.steps(refunds.SEND, RefundCalls(sends=True))
 lanes.steps(refund_recording.SWEEP, RefundCalls(sends=True, asks=True))
 lanes.steps(refund_lists.RECONCILE, ListCalls())
+lanes.steps(unbinding.UNBIND, UnbindCalls())
 lanes.steps(receipts.SEND, ReceiptCalls(sends=True))
 lanes.steps(receipts.SWEEP, ReceiptCalls(sends=True, asks=True))
 
@@ -75,6 +78,12 @@ def reconcile(object_id: UUID) -> None:
     if payment.is_open:
         raise due.Retry(timing.next_look(payment))
     refund_lists.reconcile(object_id)
+
+
+@due.task(unbinding.UNBIND)
+def unbind(object_id: UUID) -> None:
+    """Tells the gateway that a method was taken back."""
+    unbinding.unbind(object_id)
 
 
 @due.task(receipts.SEND)

@@ -11,6 +11,7 @@ from apps.accounts.models import Customer
 from apps.core import bulk, clock, events, search
 from apps.core.fields import encrypt
 from apps.core.ids import uuid7
+from apps.payments import unbinding
 from apps.payments.gateway import GatewayPayment
 from apps.payments.models import Payment, PaymentMethod, RefusalHow
 
@@ -64,7 +65,8 @@ def refuse_locked(
     method.is_active, method.refused_at, method.refusal_recorded_at = False, clock.now(), clock.wall()
     method.refused_how, method.refused_by = how, actor[:150]
     method.refused_ip, method.refused_agent = ip, agent[:300]
-    method.save(update_fields=["is_active", "refused_at", *_EVIDENCE])
+    unbinding.plan(method)
+    method.save(update_fields=["is_active", "refused_at", *_EVIDENCE, "unbinding_since"])
     events.publish("payments.MethodRefused", method.pk, customer_id=method.customer_id)
 
 

@@ -166,6 +166,9 @@ class PaymentMethod(UUIDModel):
     refused_agent = models.CharField(_("браузер"), max_length=300, blank=True, default="", db_default="")
     # By the wall clock, as claims are: which of the two came first is told by it.
     refusal_recorded_at = models.DateTimeField(_("отзыв записан"), null=True, blank=True)
+    # Of a gateway that can forget what it saved, by the wall clock.
+    unbinding_since = models.DateTimeField(_("шлюз извещается с"), null=True, blank=True)
+    unbound_at = models.DateTimeField(_("отвязан у шлюза"), null=True, blank=True)
 
     class Meta:
         verbose_name, verbose_name_plural = _("сохранённый способ"), _("сохранённые способы")
@@ -177,6 +180,11 @@ class PaymentMethod(UUIDModel):
             models.CheckConstraint(
                 condition=Q(refused_at=None) | (Q(refusal_recorded_at__isnull=False) & ~Q(refused_how="")),
                 name="payments_refusal_evidence",
+            ),
+            models.CheckConstraint(
+                condition=Q(unbinding_since=None, unbound_at=None)
+                | Q(unbinding_since__isnull=False, refused_at__isnull=False),
+                name="payments_unbinding_of_refused",
             ),
         ]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
@@ -86,6 +87,7 @@ class TBank(TBankReceipts, Gateway):
     decline_classes = DECLINES
     instruments = frozenset({Instrument.BANK_CARD, Instrument.SBP})
     holds = frozenset({Instrument.BANK_CARD})
+    unbinds = frozenset({Instrument.BANK_CARD})
     # An order is one, and a refund is known by its key, for good.
     key_kept = timedelta(days=365)
     lists_refunds = False
@@ -138,6 +140,9 @@ class TBank(TBankReceipts, Gateway):
 
     def bind(self, request: PaymentRequest) -> GatewayPayment:
         return self.bindings.begin(request)
+
+    def unbind(self, key: UUID) -> None:
+        self.bindings.remove(key)
 
     def give_up(self, request: PaymentRequest) -> GatewayPayment:
         """Payments end by themselves; of a page that saves a method nobody ends anything, and nothing is taken."""

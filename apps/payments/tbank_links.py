@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
@@ -28,6 +29,8 @@ ACCOUNTS = {
 }
 CARDS = {"COMPLETED": Status.SUCCEEDED, "REJECTED": Status.CANCELED}
 """`Status` of GetAddAccountQrState and of GetAddCardState; every other one of a card is under way."""
+NO_CUSTOMER = "7"
+"""`ErrorCode` of a CustomerKey that it does not know: nothing is saved under it."""
 
 
 def card_of(call: Call, request: PaymentRequest) -> dict[str, Any]:
@@ -148,6 +151,16 @@ class Bindings:
             method_fingerprint=f"{card.get('Pan', '')}/{card.get('ExpDate', '')}" if card else "",
         )
 
+    def remove(self, key: UUID) -> None:
+        """The card that was saved under a CustomerKey of its own is charged no more."""
+        owner = {"CustomerKey": str(key)}
+        found = self._call("GetCardList", owner)
+        if "items" not in found and str(found.get("ErrorCode")) != NO_CUSTOMER:
+            raise _refused(found)
+        for card in found.get("items") or []:
+            if card.get("Status") == "A":
+                _done(self._call("RemoveCard", {**owner, "CardId": str(card["CardId"])}))
+
 
 def _bound(request: PaymentRequest, number: str, status: Status, **told: Any) -> GatewayPayment:
     """As a payment of nothing: asked for by our own terminal and by its own number, it is ours."""
@@ -167,5 +180,9 @@ def _bound(request: PaymentRequest, number: str, status: Status, **told: Any) ->
 def _done(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     if answer.get("Success"):
         return answer
+    raise _refused(answer)
+
+
+def _refused(answer: Mapping[str, Any]) -> ConnectorError:
     code = str(answer.get("ErrorCode") or "")
-    raise ConnectorError(f"{code} {answer.get('Message') or ''} {answer.get('Details') or ''}", code=code)
+    return ConnectorError(f"{code} {answer.get('Message') or ''} {answer.get('Details') or ''}", code=code)

@@ -716,6 +716,7 @@ DUE = {
     "payments.dispute_deadline": "dispute",
     "payments.refund": "payment",
     "payments.refund_sweep": "payment",
+    "payments.unbind": "method",
     "payments.receipt": "receipt",
     "payments.receipt_sweep": "receipt",
     "payments.receipt_close": "payment",

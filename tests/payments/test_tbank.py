@@ -10,7 +10,7 @@ import pytest
 from apps.connectors.base import ConnectorError, ForgedMessage, Inbound
 from apps.core.tenancy import in_public
 from apps.partners.models import Partner
-from apps.payments import payments, refund_calls, refunds
+from apps.payments import methods, payments, refund_calls, refunds, unbinding
 from apps.payments.tbank import TBank, sign
 from apps.sandbox.control import Control
 from tests.payments.conftest import Till, look
@@ -70,6 +70,7 @@ USED = {
     "AddCustomer",
     "AddCard",
     "GetAddCardState",
+    "RemoveCard",
 }
 """All that the connector calls, but for receipts (`test_tbank_receipts`)."""
 PAGES = {"confirm_payment", "confirm_link", "confirm_binding"}
@@ -116,6 +117,7 @@ def test_requests_and_answers_are_as_the_official_description_says(till: Till) -
         )
         pay(bound.confirmation_url)
         assert payments.settle(bound.pk).is_paid
+    unbinding.unbind(methods.refuse_method(method, actor="t").pk)
     with in_public():
         till.connection.open().check()
     assert {one["operation"] for one in validated(till)} == USED

@@ -1,6 +1,8 @@
 """Console: a deed of the board is asked for, agreed to, and watched while it is done."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -93,41 +95,21 @@ def offered(request: Any) -> list[dict[str, Any]]:
 
 def ask(model_admin: Any, request: Any, asked: board.Filter) -> HttpResponse:
     """How many, what sum, what will happen, and why; with the reason given it is begun."""
-    kind = request.POST.get("do", "")
-    if kind not in DEEDS or not request.rights.may(*DEEDS[kind].roles):
-        raise PermissionDenied
-    deed, rows = DEEDS[kind], _chosen(request, asked)
-    form = _form(request, kind)
-    if form.is_bound and form.is_valid():
-        try:
-            actor, given = request.user.get_username(), dict(form.cleaned_data)
-            reason = given.pop("reason")
-            made = board_mass.create(
-                kind=kind, rows=rows, params=given, reason=reason, actor=actor, press=_press(request)
-            )
-            return _begin(request, made)
-        except Refused as refused:
-            form.add_error(None, str(refused.message))
-    count = rows.count()
+    rows = _chosen(request, asked)
     kept = ("do", "row", "all", "partner", "provider", "product", "state", "age", "mine", "q", "back")
-    context = {
-        **model_admin.admin_site.each_context(request),
-        "title": DeedKind(kind).label,
-        "opts": model_admin.opts,
-        "form": form,
-        "deed": deed,
-        "count": count,
-        "total": board.total(rows),
-        "rows": board.shown(rows[:SHOWN]),
-        "more": max(0, count - SHOWN),
-        "here": request.tenant,
-        "kept": [
-            *((name, value) for name in kept for value in request.POST.getlist(name)),
-            ("press", _press(request)),
-        ],
-        "back": links.list_of(OpenRequest),
-    }
-    return TemplateResponse(request, "orders/deed_ask.html", context)
+
+    def shown() -> dict[str, Any]:
+        return {
+            "count": rows.count(),
+            "total": board.total(rows),
+            "rows": board.shown(rows[:SHOWN]),
+            "kept": [(name, value) for name in kept for value in request.POST.getlist(name)],
+            "back": links.list_of(OpenRequest),
+        }
+
+    return _asked(
+        model_admin, request, request.POST.get("do", ""), partial(board_mass.create, rows=rows), shown
+    )
 
 
 def _chosen(request: Any, asked: board.Filter) -> QuerySet[OpenRequest]:
@@ -146,39 +128,51 @@ def ask_of_services(
     model_admin: Any, request: Any, kind: str, services: QuerySet[Service], named: str
 ) -> HttpResponse:
     """The same for services of the current partner that were chosen in their list, by the action `named`."""
-    deed, form = DEEDS[kind], _form(request, kind)
-    if not request.rights.may(*deed.roles):
+
+    def shown() -> dict[str, Any]:
+        chosen = [(ACTION_CHECKBOX_NAME, one) for one in request.POST.getlist(ACTION_CHECKBOX_NAME)]
+        across = [("select_across", one) for one in request.POST.getlist("select_across")[:1]]
+        return {
+            "count": services.count(),
+            "services": [(one.name, one.get_state_display()) for one in services[:SHOWN]],
+            "kept": [("action", named), *across, *chosen],
+            "back": request.get_full_path(),
+        }
+
+    return _asked(model_admin, request, kind, partial(board_mass.of_services, services=services), shown)
+
+
+def _asked(
+    model_admin: Any,
+    request: Any,
+    kind: str,
+    create: Callable[..., RequestDeed],
+    shown: Callable[[], dict[str, Any]],
+) -> HttpResponse:
+    """Begins a deed that has its reason, by `create`; without one asks for it on a page of what is `shown`."""
+    deed = DEEDS.get(kind)
+    if deed is None or not request.rights.may(*deed.roles):
         raise PermissionDenied
+    form = _form(request, kind)
     if form.is_bound and form.is_valid():
+        actor, given = request.user.get_username(), dict(form.cleaned_data)
+        reason = given.pop("reason")
         try:
-            actor, given = request.user.get_username(), dict(form.cleaned_data)
-            reason = given.pop("reason")
-            made = board_mass.of_services(
-                kind=kind,
-                services=services,
-                params=given,
-                reason=reason,
-                actor=actor,
-                press=_press(request),
-            )
+            made = create(kind=kind, params=given, reason=reason, actor=actor, press=_press(request))
             return _begin(request, made)
         except Refused as refused:
             form.add_error(None, str(refused.message))
-    count = services.count()
-    chosen = [(ACTION_CHECKBOX_NAME, one) for one in request.POST.getlist(ACTION_CHECKBOX_NAME)]
-    across = [("select_across", one) for one in request.POST.getlist("select_across")[:1]]
+    told = shown()
     context = {
         **model_admin.admin_site.each_context(request),
         "title": DeedKind(kind).label,
         "opts": model_admin.opts,
         "form": form,
         "deed": deed,
-        "count": count,
-        "services": [(one.name, one.get_state_display()) for one in services[:SHOWN]],
-        "more": max(0, count - SHOWN),
         "here": request.tenant,
-        "kept": [("action", named), *across, *chosen, ("press", _press(request))],
-        "back": request.get_full_path(),
+        **told,
+        "more": max(0, told["count"] - SHOWN),
+        "kept": [*told["kept"], ("press", _press(request))],
     }
     return TemplateResponse(request, "orders/deed_ask.html", context)
 

@@ -279,6 +279,12 @@ class TBank(Service):
             if (card["_shop"], card["CustomerKey"]) == (terminal, body["CustomerKey"])
         ]
 
+    def remove_card(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
+        card = self.books.remove_card(terminal, str(body["CustomerKey"]), str(body["CardId"]))
+        return _told(terminal) | {
+            name: card[name] for name in ("Status", "CustomerKey", "CardId", "CardType")
+        }
+
     def close_receipt(self, request: web.Request, terminal: str, body: Doc, facts: dict[str, Any]) -> Doc:
         self.books.close_receipt(terminal, body)
         return {"Success": True, "ErrorCode": "0"}
@@ -358,6 +364,7 @@ METHODS: dict[str, Method] = {
     "Cancel": TBank.cancel,
     "Confirm": TBank.confirm,
     "GetCardList": TBank.get_card_list,
+    "RemoveCard": TBank.remove_card,
     "SendClosingReceipt": TBank.close_receipt,
     "GetQr": TBank.get_qr,
     "ChargeQr": TBank.charge_qr,

@@ -290,6 +290,14 @@ class Register:
         card = next(one for one in self.cards.values() if one["RebillId"] == rebill)
         self._store.put("cards", card["CardId"], {**card, "Status": "D"})
 
+    def remove_card(self, terminal: str, customer: str, number: str) -> Doc:
+        """The shop lets go of a card of its customer; a second time there is none."""
+        card = self.cards.get(number)
+        if card is None or (card["_shop"], card["CustomerKey"], card["Status"]) != (terminal, customer, "A"):
+            raise Failed("6", CustomerKey=customer, CardId=number, CardType=0, Status="D")
+        self.revoke(card["RebillId"])
+        return dict(self.cards[number])
+
     def cabinet_refund(self, payment_id: str, amount: int) -> Doc:
         """By hand, in the cabinet."""
         payment = dict(self.payments[payment_id])
