@@ -51,6 +51,7 @@ KINDS = {
     "payments.settle": _("Чтение платежа"),
     "payments.refund": _("Отправка возврата"),
     "payments.refund_sweep": _("Вопрос о возврате"),
+    "payments.unbind": _("Отвязка карты у шлюза"),
     "payments.reconcile": _("Чтение возвратов"),
     "payments.dispute_deadline": _("Напоминание о сроке спора"),
     "payments.receipt": _("Отправка чека"),
