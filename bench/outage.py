@@ -1,8 +1,9 @@
 """The bench of isolation: one of ten providers is off, and the other nine are to deliver as fast as before.
 
 Ten customers a second who have paid, of ten providers in turn: for a while with all of them there, then as long with
-one off, then it is back. DOWN_SECONDS says how long it is off; in a long outage fewer come in a second, and the while
-before it is five minutes. Each part is a process of its own.
+one off, then as long with it back. DOWN_SECONDS says how long it is off; in a long outage fewer come in a second, and
+the whiles before and after it are five minutes each: a machine that becomes slower by itself is slower after it, too.
+Each part is a process of its own. With CPU set it says what an order costs of the processor in each while.
 """
 
 import multiprocessing
@@ -23,7 +24,7 @@ from apps.partners.models import Partner
 from apps.providers.models import Provider
 from apps.sandbox.control import Control
 from apps.sandbox.process import Simulator
-from bench import programs, worker
+from bench import programs, spent, worker
 from bench.cases import new_partner
 from bench.fulfilment import _paid, _shop, _until_delivered
 
@@ -40,13 +41,14 @@ Told = list[tuple[bytes, Any]]
 
 
 def provider_outage() -> dict[str, float]:
-    """`seconds` is the nine's 95th wait from paid to key during the outage, `floor_seconds` before it.
+    """`seconds` is the nine's 95th wait from paid to key during the outage, `floor_seconds` before and after it.
 
     `ratio` may be 1.25 at most. Raises RuntimeError where anything is lost, doubled, or sold of the one that is off.
     """
     seconds = float(os.environ.get("DOWN_SECONDS", "30"))
     pace = min(PER_SECOND, ORDERS_AT_MOST / seconds)
-    spans = (WARM_SECONDS, min(seconds, FLOOR_SECONDS), seconds)
+    floor = min(seconds, FLOOR_SECONDS)
+    spans = (WARM_SECONDS, floor, seconds, floor)
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="armor-bench-"))
         simulators = [stack.enter_context(Simulator(name, state=folder)) for name in ("yookassa", "provider")]
@@ -56,36 +58,45 @@ def provider_outage() -> dict[str, float]:
             connection, _offer = _shop(partner, gateway, supplier)
             offers = [_offer_of(partner, supplier, number) for number in range(TEN)]
             phases = [_waiting(partner, gateway, offers, round(span * pace / TEN)) for span in spans]
-        port, _pid = programs.intake(stack)
-        programs.workers(stack, worker.work_off, worker.keep_lanes)
+        port, intake = programs.intake(stack)
+        general, lanes = programs.workers(stack, worker.work_off, worker.keep_lanes)
         url = f"http://localhost:{port}/hooks/{connection.pk}/"
-        began = [_tell(url, phase, pace) for phase in phases[:2]]
+
+        def told(phase: Told) -> float:
+            with spent.told(len(phase), intake=intake, worker=general, lanes=lanes):
+                return _tell(url, phase, pace)
+
+        began = [told(phase) for phase in phases[:2]]
         supplier.switch(on=False, account=_account(partner, DEAD))
-        began.append(_tell(url, phases[2], pace))
+        began.append(told(phases[2]))
         with in_partner(partner):
-            nine = sum(place % TEN != DEAD for phase in phases for place in range(len(phase)))
+            nine = sum(place % TEN != DEAD for phase in phases[:3] for place in range(len(phase)))
             _until_delivered(nine)
             sold = Offer.objects.on_sale(partner.pk).filter(pk=offers[DEAD].pk)
             if sold.exists():
                 raise RuntimeError("What cannot be delivered is sold")
         supplier.switch(on=True, account=_account(partner, DEAD))
         with in_partner(partner):
-            _until_delivered(sum(map(len, phases)))
+            _until_delivered(sum(map(len, phases[:3])))
             if not sold.exists():
                 raise RuntimeError("What can be delivered again is not sold")
+        began.append(told(phases[3]))
+        with in_partner(partner):
+            _until_delivered(sum(map(len, phases)))
             waits = [_waits(phase, at, pace) for phase, at in zip(phases, began, strict=True)]
         _nothing_lost_or_doubled(partner, supplier)
-    _warm, before, during = waits
+    _warm, before, during, after = waits
     tenth = len(during) // 10
     if tenth >= LEAST:
         # A rise along the outage is ours, a single high one is the machine's.
         parts = [_late(during[place * tenth : (place + 1) * tenth]) for place in range(10)]
         print("  by tenths of the outage:", *(f"{one:.3f}" for one in parts), flush=True)
+    print(f"  before it {_late(before):.3f}, after it {_late(after):.3f}", flush=True)
     return {
         "seconds": _late(during),
         "per_second": pace,
-        "floor_seconds": _late(before),
-        "ratio": _late(during) / _late(before),
+        "floor_seconds": _late(before + after),
+        "ratio": _late(during) / _late(before + after),
         "peak_mib": 0.0,
     }
 
