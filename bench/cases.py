@@ -161,7 +161,7 @@ def entitlement() -> dict[str, float]:
 
 
 def provider_outage() -> dict[str, float]:
-    """One of ten providers off; the floor is the other nine's 95th wait before and after: at most a quarter more."""
+    """One of ten providers off; the floor is the other nine's 95th wait before it was: at most a quarter more."""
     from bench import outage
 
     return outage.provider_outage()

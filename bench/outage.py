@@ -2,8 +2,9 @@
 
 Ten customers a second who have paid, of ten providers in turn: for a while with all of them there, then as long with
 one off, then as long with it back. DOWN_SECONDS says how long it is off; in a long outage fewer come in a second, and
-the whiles before and after it are five minutes each: a machine that becomes slower by itself is slower after it, too.
-Each part is a process of its own. With CPU set it says what an order costs of the processor in each while.
+the whiles before and after it are five minutes each. It is held against the while before it; the one after says whether
+the machine became slower by itself. Each part is a process of its own. With CPU set it says what an order costs of the
+processor in each while.
 """
 
 import multiprocessing
@@ -41,7 +42,7 @@ Told = list[tuple[bytes, Any]]
 
 
 def provider_outage() -> dict[str, float]:
-    """`seconds` is the nine's 95th wait from paid to key during the outage, `floor_seconds` before and after it.
+    """`seconds` is the nine's 95th wait from paid to key during the outage, `floor_seconds` before it.
 
     `ratio` may be 1.25 at most. Raises RuntimeError where anything is lost, doubled, or sold of the one that is off.
     """
@@ -91,12 +92,12 @@ def provider_outage() -> dict[str, float]:
         # A rise along the outage is ours, a single high one is the machine's.
         parts = [_late(during[place * tenth : (place + 1) * tenth]) for place in range(10)]
         print("  by tenths of the outage:", *(f"{one:.3f}" for one in parts), flush=True)
-    print(f"  before it {_late(before):.3f}, after it {_late(after):.3f}", flush=True)
+    print(f"  after it {_late(after):.3f}", flush=True)
     return {
         "seconds": _late(during),
         "per_second": pace,
-        "floor_seconds": _late(before + after),
-        "ratio": _late(during) / _late(before + after),
+        "floor_seconds": _late(before),
+        "ratio": _late(during) / _late(before),
         "peak_mib": 0.0,
     }
 
