@@ -29,6 +29,7 @@ ACTIONS: dict[str, Any] = {
     "charge-request.refused": _("Партнёр отказал в списании"),
     "collection.reported": _("Загружен отчёт партнёра о сборах"),
     "fulfilment.comment": _("Написан комментарий к исполнению"),
+    "fulfilment.customer-asked": _("Вопрос поставщика передан клиенту"),
     "fulfilment.escalated": _("Исполнение передано старшему"),
     "fulfilment.failed": _("Исполнение признано невозможным"),
     "fulfilment.file": _("Приложен файл к исполнению"),

@@ -43,6 +43,7 @@ EXPLAINED = {
     "page_url": _("ссылка на страницу консоли"),
     "text": _("текст, который написали в плане исполнения"),
     "asked": _("какие данные нужны"),
+    "question": _("вопрос поставщика"),
     "ask_url": _("ссылка, по которой отвечают"),
     "order_number": _("номер заказа"),
     "partner_name": _("название партнёра"),
@@ -119,6 +120,7 @@ for _type in (
     Type("order_to_pay", _("Заказ ждёт оплаты"), ("product", "amount", "pay_url"), ("due_date",)),
     Type("order_rejected", _("Заказ не будет исполнен"), ("product", "reason"), ("order_number",)),
     Type("information_required", _("Нужны данные, чтобы выдать"), ("product", "asked", "ask_url")),
+    Type("provider_question", _("Поставщик спрашивает клиента"), ("product", "question", "ask_url")),
     Type(
         "trial_started",
         _("Пробный период начался"),

@@ -292,6 +292,10 @@ class FulfilmentAdmin(task_admin.Buttons, HistoryAdmin):
         """Who may act for a customer."""
         return bool(request.rights.may("manager", "support"))
 
+    def has_inquiry_permission(self, request: Any, object_id: Any = None) -> bool:
+        """The same, where its provider asks something."""
+        return self.has_support_permission(request) and key_pages.is_asked(request, object_id)
+
     @action(description=_("Повторить выбранные"), permissions=["support"])
     def retry_chosen(self, request: HttpRequest, chosen: QuerySet[Fulfilment]) -> None:
         retried = 0
@@ -398,7 +402,7 @@ class ServiceAdmin(HistoryAdmin):
 
     @display(description=_("данные для выдачи"))
     def shown_answers(self, row: Service) -> str:
-        names = {one.code: str(one.name) for one in asking.questions(row)}
+        names = {one.code: str(one.name) for one in asking.declared(row)}
         told = ((names.get(code, code), parameters.in_words(value)) for code, value in row.answers.items())
         return format_html_join("", "<div>{}: {}</div>", told)
 
@@ -407,7 +411,7 @@ class ServiceAdmin(HistoryAdmin):
         return row.state, row.get_state_display()
 
 
-console.act_on(Fulfilment, key_pages.reply_to_provider)
+console.act_on(Fulfilment, key_pages.reply_to_provider, key_pages.ask_customer)
 console.act_on(Service, key_pages.replace_service_key, key_pages.send_service_again)
 
 

@@ -18,11 +18,12 @@ _WAITS = (_F.IN_PROGRESS, _F.UNKNOWN, _F.RETRY, _F.COMPENSATING)
 def provider_decided(event: Event) -> None:
     request = ProviderRequest.objects.get(pk=event.object_id)
     for one in Fulfilment.objects.filter(**_of(request), state__in=_WAITS).select_related("service"):
-        if request.state == RequestState.INQUIRING:
+        if request.state != RequestState.INQUIRING:
+            fulfilment.plan(one, clock.wall())
+        elif request.customer_asked_at is None:
+            # Else staff have seen it, and asked the customer, before this news came.
             asked = str(_("Поставщик спрашивает: {question}")).format(question=request.question)
             work.open(fulfilment.KIND, one.pk, f"{one.service.name}: {asked}")
-        else:
-            fulfilment.plan(one, clock.wall())
 
 
 def _of(request: ProviderRequest) -> dict[str, Any]:
@@ -36,15 +37,3 @@ def _of(request: ProviderRequest) -> dict[str, Any]:
     if request.kind == RequestKind.CANCEL:
         return {"service__request_id": request.request_id, "action": FulfilmentAction.CANCEL}
     return {"pk": request.pk}
-
-
-def question_of(one: Fulfilment) -> ProviderRequest | None:
-    """What its provider asks now, if it does."""
-    ids = [one.service.request_id]
-    if one.step is not None:
-        ids += one.tasks.values_list("pk", flat=True)
-    asked = ProviderRequest.objects.filter(state=RequestState.INQUIRING)
-    return (
-        asked.filter(pk__in=[one.pk, *ids]).first()
-        or asked.filter(request_id__in=ids, kind=RequestKind.CANCEL).first()
-    )

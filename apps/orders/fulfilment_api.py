@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -21,7 +21,7 @@ from rest_framework.routers import SimpleRouter
 from apps.billing.api import actor_of
 from apps.core.errors import Refused
 from apps.journal.api import idempotent
-from apps.orders import asking, tasks
+from apps.orders import asking, inquiries, tasks
 from apps.orders.models import Fulfilment, FulfilmentAction, FulfilmentState, Service
 
 QUESTION = {
@@ -112,12 +112,16 @@ class QuestionsViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewset
 
     def get_queryset(self) -> QuerySet[Service]:
         waiting = Fulfilment.objects.filter(state=FulfilmentState.INFORMATION_REQUIRED)
-        rows = Service.objects.filter(pk__in=waiting.values("service"))
+        asked = inquiries.services_asked().values("pk")
+        rows = Service.objects.filter(Q(pk__in=waiting.values("service")) | Q(pk__in=asked))
         return rows.select_related("customer").prefetch_related("fulfilments")
 
     @extend_schema(
         summary=_("Ответить за клиента"),
-        description=_("Заказ продолжится сам. Ошибки ответов — в answers, по кодам."),
+        description=_(
+            "Заказ продолжится сам. Ошибки ответов — в answers, по кодам. Вопрос с кодом provider.question задал "
+            "поставщик: ответ уйдёт ему. 409 not_inquiring: поставщик об этом уже не спрашивает."
+        ),
         request=AnswersData,
         responses={204: None},
         examples=[

@@ -1,5 +1,7 @@
-"""Pages of staff at a service and its fulfilment: another key, the same one sent again, an answer to its provider."""
+"""Pages of staff at a service and its fulfilment: another key, the same one sent again, its provider's question."""
 
+from collections.abc import Callable, Iterator
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,16 +15,15 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from apps.accounts import recycled
-from apps.core import console, links, work
+from apps.core import clock, console, links
 from apps.core.errors import Refused
-from apps.orders import fulfilment
-from apps.orders.deciding import question_of
+from apps.orders import inquiries, missing
 from apps.orders.models import Fulfilment, Service
 from apps.orders.replacing import replace_key
 from apps.orders.sending_again import send_again
 from apps.policies.models import Channel
 from apps.providers.portal import requests
-from apps.providers.portal.models import DefectReason
+from apps.providers.portal.models import DefectReason, ProviderRequest
 
 
 class ReplaceForm(forms.Form):
@@ -73,30 +74,90 @@ def replace_service_key(self: Any, request: Any, object_id: UUID) -> HttpRespons
 
 
 class ReplyForm(forms.Form):
-    """What the provider wants to know."""
+    """What the provider wants to know, with its question as it stood on the page."""
 
-    answer = forms.CharField(label=_("Ответ"), max_length=2000, widget=UnfoldAdminTextareaWidget)
+    title, is_for_customer = _("Ответить поставщику"), False
+    text = forms.CharField(label=_("Ответ"), max_length=requests.LONGEST, widget=UnfoldAdminTextareaWidget)
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
 
 
-@action(description=_("Ответить поставщику"), url_path="reply", permissions=["support"])
+class CustomerForm(ReplyForm):
+    """What the customer is asked: the provider's question, in words that a customer understands."""
+
+    title, is_for_customer = _("Спросить клиента"), True
+    text = forms.CharField(
+        label=_("Вопрос клиенту"), max_length=requests.LONGEST, widget=UnfoldAdminTextareaWidget
+    )
+
+
+def is_asked(request: Any, object_id: Any) -> bool:
+    """Whether the provider of this fulfilment asks something; found once for all buttons of a page."""
+    if object_id is None or request.method == "POST":
+        # Of what is sent too late the page says so, and keeps what was written.
+        return True
+    known = request.__dict__.setdefault("_provider_asks", {})
+    if object_id not in known:
+        row = Fulfilment.objects.select_related("service").filter(pk=object_id).first()
+        # An address without a row is answered by its page.
+        known[object_id] = row is None or inquiries.question_of(row) is not None
+    return bool(known[object_id])
+
+
+@action(description=_("Ответить поставщику"), url_path="reply", permissions=["inquiry"])
 def reply_to_provider(self: Any, request: HttpRequest, object_id: UUID) -> HttpResponse:
     """The question of a provider that works in its own console, and the answer to it."""
     one = get_object_or_404(Fulfilment.objects.select_related("service"), pk=object_id)
-    asked = question_of(one)
-    form = ReplyForm(request.POST or None)
-    if request.method == "POST" and form.is_valid() and asked is not None:
-        try:
-            requests.reply(asked.pk, form.cleaned_data["answer"], actor=request.user.get_username())
-            work.close(fulfilment.KIND, one.pk)
-        except Refused as refusal:
-            messages.error(request, str(refusal.message))
-        else:
-            messages.success(request, _("Ответ у поставщика"))
-        return redirect(reverse("admin:orders_fulfilment_change", args=[one.pk]))
-    notes = [asked.question] if asked else [str(_("Поставщик ничего не спрашивает"))]
-    return console.form_page(
-        self, request, form if asked else forms.Form(), _("Ответить поставщику"), notes=notes
+    return _inquiry_page(self, request, one, ReplyForm, inquiries.answer, _("Ответ у поставщика"))
+
+
+@action(description=_("Спросить клиента"), url_path="ask-customer", permissions=["inquiry"])
+def ask_customer(self: Any, request: HttpRequest, object_id: UUID) -> HttpResponse:
+    """The same question, handed on to who knows the answer."""
+    one = get_object_or_404(Fulfilment.objects.select_related("service"), pk=object_id)
+    return _inquiry_page(self, request, one, CustomerForm, missing.hand_on, _("Клиента спросили"))
+
+
+def _inquiry_page(
+    page: Any, request: HttpRequest, one: Fulfilment, kind: Any, do: Callable[..., Any], done: Any
+) -> HttpResponse:
+    asked = inquiries.question_of(one)
+    question = asked.question if asked else ""
+    # A browser changes line ends: what was seen is known by its digest.
+    seen = sha256(question.encode()).hexdigest()
+    form = kind(
+        request.POST or None, initial={"seen": seen, "text": question if kind.is_for_customer else ""}
     )
+    if request.method == "POST" and form.is_valid():
+        given = form.cleaned_data
+        try:
+            if asked is None or given["seen"] != seen:
+                raise requests.nothing_asked()
+            do(one, given["text"], to=question, actor=request.user.get_username())
+        except Refused as refusal:
+            # What was written stays on the page, beside what is asked now.
+            form.add_error(None, str(refusal.message))
+            form.data = {**form.data.dict(), "seen": seen}
+        else:
+            messages.success(request, done)
+            return redirect(reverse("admin:orders_fulfilment_change", args=[one.pk]))
+    return console.form_page(
+        page, request, form, kind.title, notes=list(_notes(asked, kind)), press=kind.title
+    )
+
+
+def _notes(asked: ProviderRequest | None, kind: Any) -> Iterator[str]:
+    if asked:
+        yield str(_("Поставщик спрашивает: {question}")).format(question=asked.question)
+    if asked and asked.customer_asked_at:
+        day = f"{clock.local(asked.customer_asked_at):%d.%m.%Y %H:%M}"
+        yield str(_("Клиента спросили {day}: {text}")).format(day=day, text=asked.customer_question)
+    if kind.is_for_customer:
+        yield str(
+            _(
+                "Клиенту уйдёт письмо или SMS со ссылкой в кабинет; его ответ сразу получит поставщик. "
+                "Через сутки и через трое напомним, потом скажем дежурным."
+            )
+        )
 
 
 class AgainForm(forms.Form):

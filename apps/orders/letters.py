@@ -16,6 +16,7 @@ from apps.notifications.models import Message
 from apps.orders.models import Fulfilment, Order, Service
 from apps.orders.task_models import Task
 from apps.policies.models import Channel
+from apps.providers.portal.models import ProviderRequest
 
 
 def delivered(service: Service, fulfilment: Fulfilment) -> None:
@@ -130,8 +131,33 @@ def information_required(fulfilment: Fulfilment, names: Iterable[str], *, remind
         context={
             "product": fulfilment.service.name,
             "asked": wanted,
-            "ask_url": current_partner().url(f"/cabinet/services/{fulfilment.service_id}/data/"),
+            "ask_url": _ask_url(fulfilment),
         },
         key=f"information_required:{fulfilment.pk}:{asked}{f':{reminder}' if reminder else ''}",
         language=customer.language,
     )
+
+
+def provider_question(fulfilment: Fulfilment, asked: ProviderRequest, *, reminder: int = 0) -> None:
+    """«Нужен ваш ответ»: what the provider asks, and where to answer it; once for each asking and `reminder`."""
+    customer = fulfilment.service.customer
+    # A sandbox's clock stands: other words of the same moment are another question.
+    words = hashlib.sha256(asked.customer_question.encode()).hexdigest()[:12]
+    asking = f"{asked.customer_asked_at:%Y%m%d%H%M%S%f}-{words}"
+    notifications.send(
+        "provider_question",
+        to_email=customer.email,
+        to_phone=customer.phone,
+        customer_id=customer.pk,
+        context={
+            "product": fulfilment.service.name,
+            "question": asked.customer_question,
+            "ask_url": _ask_url(fulfilment),
+        },
+        key=f"provider_question:{asked.pk}:{asking}{f':{reminder}' if reminder else ''}",
+        language=customer.language,
+    )
+
+
+def _ask_url(fulfilment: Fulfilment) -> str:
+    return current_partner().url(f"/cabinet/services/{fulfilment.service_id}/data/")

@@ -1,21 +1,25 @@
-"""What a product has to know before it is given out, and nobody has told: its customer is asked, and reminded.
+"""What a product, or its provider, has to know and nobody has told: the customer is asked, and reminded.
 
 After a day and after three, by the partner's clock; who is silent then is put before those on duty.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from apps import journal
 from apps.catalog.models import ProductParameter
 from apps.catalog.parameters import AskedAt
 from apps.core import clock, due, events, gather, work
 from apps.notifications import staff
-from apps.orders import letters
-from apps.orders.models import Fulfilment, FulfilmentState, History, Service
+from apps.orders import inquiries, letters
+from apps.orders.models import OPEN_STATES, Fulfilment, FulfilmentState, History, Service
 from apps.orders.watching import ON_DUTY
+from apps.providers.portal import requests
+from apps.providers.portal.models import ProviderRequest
 
 REMIND = "orders.remind"
 AFTER = (timedelta(days=1), timedelta(days=3))
@@ -39,32 +43,82 @@ def ask(fulfilment: Fulfilment, names: list[str]) -> None:
     due.schedule(REMIND, fulfilment.pk, clock.now() + AFTER[0])
 
 
+def hand_on(one: Fulfilment, text: str, *, to: str, actor: str) -> None:
+    """Asks the customer, in these words, what the provider wants to know: `to` is its question as it was seen.
+
+    The same words again are the same question; others take its place. Raises Refused: `no_reason`, `not_inquiring`.
+    """
+    asked = inquiries.question_of(one)
+    if asked is None:
+        raise requests.nothing_asked()
+    with transaction.atomic():
+        handed_on = requests.put_to_customer(asked.pk, text, to=to)
+        if handed_on is None:
+            return
+        letters.provider_question(one, handed_on)
+        events.publish("orders.InformationRequired", one.service_id, fulfilment_id=one.pk)
+        due.schedule(REMIND, one.pk, clock.now() + AFTER[0])
+        told = str(_("{service}: спросили клиента: {text}"))
+        work.open(
+            inquiries.KIND, one.pk, told.format(service=one.service.name, text=handed_on.customer_question)
+        )
+        journal.record("fulfilment.customer-asked", inquiries.KIND, one.pk, actor=actor)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a customer has not answered yet: names of data, or a question of the provider."""
+
+    since: datetime
+    names: tuple[str, ...] = ()
+    request: ProviderRequest | None = None
+
+    def write(self, one: Fulfilment, reminder: int) -> None:
+        if self.request:
+            letters.provider_question(one, self.request, reminder=reminder)
+        else:
+            letters.information_required(one, self.names, reminder=reminder)
+
+    def in_words(self) -> str:
+        if self.request:
+            return str(_("Вопрос поставщика: {text}")).format(text=self.request.customer_question)
+        return str(_("Нужны данные: {names}")).format(names=", ".join(self.names))
+
+
+def _asked_of(one: Fulfilment) -> _Asked | None:
+    if one.state == _WAITS:
+        since = History.objects.filter(object_id=one.pk, became=_WAITS).latest("pk").at
+        return _Asked(since, names=tuple(names)) if (names := of(one.service)) else None
+    request = inquiries.handed_on(one)
+    if request is None or request.customer_asked_at is None:
+        return None
+    return _Asked(request.customer_asked_at, request=request)
+
+
 def remind(fulfilment_id: UUID) -> None:
     """Due work: whoever has not answered is written to again; nothing where it goes on. Safe to repeat."""
     with transaction.atomic():
-        rows = Fulfilment.objects.select_for_update(no_key=True, of=("self",)).filter(state=_WAITS)
+        rows = Fulfilment.objects.select_for_update(no_key=True, of=("self",)).filter(state__in=OPEN_STATES)
         one = rows.filter(pk=fulfilment_id).select_related("service__customer").first()
-        if one is None or not (names := of(one.service)):
+        if one is None or not (asked := _asked_of(one)):
             return
-        since = History.objects.filter(object_id=one.pk, became=_WAITS).latest("pk").at
-        passed = sum(since + wait <= clock.now() for wait in AFTER)
+        passed = sum(asked.since + wait <= clock.now() for wait in AFTER)
         if passed:
-            letters.information_required(one, names, reminder=passed)
+            asked.write(one, passed)
         if passed < len(AFTER):
-            due.schedule(REMIND, one.pk, since + AFTER[passed])
+            due.schedule(REMIND, one.pk, asked.since + AFTER[passed])
         else:
-            _tell_staff(one, names, since)
+            _tell_staff(one, asked)
 
 
-def _tell_staff(one: Fulfilment, names: list[str], since: datetime) -> None:
-    silent = str(_("клиент не отвечает с {day}")).format(day=f"{clock.local(since):%d.%m.%Y}")
+def _tell_staff(one: Fulfilment, asked: _Asked) -> None:
+    silent = str(_("клиент не отвечает с {day}")).format(day=f"{clock.local(asked.since):%d.%m.%Y}")
     told = f"{one.service.name}: {silent}"
-    asked = str(_("Нужны данные: {names}")).format(names=", ".join(names))
-    work.open("orders.Fulfilment", one.pk, f"{told}. {asked}")
+    work.open(inquiries.KIND, one.pk, f"{told}. {asked.in_words()}")
     staff.alert(
-        key=f"information:{one.pk}",
+        key=f"information:{one.pk}:{asked.since.isoformat()}" if asked.request else f"information:{one.pk}",
         roles=ON_DUTY,
         headline=told,
         page=f"/admin/orders/fulfilment/{one.pk}/change/",
-        reason=asked,
+        reason=asked.in_words(),
     )

@@ -95,7 +95,7 @@ def call(asked: Asked) -> None:
 def conclude(answers: Sequence[tuple[Asked, Any]]) -> None:
     """Writes down what came of it, in the caller's transaction. Raises what is no answer of a gateway."""
     given = {asked.method_id: answer for asked, answer in answers}
-    rows = _waiting().select_for_update(no_key=True).filter(pk__in=list(given)).select_related(None)
+    rows = _waiting().select_for_update(no_key=True).filter(pk__in=list(given))
     for method in rows.order_by("pk"):
         answer = given[method.pk]
         if answer is None:

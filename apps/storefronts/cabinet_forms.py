@@ -11,9 +11,11 @@ from apps.billing.models import Subscription
 from apps.billing.pauses import LONGEST
 from apps.billing.promotion_models import CancelReason
 from apps.catalog import parameters
+from apps.catalog.models import ProductParameter
 from apps.core import clock
-from apps.orders import asking
+from apps.orders import asking, inquiries
 from apps.orders.models import Service
+from apps.providers.portal import requests
 from apps.storefronts.forms import AccessibleForm, field_of
 
 
@@ -110,15 +112,25 @@ class LeaveForm(AccessibleForm):
     )
 
 
+INQUIRY = f"answer_{inquiries.CODE}"
+"""The box of a provider's question."""
+
+
 class AskedForm(AccessibleForm):
-    """What a product asks when it is given out."""
+    """What a product asks when it is given out, or its provider asks before it goes on."""
 
     def __init__(self, service: Service, data: Any = None) -> None:
         self.asked = asking.questions(service)
         known = {f"answer_{code}": _typed(value) for code, value in service.answers.items()}
         super().__init__(data, initial=known)
         for one in self.asked:
-            self.fields[f"answer_{one.code}"] = field_of(one)
+            is_inquiry = one.code == inquiries.CODE
+            self.fields[f"answer_{one.code}"] = _inquiry_field(one) if is_inquiry else field_of(one)
+
+    @property
+    def is_inquiry(self) -> bool:
+        """Whether it is the provider that asks."""
+        return INQUIRY in self.fields
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
@@ -135,6 +147,15 @@ class AskedForm(AccessibleForm):
         """Answers by code, typed; call it when the form is valid."""
         found = {one.code: self.cleaned_data.get(f"answer_{one.code}") for one in self.asked}
         return {code: value for code, value in found.items() if value not in (None, "")}
+
+
+def _inquiry_field(one: ProductParameter) -> forms.Field:
+    return forms.CharField(
+        label=str(one.name),
+        max_length=requests.LONGEST,
+        error_messages={"required": _("Нужно заполнить.")},
+        widget=forms.Textarea(attrs={"rows": 4}),
+    )
 
 
 def _typed(value: Any) -> Any:

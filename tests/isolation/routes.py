@@ -470,6 +470,7 @@ PARTNER_ACTIONS = {
     "orders/task/<path:object_id>/note/",
     "orders/tasknote/<path:object_id>/file/",
     "orders/fulfilment/<path:object_id>/reply/",
+    "orders/fulfilment/<path:object_id>/ask-customer/",
     "orders/service/<path:object_id>/replace-key/",
     "billing/promotion/<path:object_id>/codes/",
     "billing/promotion/<path:object_id>/export/",

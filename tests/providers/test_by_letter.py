@@ -16,7 +16,7 @@ from apps.core import audit, clock, faults
 from apps.core.fields import Translated
 from apps.core.models import Due, WorkItem
 from apps.core.tenancy import in_public
-from apps.orders import deciding
+from apps.orders import asking, inquiries, missing
 from apps.orders import fulfilment as outcomes
 from apps.orders.models import Fulfilment
 from apps.payments.models import Refund
@@ -110,7 +110,7 @@ def test_a_question_is_answered_by_letter_too_and_a_refusal_goes_to_staff(
     shop.deliver()
     row = ProviderRequest.objects.get(provider=supplier)
     assert not Due.objects.filter(kind=letters.REMIND, object_id=row.pk).exists()
-    requests.reply(row.pk, "45 11", actor="anna")
+    requests.reply(row.pk, "45 11", to="Серия паспорта?", actor="anna")
     shop.deliver()
     _first, second = box(shop, mailbox)
     assert "45 11" not in second["text"], "what may be personal stands on the page only"
@@ -284,13 +284,16 @@ def test_a_step_of_a_plan_at_another_provider_goes_by_letter(
     task = fulfilment.tasks.get(position=1)
     assert (row.pk, row.request_id, row.kind, row.state) == (task.pk, task.pk, "register", "pending")
     assert letter["subject"].startswith("Зарегистрировать:")
-    # A question goes to staff, and their answer back by letter.
+    # A question goes to staff, who hand it on to the customer, and the answer back by letter.
     page().post(link(letter), {"do": "ask", "ask-text": "Какой ИНН?"})
     shop.deliver()
     [item] = WorkItem.objects.filter(partner_id=shop.partner.pk, object_id=fulfilment.pk)
     assert "Какой ИНН?" in item.reason
-    assert deciding.question_of(fulfilment) == row
-    requests.reply(row.pk, "7707083893", actor="olga")
+    assert inquiries.question_of(fulfilment) == row
+    missing.hand_on(fulfilment, "ИНН вашей компании?", to="Какой ИНН?", actor="olga")
+    assert list(inquiries.services_asked()) == [fulfilment.service]
+    asking.tell(fulfilment.service, {inquiries.CODE: "7707083893"})
+    assert WorkItem.objects.filter(object_id=fulfilment.pk).count() == 0
     shop.deliver()
     # It gives the customer nothing, so that nothing has to be written.
     opened = page().get(link(letter)).content.decode()

@@ -97,7 +97,7 @@ def test_what_it_asks_goes_to_staff_and_their_answer_back(shop: Shop, supplier: 
     row = Fulfilment.objects.get()
     [item] = WorkItem.objects.filter(partner_id=shop.partner.pk, object_id=row.pk)
     assert "Серия паспорта?" in item.reason
-    requests.reply(row.pk, "45 11", actor="anna")
+    requests.reply(row.pk, "45 11", to="Серия паспорта?", actor="anna")
     told = api.get(one).json()
     assert (told["state"], told["answer"]) == ("pending", "45 11")
     api.post(one + "fail/", {"reason": "Не подходит по возрасту"}, content_type="application/json")

@@ -178,6 +178,9 @@ class ProviderRequest(models.Model):
     )
     question = models.TextField(_("вопрос"), blank=True)
     answer = EncryptedField(_("ответ на вопрос"), blank=True)
+    # While it asks: what the customer is asked for it, in words of staff, and since when by the partner's clock.
+    customer_question = EncryptedField(_("вопрос клиенту"), blank=True, default="", db_default="")
+    customer_asked_at = models.DateTimeField(_("клиента спросили"), null=True)
     key = EncryptedField(_("ключ"), blank=True)
     url = models.URLField(_("ссылка"), max_length=500, blank=True)
     instructions = models.TextField(_("как пользоваться"), blank=True)
@@ -192,10 +195,26 @@ class ProviderRequest(models.Model):
         indexes = [
             models.Index(fields=["provider", "state", "-created_at"], name="providers_request_list"),
             models.Index(fields=["partner_id", "customer_ref"], name="providers_request_customer"),
+            models.Index(
+                fields=["partner_id"],
+                condition=models.Q(customer_asked_at__isnull=False),
+                name="providers_request_asked",
+            ),
+        ]
+        constraints = [
+            # A customer is asked only what is still to be known.
+            models.CheckConstraint(
+                condition=models.Q(customer_asked_at=None) | models.Q(state=RequestState.INQUIRING),
+                name="providers_request_asked",
+            )
         ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.sku}"
+
+    def ask_no_more(self) -> None:
+        """Its customer has nothing to answer from now on; saved by the caller."""
+        self.customer_question, self.customer_asked_at = "", None
 
     @property
     def is_open(self) -> bool:

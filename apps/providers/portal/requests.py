@@ -22,6 +22,8 @@ from apps.providers.portal.models import (
 )
 
 KIND = "providers.ProviderRequest"
+LONGEST = 2000
+"""Characters of a question and of an answer."""
 
 
 def of(provider: Provider, request_id: UUID) -> ProviderRequest:
@@ -53,28 +55,60 @@ def inquire(request: ProviderRequest, question: str, *, actor: str) -> ProviderR
     """Something has to be known first. Raises Refused: `request_settled`, `no_reason`."""
     if not question.strip():
         raise Refused("no_reason", _("Напишите, что нужно узнать"), status=400)
-    return _decide(request, RequestState.INQUIRING, actor, question=question.strip()[:2000], answer="")
+    return _decide(request, RequestState.INQUIRING, actor, question=question.strip()[:LONGEST], answer="")
 
 
-def reply(request_id: UUID, answer: str, *, actor: str) -> ProviderRequest:
-    """What the provider wanted to know. Raises Refused: `not_inquiring`, `no_reason`."""
+def reply(request_id: UUID, answer: str, *, to: str, actor: str) -> ProviderRequest:
+    """What the provider wanted to know; `to`: its question as it was seen, another one is not answered by this.
+
+    Raises Refused: `not_inquiring`, `no_reason`.
+    """
     if not answer.strip():
         raise Refused("no_reason", _("Напишите ответ"), status=400)
     with transaction.atomic():
-        row = ProviderRequest.objects.select_for_update().filter(pk=request_id).first()
-        if row is None or row.state != RequestState.INQUIRING:
-            raise Refused("not_inquiring", _("Поставщик ничего не спрашивает"))
-        row.state, row.answer = RequestState.PENDING, answer.strip()[:2000]
-        row.save(update_fields=["state", "answer"])
+        row = _asking(request_id, to)
+        row.state, row.answer = RequestState.PENDING, answer.strip()[:LONGEST]
+        row.ask_no_more()
+        row.save(update_fields=["state", "answer", "customer_question", "customer_asked_at"])
         letters.write(row, LetterKind.ANSWERED)
         journal.record("provider-request.replied", KIND, row.pk, actor=actor)
     return row
+
+
+def put_to_customer(request_id: UUID, text: str, *, to: str) -> ProviderRequest | None:
+    """Keeps what its customer is asked for it from now on; None where that is asked already.
+
+    `to`: its question as it was seen. Raises Refused: `not_inquiring`, `no_reason`.
+    """
+    text = text.strip()[:LONGEST]
+    if not text:
+        raise Refused("no_reason", _("Напишите вопрос"), status=400)
+    with transaction.atomic():
+        row = _asking(request_id, to)
+        if row.customer_question == text:
+            return None
+        row.customer_question, row.customer_asked_at = text, clock.now()
+        row.save(update_fields=["customer_question", "customer_asked_at"])
+    return row
+
+
+def _asking(request_id: UUID, question: str) -> ProviderRequest:
+    row = ProviderRequest.objects.select_for_update().filter(pk=request_id).first()
+    if row is None or row.state != RequestState.INQUIRING or row.question != question:
+        raise nothing_asked()
+    return row
+
+
+def nothing_asked() -> Refused:
+    """Of an answer that nobody waits for, or not for this one any more."""
+    return Refused("not_inquiring", _("Поставщик об этом уже не спрашивает"))
 
 
 def call_off(request: ProviderRequest) -> None:
     """A locked one is wanted no more: where it is not decided yet, there is nothing to decide from now on."""
     if request.state in OPEN_REQUESTS:
         request.state, request.settled_at, request.parameters = RequestState.CANCELED, clock.wall(), {}
+        request.ask_no_more()
         request.save()
         letters.called_off(request)
 
@@ -83,6 +117,7 @@ def forget(partner_id: int, customer_ref: str) -> None:
     """What was told and given of a customer who is erased."""
     mine = ProviderRequest.objects.filter(partner_id=partner_id, customer_ref=customer_ref)
     mine.update(parameters={}, answer="", question="", key="", url="", instructions="")
+    mine.update(customer_question="", customer_asked_at=None)
 
 
 def _decide(request: ProviderRequest, state: str, actor: str, **fields: Any) -> ProviderRequest:
@@ -93,6 +128,7 @@ def _decide(request: ProviderRequest, state: str, actor: str, **fields: Any) -> 
         if row.state not in OPEN_REQUESTS:
             raise Refused("request_settled", _("Этот запрос уже решён"))
         row.state = state
+        row.ask_no_more()
         for name, value in fields.items():
             setattr(row, name, value)
         if state not in OPEN_REQUESTS:

@@ -22,10 +22,11 @@ from apps.core import clock, throttle
 from apps.core.errors import Refused
 from apps.core.money import Money
 from apps.core.tenancy import current_partner
-from apps.orders import asking
+from apps.orders import asking, inquiries
 from apps.orders.models import ENDED_STATES, Service
 from apps.storefronts import addon_offers, ways
 from apps.storefronts.cabinet_forms import (
+    INQUIRY,
     AskedForm,
     HolderForm,
     PauseForm,
@@ -81,7 +82,11 @@ def _context(row: Subscription, **forms: Any) -> dict[str, Any]:
         "seats": _seats(row) if row.quantity > 1 or seats.held(row) else [],
         "addons": list(row.addons.filter(state__in=[*LIVE, _S.PAUSED])),
         "more": addon_offers.of(row) if may_change and not row.parent_id else [],
-        "asked": [one for one in shown(row).shown_services if asking.questions(one)],
+        "asked": [
+            (one, found[0].code == inquiries.CODE)
+            for one in shown(row).shown_services
+            if (found := asking.questions(one))
+        ],
         "promo_form": PromoForm(),
         **forms,
     }
@@ -358,13 +363,17 @@ def addon(request: Any, subscription_id: UUID, offer_id: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @own
 def asked(request: Any, service_id: UUID) -> HttpResponse:
-    """What a product needs to know before, or after, it is given out."""
+    """What a product needs to know before, or after, it is given out; or its provider, before it goes on."""
     service = get_object_or_404(Service.objects.exclude(state__in=ENDED_STATES), **mine(request, service_id))
     form = AskedForm(service, posted(request))
+    if INQUIRY in request.POST and not form.is_inquiry:
+        # Staff have answered for them, or the provider has decided without.
+        return _done(request, service.subscription, _("Ответ уже не нужен: поставщик продолжает без него."))
     if not form.fields:
         raise Refused("nothing_asked", _("Здесь ничего не спрашивают"), status=404)
     if request.method == "POST" and form.is_valid():
         asking.tell(service, form.values(), actor=ACTOR)
-        return _done(request, service.subscription, _("Спасибо, записали."))
+        told = _("Спасибо, поставщик получил ответ.") if form.is_inquiry else _("Спасибо, записали.")
+        return _done(request, service.subscription, told)
     context = {"service": service, "form": form, "subscription": service.subscription}
     return show(request, "asked.html", context, status=400 if form.errors else 200)
