@@ -30,6 +30,7 @@ from apps.orders import (
     former_phone,
     fulfilment,
     history,
+    inquiries,
     key_pages,
     states,
     task_admin,
@@ -276,7 +277,7 @@ class FulfilmentAdmin(task_admin.Buttons, HistoryAdmin):
     list_select_related = ("service",)
     search_fields = ("service__name", "order__number", "service__customer__phone", "service__customer__email")
     exclude = ("step", "promised_at", "jeopardy_at")
-    readonly_fields = ("shown_promise", "shown_notes", "shown_history")
+    readonly_fields = ("shown_promise", "shown_inquiry", "shown_notes", "shown_history")
     inlines = (task_admin.TasksOfFulfilment,)
     actions = ("retry_chosen",)
     actions_detail = ("retry_one", "hand_over", "ask", *task_admin.BUTTONS)
@@ -295,6 +296,10 @@ class FulfilmentAdmin(task_admin.Buttons, HistoryAdmin):
     def has_inquiry_permission(self, request: Any, object_id: Any = None) -> bool:
         """The same, where its provider asks something."""
         return self.has_support_permission(request) and key_pages.is_asked(request, object_id)
+
+    @display(description=_("вопрос поставщика"))
+    def shown_inquiry(self, row: Fulfilment) -> str:
+        return "\n".join(key_pages.said(inquiries.question_of(row))) or "—"
 
     @action(description=_("Повторить выбранные"), permissions=["support"])
     def retry_chosen(self, request: HttpRequest, chosen: QuerySet[Fulfilment]) -> None:

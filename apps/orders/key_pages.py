@@ -140,24 +140,23 @@ def _inquiry_page(
         else:
             messages.success(request, done)
             return redirect(reverse("admin:orders_fulfilment_change", args=[one.pk]))
-    return console.form_page(
-        page, request, form, kind.title, notes=list(_notes(asked, kind)), press=kind.title
-    )
+    notes = [*said(asked), *([str(_WHAT_FOLLOWS)] if kind.is_for_customer else [])]
+    return console.form_page(page, request, form, kind.title, notes=notes, press=kind.title)
 
 
-def _notes(asked: ProviderRequest | None, kind: Any) -> Iterator[str]:
+def said(asked: ProviderRequest | None) -> Iterator[str]:
+    """What a provider asks, and what its customer was asked about it, line by line."""
     if asked:
         yield str(_("Поставщик спрашивает: {question}")).format(question=asked.question)
     if asked and asked.customer_asked_at:
         day = f"{clock.local(asked.customer_asked_at):%d.%m.%Y %H:%M}"
         yield str(_("Клиента спросили {day}: {text}")).format(day=day, text=asked.customer_question)
-    if kind.is_for_customer:
-        yield str(
-            _(
-                "Клиенту уйдёт письмо или SMS со ссылкой в кабинет; его ответ сразу получит поставщик. "
-                "Через сутки и через трое напомним, потом скажем дежурным."
-            )
-        )
+
+
+_WHAT_FOLLOWS = _(
+    "Клиенту уйдёт письмо или SMS со ссылкой в кабинет; его ответ сразу получит поставщик. "
+    "Через сутки и через трое напомним, потом скажем дежурным."
+)
 
 
 class AgainForm(forms.Form):

@@ -449,4 +449,4 @@ class Buttons(Steered):
         return format_html("{} · <strong>{}</strong>", until, _("под угрозой срока"))
 
 
-BUTTONS = ("hold", "resume", "skip", "escalate", "fail", "note")
+BUTTONS = ("hold", "resume", {"title": _("Ещё"), "items": ["skip", "escalate", "fail", "note"]})
