@@ -236,6 +236,7 @@ def test_news_of_a_question_that_was_handed_on_already_changes_nothing(
 def test_other_words_take_the_place_of_the_first(shop: Shop, row: Fulfilment) -> None:
     for text in (ASKED, ASKED, "Паспорт: серия и номер?"):
         hand_on(row, text)
+        pass_days(shop, 0.1)
     assert (len(told()), request().customer_question) == (2, "Паспорт: серия и номер?")
     assert [one.pk for one in inquiries.services_asked()] == [row.service_id]
     with pytest.raises(Refused, match="Напишите вопрос"):
