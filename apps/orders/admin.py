@@ -39,6 +39,7 @@ from apps.orders.control import admin as control_admin
 from apps.orders.control import deed_pages
 from apps.orders.control.deeds import DeedKind
 from apps.orders.models import Fulfilment, Order, OrderItem, OrderKind, OrderState, Service
+from apps.providers.portal import requests
 
 ORDER_COLOURS = {
     "draft": "info",
@@ -297,6 +298,20 @@ class FulfilmentAdmin(task_admin.Buttons, HistoryAdmin):
         """The same, where its provider asks something."""
         return self.has_support_permission(request) and key_pages.is_asked(request, object_id)
 
+    def has_hand_on_permission(self, request: Any, object_id: Any = None) -> bool:
+        """The same, where there is a customer to ask."""
+        is_asked = key_pages.is_asked(request, object_id, of_customer=True)
+        return self.has_support_permission(request) and is_asked
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What is asked of a customer may be personal: it is for who may act for them."""
+        found = super().get_readonly_fields(request, obj)
+        return (
+            found
+            if self.has_support_permission(request)
+            else [one for one in found if one != "shown_inquiry"]
+        )
+
     @display(description=_("вопрос поставщика"))
     def shown_inquiry(self, row: Fulfilment) -> str:
         return "\n".join(key_pages.said(inquiries.question_of(row))) or "—"
@@ -335,7 +350,7 @@ class FulfilmentAdmin(task_admin.Buttons, HistoryAdmin):
         """What the product needs to know of this customer, where they told it on the phone."""
         row = get_object_or_404(Fulfilment.objects.select_related("service"), pk=object_id)
         form = AskedForm(row.service, request.POST or None)
-        if request.method == "POST" and form.is_valid():
+        if request.method == "POST" and form.is_valid() and not form.late():
             told = form.values()
             return _done(
                 request,
@@ -343,6 +358,8 @@ class FulfilmentAdmin(task_admin.Buttons, HistoryAdmin):
                 lambda: asking.tell(row.service, told, actor=request.user.get_username()),
             )
         notes = [] if form.fields else [str(_("Этот продукт при выдаче ничего не спрашивает"))]
+        if late := form.late():
+            notes = [str(requests.nothing_asked().message), late]
         return console.form_page(self, request, form, _("Данные для выдачи"), notes=notes)
 
 
@@ -359,6 +376,11 @@ class AskedForm(forms.Form):
                 help_text=str(one.help) or one.get_kind_display(),
                 widget=UnfoldAdminTextInputWidget,
             )
+
+    def late(self) -> str:
+        """What was written to a question that nobody asks any more."""
+        lost = (str(text) for code, text in self.data.items() if inquiries.is_late([code], self.fields))
+        return "\n".join(lost)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data

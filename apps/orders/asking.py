@@ -41,13 +41,15 @@ def tell(service: Service, given: Mapping[str, Any], *, actor: str = "") -> Serv
         service = Service.objects.select_for_update(no_key=True).get(pk=service.pk)
         if service.is_over:
             raise Refused("service_off", _("Эта услуга уже отключена"))
-        if asked := inquiries.of(service):
+        asked = inquiries.of(service)
+        code = inquiries.code_of(asked[1]) if asked else ""
+        if inquiries.is_late(given, [code]):
+            raise requests.nothing_asked()
+        if asked:
             waiting, request = asked
             told = _read([inquiries.as_parameter(request)], given)
-            inquiries.answer(waiting, told[inquiries.CODE], to=request.question, actor=actor)
+            inquiries.answer(waiting, told[code], to=request.question, actor=actor)
             return service
-        if inquiries.CODE in given:
-            raise requests.nothing_asked()
         told = _read(declared(service), given)
         service.answers_text = json.dumps(told, ensure_ascii=False)
         service.save(update_fields=["answers_text"])

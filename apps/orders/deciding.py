@@ -6,18 +6,17 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core import clock, events, work
 from apps.core.models import Event
-from apps.orders import fulfilment, steps
-from apps.orders.models import Fulfilment, FulfilmentAction, FulfilmentState
+from apps.orders import fulfilment, inquiries, steps
+from apps.orders.models import Fulfilment, FulfilmentAction
 from apps.providers.portal.models import ProviderRequest, RequestKind, RequestState
-
-_F = FulfilmentState
-_WAITS = (_F.IN_PROGRESS, _F.UNKNOWN, _F.RETRY, _F.COMPENSATING)
 
 
 @events.on("providers.RequestAnswered")
 def provider_decided(event: Event) -> None:
     request = ProviderRequest.objects.get(pk=event.object_id)
-    for one in Fulfilment.objects.filter(**_of(request), state__in=_WAITS).select_related("service"):
+    for one in Fulfilment.objects.filter(**_of(request), state__in=inquiries.AT_PROVIDER).select_related(
+        "service"
+    ):
         if request.state != RequestState.INQUIRING:
             fulfilment.plan(one, clock.wall())
         elif request.customer_asked_at is None:

@@ -112,14 +112,15 @@ class QuestionsViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewset
 
     def get_queryset(self) -> QuerySet[Service]:
         waiting = Fulfilment.objects.filter(state=FulfilmentState.INFORMATION_REQUIRED)
-        asked = inquiries.services_asked().values("pk")
-        rows = Service.objects.filter(Q(pk__in=waiting.values("service")) | Q(pk__in=asked))
+        rows = Service.objects.filter(
+            Q(pk__in=waiting.values("service")) | Q(pk__in=inquiries.services_asked())
+        )
         return rows.select_related("customer").prefetch_related("fulfilments")
 
     @extend_schema(
         summary=_("Ответить за клиента"),
         description=_(
-            "Заказ продолжится сам. Ошибки ответов — в answers, по кодам. Вопрос с кодом provider.question задал "
+            "Заказ продолжится сам. Ошибки ответов — в answers, по кодам. Вопрос с кодом provider.question.… задал "
             "поставщик: ответ уйдёт ему. 409 not_inquiring: поставщик об этом уже не спрашивает."
         ),
         request=AnswersData,
@@ -133,8 +134,11 @@ class QuestionsViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewset
     def answer(self, request: Request, pk: str) -> Response:
         given = AnswersData(data=request.data)
         given.is_valid(raise_exception=True)
-        service = get_object_or_404(self.get_queryset(), pk=pk)
-        asking.tell(service, given.validated_data["answers"], actor=actor_of(request))
+        told = given.validated_data["answers"]
+        # An answer that comes too late is told so.
+        is_late = any(inquiries.is_question(code) for code in told)
+        service = get_object_or_404(Service.objects if is_late else self.get_queryset(), pk=pk)
+        asking.tell(service, told, actor=actor_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

@@ -90,17 +90,24 @@ class CustomerForm(ReplyForm):
     )
 
 
-def is_asked(request: Any, object_id: Any) -> bool:
-    """Whether the provider of this fulfilment asks something; found once for all buttons of a page."""
+def is_asked(request: Any, object_id: Any, *, of_customer: bool = False) -> bool:
+    """Whether the provider of this fulfilment asks something, and there is a customer to hand it on to.
+
+    Found once for all buttons of a page.
+    """
     if object_id is None or request.method == "POST":
         # Of what is sent too late the page says so, and keeps what was written.
         return True
     known = request.__dict__.setdefault("_provider_asks", {})
     if object_id not in known:
         row = Fulfilment.objects.select_related("service").filter(pk=object_id).first()
+        asked = inquiries.question_of(row) if row else None
         # An address without a row is answered by its page.
-        known[object_id] = row is None or inquiries.question_of(row) is not None
-    return bool(known[object_id])
+        known[object_id] = (
+            row is None or asked is not None,
+            row is None or (asked is not None and inquiries.may_be_asked(row, asked)),
+        )
+    return bool(known[object_id][of_customer])
 
 
 @action(description=_("Ответить поставщику"), url_path="reply", permissions=["inquiry"])
@@ -110,7 +117,7 @@ def reply_to_provider(self: Any, request: HttpRequest, object_id: UUID) -> HttpR
     return _inquiry_page(self, request, one, ReplyForm, inquiries.answer, _("Ответ у поставщика"))
 
 
-@action(description=_("Спросить клиента"), url_path="ask-customer", permissions=["inquiry"])
+@action(description=_("Спросить клиента"), url_path="ask-customer", permissions=["hand_on"])
 def ask_customer(self: Any, request: HttpRequest, object_id: UUID) -> HttpResponse:
     """The same question, handed on to who knows the answer."""
     one = get_object_or_404(Fulfilment.objects.select_related("service"), pk=object_id)

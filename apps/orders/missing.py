@@ -14,6 +14,7 @@ from apps import journal
 from apps.catalog.models import ProductParameter
 from apps.catalog.parameters import AskedAt
 from apps.core import clock, due, events, gather, work
+from apps.core.errors import Refused
 from apps.notifications import staff
 from apps.orders import inquiries, letters
 from apps.orders.models import OPEN_STATES, Fulfilment, FulfilmentState, History, Service
@@ -46,22 +47,26 @@ def ask(fulfilment: Fulfilment, names: list[str]) -> None:
 def hand_on(one: Fulfilment, text: str, *, to: str, actor: str) -> None:
     """Asks the customer, in these words, what the provider wants to know: `to` is its question as it was seen.
 
-    The same words again are the same question; others take its place. Raises Refused: `no_reason`, `not_inquiring`.
+    The same words again are the same question; others take its place. Raises Refused: `no_reason`, `not_inquiring`,
+    `service_off` (there is no customer to ask: the service is over, or another's since).
     """
-    asked = inquiries.question_of(one)
-    if asked is None:
-        raise requests.nothing_asked()
     with transaction.atomic():
+        one = inquiries.locked(one)
+        asked = inquiries.question_of(one)
+        if asked is None:
+            raise requests.nothing_asked()
+        if not inquiries.may_be_asked(one, asked):
+            raise Refused("service_off", _("У клиента этой услуги больше нет: ответьте поставщику сами"))
         handed_on = requests.put_to_customer(asked.pk, text, to=to)
         if handed_on is None:
             return
         letters.provider_question(one, handed_on)
         events.publish("orders.InformationRequired", one.service_id, fulfilment_id=one.pk)
         due.schedule(REMIND, one.pk, clock.now() + AFTER[0])
-        told = str(_("{service}: спросили клиента: {text}"))
-        work.open(
-            inquiries.KIND, one.pk, told.format(service=one.service.name, text=handed_on.customer_question)
-        )
+        if one.state in inquiries.AT_PROVIDER:
+            # The words may be personal: they stand where the customer and the provider have them.
+            asked_now = str(_("{service}: клиента спросили, ждём ответа")).format(service=one.service.name)
+            work.open(inquiries.KIND, one.pk, asked_now)
         journal.record("fulfilment.customer-asked", inquiries.KIND, one.pk, actor=actor)
 
 
@@ -81,7 +86,7 @@ class _Asked:
 
     def in_words(self) -> str:
         if self.request:
-            return str(_("Вопрос поставщика: {text}")).format(text=self.request.customer_question)
+            return str(_("Поставщик ждёт ответа на вопрос"))
         return str(_("Нужны данные: {names}")).format(names=", ".join(self.names))
 
 

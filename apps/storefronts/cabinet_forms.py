@@ -112,25 +112,34 @@ class LeaveForm(AccessibleForm):
     )
 
 
-INQUIRY = f"answer_{inquiries.CODE}"
-"""The box of a provider's question."""
-
-
 class AskedForm(AccessibleForm):
     """What a product asks when it is given out, or its provider asks before it goes on."""
 
     def __init__(self, service: Service, data: Any = None) -> None:
-        self.asked = asking.questions(service)
+        self.service, self.asked = service, asking.questions(service)
         known = {f"answer_{code}": _typed(value) for code, value in service.answers.items()}
         super().__init__(data, initial=known)
         for one in self.asked:
-            is_inquiry = one.code == inquiries.CODE
+            is_inquiry = inquiries.is_question(one.code)
             self.fields[f"answer_{one.code}"] = _inquiry_field(one) if is_inquiry else field_of(one)
 
     @property
     def is_inquiry(self) -> bool:
         """Whether it is the provider that asks."""
-        return INQUIRY in self.fields
+        return any(inquiries.is_question(one.code) for one in self.asked)
+
+    def late(self) -> str:
+        """What was written to a question that is not asked any more."""
+        sent = {name.removeprefix("answer_"): str(text) for name, text in self.data.items()}
+        known = [one.code for one in self.asked]
+        return "\n".join(text for code, text in sent.items() if inquiries.is_late([code], known))
+
+    def again(self, text: str) -> "AskedForm":
+        """The page of another question than was answered, with what was written."""
+        box = f"answer_{self.asked[0].code}"
+        form = AskedForm(self.service, {box: text})
+        form.add_error(box, _("Вопрос изменился: прочитайте его и ответьте ещё раз."))
+        return form
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data

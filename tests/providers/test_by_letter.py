@@ -291,8 +291,9 @@ def test_a_step_of_a_plan_at_another_provider_goes_by_letter(
     assert "Какой ИНН?" in item.reason
     assert inquiries.question_of(fulfilment) == row
     missing.hand_on(fulfilment, "ИНН вашей компании?", to="Какой ИНН?", actor="olga")
-    assert list(inquiries.services_asked()) == [fulfilment.service]
-    asking.tell(fulfilment.service, {inquiries.CODE: "7707083893"})
+    assert inquiries.services_asked() == [fulfilment.service_id]
+    row.refresh_from_db()
+    asking.tell(fulfilment.service, {inquiries.code_of(row): "7707083893"})
     assert WorkItem.objects.filter(object_id=fulfilment.pk).count() == 0
     shop.deliver()
     # It gives the customer nothing, so that nothing has to be written.

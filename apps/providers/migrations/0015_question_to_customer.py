@@ -32,11 +32,4 @@ class Migration(migrations.Migration):
                 name="providers_request_asked",
             ),
         ),
-        migrations.AddConstraint(
-            model_name="providerrequest",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("customer_asked_at", None), ("state", "inquiring"), _connector="OR"),
-                name="providers_request_asked",
-            ),
-        ),
     ]

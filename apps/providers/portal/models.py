@@ -201,13 +201,6 @@ class ProviderRequest(models.Model):
                 name="providers_request_asked",
             ),
         ]
-        constraints = [
-            # A customer is asked only what is still to be known.
-            models.CheckConstraint(
-                condition=models.Q(customer_asked_at=None) | models.Q(state=RequestState.INQUIRING),
-                name="providers_request_asked",
-            )
-        ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.sku}"

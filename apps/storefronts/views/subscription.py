@@ -26,7 +26,6 @@ from apps.orders import asking, inquiries
 from apps.orders.models import ENDED_STATES, Service
 from apps.storefronts import addon_offers, ways
 from apps.storefronts.cabinet_forms import (
-    INQUIRY,
     AskedForm,
     HolderForm,
     PauseForm,
@@ -83,7 +82,7 @@ def _context(row: Subscription, **forms: Any) -> dict[str, Any]:
         "addons": list(row.addons.filter(state__in=[*LIVE, _S.PAUSED])),
         "more": addon_offers.of(row) if may_change and not row.parent_id else [],
         "asked": [
-            (one, found[0].code == inquiries.CODE)
+            (one, inquiries.is_question(found[0].code))
             for one in shown(row).shown_services
             if (found := asking.questions(one))
         ],
@@ -366,7 +365,9 @@ def asked(request: Any, service_id: UUID) -> HttpResponse:
     """What a product needs to know before, or after, it is given out; or its provider, before it goes on."""
     service = get_object_or_404(Service.objects.exclude(state__in=ENDED_STATES), **mine(request, service_id))
     form = AskedForm(service, posted(request))
-    if INQUIRY in request.POST and not form.is_inquiry:
+    if (late := form.late()) and form.is_inquiry:
+        form = form.again(late)
+    elif late:
         # Staff have answered for them, or the provider has decided without.
         return _done(request, service.subscription, _("Ответ уже не нужен: поставщик продолжает без него."))
     if not form.fields:
