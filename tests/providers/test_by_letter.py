@@ -13,10 +13,11 @@ from apps.catalog.models import Offer
 from apps.connectors.forms import form_for
 from apps.connectors.models import Connection
 from apps.core import audit, clock, faults
+from apps.core.errors import Refused
 from apps.core.fields import Translated
 from apps.core.models import Due, WorkItem
 from apps.core.tenancy import in_public
-from apps.orders import asking, inquiries, missing
+from apps.orders import asking, fulfilment, inquiries, missing
 from apps.orders import fulfilment as outcomes
 from apps.orders.models import Fulfilment
 from apps.payments.models import Refund
@@ -307,6 +308,27 @@ def test_a_step_of_a_plan_at_another_provider_goes_by_letter(
     assert service.key
     assert [one.state for one in fulfilment.tasks.order_by("position")] == ["done", "done"]
     assert [str(one) for one in audit.run([shop.partner.pk])] == []
+
+
+def test_the_customer_is_asked_nothing_about_a_step_that_was_skipped(
+    shop: Shop, stepped: Offer, mailbox: Control, provider_sim: Control
+) -> None:
+    shop.buy(stepped)
+    shop.deliver()
+    [letter] = box(shop, mailbox)
+    page().post(link(letter), {"do": "ask", "ask-text": "Какой ИНН?"})
+    shop.deliver()
+    one = Fulfilment.objects.get(action="provision")
+    missing.hand_on(one, "ИНН вашей компании?", to="Какой ИНН?", actor="olga")
+    assert inquiries.services_asked() == [one.service_id]
+    fulfilment.skip(one, "Внесли сами", actor="olga")
+    one.refresh_from_db()
+    assert (inquiries.services_asked(), asking.questions(one.service)) == ([], [])
+    with pytest.raises(Refused, match="уже не спрашивает"):
+        inquiries.answer(one, "7707083893", to="Какой ИНН?", actor="olga")
+    shop.deliver()
+    one.refresh_from_db()
+    assert one.state == "done"
 
 
 def test_a_step_by_letter_is_undone_by_letter_where_a_later_one_fails_for_good(
